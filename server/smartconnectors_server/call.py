@@ -1,0 +1,199 @@
+"""One call on its way through the chain, and the table of methods that may be called."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from smartconnectors.common.v1 import options_pb2
+from smartconnectors.common.v1.bid_pb2 import BidRequest
+from smartconnectors.common.v1.campaign_pb2 import CampaignBudgetUpdate
+from smartconnectors_server.ledger import Hold
+
+
+class MethodTableError(Exception):
+    """A method lacks what the server needs to know of it; the server must not start."""
+
+
+class Kind(enum.Enum):
+    """What a method asks for, told by the common message that its request carries."""
+
+    BID = "bid"
+    CAMPAIGN_BUDGET = "campaign_budget"
+    OTHER = "other"
+
+
+_KIND_OF_MESSAGE = {
+    BidRequest.DESCRIPTOR.full_name: ("bid", Kind.BID),
+    CampaignBudgetUpdate.DESCRIPTOR.full_name: ("update", Kind.CAMPAIGN_BUDGET),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MethodSpec:
+    """What the chain knows of a method before any call."""
+
+    path: str
+    """`/package.Service/Method`"""
+    name: str
+    """`Method`"""
+    platform: str
+    """Whose budget, quota and breaker apply; empty: none."""
+    spends: bool
+    role: int
+    kind: Kind
+    server_streaming: bool
+    request_class: type[Message]
+    response_class: type[Message]
+
+    @classmethod
+    def of(cls, method: MethodDescriptor) -> MethodSpec:
+        """Reads the `guard` option. Raises MethodTableError when something is missing."""
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        options = method.GetOptions()
+        if not options.HasExtension(options_pb2.guard):
+            raise MethodTableError(f"{path} has no `guard` option")
+        guard = options.Extensions[options_pb2.guard]
+        if guard.role == options_pb2.ROLE_UNSPECIFIED:
+            raise MethodTableError(f"{path}: its `guard` option names no role")
+        kind = Kind.OTHER
+        for request_field in method.input_type.fields:
+            message = request_field.message_type
+            if message is not None and message.full_name in _KIND_OF_MESSAGE:
+                expected_name, kind = _KIND_OF_MESSAGE[message.full_name]
+                if request_field.name != expected_name:
+                    raise MethodTableError(f"{path}: field {request_field.name} should be called "
+                                           f"{expected_name}")
+        if guard.spends and (not guard.platform or kind is Kind.OTHER):
+            raise MethodTableError(
+                f"{path} spends, so its guard must name a platform and its request must carry "
+                "a BidRequest or a CampaignBudgetUpdate"
+            )
+        return cls(
+            path=path,
+            name=method.name,
+            platform=guard.platform,
+            spends=guard.spends,
+            role=guard.role,
+            kind=kind,
+            server_streaming=method.server_streaming,
+            request_class=GetMessageClass(method.input_type),
+            response_class=GetMessageClass(method.output_type),
+        )
+
+
+class MethodTable:
+    """Every method that the chain guards, by path."""
+
+    def __init__(self, services: Iterable[ServiceDescriptor], platforms: Iterable[str]) -> None:
+        """Raises MethodTableError when a method of `services` is not fully described or names a
+        platform that is not among `platforms`.
+        """
+        known = frozenset(platforms)
+        specs = [MethodSpec.of(method) for service in services for method in service.methods]
+        for spec in specs:
+            if spec.platform and spec.platform not in known:
+                raise MethodTableError(f"{spec.path}: no platform is called {spec.platform!r}")
+        self._by_path: Mapping[str, MethodSpec] = {spec.path: spec for spec in specs}
+
+    def get(self, path: str) -> MethodSpec | None:
+        """The method at `path`, or None when it is not one of ours (health, reflection)."""
+        return self._by_path.get(path)
+
+    def __iter__(self) -> Any:
+        return iter(self._by_path.values())
+
+    def __len__(self) -> int:
+        return len(self._by_path)
+
+
+class Source(enum.Enum):
+    """Who decided the amount."""
+
+    AI = "ai"
+    FALLBACK = "fallback"
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What is to be bid, decided before anything is planned. Amounts in micros."""
+
+    request_id: str
+    bid_micros: int
+    """The amount to bid. 0 for a campaign budget update: the plan says what it commits."""
+    ltv_micros: int
+    """The predicted lifetime value; 0: none."""
+    currency_code: str
+    source: Source = Source.AI
+    uncapped_micros: int = 0
+    ai_bid_micros: int = 0
+    """The caller's own bid; 0: none."""
+    defer: bool = False
+    """True: the breaker is open; hold the amount, send nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a connector would do for one request, decided before any money is held.
+
+    Attributes:
+        target: what would change, for example `campaigns/1001` or `portfolios/77`. At most one
+            dispatch is in flight or in doubt for each.
+        amount_micros: what this commits when it is accepted.
+        before: the platform's state that this would replace, in the connector's own form; kept in
+            the ledger and handed back to `lookup`.
+        wire: the request as it would be sent, for the connector's servicer.
+        before_value: the setting now, in the connector's unit; None when it is not known.
+        after_value: the setting afterwards, in the same unit.
+        lowers_exposure: True when less can be spent afterwards.
+        unchanged: True when the platform already has exactly this.
+    """
+
+    target: str
+    amount_micros: int
+    before: str = ""
+    wire: Any = None
+    before_value: int | None = None
+    after_value: int = 0
+    lowers_exposure: bool = False
+    unchanged: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call. Made when it arrives; each interceptor adds what it decides."""
+
+    spec: MethodSpec
+    started_ns: int
+    """Monotonic."""
+    deadline_ns: int | None = None
+    """Monotonic; None: the caller set none."""
+    request_id: str = ""
+    campaign_id: str = ""
+    currency_code: str = ""
+    validate_only: bool = False
+    reduce_only: bool = False
+    fingerprint: str = ""
+    priced: Priced | None = None
+    plan: Plan | None = None
+    hold: Hold | None = None
+    held: bool = False
+    """True from the instant the ledger is asked for a hold: from here on a caller that hangs up
+    changes nothing."""
+    dispatched: bool = False
+    """True from the instant that bytes may have left for the platform."""
+    platform_latency_ns: int = 0
+    replayed: bool = False
+    circuit: str = "closed"
+    attributes: dict[str, str | int] = field(default_factory=dict)
+    """What telemetry says of this call beside the fields above."""
+
+    def remaining_ns(self, now_ns: int) -> int | None:
+        """Time left to the caller's deadline; None: no deadline."""
+        return None if self.deadline_ns is None else self.deadline_ns - now_ns

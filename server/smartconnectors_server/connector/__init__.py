@@ -1,0 +1,29 @@
+"""The kit that platforms are built on."""
+
+from __future__ import annotations
+
+from smartconnectors_server.connector._base import (
+    Connector,
+    Context,
+    Defaults,
+    Finding,
+    Gate,
+    Mode,
+    Options,
+    Platform,
+    QuotaSignal,
+    Sent,
+)
+
+__all__ = [
+    "Connector",
+    "Context",
+    "Defaults",
+    "Finding",
+    "Gate",
+    "Mode",
+    "Options",
+    "Platform",
+    "QuotaSignal",
+    "Sent",
+]

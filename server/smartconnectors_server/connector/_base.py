@@ -1,0 +1,191 @@
+"""The kit that a platform is built on: what it must say of itself, and what it is handed.
+
+A platform never sees money, limits or breakers. It plans (reads the platform, decides what it
+would send), sends exactly one planned change when the chain lets it, and can be asked afterwards
+what became of a change that it sent. It raises the errors of `smartconnectors_server.errors`, whose
+classes say what each means for money.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+from pydantic import BaseModel, ConfigDict
+
+from smartconnectors_server.call import Plan, Priced
+from smartconnectors_server.clock import Clock
+from smartconnectors_server.connector.sandbox import Sandbox
+
+
+class Mode(enum.Enum):
+    """Where a platform's calls go."""
+
+    SANDBOX = "sandbox"
+    """The platform's protocol on a local socket, or an overridden endpoint."""
+    SHADOW = "shadow"
+    """The real platform is read, nothing is changed on it."""
+    LIVE = "live"
+    """The real platform."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaSignal:
+    """What a platform said of its own quota. It only ever tightens our limits.
+
+    Attributes:
+        retry_after_s: no call before this many seconds have passed; 0: no such order.
+        usage_percent: how much of its quota the platform says is used; None: it did not say.
+        detail: the platform's own words, for logs.
+    """
+
+    retry_after_s: float = 0.0
+    usage_percent: float | None = None
+    detail: str = ""
+
+
+class Gate(Protocol):
+    """The way to the wire for everything that is not the bid itself."""
+
+    def read(self, what: str) -> AbstractAsyncContextManager[None]:
+        """Around one wire call that changes nothing (`what` names it for telemetry): takes one
+        call of the platform's quota and one permit of its breaker, and tells the breaker how it
+        went. Raises RateLimited, or PlatformUnavailable while the breaker is open.
+        """
+        ...
+
+    def tighten(self, signal: QuotaSignal) -> None:
+        """Hands on what the platform said of its quota, on success as on failure."""
+        ...
+
+
+class Finding(enum.Enum):
+    """What a look at the platform says of a change whose outcome is unknown."""
+
+    APPLIED = "applied"
+    NOT_APPLIED = "not_applied"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A change that was sent, as the ledger remembers it, for `lookup`."""
+
+    request: Message
+    priced: Priced
+    target: str
+    before: str
+
+
+class Options(BaseModel):
+    """Base of a platform's own settings: frozen, unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a connector is handed when it is made.
+
+    Attributes:
+        mode: SANDBOX, SHADOW or LIVE.
+        options: the platform's own settings.
+        endpoint: where to connect instead of the real platform: a local sandbox, or an override.
+            None: the real platform.
+        timeout_ms: the longest that one wire call may take.
+        gate: the way to the wire for reads.
+        clock: time.
+    """
+
+    mode: Mode
+    options: Any
+    endpoint: str | None
+    timeout_ms: int
+    gate: Gate
+    clock: Clock
+
+
+class Connector(Protocol):
+    """One platform, connected. It also has one method per RPC of its service, called with the
+    request and the `Call` (whose `plan` is set for methods that spend) after every check.
+    """
+
+    async def connect(self) -> None:
+        """Imports what is slow to import and opens channels; sends nothing that counts as a call.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Closes channels."""
+        ...
+
+    async def plan(self, request: Message, priced: Priced) -> Plan:
+        """What the request would change. Reads through the gate; may use a fresh cache.
+
+        Raises:
+            InvalidBid, UnknownTarget, CurrencyMismatch, PlatformRejected: it can never be sent.
+            RateLimited, PlatformUnavailable: it could not be read.
+        """
+        ...
+
+    def offline_target(self, request: Message) -> str:
+        """The target of a request without asking the platform, for a bid that is deferred."""
+        ...
+
+    async def lookup(self, sent: Sent) -> Finding:
+        """Looks what became of a change. Reads through the gate, never from a cache.
+
+        NOT_APPLIED only when the marker or the state recorded before the dispatch is unchanged.
+        Raises RateLimited, PlatformUnavailable.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """A platform's defaults, before configuration."""
+
+    budget_micros: int
+    rate_limit_calls: int
+    rate_limit_window_s: float
+    fallback_multiplier_milli: int
+    """The heuristic's multiplier in thousandths: 750 is 0.75."""
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Everything the server knows of a platform: the one line in the registry points here.
+
+    Attributes:
+        name: the budget id, for example `google_ads`.
+        title: the name for people.
+        service: the descriptor of its gRPC service.
+        defaults: what holds without configuration.
+        options: the class of its own settings.
+        environment: variable name -> (key of `options`), each a string.
+        budget_variable: the variable that sets its budget in decimal units.
+        endpoint_variable: the variable that overrides its endpoint.
+        missing_credentials: what `options` lacks to reach the real platform, as variable names;
+            empty when it has everything.
+        connector: makes the connector.
+        register: adds the connector to a gRPC server (the generated function).
+        sandbox: makes its sandbox.
+    """
+
+    name: str
+    title: str
+    service: ServiceDescriptor
+    defaults: Defaults
+    options: type[Options]
+    environment: Mapping[str, str]
+    budget_variable: str
+    endpoint_variable: str
+    missing_credentials: Callable[[Any], tuple[str, ...]]
+    connector: Callable[[Context], Connector]
+    register: Callable[[Any, Any], None]
+    sandbox: Callable[[], Sandbox]

@@ -1,0 +1,94 @@
+"""What every platform's sandbox has: a journal of what it was asked, and faults it can play."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+class FaultKind(enum.Enum):
+    """A fault at the wire. What each looks like to a client is the platform's own protocol."""
+
+    REFUSE = "refuse"
+    """Connections are refused; open ones are cut. Lasts until cleared."""
+    HANG = "hang"
+    """The request is never read."""
+    APPLY_THEN_HANG = "apply_then_hang"
+    """The change is made and never answered."""
+    APPLY_THEN_RESET = "apply_then_reset"
+    """The change is made, then the connection is reset."""
+    APPLY_LATE = "apply_late"
+    """Nothing is answered, and the change is made `delay_ms` after the request."""
+    QUOTA = "quota"
+    """Refused with the platform's own quota signal; `delay_ms` is the retry delay it gives."""
+    SERVER_ERROR = "server_error"
+    """The platform's own kind of 5xx; nothing is changed."""
+    MALFORMED = "malformed"
+    """The change is made; the answer cannot be parsed."""
+    SLOW = "slow"
+    """Answered after `delay_ms`."""
+    DUPLICATE = "duplicate"
+    """The request is delivered twice."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """One fault to play.
+
+    Attributes:
+        kind: what happens.
+        times: how many requests it befalls; ignored for REFUSE.
+        delay_ms: see FaultKind.
+        method: only requests with this method name; empty: reads and changes alike; "change":
+            only requests that change something.
+    """
+
+    kind: FaultKind
+    times: int = 1
+    delay_ms: int = 0
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One request as the platform took it: wire facts only, never our own ideas of them.
+
+    `applied` is False when it was refused or not carried out.
+    """
+
+    sequence: int
+    at_ns: int
+    method: str
+    changes: bool
+    applied: bool
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Sandbox(Protocol):
+    """A platform that speaks its own protocol on a real socket."""
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
+        """Listens and returns the endpoint, in the form that the connector's `endpoint` takes."""
+        ...
+
+    async def close(self) -> None:
+        """Stops listening."""
+        ...
+
+    def journal(self) -> tuple[JournalEntry, ...]:
+        """Every request that was taken, in order."""
+        ...
+
+    async def add_fault(self, fault: Fault) -> None:
+        """Plays the fault from now on. Raises ValueError for one it cannot play."""
+        ...
+
+    async def clear_faults(self) -> None:
+        """Plays none, and takes connections again."""
+        ...
+
+    async def reset(self) -> None:
+        """The campaigns it started with, an empty journal, no faults."""
+        ...
