@@ -1,0 +1,269 @@
+"""Settings: the only reader of the environment and of the TOML file. Frozen, read once.
+
+Precedence: command line, environment, file, defaults. An unknown key is an error, so that a
+misspelt limit is never silently the default.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from smartconnectors_server.money import InvalidAmount, minor_unit_digits, parse_amount
+
+
+class SettingsError(Exception):
+    """The configuration is wrong; the message names every key and what is expected of it."""
+
+
+def _amount(value: Any) -> int:
+    """Micros from a decimal string. A TOML float is refused: it is not exact."""
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise ValueError('an amount is a string in currency units, such as "500.00"')
+    try:
+        return parse_amount(str(value))
+    except InvalidAmount as error:
+        raise ValueError(str(error)) from None
+
+
+def _currency(value: Any) -> str:
+    try:
+        minor_unit_digits(value)
+    except InvalidAmount as error:
+        raise ValueError(str(error)) from None
+    return str(value)
+
+
+def _milli(value: Any) -> int:
+    """Thousandths from a decimal string, exactly."""
+    thousandths = Decimal(str(value)) * 1000
+    if thousandths != thousandths.to_integral_value() or not 0 < thousandths <= 100_000:
+        raise ValueError('a multiplier is a string such as "0.75", above 0, three decimals at most')
+    return int(thousandths)
+
+
+AmountMicros = Annotated[int, BeforeValidator(_amount)]
+CurrencyCode = Annotated[str, BeforeValidator(_currency)]
+MultiplierMilli = Annotated[int, BeforeValidator(_milli)]
+
+
+class Section(BaseModel):
+    """Base of all sections."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerSettings(Section):
+    """Where the server listens and what it takes."""
+
+    host: str = "127.0.0.1"
+    grpc_port: int = Field(50051, ge=0, le=65535)
+    """0: any free port; the ready line says which."""
+    insecure: bool = False
+    """True: allow a listening address other than loopback without TLS."""
+    state_dir: Path = Path("state")
+    """The embedded ledger; locked by one server at a time."""
+    log_format: Literal["text", "json"] = "text"
+    max_in_flight: int = Field(2000, ge=1, le=1_000_000)
+    """Calls under way at once; one more is refused as OVERLOADED."""
+    max_message_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    drain_pause_s: float = Field(1.0, ge=0, le=60)
+    """Between NOT_SERVING and the end of accepting, so that load balancers notice."""
+    drain_grace_s: float = Field(10.0, ge=0, le=300)
+    """How long calls under way may take to end when the server stops."""
+
+
+class LedgerSettings(Section):
+    """Where money is remembered."""
+
+    kind: str = "sqlite"
+    gather_ms: float = Field(3.0, ge=0, le=50)
+    """How long a busy ledger collects changes before it commits them together."""
+    commit_timeout_s: float = Field(5.0, gt=0, le=60)
+    """A commit that takes longer makes the ledger unavailable until one succeeds."""
+
+
+class FurtherLimit(Section):
+    """One more limit on the same budget. Exactly one of `window_s` and `calendar`."""
+
+    limit: AmountMicros
+    window_s: float | None = Field(None, ge=1, le=31 * 86400)
+    calendar: Literal["hour", "day", "month"] | None = None
+    time_zone: str = "UTC"
+
+
+class BudgetSettings(Section):
+    """A budget: the most that may be committed inside a window."""
+
+    limit: AmountMicros
+    currency: CurrencyCode = "USD"
+    window_s: float = Field(600.0, ge=1, le=31 * 86400)
+    further_limits: tuple[FurtherLimit, ...] = ()
+
+
+class PlatformBudgetSettings(Section):
+    """A platform's budget. `limit` absent: the platform's default."""
+
+    limit: AmountMicros | None = None
+    currency: CurrencyCode = "USD"
+    window_s: float = Field(600.0, ge=1, le=31 * 86400)
+    further_limits: tuple[FurtherLimit, ...] = ()
+    campaigns: Mapping[str, AmountMicros] = Field(default_factory=dict)
+    """Campaign id -> a limit of its own inside the same window."""
+
+
+class RateLimitSettings(Section):
+    """A platform's rate limit, exact over any window of that length. Absent: the default."""
+
+    calls: int | None = Field(None, ge=1, le=10_000_000)
+    window_s: float | None = Field(None, ge=1, le=86400)
+    burst: int | None = Field(None, ge=1, le=10_000_000)
+    """The most at once. Absent: `calls`."""
+    reserve_percent: float = Field(0.0, ge=0, le=50)
+    """Share of the quota kept for pausing campaigns."""
+
+
+class CircuitBreakerSettings(Section):
+    """When a platform counts as sick."""
+
+    failure_threshold: int = Field(3, ge=1, le=1000)
+    slow_call_ms: int = Field(500, ge=1, le=600_000)
+    open_s: float = Field(30.0, gt=0, le=3600)
+    half_open_probes: int = Field(1, ge=1, le=100)
+    close_after_successes: int = Field(2, ge=1, le=100)
+    permit_max_age_s: float = Field(60.0, gt=0, le=3600)
+
+
+class FallbackSettings(Section):
+    """The heuristic price."""
+
+    multiplier: MultiplierMilli | None = None
+    """In decimal, for example "0.75". Absent: the platform's default."""
+    cap: Literal["ai_bid", "none"] = "ai_bid"
+
+
+class PlatformSettings(Section):
+    """One platform."""
+
+    enabled: bool = True
+    mode: Literal["sandbox", "shadow", "live"] | None = None
+    """Absent: sandbox without credentials, shadow with them."""
+    endpoint: str | None = None
+    """Connect here instead of to the real platform; counts as sandbox."""
+    timeout_ms: int = Field(5000, ge=10, le=120_000)
+    """The longest that one call to the platform may take."""
+    min_deadline_ms: int = Field(20, ge=0, le=120_000)
+    """A caller with less time left is refused before anything is held."""
+    min_change_percent: float | None = Field(None, ge=0, le=100)
+    """A smaller change is answered UNCHANGED. Absent: 0 in sandbox, 5 otherwise."""
+    min_interval_s: float | None = Field(None, ge=0, le=86400)
+    """Between changes of one target. Absent: 0 in sandbox, 900 otherwise."""
+    max_step_percent: float | None = Field(None, gt=0, le=1_000_000)
+    """The largest change in one step. Absent: none in sandbox, 30 otherwise."""
+    max_daily_budget: AmountMicros | None = None
+    """The largest daily budget that UpdateCampaignBudget may set."""
+    budget: PlatformBudgetSettings = PlatformBudgetSettings()
+    rate_limit: RateLimitSettings = RateLimitSettings()
+    circuit_breaker: CircuitBreakerSettings = CircuitBreakerSettings()
+    fallback: FallbackSettings = FallbackSettings()
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    """The platform's own settings, checked by the platform."""
+
+
+class TelemetrySettings(Section):
+    """Where spans go."""
+
+    otlp_endpoint: str = ""
+    """host:port of an OTLP/gRPC collector. Empty: no spans are made."""
+    otlp_insecure: bool = True
+    sample_ratio: float = Field(1.0, ge=0, le=1)
+
+
+class ReconcilerSettings(Section):
+    """How in-doubt holds are looked up."""
+
+    interval_s: float = Field(2.0, gt=0, le=600)
+    quiet_period_s: float | None = Field(None, gt=0, le=86400)
+    """How long a change may still arrive late. Absent: twice the platform's timeout; less than
+    that is refused."""
+
+
+class Settings(Section):
+    """Everything."""
+
+    server: ServerSettings = ServerSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    total_budget: BudgetSettings | None = None
+    telemetry: TelemetrySettings = TelemetrySettings()
+    reconciler: ReconcilerSettings = ReconcilerSettings()
+    platforms: Mapping[str, PlatformSettings] = Field(default_factory=dict)
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid upon `base`, sections key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(
+            value, Mapping
+        ) else value
+    return merged
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from None
+
+
+def explain(error: ValidationError, prefix: str = "") -> str:
+    """One line for each thing that is wrong, never repeating a value (it may be a secret)."""
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        key = prefix + ".".join(str(part) for part in item["loc"])
+        what = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
+        lines.append(f"{key}: {what}")
+    return "\n".join(lines)
+
+
+def load(
+    config: Path | None = None,
+    *,
+    environment: Mapping[str, str],
+    variables: Mapping[str, tuple[str, ...]],
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Reads and checks everything.
+
+    Args:
+        config: a TOML file, or None.
+        environment: the process environment.
+        variables: name of an environment variable -> path of keys, for example
+            `GOOGLE_ADS_BUDGET` -> `("platforms", "google_ads", "budget", "limit")`. Empty values
+            count as absent.
+        overrides: from the command line, nested like the file.
+
+    Raises:
+        SettingsError: with one line for each thing that is wrong.
+    """
+    document = _read_file(config) if config is not None else {}
+    for variable, keys in variables.items():
+        value = environment.get(variable, "")
+        if value:
+            nested: Any = value
+            for key in reversed(keys):
+                nested = {key: nested}
+            document = _merge(document, nested)
+    document = _merge(document, overrides or {})
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        raise SettingsError(explain(error)) from None
