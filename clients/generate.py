@@ -54,10 +54,9 @@ def generate(out: Path) -> None:
             target = out / path.relative_to(Path(scratch) / "smartconnectors")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
-    for folder in sorted({p.parent for p in out.rglob("*_pb2.py")}):
-        while folder != out:
-            (folder / "__init__.py").touch()
-            folder = folder.parent
+    for module in out.rglob("*_pb2.py"):
+        for folder in module.relative_to(out).parents:
+            (out / folder / "__init__.py").touch()
 
 
 def generated_files(root: Path) -> set[Path]:
