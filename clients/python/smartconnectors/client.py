@@ -1,0 +1,237 @@
+"""A small asynchronous client: one channel, typed stubs, errors with their reasons, safe retries.
+
+    async with Client("127.0.0.1:50051") as client:
+        answer = await client.bid(
+            PlaceBidRequest(
+                bid=BidRequest(
+                    campaign_id="1001",
+                    bid_micros=75_000_000,
+                    predicted_ltv_micros=300_000_000,
+                )
+            )
+        )
+
+Needs grpcio, protobuf and googleapis-common-protos, and nothing of the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+from grpc import aio
+
+from smartconnectors.budgets.v1.budget_service_pb2_grpc import BudgetServiceStub
+from smartconnectors.google_ads.v1.google_ads_service_pb2 import PlaceBidRequest, PlaceBidResponse
+from smartconnectors.google_ads.v1.google_ads_service_pb2_grpc import GoogleAdsServiceStub
+
+if TYPE_CHECKING:
+    from smartconnectors.budgets.v1.budget_service_pb2_grpc import BudgetServiceAsyncStub
+    from smartconnectors.google_ads.v1.google_ads_service_pb2_grpc import GoogleAdsServiceAsyncStub
+
+DOMAIN = "smartconnectors"
+"""`ErrorInfo.domain` of the service's own errors."""
+STATUS_DETAILS = "grpc-status-details-bin"
+FIRST_BACKOFF_S = 0.1
+LONGEST_BACKOFF_S = 5.0
+
+# These reasons mean that the same request may be sent again under the same id: the service either
+# never sent it, or knows it and answers with what became of it.
+_RETRIED_REASONS = frozenset({"OUTCOME_UNKNOWN", "REQUEST_IN_PROGRESS"})
+
+_CHANNEL_OPTIONS = (
+    # gRPC's own retries would hide the reason and the retry time that the service sends.
+    ("grpc.enable_retries", 0),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One field of the request that is wrong."""
+
+    field: str
+    description: str
+
+
+class ServiceError(Exception):
+    """A call that failed.
+
+    Attributes:
+        reason: why, as in `smartconnectors.common.v1.ErrorReason` without its prefix. Empty when
+            the service itself did not answer: nothing listens there, or the deadline passed.
+        message: for a person.
+        code: the gRPC status code. Key on `reason` instead; gRPC emits some codes itself.
+        metadata: the numbers, as strings.
+        retry_after_s: when trying again can help, in seconds; None when the service gave no time.
+        violations: the fields that are wrong.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        code: grpc.StatusCode = grpc.StatusCode.UNKNOWN,
+        metadata: Mapping[str, str] | None = None,
+        retry_after_s: float | None = None,
+        violations: tuple[Violation, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.code = code
+        self.metadata = dict(metadata or {})
+        self.retry_after_s = retry_after_s
+        self.violations = violations
+
+    @property
+    def unreachable(self) -> bool:
+        """True when no service answered at the target."""
+        return not self.reason and self.code is grpc.StatusCode.UNAVAILABLE
+
+    @property
+    def may_retry(self) -> bool:
+        """True when the same request, with the same request id, may be sent again at once or after
+        `retry_after_s` without ever being carried out twice.
+        """
+        return self.code is grpc.StatusCode.UNAVAILABLE or self.reason in _RETRIED_REASONS
+
+
+def error_of(error: aio.AioRpcError) -> ServiceError:
+    """What a failed call says, read from the `google.rpc.Status` in its trailing metadata.
+
+    Details that are missing, malformed or of another domain leave `reason` empty.
+    """
+    reason = ""
+    metadata: Mapping[str, str] = {}
+    retry_after_s = None
+    violations: list[Violation] = []
+    for detail in _status_of(error).details:
+        info = error_details_pb2.ErrorInfo()
+        retry = error_details_pb2.RetryInfo()
+        bad = error_details_pb2.BadRequest()
+        if detail.Unpack(info) and info.domain == DOMAIN:
+            reason, metadata = info.reason, dict(info.metadata)
+        elif detail.Unpack(retry):
+            retry_after_s = retry.retry_delay.ToNanoseconds() / 1e9
+        elif detail.Unpack(bad):
+            violations.extend(Violation(v.field, v.description) for v in bad.field_violations)
+    return ServiceError(
+        reason,
+        error.details() or error.code().name,
+        code=error.code(),
+        metadata=metadata,
+        retry_after_s=retry_after_s,
+        violations=tuple(violations),
+    )
+
+
+def _status_of(error: aio.AioRpcError) -> status_pb2.Status:
+    for key, value in error.trailing_metadata() or ():
+        if key == STATUS_DETAILS and isinstance(value, bytes):
+            try:
+                return status_pb2.Status.FromString(value)
+            except DecodeError:
+                break  # a proxy's or another service's own idea of details
+    return status_pb2.Status()
+
+
+class Client:
+    """A connection to the service. Use it as an asynchronous context manager.
+
+    Attributes:
+        channel: the gRPC channel, for services that this class has no attribute for.
+        google_ads: the stub of GoogleAdsService. Its calls raise `aio.AioRpcError`; see `error_of`.
+        budgets: the stub of BudgetService, likewise.
+    """
+
+    channel: aio.Channel
+    google_ads: GoogleAdsServiceAsyncStub
+    budgets: BudgetServiceAsyncStub
+
+    def __init__(
+        self,
+        target: str = "127.0.0.1:50051",
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout_s: float = 10.0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Args:
+        target: `host:port`.
+        credentials: None: a plain-text connection.
+        timeout_s: how long `bid` may take, its retries included.
+        sleep: how `bid` waits between attempts.
+        """
+        self._target = target
+        self._credentials = credentials
+        self._timeout_s = timeout_s
+        self._sleep = sleep
+
+    async def __aenter__(self) -> Self:
+        if self._credentials is None:
+            self.channel = aio.insecure_channel(self._target, _CHANNEL_OPTIONS)
+        else:
+            self.channel = aio.secure_channel(self._target, self._credentials, _CHANNEL_OPTIONS)
+        self.google_ads = GoogleAdsServiceStub(self.channel)
+        self.budgets = BudgetServiceStub(self.channel)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.channel.close()
+
+    async def bid(
+        self, request: PlaceBidRequest, *, timeout_s: float | None = None, max_attempts: int = 5
+    ) -> PlaceBidResponse:
+        """Places a bid, and places it once however often it has to ask.
+
+        A request without an id gets a random one, in place, so that the caller can log it or ask
+        again. Where that is safe, the call is repeated with the same id, at the time that the
+        service gave, until an answer comes, `max_attempts` are used up or `timeout_s` (default:
+        the client's) would pass.
+
+        Raises:
+            ServiceError: of the last attempt.
+        """
+        if not request.bid.request_id:
+            request.bid.request_id = new_request_id()
+        now = asyncio.get_running_loop().time
+        deadline = now() + (self._timeout_s if timeout_s is None else timeout_s)
+        attempt = 1
+        while True:
+            try:
+                return await self.google_ads.PlaceBid(request, timeout=max(0.0, deadline - now()))
+            except aio.AioRpcError as rpc_error:
+                error = error_of(rpc_error)
+            pause_s = _pause_s(error, attempt)
+            if not error.may_retry or attempt >= max_attempts or now() + pause_s >= deadline:
+                raise error
+            attempt += 1
+            await self._sleep(pause_s)
+
+
+def new_request_id() -> str:
+    """A random idempotency key."""
+    return uuid.uuid4().hex
+
+
+def _pause_s(error: ServiceError, attempt: int) -> float:
+    if error.retry_after_s is not None:
+        return error.retry_after_s
+    longest = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (attempt - 1))
+    return random.uniform(longest / 2, longest)  # noqa: S311 - jitter, not a secret
