@@ -1,0 +1,142 @@
+# Everything that can be done here, one target each; CI runs the same (.ci/run).
+# Python 3.11 or newer and make are all that is needed: the rest goes into .venv.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# A progress line; bold on a terminal only.
+say = @if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then printf '\033[1m==> %s\033[0m\n' "$(1)"; \
+	else printf '==> %s\n' "$(1)"; fi
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo serve sandbox test soak bench lint check format generate breaking wheel hooks lock clean
+
+help: ## This list
+	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- Using it ---------------------------------------------------------------------------------
+
+demo: $(VENV)/.runtime ## Server and sandboxes through every scenario; fails if anything differs
+	@$(BIN)/smart-connectors demo $(ARGS)
+
+serve: $(VENV)/.runtime ## The server, in sandbox mode unless configured: make serve ARGS="--config my.toml"
+	@exec $(BIN)/smart-connectors serve $(ARGS)
+
+sandbox: $(VENV)/.runtime ## Every platform's sandbox as a process of its own
+	@exec $(BIN)/smart-connectors sandbox $(ARGS)
+
+# --- Proving it -------------------------------------------------------------------------------
+
+test: $(VENV)/.dev ## All tests, short versions: make test ARGS="-k window"
+	$(call say,tests)
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+soak: $(VENV)/.dev ## The long proofs: many rounds, many more examples
+	$(call say,long proofs)
+	@TEST_PROFILE=soak $(BIN)/python -m pytest -q -m 'soak or hypothesis' $(ARGS)
+
+bench: $(VENV)/.dev ## Ratios against a bare echo server, in one run (wants h2load)
+	@$(BIN)/python bench/run.py $(ARGS)
+
+lint: $(VENV)/.dev ## Style, types, who imports whom, protos, Dockerfile, what must not be committed
+	$(call say,ruff)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo 'not formatted; run: make format'; exit 1; }
+	$(call say,mypy)
+	@$(BIN)/mypy
+	$(call say,imports)
+	@$(BIN)/lint-imports --no-logo
+	$(call say,protos)
+	@$(BIN)/buf lint
+	$(call say,Dockerfile)
+	@$(BIN)/hadolint Dockerfile
+	$(call say,repository)
+	@$(BIN)/python .ci/hygiene.py
+
+check: lint breaking ## lint, generated code against protos/, protos against the last release
+	$(call say,generated code)
+	@$(BIN)/python clients/generate.py --check
+
+breaking: $(VENV)/.dev ## Whether protos/ breaks callers of the last release
+	$(call say,callers of the last release)
+	@tag=$$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null) || tag=; \
+	if [ -z "$$tag" ]; then echo 'no release tag here, so there is nothing to compare with'; exit 0; fi; \
+	rm -rf build/released && mkdir -p build/released && \
+	git archive --output build/released.tar "$$tag" buf.yaml protos && \
+	tar -xf build/released.tar -C build/released && \
+	$(BIN)/buf breaking --against build/released && echo "protos/ breaks nothing since $$tag"
+
+wheel: $(VENV)/.dev ## Build the wheel, install it into an empty environment, run it
+	$(call say,build)
+	@rm -rf dist build/wheel-check
+	@$(BIN)/python -m build --outdir dist . > build.log 2>&1 || { cat build.log; exit 1; }
+	@rm -f build.log
+	$(call say,install $$(ls dist/*.whl) into an empty environment)
+	@$(BIN)/python -m venv build/wheel-check
+	@build/wheel-check/bin/pip install -q --no-compile -c constraints.txt dist/*.whl
+	@cd build && wheel-check/bin/smart-connectors --help > /dev/null
+	@cd build && wheel-check/bin/python -c 'import smartconnectors.google_ads.v1.google_ads_service_pb2_grpc'
+	@rm -rf build/wheel-check
+	@ls -l dist
+
+# --- Working on it ----------------------------------------------------------------------------
+
+format: $(VENV)/.dev ## Format code and protos, and fix what can be fixed
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format .
+	@$(BIN)/buf format --write protos --exclude-path protos/buf
+
+generate: $(VENV)/.dev ## Write clients/python from protos/
+	@$(BIN)/python clients/generate.py
+	@$(BIN)/python clients/generate.py --check
+
+hooks: $(VENV)/.dev ## Check each commit before it is made (pre-commit)
+	@$(BIN)/pre-commit install
+
+lock: $(VENV)/.python ## Write constraints.txt anew: the newest that pyproject.toml allows
+	$(call say,a clean install of the newest)
+	@rm -rf build/lock
+	@$(BIN)/python -m venv build/lock
+	@build/lock/bin/pip install -q --no-compile -e '.[dev]'
+	@{ sed -n '/^#/p' constraints.txt; build/lock/bin/pip freeze --exclude-editable; } > build/constraints.txt
+	@mv build/constraints.txt constraints.txt
+	@rm -rf build/lock
+
+clean: ## Remove the environment, caches and builds; ledgers stay
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- The environment --------------------------------------------------------------------------
+# Three steps in one .venv, each remembered by a file in it: the environment itself, what running
+# needs, and what testing needs too.
+
+$(VENV)/.python:
+	@command -v $(PYTHON) > /dev/null || { \
+		echo 'There is no $(PYTHON) here. Install Python 3.11 or newer, or say where one is:'; \
+		echo '    make PYTHON=/path/to/python3 ...'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Say where one is:"; \
+		echo '    make PYTHON=/path/to/python3 ...'; exit 1; }
+	$(call say,$(VENV) with $$($(PYTHON) -V))
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo 'Python has no venv module here; on Debian and Ubuntu: apt-get install python3-venv'; \
+		rm -rf $(VENV); exit 1; }
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.python pyproject.toml constraints.txt
+	$(call say,what running needs (half a minute))
+	@$(BIN)/pip install -q --no-compile -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
+	$(call say,what testing needs (a minute))
+	@$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[dev]'
+	@touch $(VENV)/.runtime $@

@@ -1,0 +1,26 @@
+"""What every test may ask for, and how hard Hypothesis looks.
+
+TEST_PROFILE=ci (the default) keeps the whole suite short; TEST_PROFILE=soak, which `make soak`
+sets, tries some hundred times as many examples. A failure prints the blob that replays it.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from smartconnectors_server.clock import ManualClock
+
+# A machine that is busy with something else is not a failure of ours.
+_PATIENT = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", _PATIENT, max_examples=50)
+settings.register_profile("soak", _PATIENT, max_examples=5000)
+settings.load_profile(os.environ.get("TEST_PROFILE", "ci"))
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that moves only when the test says so."""
+    return ManualClock()
