@@ -1,0 +1,67 @@
+"""The command line: one file for each group of commands.
+
+A command imports what it needs when it runs, so that `--help` answers at once. Exit codes are in
+`cli/failure.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from smartconnectors_server.cli import (
+    audit,
+    bidding,
+    budgets,
+    configuration,
+    demo,
+    holds,
+    serving,
+)
+from smartconnectors_server.cli.failure import CommandFailed
+
+app = typer.Typer(
+    name="smart-connectors",
+    help="Bids on ad platforms, inside a budget that no bid can pass.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+_RUN = "Run it"
+_SETTINGS = "Settings"
+_USE = "Talk to a running server"
+
+app.command(rich_help_panel=_RUN)(serving.serve)
+app.command(rich_help_panel=_RUN)(demo.demo)
+app.command(rich_help_panel=_RUN)(serving.sandbox)
+app.command(rich_help_panel=_SETTINGS)(configuration.init)
+app.command("check-config", rich_help_panel=_SETTINGS)(configuration.check_config)
+app.command(rich_help_panel=_USE)(bidding.bid)
+app.command(rich_help_panel=_USE)(budgets.status)
+app.command(rich_help_panel=_USE)(budgets.watch)
+app.command(rich_help_panel=_USE)(budgets.pause)
+app.command(rich_help_panel=_USE)(budgets.resume)
+app.command(rich_help_panel=_USE)(budgets.budget)
+app.add_typer(holds.group, name="holds", rich_help_panel=_USE)
+app.command(rich_help_panel=_USE)(audit.audit)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line (without the program's name) and returns its exit code."""
+    try:
+        app(list(arguments), prog_name="smart-connectors")
+    except CommandFailed as failure:
+        failure.print()
+        return failure.exit_code
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    return 0
+
+
+def main() -> None:
+    """The `smart-connectors` command."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,222 @@
+"""`status`, `watch`, `pause`, `resume`, `budget`: what budgets have left, and changing them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Self
+
+import typer
+
+from smartconnectors_server.cli.connection import (
+    DEFAULT_TARGET,
+    DEFAULT_TIMEOUT_MS,
+    Connection,
+    Json,
+    Target,
+    TimeoutMs,
+)
+from smartconnectors_server.cli.failure import CommandFailed, ExitCode
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from smartconnectors.client import Client
+    from smartconnectors.common.v1.budget_pb2 import BudgetStats
+
+BudgetId = Annotated[str, typer.Argument(metavar="BUDGET", help="For example google_ads.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; the audit ledger keeps it.")]
+
+
+def status(
+    target: Target = DEFAULT_TARGET,
+    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
+    as_json: Json = False,
+) -> None:
+    """Show every budget, and whether the server takes bids."""
+    import json
+
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    from smartconnectors.budgets.v1.budget_service_pb2 import ListBudgetStatsRequest
+    from smartconnectors_server.cli import output
+
+    connection = Connection(target, timeout_ms, as_json)
+
+    async def work(client: Client) -> tuple[list[BudgetStats], str]:
+        health = await health_pb2_grpc.HealthStub(client.channel).Check(
+            health_pb2.HealthCheckRequest(), timeout=connection.timeout_s
+        )
+        answer = await client.budgets.ListBudgetStats(
+            ListBudgetStatsRequest(), timeout=connection.timeout_s
+        )
+        serving = health_pb2.HealthCheckResponse.ServingStatus.Name(health.status)
+        return list(answer.stats), serving
+
+    stats, serving = connection.run(work)
+    if as_json:
+        budgets = [output.document_of(one) for one in stats]
+        typer.echo(json.dumps({"health": serving, "stats": budgets}, ensure_ascii=False))
+        return
+    typer.echo(f"{target}: {serving}")
+    rows = [output.stats_row(one) for one in stats]
+    output.print_table(output.STATS_COLUMNS, rows, empty="No budgets.")
+
+
+def watch(
+    budget_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[BUDGET]...", help="Default: all of them.")
+    ] = None,
+    count: Annotated[
+        int, typer.Option("--count", min=0, help="End after so many changes. 0: never.")
+    ] = 0,
+    target: Target = DEFAULT_TARGET,
+    as_json: Json = False,
+) -> None:
+    """Follow budgets as they change, until Ctrl-C."""
+    import contextlib
+
+    from smartconnectors.budgets.v1.budget_service_pb2 import WatchBudgetStatsRequest
+    from smartconnectors_server.cli import output
+
+    async def work(client: Client) -> None:
+        show = _Live() if not as_json and output.on_terminal() else _Lines(as_json)
+        with show:
+            stream = client.budgets.WatchBudgetStats(WatchBudgetStatsRequest(budget_ids=budget_ids))
+            seen = 0
+            async for change in stream:
+                show.show(change.stats)
+                seen += 1
+                if seen == count:
+                    stream.cancel()
+                    return
+        raise CommandFailed(
+            ExitCode.UNREACHABLE, "The server ended the stream: it is shutting down."
+        )
+
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a watch is meant to end
+        Connection(target, as_json=as_json).run(work)
+
+
+class _Lines:
+    """One line for each change."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def show(self, stats: BudgetStats) -> None:
+        from smartconnectors_server.cli import output
+
+        if self._as_json:
+            output.print_json(stats)
+        else:
+            moment = output.time_text(stats.as_of)
+            typer.echo(f"{moment} {stats.budget_id}: {output.budget_text(stats)}")
+
+
+class _Live:
+    """A table that changes in place."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+
+        self._stats: dict[str, BudgetStats] = {}
+        self._live = Live(auto_refresh=False)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, stats: BudgetStats) -> None:
+        from smartconnectors_server.cli import output
+
+        self._stats[stats.budget_id] = stats
+        rows = [output.stats_row(self._stats[name]) for name in sorted(self._stats)]
+        self._live.update(output.rich_table(output.STATS_COLUMNS, rows), refresh=True)
+
+
+def pause(
+    budget_id: BudgetId,
+    reason: Reason,
+    target: Target = DEFAULT_TARGET,
+    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
+    as_json: Json = False,
+) -> None:
+    """Stop new bids on a budget. Campaigns that are live keep spending."""
+    from smartconnectors.budgets.v1 import budget_service_pb2 as pb
+
+    connection = Connection(target, timeout_ms, as_json)
+
+    async def work(client: Client) -> pb.PauseBudgetResponse:
+        return await client.budgets.PauseBudget(
+            pb.PauseBudgetRequest(budget_id=budget_id, reason=reason), timeout=connection.timeout_s
+        )
+
+    answer = connection.run(work)
+    _print_changed(answer, answer.stats, as_json)
+    if answer.notice and not as_json:
+        typer.echo(answer.notice)
+
+
+def resume(
+    budget_id: BudgetId,
+    reason: Reason,
+    target: Target = DEFAULT_TARGET,
+    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
+    as_json: Json = False,
+) -> None:
+    """Admit bids on a paused budget again."""
+    from smartconnectors.budgets.v1 import budget_service_pb2 as pb
+
+    connection = Connection(target, timeout_ms, as_json)
+
+    async def work(client: Client) -> pb.ResumeBudgetResponse:
+        return await client.budgets.ResumeBudget(
+            pb.ResumeBudgetRequest(budget_id=budget_id, reason=reason),
+            timeout=connection.timeout_s,
+        )
+
+    answer = connection.run(work)
+    _print_changed(answer, answer.stats, as_json)
+
+
+def budget(
+    budget_id: BudgetId,
+    limit: Annotated[
+        str, typer.Option("--limit", help="The new limit in currency units, such as 500.00.")
+    ],
+    reason: Reason,
+    target: Target = DEFAULT_TARGET,
+    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
+    as_json: Json = False,
+) -> None:
+    """Change a budget's limit. It takes effect at once and survives restarts."""
+    from smartconnectors.budgets.v1 import budget_service_pb2 as pb
+    from smartconnectors_server.cli.arguments import micros
+
+    connection = Connection(target, timeout_ms, as_json)
+    request = pb.UpdateBudgetRequest(
+        budget_id=budget_id, limit_micros=micros("--limit", limit), reason=reason
+    )
+
+    async def work(client: Client) -> pb.UpdateBudgetResponse:
+        return await client.budgets.UpdateBudget(request, timeout=connection.timeout_s)
+
+    answer = connection.run(work)
+    _print_changed(answer, answer.stats, as_json)
+
+
+def _print_changed(answer: Message, stats: BudgetStats, as_json: bool) -> None:
+    from smartconnectors_server.cli import output
+
+    if as_json:
+        output.print_json(answer)
+    else:
+        typer.echo(f"{stats.budget_id}: {output.budget_text(stats)}")

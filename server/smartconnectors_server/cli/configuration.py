@@ -1,0 +1,126 @@
+"""`init` and `check-config`: the settings file, and what would be in effect."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from smartconnectors_server.cli.connection import Json
+from smartconnectors_server.cli.failure import CommandFailed, ExitCode
+
+if TYPE_CHECKING:
+    from smartconnectors_server.settings import Settings
+
+_SECRET = re.compile(r"secret|token|password|api_key|private")
+
+
+def init(
+    path: Annotated[Path, typer.Argument(metavar="[FILE]", help="Where to write it.")] = Path(
+        "smart-connectors.toml"
+    ),
+    live: Annotated[
+        bool, typer.Option("--live", help="Start from what suits a real ad account.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE when it exists.")] = False,
+) -> None:
+    """Write a settings file with every key, its default and what it means."""
+    from smartconnectors_server.cli.config_file import render
+
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(render(live=live))
+    except FileExistsError:
+        raise CommandFailed(
+            ExitCode.USAGE, f"{path} exists. Name another file, or say --force to replace it."
+        ) from None
+    except OSError as error:
+        raise CommandFailed(
+            ExitCode.USAGE, f"{path} cannot be written: {error.strerror}."
+        ) from None
+    typer.echo(f"Wrote {path}. Next: smart-connectors serve --config {path}")
+
+
+def settings_of(config: Path | None, overrides: Mapping[str, Any]) -> Settings:
+    """The settings in effect. Raises CommandFailed listing everything that is wrong."""
+    from smartconnectors_server.app import load_settings
+    from smartconnectors_server.settings import SettingsError
+
+    try:
+        # The one place that hands the process environment to the settings.
+        return load_settings(config, os.environ, overrides)  # noqa: TID251
+    except SettingsError as error:
+        raise CommandFailed(
+            ExitCode.USAGE, f"The settings are wrong; nothing was started.\n{error}"
+        ) from None
+
+
+def check_config(
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="The TOML file to check.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check file and environment, and show what would be in effect. Secrets are never shown."""
+    from smartconnectors_server.cli import output
+
+    rows = dict(effective(settings_of(config, {})))
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    output.print_table(
+        ("key", "value"), [[key, str(value)] for key, value in rows.items()], empty=""
+    )
+
+
+def effective(settings: Settings) -> Iterator[tuple[str, Any]]:
+    """Every key and the value in effect, platform defaults filled in, secrets as "set"."""
+    from smartconnectors_server.platforms import PLATFORMS
+
+    plain = settings.model_dump(exclude={"platforms"})
+    for name in plain:
+        yield from _flat(name, plain[name], str((plain[name] or {}).get("currency", "USD")))
+    for name, platform in PLATFORMS.items():
+        values = settings.platforms.get(name)
+        if values is None:
+            continue
+        document = values.model_dump(exclude={"options"})
+        defaults = platform.defaults
+        for section, key, default in (
+            ("budget", "limit", defaults.budget_micros),
+            ("rate_limit", "calls", defaults.rate_limit_calls),
+            ("rate_limit", "window_s", defaults.rate_limit_window_s),
+            ("fallback", "multiplier", defaults.fallback_multiplier_milli),
+        ):
+            if document[section][key] is None:
+                document[section][key] = default
+        options = platform.options.model_validate(values.options).model_dump()
+        yield from _flat(f"platforms.{name}", document, values.budget.currency)
+        yield from _flat(f"platforms.{name}.options", options, values.budget.currency)
+
+
+def _flat(path: str, value: Any, currency: str) -> Iterator[tuple[str, Any]]:
+    from smartconnectors_server.money import format_amount
+
+    key = path.rpartition(".")[2]
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _flat(f"{path}.{name}", item, currency)
+    elif isinstance(value, tuple) and value:
+        for index, item in enumerate(value):
+            yield from _flat(f"{path}[{index}]", item, currency)
+    elif value is None or value in ("", ()):
+        yield path, "–"
+    elif _SECRET.search(key) or hasattr(value, "get_secret_value"):
+        yield path, "set" if str(value) else "–"
+    elif key in ("limit", "max_daily_budget") or ".campaigns." in path:
+        yield path, format_amount(value, currency)
+    elif key == "multiplier":
+        yield path, f"{value / 1000:g}"
+    else:
+        yield path, value if isinstance(value, bool | int | float) else str(value)

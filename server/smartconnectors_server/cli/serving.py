@@ -1,0 +1,162 @@
+"""`serve` and `sandbox`: the processes that stay."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from smartconnectors_server.cli.failure import CommandFailed, ExitCode
+
+if TYPE_CHECKING:
+    from smartconnectors_server.app import Ready
+    from smartconnectors_server.connector.sandbox import Sandbox
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="A TOML file; `init` writes one to start from."),
+]
+
+
+class LogFormat(enum.StrEnum):
+    """How log lines look."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def serve(
+    config: ConfigFile = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Where to listen. [default: 127.0.0.1]")
+    ] = None,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option("--grpc-port", min=0, max=65535, help="0: any free one. [default: 50051]"),
+    ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option("--state-dir", help="Where money is remembered. [default: state]")
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option("--log-format", help="[default: text]")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen beyond this machine without TLS.")
+    ] = False,
+) -> None:
+    """Run the server until SIGTERM or Ctrl-C; then let what is under way end."""
+    import uvloop
+
+    from smartconnectors_server.app import StartupError
+    from smartconnectors_server.app import serve as run_server
+    from smartconnectors_server.cli.configuration import settings_of
+
+    given: dict[str, Any] = {
+        "host": host,
+        "grpc_port": grpc_port,
+        "state_dir": state_dir,
+        "log_format": None if log_format is None else log_format.value,
+        "insecure": insecure or None,
+    }
+    settings = settings_of(
+        config, {"server": {key: value for key, value in given.items() if value is not None}}
+    )
+    refuse_plain_text_beyond_loopback(settings.server.host, insecure=settings.server.insecure)
+    as_json = settings.server.log_format == "json"
+    try:
+        uvloop.run(
+            run_server(settings, on_ready=lambda ready: typer.echo(ready_line(ready, as_json)))
+        )
+    except StartupError as error:
+        raise CommandFailed(ExitCode.REFUSED, f"Cannot start: {error}") from None
+
+
+def refuse_plain_text_beyond_loopback(host: str, *, insecure: bool) -> None:
+    """Raises CommandFailed when other machines could reach a server that has no TLS, unless that
+    was asked for.
+    """
+    import ipaddress
+
+    try:
+        loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if not loopback and not insecure:
+        raise CommandFailed(
+            ExitCode.USAGE,
+            f"--host {host} can be reached from other machines, and what is spoken there is plain "
+            "text that anybody may send.\nListen on 127.0.0.1, or say --insecure when the network "
+            "is closed or a proxy in front speaks TLS.",
+        )
+
+
+def ready_line(ready: Ready, as_json: bool) -> str:
+    """The one line that says the server takes calls, and where."""
+    if as_json:
+        return json.dumps(
+            {
+                "event": "ready",
+                "grpc": ready.grpc_address,
+                "platforms": dict(ready.platforms),
+                "state_dir": ready.state_dir,
+            }
+        )
+    platforms = "".join(f", {name}={mode}" for name, mode in ready.platforms.items())
+    return (
+        f"smart-connectors ready: gRPC {ready.grpc_address}{platforms}, ledger {ready.state_dir}/"
+    )
+
+
+def sandbox(
+    host: Annotated[str, typer.Option("--host", help="Where to listen.")] = "127.0.0.1",
+    control_port: Annotated[
+        int, typer.Option("--control-port", min=0, max=65535, help="0: any free one.")
+    ] = 0,
+) -> None:
+    """Run every platform's sandbox and their control port until SIGTERM or Ctrl-C.
+
+    Prints one line of JSON with their addresses, and the variable that points `serve` at each.
+    """
+    import uvloop
+
+    refuse_plain_text_beyond_loopback(host, insecure=False)
+    try:
+        uvloop.run(_run_sandboxes(host, control_port))
+    except OSError as error:
+        raise CommandFailed(
+            ExitCode.REFUSED, f"Cannot start: {error.strerror or error}. Is the port in use?"
+        ) from None
+
+
+async def _run_sandboxes(host: str, control_port: int) -> None:
+    import asyncio
+    import contextlib
+    import signal
+
+    from smartconnectors_server.connector.control import ControlServer
+    from smartconnectors_server.platforms import PLATFORMS
+
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    sandboxes: Mapping[str, Sandbox] = {
+        name: platform.sandbox() for name, platform in PLATFORMS.items()
+    }
+    async with contextlib.AsyncExitStack() as running:
+        addresses = {}
+        for name, one in sandboxes.items():
+            endpoint = await one.start(host, 0)
+            running.push_async_callback(one.close)
+            addresses[name] = {
+                "endpoint": endpoint,
+                "variable": PLATFORMS[name].endpoint_variable,
+            }
+        control = ControlServer(sandboxes)
+        address = await control.start(host, control_port)
+        running.push_async_callback(control.close)
+        typer.echo(json.dumps({"platforms": addresses, "control": address}))
+        await stopped.wait()
