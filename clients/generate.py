@@ -13,6 +13,7 @@ import filecmp
 import re
 import shutil
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -23,12 +24,17 @@ ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
 PACKAGE = ROOT / "clients" / "python" / "smartconnectors"
 WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
+# The plugins that were installed with this interpreter, wherever PATH points.
+PLUGINS = [
+    f"--plugin={name}={Path(sysconfig.get_path('scripts')) / name}"
+    for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
+]
 VENDORED_IMPORT = re.compile(r"^(from|import) buf\.validate\b", re.MULTILINE)
 
 
 def run_protoc(arguments: list[str]) -> None:
     """Runs protoc and raises SystemExit with its own message when it fails."""
-    if protoc.main(["protoc", f"-I{PROTOS}", f"-I{WELL_KNOWN}", *arguments]) != 0:
+    if protoc.main(["protoc", f"-I{PROTOS}", f"-I{WELL_KNOWN}", *PLUGINS, *arguments]) != 0:
         raise SystemExit("protoc failed; its message is above")
 
 
@@ -55,7 +61,7 @@ def generate(out: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
     for module in out.rglob("*_pb2.py"):
-        for folder in module.relative_to(out).parents:
+        for folder in list(module.relative_to(out).parents)[:-1]:  # the package's own is written
             (out / folder / "__init__.py").touch()
 
 
@@ -88,10 +94,12 @@ def main() -> int:
     """Writes the stubs, or checks them."""
     if sys.argv[1:] == ["--check"]:
         return check()
-    for name in generated_files(PACKAGE):
-        (PACKAGE / name).unlink()
-    shutil.rmtree(PACKAGE / "_vendor", ignore_errors=True)
-    generate(PACKAGE)
+    with tempfile.TemporaryDirectory() as scratch:
+        fresh = Path(scratch)
+        generate(fresh)  # all of it, before anything that is there goes
+        for name in generated_files(PACKAGE) - generated_files(fresh):
+            (PACKAGE / name).unlink()
+        shutil.copytree(fresh, PACKAGE, dirs_exist_ok=True)
     return 0
 
 
