@@ -18,6 +18,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from pydantic import BaseModel, ConfigDict
 
+from smartconnectors_server.budget import Finding
 from smartconnectors_server.call import Plan, Priced
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector.sandbox import Sandbox
@@ -62,14 +63,6 @@ class Gate(Protocol):
     def tighten(self, signal: QuotaSignal) -> None:
         """Hands on what the platform said of its quota, on success as on failure."""
         ...
-
-
-class Finding(enum.Enum):
-    """What a look at the platform says of a change whose outcome is unknown."""
-
-    APPLIED = "applied"
-    NOT_APPLIED = "not_applied"
-    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True, slots=True)

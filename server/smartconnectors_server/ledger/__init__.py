@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from smartconnectors_server.ledger._base import (
     OPEN_STATES,
     Budget,
@@ -28,7 +30,13 @@ from smartconnectors_server.ledger._base import (
     Window,
 )
 
+from smartconnectors_server.ledger.sqlite import SqliteLedger
+
+LEDGERS: Mapping[str, Callable[..., Ledger]] = {"sqlite": SqliteLedger}
+"""Kind -> maker, called with (directory, clock, gather_ms=, commit_timeout_s=)."""
+
 __all__ = [
+    "LEDGERS",
     "OPEN_STATES",
     "Budget",
     "BudgetState",

@@ -310,12 +310,16 @@ class StateDirectoryLocked(LedgerError):
 class Ledger(Protocol):
     """One store of budgets, holds and the audit ledger."""
 
-    async def open(self) -> None:
+    async def open(self, budgets: Sequence[Budget]) -> tuple[Budget, ...]:
         """Locks the store, recovers, and turns what was held at a crash into in doubt.
+
+        Returns the budgets as operators last changed them: the ledger wins over configuration for
+        the amount of the first limit and for the pause; windows follow the configuration.
 
         Raises:
             StateDirectoryLocked: another process has it.
             Damaged: committed data is missing.
+            Unavailable: the store cannot be read.
         """
         ...
 
@@ -332,12 +336,6 @@ class Ledger(Protocol):
         """Ledger time."""
         ...
 
-    async def configure(self, budget: Budget) -> Budget:
-        """Creates the budget, or returns it as an operator last changed it: the ledger wins over
-        configuration for limit amounts and the pause; windows follow the configuration.
-        """
-        ...
-
     async def set_limit(self, budget_id: str, limit_micros: int, note: str) -> BudgetState:
         """Changes the first limit, durably. Raises KeyError for an unknown budget."""
         ...
@@ -352,6 +350,10 @@ class Ledger(Protocol):
         Raises:
             Refused, Paused, DuplicateRequest, TargetBlocked, Unavailable.
         """
+        ...
+
+    async def check(self, reservation: Reservation) -> None:
+        """Raises what `reserve` would raise for the amount or the target; holds nothing."""
         ...
 
     async def settle(
@@ -403,7 +405,7 @@ class Ledger(Protocol):
         ...
 
     async def find(self, platform: str, request_id: str) -> Hold | None:
-        """The newest hold of this request id that still binds it, or None."""
+        """The hold that binds this request id (any state but RELEASED), or None."""
         ...
 
     async def get(self, hold_id: str) -> Hold | None:

@@ -1,0 +1,35 @@
+"""Money: the keeper of budgets and what it needs. Nothing here knows of gRPC or of a platform."""
+
+from __future__ import annotations
+
+from smartconnectors_server.budget.alerts import AlertLevel, Alerts, alert_level
+from smartconnectors_server.budget.keeper import Keeper
+from smartconnectors_server.budget.pricing import FallbackPrice, Sample, fallback_price
+from smartconnectors_server.budget.reconciler import Reconciler
+from smartconnectors_server.budget.refusal import duration_text
+from smartconnectors_server.budget.resolution import (
+    Finding,
+    Verb,
+    outcome_of,
+    resolution_of,
+    resolution_of_doubt,
+)
+from smartconnectors_server.budget.watch import Watch
+
+__all__ = [
+    "AlertLevel",
+    "Alerts",
+    "FallbackPrice",
+    "Finding",
+    "Keeper",
+    "Reconciler",
+    "Sample",
+    "Verb",
+    "Watch",
+    "alert_level",
+    "duration_text",
+    "fallback_price",
+    "outcome_of",
+    "resolution_of",
+    "resolution_of_doubt",
+]

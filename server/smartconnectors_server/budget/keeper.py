@@ -1,0 +1,269 @@
+"""The keeper of budgets: which budgets a bid counts in, one atomic step for each change, and what a
+refusal says. The ledger decides whether an amount fits; the keeper speaks to callers about it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Iterable
+
+from smartconnectors_server.budget.alerts import Alerts
+from smartconnectors_server.budget.refusal import exceeded, paused
+from smartconnectors_server.budget.resolution import Verb
+from smartconnectors_server.budget.watch import Watch
+from smartconnectors_server.errors import (
+    InternalError,
+    LedgerUnavailable,
+    NotFound,
+    RequestIdReused,
+    TargetInDoubt,
+)
+from smartconnectors_server.ledger import (
+    BudgetState,
+    DuplicateRequest,
+    Hold,
+    HoldNotOpen,
+    HoldState,
+    Ledger,
+    Paused,
+    Refused,
+    Reservation,
+    TargetBlocked,
+    Unavailable,
+)
+
+TOTAL = "total"
+
+log = logging.getLogger(__name__)
+
+_CLOSED_BY_VERB = {Verb.RELEASE: HoldState.RELEASED, Verb.REJECT: HoldState.REJECTED}
+
+
+class Keeper:
+    """Holds money for bids and resolves each hold exactly once."""
+
+    def __init__(self, ledger: Ledger, watch: Watch, alerts: Alerts) -> None:
+        self._ledger = ledger
+        self._watch = watch
+        self._alerts = alerts
+
+    # Looking
+
+    @property
+    def available(self) -> bool:
+        """False while nothing can be admitted because the ledger cannot be written."""
+        return self._ledger.available
+
+    def now_ns(self) -> int:
+        """Ledger time."""
+        return self._ledger.now_ns()
+
+    def budget_ids_of(self, platform: str, campaign_id: str) -> tuple[str, ...]:
+        """Every budget that a bid on this campaign counts in."""
+        known = self._ledger.budget_ids()
+        wanted = (platform, f"{platform}/campaigns/{campaign_id}", TOTAL)
+        return tuple(budget_id for budget_id in wanted if budget_id in known)
+
+    def budget_ids(self) -> tuple[str, ...]:
+        """All budgets, sorted."""
+        return self._ledger.budget_ids()
+
+    def state(self, budget_id: str) -> BudgetState:
+        """One budget now. Raises NotFound."""
+        try:
+            return self._ledger.state(budget_id)
+        except KeyError:
+            raise NotFound(
+                f"no budget is called {budget_id!r}; there are: "
+                + ", ".join(self._ledger.budget_ids())
+            ) from None
+
+    def open_holds(self, state: HoldState | None = None) -> tuple[Hold, ...]:
+        """Open holds, oldest first."""
+        return self._ledger.open_holds(state)
+
+    def recent_settled(self, platform: str) -> tuple[Hold, ...]:
+        """The last 100 settled bids of a platform that carry an LTV or an AI bid, oldest first."""
+        return self._ledger.recent_settled(platform)
+
+    async def find(self, platform: str, request_id: str) -> Hold | None:
+        """The hold that binds a request id. Raises LedgerUnavailable."""
+        try:
+            return await self._ledger.find(platform, request_id)
+        except Unavailable as error:
+            raise self._unavailable(error) from error
+
+    # Changing
+
+    async def check(self, reservation: Reservation) -> None:
+        """Raises what `reserve` would raise; holds nothing."""
+        try:
+            await self._ledger.check(reservation)
+        except (Refused, Paused, TargetBlocked, Unavailable) as error:
+            raise self._veto(error, reservation.budget_ids) from error
+
+    async def reserve(self, reservation: Reservation) -> Hold:
+        """Holds the amount in every budget in scope, durably, or raises and holds nothing.
+
+        Raises:
+            BudgetExceeded, BudgetPaused, TargetInDoubt, RequestIdReused, LedgerUnavailable.
+        """
+        try:
+            hold = await self._ledger.reserve(reservation)
+        except DuplicateRequest as error:
+            raise RequestIdReused(
+                f"request id {reservation.request_id!r} is already in use"
+            ) from error
+        except (Refused, Paused, TargetBlocked, Unavailable) as error:
+            raise self._veto(error, reservation.budget_ids) from error
+        self._changed(hold)
+        return hold
+
+    async def resolve(
+        self, hold: Hold, verb: Verb, *, answer: bytes = b"", error: str = "", note: str = ""
+    ) -> Hold:
+        """Ends a held or in-doubt hold by `verb`, or puts it in doubt.
+
+        A hold that was already ended (by an operator, while the call was under way) stays so; when
+        the platform turns out to have accepted it, that truth enters the ledger all the same.
+        """
+        try:
+            changed = await self._apply(hold, verb, answer, error, note)
+        except HoldNotOpen as closed:
+            changed = await self._apply_late(hold, closed.hold, verb, answer)
+        self._changed(changed)
+        return changed
+
+    async def _apply(
+        self, hold: Hold, verb: Verb, answer: bytes, error: str, note: str
+    ) -> Hold:
+        if verb is Verb.SETTLE:
+            return await self._ledger.settle(hold.hold_id, answer=answer, note=note)
+        if verb is Verb.SETTLE_ASSUMED:
+            note = f"assumed: {note or 'the platform could not say'}"
+            return await self._ledger.settle(hold.hold_id, answer=answer, note=note)
+        if verb is Verb.DOUBT:
+            return await self._ledger.doubt(hold.hold_id, error=error, note=note)
+        state = _CLOSED_BY_VERB[verb]
+        return await self._ledger.release(
+            hold.hold_id, state, answer=answer, error=error, note=note
+        )
+
+    async def _apply_late(
+        self, hold: Hold, now: Hold | None, verb: Verb, answer: bytes
+    ) -> Hold:
+        if now is None:
+            raise InternalError(f"hold {hold.hold_id} is not known to the ledger")
+        if verb is not Verb.SETTLE or now.state is HoldState.SETTLED:
+            return now
+        return await self.settle_late(now, answer=answer, note="accepted after it was given back")
+
+    async def settle_late(self, hold: Hold, *, answer: bytes = b"", note: str) -> Hold:
+        """Truth that arrives late: commits a hold that was given back, even above the limit."""
+        settled = await self._ledger.settle(hold.hold_id, answer=answer, note=note, late=True)
+        log.warning(
+            "budget %s: %d micros entered late (request %s): %s",
+            hold.budget_ids[0] if hold.budget_ids else "",
+            hold.amount_micros,
+            hold.request_id,
+            note,
+        )
+        self._changed(settled)
+        return settled
+
+    async def defer(self, hold: Hold, *, amount_micros: int, until_ns: int, note: str) -> Hold:
+        """A held hold that was provably not sent waits for the breaker, for at most what it held.
+        """
+        changed = await self._ledger.defer(
+            hold.hold_id, amount_micros=amount_micros, until_ns=until_ns, answer=b"", note=note
+        )
+        self._changed(changed)
+        return changed
+
+    async def dispatch(self, hold: Hold, *, target: str, before: str) -> Hold:
+        """A deferred hold is about to be sent; durable on return.
+
+        Raises HoldNotOpen (something else ended it), BudgetPaused, TargetInDoubt,
+        LedgerUnavailable.
+        """
+        try:
+            changed = await self._ledger.dispatch(hold.hold_id, target=target, before=before)
+        except (Paused, TargetBlocked, Unavailable) as error:
+            raise self._veto(error, ()) from error
+        self._changed(changed)
+        return changed
+
+    async def expire(self, hold: Hold) -> Hold:
+        """A deferred hold has waited too long."""
+        changed = await self._ledger.release(
+            hold.hold_id, HoldState.EXPIRED, note="waited too long for the circuit breaker"
+        )
+        self._changed(changed)
+        return changed
+
+    async def end_by_operator(self, hold_id: str, *, settled: bool, reason: str) -> Hold:
+        """Ends an open hold by an operator's word, or commits one that was given back.
+
+        Raises NotFound; LedgerUnavailable.
+        """
+        hold = await self._ledger.get(hold_id)
+        if hold is None:
+            raise NotFound(f"no hold is called {hold_id!r}")
+        note = f"operator: {reason}"
+        if settled and not hold.state.is_open:
+            return await self.settle_late(hold, note=note)
+        if settled:
+            if hold.state is HoldState.DEFERRED:
+                hold = await self.dispatch(hold, target=hold.target, before=hold.before)
+            return await self.resolve(hold, Verb.SETTLE, note=note)
+        return await self.resolve(hold, Verb.RELEASE, note=note)
+
+    async def set_limit(self, budget_id: str, limit_micros: int, reason: str) -> BudgetState:
+        """Changes the first limit, durably. Raises NotFound, LedgerUnavailable."""
+        self.state(budget_id)
+        return await self._configured(self._ledger.set_limit(budget_id, limit_micros, reason))
+
+    async def set_paused(self, budget_id: str, paused_now: bool, reason: str) -> BudgetState:
+        """Pauses or resumes, durably. Raises NotFound, LedgerUnavailable."""
+        self.state(budget_id)
+        return await self._configured(self._ledger.set_paused(budget_id, paused_now, reason))
+
+    # Parts
+
+    async def _configured(self, change: Awaitable[BudgetState]) -> BudgetState:
+        try:
+            state = await change
+        except Unavailable as error:
+            raise self._unavailable(error) from error
+        self._alerts.see(state)
+        self._watch.changed()
+        return state
+
+    def _changed(self, hold: Hold) -> None:
+        for budget_id in hold.budget_ids:
+            if budget_id in self._ledger.budget_ids():
+                self._alerts.see(self._ledger.state(budget_id))
+        self._watch.changed()
+
+    def _veto(
+        self, error: Refused | Paused | TargetBlocked | Unavailable, budget_ids: Iterable[str]
+    ) -> Exception:
+        if isinstance(error, Unavailable):
+            return self._unavailable(error)
+        if isinstance(error, TargetBlocked):
+            return TargetInDoubt(
+                f"{error.hold.platform}: an earlier change of {error.hold.target} (request "
+                f"{error.hold.request_id}) has an unknown outcome; nothing more is sent to it "
+                "until that is known.",
+                retry_after_s=2.0,
+                metadata={"target": error.hold.target, "hold_id": error.hold.hold_id},
+            )
+        self._ledger.veto(tuple(budget_ids))
+        self._watch.changed()
+        if isinstance(error, Paused):
+            return paused(self._ledger.state(error.budget_id))
+        return exceeded(error)
+
+    @staticmethod
+    def _unavailable(error: Unavailable) -> LedgerUnavailable:
+        return LedgerUnavailable(f"{error}. Nothing is admitted.", retry_after_s=1.0)

@@ -1,0 +1,92 @@
+"""What a refused caller reads: which budget, the numbers, and until when. Pure."""
+
+from __future__ import annotations
+
+from smartconnectors_server.clock import NANOS_PER_SECOND
+from smartconnectors_server.errors import BudgetExceeded, BudgetPaused
+from smartconnectors_server.ledger import BudgetState, Refused, SlidingWindow, Window
+from smartconnectors_server.money import format_amount
+
+
+def duration_text(seconds: float) -> str:
+    """A duration for people: `6 min 12 s`, `45 s`, `2 h 5 min`. Rounded up: never too early."""
+    whole = int(-(-seconds // 1))
+    hours, rest = divmod(whole, 3600)
+    minutes, secs = divmod(rest, 60)
+    parts = [(hours, "h"), (minutes, "min"), (secs if not hours else 0, "s")]
+    return " ".join(f"{n} {unit}" for n, unit in parts if n) or "0 s"
+
+
+def window_text(window: Window) -> str:
+    """A window for people: `10 min`, `the current day (UTC)`."""
+    if isinstance(window, SlidingWindow):
+        return duration_text(window.seconds)
+    return f"the current {window.unit} ({window.time_zone})"
+
+
+def exceeded(refused: Refused) -> BudgetExceeded:
+    """The veto for an amount that does not fit."""
+    state, index = refused.state, refused.limit_index
+    limit = state.limits[index]
+    currency = state.currency_code
+
+    def amount(micros: int) -> str:
+        return format_amount(micros, currency)
+
+    metadata = {
+        "budget_id": state.budget_id,
+        "amount_micros": str(refused.amount_micros),
+        "limit_micros": str(limit.limit.limit_micros),
+        "committed_micros": str(limit.committed_micros),
+        "held_micros": str(state.held_micros),
+        "deferred_micros": str(state.deferred_micros),
+        "in_doubt_micros": str(state.in_doubt_micros),
+        "remaining_micros": str(max(0, limit.limit.limit_micros - state.used_micros(index))),
+        "currency_code": currency,
+    }
+    head = f"{state.budget_id}: {amount(refused.amount_micros)} "
+    tail = " Platform setting unchanged."
+    if refused.blocked_by == "limit":
+        metadata["blocked_by"] = "limit"
+        return BudgetExceeded(
+            f"{head}can never fit; the limit is {amount(limit.limit.limit_micros)}.{tail}",
+            metadata=metadata,
+            quota_subject=state.budget_id,
+        )
+    others = [
+        f" + {amount(micros)} {name}"
+        for name, micros in (
+            ("held", state.held_micros),
+            ("deferred", state.deferred_micros),
+            ("in doubt", state.in_doubt_micros),
+        )
+        if micros or name == "held"
+    ]
+    text = (
+        f"{head}does not fit: {amount(limit.committed_micros)} committed{''.join(others)} of "
+        f"{amount(limit.limit.limit_micros)} in {window_text(limit.limit.window)}."
+    )
+    if refused.fits_at_ns is None:
+        metadata["blocked_by"] = "holds"
+        return BudgetExceeded(
+            f"{text} Only open holds are in the way; it fits when they are given back.{tail}",
+            metadata=metadata,
+            quota_subject=state.budget_id,
+        )
+    wait_s = max(0, refused.fits_at_ns - state.at_ns) / NANOS_PER_SECOND
+    return BudgetExceeded(
+        f"{text} Fits in {duration_text(wait_s)} if nothing else is bid.{tail}",
+        retry_after_s=wait_s,
+        metadata=metadata,
+        quota_subject=state.budget_id,
+    )
+
+
+def paused(state: BudgetState) -> BudgetPaused:
+    """The veto for a budget that an operator paused."""
+    return BudgetPaused(
+        f"{state.budget_id} is paused by an operator; new bids are refused until it is resumed. "
+        "Campaigns that are live keep spending.",
+        metadata={"budget_id": state.budget_id, "blocked_by": "pause"},
+        quota_subject=state.budget_id,
+    )

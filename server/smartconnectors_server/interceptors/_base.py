@@ -1,0 +1,82 @@
+"""What every interceptor is, and the engines that they share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from google.protobuf.message import Message
+
+from smartconnectors_server.budget import Keeper
+from smartconnectors_server.call import Call, MethodSpec
+from smartconnectors_server.circuitbreaker import CircuitBreaker
+from smartconnectors_server.clock import Clock
+from smartconnectors_server.connector import Connector, Mode, Platform
+from smartconnectors_server.errors import PlatformUnavailable
+from smartconnectors_server.interceptors.targets import TargetLocks
+from smartconnectors_server.ratelimit import RateLimiter
+from smartconnectors_server.settings import PlatformSettings, Settings
+from smartconnectors_server.telemetry import Telemetry
+
+Next = Callable[[Any, Call], Awaitable[Any]]
+"""The rest of the chain: request and call in, response out."""
+
+
+@dataclass(slots=True, eq=False)
+class PlatformRuntime:
+    """One platform with its engines."""
+
+    platform: Platform
+    settings: PlatformSettings
+    mode: Mode
+    currency_code: str
+    breaker: CircuitBreaker
+    limiter: RateLimiter
+    targets: TargetLocks = field(default_factory=TargetLocks)
+    connected: asyncio.Future[Connector] | None = None
+    """Set by the composition root when it begins to connect."""
+
+    @property
+    def name(self) -> str:
+        """The platform's name, which is also its budget's id."""
+        return self.platform.name
+
+    async def connector(self) -> Connector:
+        """The connector, once it is connected. Raises PlatformUnavailable when it cannot be."""
+        if self.connected is None:
+            raise PlatformUnavailable(f"{self.name} is not started", retry_after_s=1.0)
+        return await asyncio.shield(self.connected)
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What interceptors are made from."""
+
+    settings: Settings
+    clock: Clock
+    keeper: Keeper
+    telemetry: Telemetry
+    runtimes: Mapping[str, PlatformRuntime]
+
+    def runtime(self, call: Call) -> PlatformRuntime:
+        """The platform that a call is for."""
+        return self.runtimes[call.spec.platform]
+
+
+class Interceptor(Protocol):
+    """One check on the way down, and what follows from it on the way up."""
+
+    name: ClassVar[str]
+
+    def __init__(self, engines: Engines) -> None: ...
+
+    @staticmethod
+    def applies_to(spec: MethodSpec) -> bool:
+        """True when the interceptor has anything to do for a method."""
+        ...
+
+    async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
+        """Calls `call_next` at most once. Raises only ConnectorError on purpose."""
+        ...

@@ -1,0 +1,121 @@
+"""Decides amount, source and intent: the AI's bid while the breaker is closed, else the heuristic.
+
+- breaker closed, the AI sent a bid: `ai`, sent;
+- breaker closed, no AI bid: heuristic price, `fallback`, sent;
+- breaker open: heuristic price, `fallback`, deferred.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from google.protobuf.message import Message
+
+from smartconnectors_server.budget import Sample, fallback_price
+from smartconnectors_server.call import Call, Kind, MethodSpec, Priced, Source
+from smartconnectors_server.circuitbreaker import State
+from smartconnectors_server.errors import CircuitOpenNoFallback, InvalidBid
+from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
+from smartconnectors_server.ledger import HoldState
+
+
+def circuit_refusal(runtime: PlatformRuntime, why: str) -> CircuitOpenNoFallback:
+    """The refusal while the breaker is open and nothing can be deferred."""
+    return CircuitOpenNoFallback(
+        f"{runtime.name}: the circuit breaker is {runtime.breaker.state.value}; {why} "
+        "Nothing was sent.",
+        retry_after_s=runtime.breaker.retry_after_s(),
+        metadata={"circuit_state": runtime.breaker.state.value},
+    )
+
+
+class Fallback:
+    """Prices a bid."""
+
+    name: ClassVar[str] = "fallback"
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+
+    @staticmethod
+    def applies_to(spec: MethodSpec) -> bool:
+        return spec.spends
+
+    async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
+        runtime = self._engines.runtime(call)
+        admits = self._admits_live_bids(runtime)
+        call.circuit = runtime.breaker.state.value
+        if call.spec.kind is Kind.CAMPAIGN_BUDGET:
+            if not admits:
+                raise circuit_refusal(runtime, "a campaign budget is not deferred.")
+            call.priced = Priced(call.request_id, 0, 0, call.currency_code)
+        else:
+            call.priced = self._price(request, call, runtime, admits)
+        response: Message = await call_next(request, call)
+        return response
+
+    def _admits_live_bids(self, runtime: PlatformRuntime) -> bool:
+        """Half-open, deferred bids are the probes as long as there are any."""
+        if runtime.breaker.state is State.HALF_OPEN and any(
+            hold.platform == runtime.name
+            for hold in self._engines.keeper.open_holds(HoldState.DEFERRED)
+        ):
+            return False
+        return runtime.breaker.would_admit()
+
+    def _price(self, request: Any, call: Call, runtime: PlatformRuntime, admits: bool) -> Priced:
+        bid = request.bid
+        if admits and bid.HasField("bid_micros"):
+            return Priced(
+                request_id=call.request_id,
+                bid_micros=bid.bid_micros,
+                ltv_micros=bid.predicted_ltv_micros,
+                currency_code=call.currency_code,
+                ai_bid_micros=bid.bid_micros,
+            )
+        return heuristic(self._engines, runtime, request, call, defer=not admits)
+
+
+def heuristic(
+    engines: Engines, runtime: PlatformRuntime, request: Any, call: Call, *, defer: bool
+) -> Priced:
+    """The heuristic price of a bid.
+
+    Raises:
+        CircuitOpenNoFallback: to be deferred, and there is nothing to price from, or it must be a
+            reduction, which a heuristic cannot promise.
+        InvalidBid: to be sent, and there is nothing to price from.
+    """
+    bid = request.bid
+    if defer and call.reduce_only:
+        raise circuit_refusal(runtime, "a reduction is not deferred.")
+    fallback = runtime.settings.fallback
+    price = fallback_price(
+        [
+            Sample(hold.ltv_micros, hold.ai_bid_micros)
+            for hold in engines.keeper.recent_settled(runtime.name)
+        ],
+        predicted_ltv_micros=bid.predicted_ltv_micros,
+        ai_bid_micros=bid.bid_micros,
+        multiplier_milli=fallback.multiplier
+        or runtime.platform.defaults.fallback_multiplier_milli,
+        capped=fallback.cap == "ai_bid",
+    )
+    if price is None and defer:
+        raise circuit_refusal(runtime, "there is no LTV to price a fallback bid from.")
+    if price is None:
+        raise InvalidBid.of(
+            "bid.bid_micros",
+            "is absent, and there is no LTV to price the bid from: neither an earlier bid on "
+            f"{runtime.name} nor predicted_ltv_micros",
+        )
+    return Priced(
+        request_id=call.request_id,
+        bid_micros=price.bid_micros,
+        ltv_micros=bid.predicted_ltv_micros,
+        currency_code=call.currency_code,
+        source=Source.FALLBACK,
+        uncapped_micros=price.uncapped_micros,
+        ai_bid_micros=bid.bid_micros,
+        defer=defer,
+    )

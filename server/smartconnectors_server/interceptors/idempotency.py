@@ -1,0 +1,185 @@
+"""One request id, one dispatch: stored answers are replayed, running requests joined.
+
+From here inwards a spending call runs in a task of the server's own. Until money is held a caller
+that hangs up ends it; from then on it runs to its own end, and the retry gets the stored answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from google.protobuf.message import Message
+
+from smartconnectors_server.call import Call, MethodSpec
+from smartconnectors_server.clock import NANOS_PER_MILLI
+from smartconnectors_server.errors import (
+    DeadlineTooShort,
+    OutcomeUnknown,
+    Overloaded,
+    RequestIdReused,
+    RequestInProgress,
+)
+from smartconnectors_server.interceptors._base import Engines, Next
+from smartconnectors_server.interceptors.answers import (
+    add_budget,
+    stored_answer,
+    stored_rejection,
+)
+from smartconnectors_server.ledger import Hold, HoldState
+
+OVERLOAD_RETRY_S = 0.1
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """A request under way. `waiting` callers have not hung up."""
+
+    fingerprint: str
+    call: Call
+    task: asyncio.Task[Message]
+    waiting: int = 0
+
+
+def fingerprint_of(request: Message, spec: MethodSpec) -> str:
+    """SHA-256 of the method and the request as it was sent, before any pricing."""
+    digest = hashlib.sha256(spec.path.encode())
+    digest.update(request.SerializeToString(deterministic=True))
+    return digest.hexdigest()
+
+
+def _reused(call: Call) -> RequestIdReused:
+    return RequestIdReused(
+        f"request id {call.request_id!r} was used with another payload; the first request is "
+        "untouched. Use a new id for a new request.",
+        metadata={"request_id": call.request_id},
+    )
+
+
+class Idempotency:
+    """Keyed by (platform, request id), shared by every way of sending a bid."""
+
+    name: ClassVar[str] = "idempotency"
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+        self._keeper = engines.keeper
+        self._clock = engines.clock
+        self._max_in_flight = engines.settings.server.max_in_flight
+        self._running: dict[tuple[str, str], _Running] = {}
+        self._tasks: set[asyncio.Task[Message]] = set()
+
+    @staticmethod
+    def applies_to(spec: MethodSpec) -> bool:
+        return spec.spends
+
+    async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
+        call.fingerprint = fingerprint_of(request, call.spec)
+        key = (call.spec.platform, call.request_id)
+        running = self._running.get(key)
+        if running is not None and not call.validate_only:
+            return await self._join(running, call)
+        hold = await self._keeper.find(*key)
+        if hold is not None:
+            return self._replay(hold, call)
+        # Nothing is awaited between here and the entry into `_running`.
+        running = self._running.get(key)
+        if running is not None and not call.validate_only:
+            return await self._join(running, call)
+        self._check_room()
+        self._check_deadline(call)
+        running = self._start(call_next, request, call)
+        if not call.validate_only:
+            self._running[key] = running
+            running.task.add_done_callback(lambda _: self._running.pop(key, None))
+        return await self._wait(running)
+
+    async def drain(self) -> None:
+        """Returns when every call that holds money has ended."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    @property
+    def in_flight(self) -> int:
+        """How many spending calls are under way."""
+        return len(self._tasks)
+
+    def _start(self, call_next: Next, request: Message, call: Call) -> _Running:
+        task: asyncio.Task[Message] = asyncio.ensure_future(call_next(request, call))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return _Running(call.fingerprint, call, task)
+
+    def _ended(self, task: asyncio.Task[Message]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, also when every caller has hung up
+
+    async def _join(self, running: _Running, call: Call) -> Message:
+        if running.fingerprint != call.fingerprint:
+            raise _reused(call)
+        response = await self._wait(running)
+        copy: Any = type(response)()
+        copy.CopyFrom(response)
+        copy.result.replayed = True
+        call.replayed = True
+        call.priced = running.call.priced
+        return copy  # type: ignore[no-any-return]
+
+    async def _wait(self, running: _Running) -> Message:
+        running.waiting += 1
+        try:
+            return await asyncio.shield(running.task)
+        except asyncio.CancelledError:
+            nobody_else = running.waiting == 1
+            if nobody_else and not running.call.held and not running.task.done():
+                running.task.cancel()
+            raise
+        finally:
+            running.waiting -= 1
+
+    def _replay(self, hold: Hold, call: Call) -> Message:
+        if hold.fingerprint != call.fingerprint:
+            raise _reused(call)
+        call.replayed = True
+        call.hold = hold
+        if hold.state is HoldState.REJECTED:
+            raise stored_rejection(hold)
+        if hold.state is HoldState.HELD:
+            raise RequestInProgress(
+                f"request {call.request_id} is still running; retry with the same id",
+                retry_after_s=0.5,
+                metadata={"request_id": call.request_id},
+            )
+        if hold.state is HoldState.IN_DOUBT:
+            raise OutcomeUnknown(
+                f"request {call.request_id} was sent and its outcome is not known yet; its amount "
+                "stays counted until the platform has been asked. Retry with the SAME request id.",
+                retry_after_s=2.0,
+                metadata={"request_id": call.request_id, "hold_id": hold.hold_id},
+            )
+        runtime = self._engines.runtime(call)
+        response = stored_answer(call.spec, hold, runtime.breaker.state.value)
+        add_budget(response, self._keeper.state(call.spec.platform))
+        return response  # type: ignore[no-any-return]
+
+    def _check_room(self) -> None:
+        if len(self._tasks) >= self._max_in_flight:
+            raise Overloaded(
+                f"{self._max_in_flight} calls are in flight, as many as this server takes",
+                retry_after_s=OVERLOAD_RETRY_S,
+                metadata={"max_in_flight": str(self._max_in_flight)},
+                quota_subject="server/in_flight",
+            )
+
+    def _check_deadline(self, call: Call) -> None:
+        least_ms = self._engines.runtime(call).settings.min_deadline_ms
+        left_ns = call.remaining_ns(self._clock.monotonic_ns())
+        if left_ns is not None and left_ns < least_ms * NANOS_PER_MILLI:
+            raise DeadlineTooShort(
+                f"{max(0, left_ns) / NANOS_PER_MILLI:.0f} ms were left to the deadline; "
+                f"{call.spec.platform} needs at least {least_ms} ms. Nothing was sent.",
+                metadata={"min_deadline_ms": str(least_ms)},
+            )

@@ -1,0 +1,85 @@
+"""One span and one log line for each call that can reach a platform."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+from google.protobuf.message import Message
+
+from smartconnectors.common.v1 import bid_pb2
+from smartconnectors_server.call import Call, MethodSpec
+from smartconnectors_server.errors import ConnectorError
+from smartconnectors_server.interceptors._base import Engines, Next
+from smartconnectors_server.telemetry import names
+
+_STATUS_PREFIX = "BID_STATUS_"
+
+
+def outcome_name(response: Any) -> str:
+    """`PLACED`, `DEFERRED`, ... of a response that has a status, else `OK`."""
+    status = getattr(getattr(response, "result", None), "status", 0)
+    return bid_pb2.BidStatus.Name(status).removeprefix(_STATUS_PREFIX) if status else "OK"
+
+
+def attributes_of(call: Call, outcome: str) -> dict[str, str | int | bool]:
+    """What is said of a call in its span and its log line."""
+    said: dict[str, str | int | bool] = {
+        names.ATTR_METHOD: call.spec.name,
+        names.ATTR_PLATFORM: call.spec.platform,
+        names.ATTR_OUTCOME: outcome,
+        names.ATTR_CIRCUIT: call.circuit,
+    }
+    if call.request_id:
+        said[names.ATTR_REQUEST_ID] = call.request_id
+    if call.campaign_id:
+        said[names.ATTR_CAMPAIGN_ID] = call.campaign_id
+    if call.priced is not None:
+        said[names.ATTR_SOURCE] = call.priced.source.value
+        said[names.ATTR_BID_MICROS] = call.priced.bid_micros
+        said[names.ATTR_CURRENCY] = call.priced.currency_code
+    if call.replayed:
+        said[names.ATTR_REPLAYED] = True
+    if call.platform_latency_ns:
+        said[names.ATTR_PLATFORM_LATENCY_MS] = call.platform_latency_ns // 1_000_000
+    said.update(call.attributes)
+    return said
+
+
+class Observe:
+    """Says of each call what became of it."""
+
+    name: ClassVar[str] = "telemetry"
+
+    def __init__(self, engines: Engines) -> None:
+        self._clock = engines.clock
+        self._telemetry = engines.telemetry
+
+    @staticmethod
+    def applies_to(spec: MethodSpec) -> bool:
+        return bool(spec.platform)
+
+    async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
+        sampled = self._telemetry.sampled()
+        started_ns = self._clock.wall_ns()
+        try:
+            response: Message = await call_next(request, call)
+        except asyncio.CancelledError:
+            self._say(call, "CALLER_GONE", started_ns, sampled, "the caller went away")
+            raise
+        except ConnectorError as error:
+            self._say(call, error.reason, started_ns, sampled, error.message)
+            raise
+        except Exception as error:
+            self._say(call, "INTERNAL", started_ns, sampled, type(error).__name__)
+            raise
+        self._say(call, outcome_name(response), started_ns, sampled, "")
+        return response
+
+    def _say(self, call: Call, outcome: str, started_ns: int, sampled: bool, error: str) -> None:
+        said = attributes_of(call, outcome)
+        ended_ns = self._clock.wall_ns()
+        if sampled:
+            self._telemetry.span(names.SPAN_BID, started_ns, ended_ns, said, error)
+        fields = {key.removeprefix("smartconnectors."): value for key, value in said.items()}
+        self._telemetry.event(names.EVENT_BID, **fields)

@@ -1,0 +1,536 @@
+"""The rules of the ledger, without storage: pure, synchronous, with the time handed in.
+
+Every verb either raises and changes nothing, or changes everything it has to and returns a `Step`:
+the holds and audit lines that a store must make durable together. One thread calls it, so each verb
+is one atomic step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from smartconnectors_server.ledger._base import (
+    OPEN_STATES,
+    Budget,
+    BudgetState,
+    DuplicateRequest,
+    Entry,
+    Hold,
+    HoldNotOpen,
+    HoldState,
+    Limit,
+    LimitState,
+    Paused,
+    Refused,
+    Reservation,
+    SlidingWindow,
+    TargetBlocked,
+)
+from smartconnectors_server.window import CalendarSum, SlidingSum, WindowSum
+
+NANOS_PER_SECOND = 1_000_000_000
+HISTORY_LENGTH = 100
+REMEMBERED_CLOSED_HOLDS = 50_000
+
+_LATE_STATES = frozenset({HoldState.RELEASED, HoldState.REJECTED, HoldState.EXPIRED})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one verb changed: made durable together or not at all."""
+
+    holds: tuple[Hold, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def hold(self) -> Hold:
+        """The hold that the verb was about."""
+        return self.holds[-1]
+
+
+def window_sum(limit: Limit) -> WindowSum:
+    """An empty window of the kind that the limit asks for."""
+    if isinstance(limit.window, SlidingWindow):
+        return SlidingSum(round(limit.window.seconds * NANOS_PER_SECOND))
+    return CalendarSum(limit.window.unit, limit.window.time_zone)
+
+
+def veto_window_ns(budget: Budget) -> int:
+    """How long a refusal stays in the statistics."""
+    first = budget.limits[0].window
+    seconds = first.seconds if isinstance(first, SlidingWindow) else 86_400.0
+    return round(seconds * NANOS_PER_SECOND)
+
+
+@dataclass(slots=True)
+class _Scope:
+    """One budget and its sums."""
+
+    budget: Budget
+    windows: tuple[WindowSum, ...]
+    vetoes: SlidingSum
+    open_micros: dict[HoldState, int] = field(
+        default_factory=lambda: dict.fromkeys(OPEN_STATES, 0)
+    )
+    sequence: int = 0
+
+    def open_total(self) -> int:
+        return sum(self.open_micros.values())
+
+
+class Book:
+    """Budgets, holds and what is remembered of closed ones."""
+
+    def __init__(self, *, first_sequence: int = 1) -> None:
+        self._next_sequence = first_sequence
+        self._scopes: dict[str, _Scope] = {}
+        self._open: dict[str, Hold] = {}
+        self._closed: OrderedDict[str, Hold] = OrderedDict()
+        self._by_request: dict[tuple[str, str], str] = {}
+        self._deferred: dict[tuple[str, str], str] = {}
+        self._in_doubt: dict[tuple[str, str], set[str]] = {}
+        self._settled: dict[str, deque[Hold]] = {}
+
+    # Looking
+
+    def budget_ids(self) -> tuple[str, ...]:
+        """All budgets, sorted."""
+        return tuple(sorted(self._scopes))
+
+    def budget(self, budget_id: str) -> Budget:
+        """The budget as it is configured now. Raises KeyError."""
+        return self._scopes[budget_id].budget
+
+    def open_holds(self, state: HoldState | None = None) -> tuple[Hold, ...]:
+        """Open holds, oldest first."""
+        return tuple(h for h in self._open.values() if state is None or h.state is state)
+
+    def get(self, hold_id: str) -> Hold | None:
+        """The hold, open or remembered."""
+        return self._open.get(hold_id) or self._closed.get(hold_id)
+
+    def find(self, platform: str, request_id: str) -> Hold | None:
+        """The hold that binds this request id, if it is remembered here."""
+        hold_id = self._by_request.get((platform, request_id))
+        return None if hold_id is None else self.get(hold_id)
+
+    def recent_settled(self, platform: str) -> tuple[Hold, ...]:
+        """The last settled holds that carry an LTV or an AI bid, oldest first."""
+        return tuple(self._settled.get(platform, ()))
+
+    def state(self, budget_id: str, now_ns: int) -> BudgetState:
+        """One budget now. Raises KeyError."""
+        scope = self._scopes[budget_id]
+        return BudgetState(
+            budget_id=budget_id,
+            currency_code=scope.budget.currency_code,
+            limits=tuple(
+                LimitState(limit, window.total(now_ns), window.next_release_ns(now_ns))
+                for limit, window in zip(scope.budget.limits, scope.windows, strict=True)
+            ),
+            held_micros=scope.open_micros[HoldState.HELD],
+            deferred_micros=scope.open_micros[HoldState.DEFERRED],
+            in_doubt_micros=scope.open_micros[HoldState.IN_DOUBT],
+            accepted_count=scope.windows[0].count(now_ns),
+            vetoed_count=scope.vetoes.count(now_ns),
+            paused=scope.budget.paused,
+            at_ns=now_ns,
+            sequence=scope.sequence,
+        )
+
+    # Configuring and recovering
+
+    def configure(self, budget: Budget) -> None:
+        """Adds a budget, empty. What was committed before is added by `replay_settled`."""
+        self._scopes[budget.budget_id] = _Scope(
+            budget,
+            tuple(window_sum(limit) for limit in budget.limits),
+            SlidingSum(veto_window_ns(budget)),
+            sequence=self._next_sequence,
+        )
+
+    def replay_settled(self, at_ns: int, amount_micros: int, budget_ids: Iterable[str]) -> None:
+        """Enters an old commitment; called in the order of `at_ns`, before any other verb."""
+        for scope in self._known(budget_ids):
+            for window in scope.windows:
+                window.add(at_ns, amount_micros)
+
+    def replay_hold(self, hold: Hold) -> None:
+        """Restores an open hold, or the memory of a settled one."""
+        if hold.state.is_open:
+            self._count_open(hold, +1)
+            self._open[hold.hold_id] = hold
+            self._by_request[hold.platform, hold.request_id] = hold.hold_id
+            self._index(hold)
+        elif hold.state is HoldState.SETTLED:
+            self._remember_settled(hold)
+
+    def recall(self, hold: Hold) -> None:
+        """Remembers a closed hold again that was forgotten here but not by the store."""
+        self._remember_closed(hold)
+
+    def set_limit(self, budget_id: str, limit_micros: int, note: str, now_ns: int) -> Step:
+        """Changes the first limit. Raises KeyError."""
+        scope = self._scopes[budget_id]
+        first = dataclasses.replace(scope.budget.limits[0], limit_micros=limit_micros)
+        limits = (first, *scope.budget.limits[1:])
+        scope.budget = dataclasses.replace(scope.budget, limits=limits)
+        return self._budget_step(scope, "limit", limit_micros, note, now_ns)
+
+    def set_paused(self, budget_id: str, paused: bool, note: str, now_ns: int) -> Step:
+        """Pauses or resumes. Raises KeyError."""
+        scope = self._scopes[budget_id]
+        scope.budget = dataclasses.replace(scope.budget, paused=paused)
+        return self._budget_step(scope, "pause" if paused else "resume", 0, note, now_ns)
+
+    # The verbs
+
+    def check(self, asked: Reservation, now_ns: int) -> Hold | None:
+        """Raises what `reserve` would raise, and changes nothing.
+
+        Returns the older deferred hold whose place this one would take, if there is one.
+        """
+        if asked.defer_until_ns is None:
+            self._check_target(asked.platform, asked.target)
+        older_id = self._deferred.get((asked.platform, asked.target))
+        older = None if older_id is None else self._open[older_id]
+        if not asked.exempt:
+            self._check_fits(asked, older, now_ns)
+        return older
+
+    def reserve(self, asked: Reservation, now_ns: int) -> Step:
+        """Admits and holds in every scope, or raises and changes nothing."""
+        known = self.find(asked.platform, asked.request_id)
+        if known is not None:
+            raise DuplicateRequest(known)
+        deferring = asked.defer_until_ns is not None
+        older = self.check(asked, now_ns)
+        steps = []
+        if older is not None:
+            note = f"a newer bid took its place: {asked.request_id}"
+            steps.append(
+                self._close(older, HoldState.SUPERSEDED, "supersede", now_ns, note=note)
+            )
+        hold = self._new_hold(asked, now_ns)
+        self._open[hold.hold_id] = hold
+        self._by_request[hold.platform, hold.request_id] = hold.hold_id
+        self._count_open(hold, +1)
+        self._index(hold)
+        entry = self._entry(hold, "defer" if deferring else "reserve", now_ns, hold.note)
+        return self._join([*steps, Step((hold,), (entry,))])
+
+    def settle(
+        self, hold_id: str, now_ns: int, *, answer: bytes = b"", note: str = "", late: bool = False
+    ) -> Step:
+        """Commits the full amount at `now_ns`."""
+        hold = self.get(hold_id)
+        allowed = _LATE_STATES if late else {HoldState.HELD, HoldState.IN_DOUBT}
+        if hold is None or hold.state not in allowed:
+            raise HoldNotOpen(hold, hold_id)
+        for scope in self._known(hold.budget_ids):
+            for window in scope.windows:
+                window.add(now_ns, hold.amount_micros)
+        verb = "settle_late" if late else "settle"
+        step = self._close(hold, HoldState.SETTLED, verb, now_ns, answer=answer, note=note)
+        # A later attempt under the same request id keeps the id.
+        self._by_request.setdefault((hold.platform, hold.request_id), hold_id)
+        self._remember_settled(step.hold)
+        return step
+
+    def release(
+        self,
+        hold_id: str,
+        state: HoldState,
+        now_ns: int,
+        *,
+        answer: bytes = b"",
+        error: str = "",
+        note: str = "",
+    ) -> Step:
+        """Gives the amount back."""
+        hold = self._open_hold(hold_id, OPEN_STATES)
+        verb = {
+            HoldState.RELEASED: "release",
+            HoldState.REJECTED: "reject",
+            HoldState.EXPIRED: "expire",
+            HoldState.SUPERSEDED: "supersede",
+        }[state]
+        return self._close(hold, state, verb, now_ns, answer=answer, error=error, note=note)
+
+    def defer(
+        self,
+        hold_id: str,
+        now_ns: int,
+        *,
+        amount_micros: int,
+        until_ns: int,
+        answer: bytes,
+        note: str,
+    ) -> Step:
+        """A held hold becomes deferred, for at most what it held."""
+        hold = self._open_hold(hold_id, {HoldState.HELD})
+        if not 0 <= amount_micros <= hold.amount_micros:
+            raise ValueError(f"a hold of {hold.amount_micros} cannot become {amount_micros}")
+        steps = []
+        older_id = self._deferred.get((hold.platform, hold.target))
+        if older_id is not None:
+            steps.append(
+                self._close(
+                    self._open[older_id],
+                    HoldState.SUPERSEDED,
+                    "supersede",
+                    now_ns,
+                    note=f"a newer bid took its place: {hold.request_id}",
+                )
+            )
+        changed = dataclasses.replace(
+            hold,
+            state=HoldState.DEFERRED,
+            amount_micros=amount_micros,
+            expires_ns=until_ns,
+            answer=answer or hold.answer,
+            note=note,
+            updated_ns=now_ns,
+            dispatched_ns=0,
+        )
+        steps.append(self._move(hold, changed, "defer", now_ns))
+        return self._join(steps)
+
+    def dispatch(self, hold_id: str, now_ns: int, *, target: str, before: str) -> Step:
+        """A deferred hold becomes held, about to be sent."""
+        hold = self._open_hold(hold_id, {HoldState.DEFERRED})
+        self._check_target(hold.platform, target)
+        if hold.amount_micros:
+            self._check_paused(hold.budget_ids)
+        changed = dataclasses.replace(
+            hold,
+            state=HoldState.HELD,
+            target=target,
+            before=before,
+            updated_ns=now_ns,
+            dispatched_ns=now_ns,
+        )
+        return self._move(hold, changed, "dispatch", now_ns)
+
+    def doubt(self, hold_id: str, now_ns: int, *, error: str = "", note: str = "") -> Step:
+        """A held hold becomes in doubt."""
+        hold = self._open_hold(hold_id, {HoldState.HELD})
+        changed = dataclasses.replace(
+            hold, state=HoldState.IN_DOUBT, error=error, note=note, updated_ns=now_ns
+        )
+        return self._move(hold, changed, "doubt", now_ns)
+
+    def remember(self, hold_id: str, *, answer: bytes) -> Step:
+        """Stores an answer without changing where the hold stands."""
+        hold = self.get(hold_id)
+        if hold is None:
+            raise HoldNotOpen(None, hold_id)
+        changed = dataclasses.replace(hold, answer=answer)
+        (self._open if hold.state.is_open else self._closed)[hold_id] = changed
+        return Step((changed,))
+
+    def veto(self, budget_ids: Sequence[str], now_ns: int) -> None:
+        """Counts a refusal."""
+        for scope in self._known(budget_ids):
+            scope.vetoes.add(now_ns, 1)
+            scope.sequence = self._next_sequence
+
+    # Parts
+
+    def _known(self, budget_ids: Iterable[str]) -> list[_Scope]:
+        """The scopes that are still configured; an old hold may name one that is not."""
+        return [self._scopes[b] for b in budget_ids if b in self._scopes]
+
+    def _check_paused(self, budget_ids: Iterable[str]) -> None:
+        for scope in self._known(budget_ids):
+            if scope.budget.paused:
+                raise Paused(scope.budget.budget_id)
+
+    def _check_target(self, platform: str, target: str) -> None:
+        blocking = self._in_doubt.get((platform, target))
+        if blocking:
+            raise TargetBlocked(self._open[min(blocking)])
+
+    def _check_fits(self, asked: Reservation, older: Hold | None, now_ns: int) -> None:
+        self._check_paused(asked.budget_ids)
+        refusals = []
+        for budget_id in asked.budget_ids:
+            scope = self._scopes[budget_id]
+            freed = older.amount_micros if older and budget_id in older.budget_ids else 0
+            still_open = scope.open_total() - freed
+            for index, (limit, window) in enumerate(
+                zip(scope.budget.limits, scope.windows, strict=True)
+            ):
+                room = limit.limit_micros - still_open
+                if window.total(now_ns) + asked.amount_micros <= room:
+                    continue
+                fits_at_ns = window.fits_at_ns(now_ns, room, asked.amount_micros)
+                blocked_by = ""
+                if asked.amount_micros > limit.limit_micros:
+                    blocked_by = "limit"
+                elif fits_at_ns is None:
+                    blocked_by = "holds"
+                refusals.append((blocked_by, fits_at_ns, budget_id, index))
+        if not refusals:
+            return
+        severity = {"limit": 2, "holds": 1, "": 0}
+        blocked_by, fits_at_ns, budget_id, index = max(
+            refusals, key=lambda r: (severity[r[0]], r[1] or 0)
+        )
+        raise Refused(
+            self.state(budget_id, now_ns), index, asked.amount_micros, fits_at_ns, blocked_by
+        )
+
+    def _new_hold(self, asked: Reservation, now_ns: int) -> Hold:
+        deferred = asked.defer_until_ns is not None
+        return Hold(
+            hold_id=f"h{self._next_sequence:012d}",
+            platform=asked.platform,
+            request_id=asked.request_id,
+            fingerprint=asked.fingerprint,
+            method=asked.method,
+            target=asked.target,
+            budget_ids=asked.budget_ids,
+            amount_micros=asked.amount_micros,
+            currency_code=asked.currency_code,
+            source=asked.source,
+            state=HoldState.DEFERRED if deferred else HoldState.HELD,
+            created_ns=now_ns,
+            updated_ns=now_ns,
+            request=asked.request,
+            before=asked.before,
+            ltv_micros=asked.ltv_micros,
+            ai_bid_micros=asked.ai_bid_micros,
+            uncapped_micros=asked.uncapped_micros,
+            expires_ns=asked.defer_until_ns or 0,
+            dispatched_ns=0 if deferred else now_ns,
+        )
+
+    def _open_hold(self, hold_id: str, states: Iterable[HoldState]) -> Hold:
+        hold = self._open.get(hold_id)
+        if hold is None or hold.state not in states:
+            raise HoldNotOpen(self.get(hold_id), hold_id)
+        return hold
+
+    def _close(
+        self,
+        hold: Hold,
+        state: HoldState,
+        verb: str,
+        now_ns: int,
+        *,
+        answer: bytes = b"",
+        error: str = "",
+        note: str = "",
+    ) -> Step:
+        changed = dataclasses.replace(
+            hold,
+            state=state,
+            answer=answer or hold.answer,
+            error=error,
+            note=note or hold.note,
+            updated_ns=now_ns,
+        )
+        return self._move(hold, changed, verb, now_ns)
+
+    def _move(self, hold: Hold, changed: Hold, verb: str, now_ns: int) -> Step:
+        """Replaces `hold` by `changed` in every index and sum."""
+        if hold.state.is_open:
+            self._unindex(hold)
+            self._count_open(hold, -1)
+        self._closed.pop(hold.hold_id, None)
+        if changed.state.is_open:
+            self._open[changed.hold_id] = changed
+            self._count_open(changed, +1)
+            self._index(changed)
+        else:
+            self._open.pop(changed.hold_id, None)
+            self._remember_closed(changed)
+        return Step((changed,), (self._entry(changed, verb, now_ns, changed.note),))
+
+    def _remember_closed(self, hold: Hold) -> None:
+        self._closed[hold.hold_id] = hold
+        key = (hold.platform, hold.request_id)
+        if hold.state is HoldState.RELEASED and self._by_request.get(key) == hold.hold_id:
+            del self._by_request[key]
+        while len(self._closed) > REMEMBERED_CLOSED_HOLDS:
+            old_id, old = self._closed.popitem(last=False)
+            old_key = (old.platform, old.request_id)
+            if self._by_request.get(old_key) == old_id:
+                del self._by_request[old_key]
+
+    def _remember_settled(self, hold: Hold) -> None:
+        if hold.ltv_micros or hold.ai_bid_micros:
+            history = self._settled.setdefault(hold.platform, deque(maxlen=HISTORY_LENGTH))
+            history.append(hold)
+
+    def _count_open(self, hold: Hold, sign: int) -> None:
+        for scope in self._known(hold.budget_ids):
+            scope.open_micros[hold.state] += sign * hold.amount_micros
+
+    def _index(self, hold: Hold) -> None:
+        key = (hold.platform, hold.target)
+        if hold.state is HoldState.DEFERRED:
+            self._deferred[key] = hold.hold_id
+        elif hold.state is HoldState.IN_DOUBT:
+            self._in_doubt.setdefault(key, set()).add(hold.hold_id)
+
+    def _unindex(self, hold: Hold) -> None:
+        key = (hold.platform, hold.target)
+        if self._deferred.get(key) == hold.hold_id:
+            del self._deferred[key]
+        blocking = self._in_doubt.get(key)
+        if blocking is not None:
+            blocking.discard(hold.hold_id)
+            if not blocking:
+                del self._in_doubt[key]
+
+    def _take_sequence(self) -> int:
+        sequence = self._next_sequence
+        self._next_sequence += 1
+        return sequence
+
+    def _entry(self, hold: Hold, verb: str, now_ns: int, note: str) -> Entry:
+        sequence = self._take_sequence()
+        for scope in self._known(hold.budget_ids):
+            scope.sequence = sequence
+        return Entry(
+            at_ns=now_ns,
+            verb=verb,
+            budget_ids=hold.budget_ids,
+            hold_id=hold.hold_id,
+            platform=hold.platform,
+            request_id=hold.request_id,
+            amount_micros=hold.amount_micros,
+            currency_code=hold.currency_code,
+            note=note,
+            sequence=sequence,
+        )
+
+    def _budget_step(
+        self, scope: _Scope, verb: str, amount_micros: int, note: str, now_ns: int
+    ) -> Step:
+        sequence = self._take_sequence()
+        scope.sequence = sequence
+        entry = Entry(
+            at_ns=now_ns,
+            verb=verb,
+            budget_ids=(scope.budget.budget_id,),
+            hold_id="",
+            platform="",
+            request_id="",
+            amount_micros=amount_micros,
+            currency_code=scope.budget.currency_code,
+            note=note,
+            sequence=sequence,
+        )
+        return Step((), (entry,))
+
+    @staticmethod
+    def _join(steps: Sequence[Step]) -> Step:
+        return Step(
+            tuple(h for s in steps for h in s.holds), tuple(e for s in steps for e in s.entries)
+        )

@@ -1,0 +1,440 @@
+"""The embedded ledger: the rules of `Book` in memory, made durable in SQLite by group commit.
+
+Memory is the truth while the process lives and is rebuilt from the file when it starts; there is
+one writer, guarded by a lock on the directory. A commit that fails or stalls makes the ledger
+unavailable: who waits for it is refused, what they had been promised is given back by a further
+line, and everything stays queued in order until a commit succeeds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
+from smartconnectors_server.ledger._base import (
+    Budget,
+    BudgetState,
+    DuplicateRequest,
+    Entry,
+    Hold,
+    HoldState,
+    Page,
+    Reservation,
+    SlidingWindow,
+    Unavailable,
+)
+from smartconnectors_server.ledger.book import Book, Step
+from smartconnectors_server.ledger.lock import DirectoryLock
+from smartconnectors_server.ledger.store import Batch, Store
+
+MAX_QUEUED_STEPS = 20_000
+REMEMBERED_ABSENT = 10_000
+RETRY_S = 0.5
+KEEP_CLOSED_S = 86_400
+PURGE_EVERY_S = 600
+_CALENDAR_SECONDS = {"hour": 3_600, "day": 86_400 + 3_600, "month": 32 * 86_400}
+
+log = logging.getLogger(__name__)
+
+
+def _length_s(budget: Budget) -> float:
+    """The longest of a budget's windows."""
+    return max(
+        w.seconds if isinstance(w, SlidingWindow) else _CALENDAR_SECONDS[w.unit]
+        for w in (limit.window for limit in budget.limits)
+    )
+
+
+class SqliteLedger:
+    """A ledger in one directory. See `Ledger` for what each method promises."""
+
+    def __init__(
+        self,
+        directory: Path,
+        clock: Clock,
+        *,
+        gather_ms: float = 3.0,
+        commit_timeout_s: float = 5.0,
+    ) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._gather_s = gather_ms / 1000
+        self._commit_timeout_s = commit_timeout_s
+        self._time = LedgerClock(clock)
+        self._book = Book()
+        self._lock: DirectoryLock | None = None
+        self._store: Store | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._queue = Batch()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._wake = asyncio.Event()
+        self._committer: asyncio.Task[None] | None = None
+        self._committing: asyncio.Future[None] | None = None
+        self._stopping = False
+        self._available = False
+        self._keep_s = float(KEEP_CLOSED_S)
+        self._purged_ns = 0
+        self._last_batch = 0
+        self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    # Opening and closing
+
+    async def open(self, budgets: Sequence[Budget]) -> tuple[Budget, ...]:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._lock = DirectoryLock(self._directory)
+        try:
+            store = self._store = Store(self._directory)
+            self._time = LedgerClock(self._clock, store.last_at_ns())
+            self._book = Book(first_sequence=store.last_sequence() + 1)
+            configured = tuple(self._configure(store, budget) for budget in budgets)
+            held = self._restore(store)
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, sqlite3.Error):
+                raise Unavailable(f"{self._directory}: {error}") from error
+            raise
+        self._purged_ns = self.now_ns()
+        self._available = True
+        self._committer = asyncio.create_task(self._commit_forever(), name="ledger-committer")
+        note = "found held at start: it may have been sent"
+        for hold_id in held:
+            self._later(self._book.doubt(hold_id, self.now_ns(), note=note))
+        await self.flush()
+        return configured
+
+    def _configure(self, store: Store, budget: Budget) -> Budget:
+        """The budget as an operator last changed it, with what its windows still hold."""
+        changed = store.limits().get(budget.budget_id)
+        if changed is not None:
+            limit_micros, paused = changed
+            limits = budget.limits
+            if limit_micros is not None and limit_micros != limits[0].limit_micros:
+                log.warning(
+                    "%s: the ledger says %d micros, the configuration %d; the ledger wins",
+                    budget.budget_id,
+                    limit_micros,
+                    limits[0].limit_micros,
+                )
+                first = dataclasses.replace(limits[0], limit_micros=limit_micros)
+                limits = (first, *limits[1:])
+            budget = dataclasses.replace(budget, limits=limits, paused=paused)
+        self._book.configure(budget)
+        length_s = _length_s(budget)
+        self._keep_s = max(self._keep_s, 2 * length_s)
+        since_ns = self.now_ns() - round(length_s * NANOS_PER_SECOND)
+        for at_ns, amount_micros in store.settled_since(budget.budget_id, since_ns):
+            self._book.replay_settled(at_ns, amount_micros, (budget.budget_id,))
+        return budget
+
+    def _restore(self, store: Store) -> list[str]:
+        """Takes up what is open and what is remembered; returns which holds were held."""
+        for hold in store.recent_settled():
+            self._book.replay_hold(hold)
+        opened = store.open_holds()
+        for hold in opened:
+            self._book.replay_hold(hold)
+        return [hold.hold_id for hold in opened if hold.state is HoldState.HELD]
+
+    async def close(self) -> None:
+        if self._committer is not None:
+            self._stopping = True
+            self._wake.set()
+            await self._committer
+            self._committer = None
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+        self._thread.shutdown(wait=False)
+        self._available = False
+
+    @property
+    def _disk(self) -> Store:
+        if self._store is None:
+            raise Unavailable("the ledger is not open")
+        return self._store
+
+    @property
+    def available(self) -> bool:
+        return self._available
+
+    def now_ns(self) -> int:
+        return self._time.now_ns()
+
+    # Budgets
+
+    async def set_limit(self, budget_id: str, limit_micros: int, note: str) -> BudgetState:
+        self._check_available()
+        step = self._book.set_limit(budget_id, limit_micros, note, self.now_ns())
+        paused = self._book.budget(budget_id).paused
+        self._queue.limits.append((budget_id, limit_micros, int(paused)))
+        await self._durable(step)
+        return self.state(budget_id)
+
+    async def set_paused(self, budget_id: str, paused: bool, note: str) -> BudgetState:
+        self._check_available()
+        step = self._book.set_paused(budget_id, paused, note, self.now_ns())
+        self._queue.limits.append((budget_id, None, int(paused)))
+        await self._durable(step)
+        return self.state(budget_id)
+
+    # The verbs
+
+    async def reserve(self, reservation: Reservation) -> Hold:
+        self._check_available()
+        known = await self.find(reservation.platform, reservation.request_id)
+        if known is not None:
+            raise DuplicateRequest(known)
+        step = self._book.reserve(reservation, self.now_ns())
+        self._absent.pop((reservation.platform, reservation.request_id), None)
+        await self._durable_or_give_back(step)
+        return step.hold
+
+    async def check(self, reservation: Reservation) -> None:
+        self._check_available()
+        self._book.check(reservation, self.now_ns())
+
+    async def settle(
+        self, hold_id: str, *, answer: bytes = b"", note: str = "", late: bool = False
+    ) -> Hold:
+        if late and self._book.get(hold_id) is None:
+            hold = self._disk.get(hold_id)
+            if hold is not None:
+                self._book.recall(hold)
+        return self._later(
+            self._book.settle(hold_id, self.now_ns(), answer=answer, note=note, late=late)
+        )
+
+    async def release(
+        self,
+        hold_id: str,
+        state: HoldState = HoldState.RELEASED,
+        *,
+        answer: bytes = b"",
+        error: str = "",
+        note: str = "",
+    ) -> Hold:
+        return self._later(
+            self._book.release(
+                hold_id, state, self.now_ns(), answer=answer, error=error, note=note
+            )
+        )
+
+    async def defer(
+        self, hold_id: str, *, amount_micros: int, until_ns: int, answer: bytes, note: str = ""
+    ) -> Hold:
+        return self._later(
+            self._book.defer(
+                hold_id,
+                self.now_ns(),
+                amount_micros=amount_micros,
+                until_ns=until_ns,
+                answer=answer,
+                note=note,
+            )
+        )
+
+    async def dispatch(self, hold_id: str, *, target: str, before: str) -> Hold:
+        self._check_available()
+        step = self._book.dispatch(hold_id, self.now_ns(), target=target, before=before)
+        deferred_until_ns = step.hold.expires_ns
+        try:
+            await self._durable(step)
+        except (Unavailable, asyncio.CancelledError):
+            self._later(
+                self._book.defer(
+                    hold_id,
+                    self.now_ns(),
+                    amount_micros=step.hold.amount_micros,
+                    until_ns=deferred_until_ns,
+                    answer=b"",
+                    note="not dispatched: the ledger could not be written",
+                )
+            )
+            raise
+        return step.hold
+
+    async def doubt(self, hold_id: str, *, error: str = "", note: str = "") -> Hold:
+        return self._later(self._book.doubt(hold_id, self.now_ns(), error=error, note=note))
+
+    async def remember(self, hold_id: str, *, answer: bytes) -> Hold:
+        return self._later(self._book.remember(hold_id, answer=answer))
+
+    def veto(self, budget_ids: Sequence[str]) -> None:
+        self._book.veto(budget_ids, self.now_ns())
+
+    # Looking
+
+    async def find(self, platform: str, request_id: str) -> Hold | None:
+        hold = self._book.find(platform, request_id)
+        key = (platform, request_id)
+        if hold is not None or key in self._absent:
+            return hold
+        hold = self._read_hold(lambda store: store.find(platform, request_id))
+        if hold is None:
+            # This process is the only writer, so what is absent stays absent until it reserves.
+            self._absent[key] = None
+            if len(self._absent) > REMEMBERED_ABSENT:
+                self._absent.popitem(last=False)
+        return hold
+
+    async def get(self, hold_id: str) -> Hold | None:
+        return self._book.get(hold_id) or self._read_hold(lambda store: store.get(hold_id))
+
+    def state(self, budget_id: str) -> BudgetState:
+        return self._book.state(budget_id, self.now_ns())
+
+    def budget_ids(self) -> tuple[str, ...]:
+        return self._book.budget_ids()
+
+    def open_holds(self, state: HoldState | None = None) -> tuple[Hold, ...]:
+        return self._book.open_holds(state)
+
+    def recent_settled(self, platform: str) -> tuple[Hold, ...]:
+        return self._book.recent_settled(platform)
+
+    async def entries(
+        self, *, budget_id: str = "", request_id: str = "", size: int = 100, token: str = ""
+    ) -> Page[Entry]:
+        rows = self._disk.entries(budget_id, request_id, int(token or 0), size + 1)
+        more = len(rows) > size
+        rows = rows[:size]
+        return Page(tuple(rows), str(rows[-1].sequence) if more else "")
+
+    # Calls to platforms
+
+    async def record_calls(self, platform: str, at_ns: int, count: int) -> None:
+        self._check_available()
+        self._queue.calls.append((platform, at_ns, count))
+        await self._durable(None)
+
+    async def calls_since(self, platform: str, since_ns: int) -> tuple[tuple[int, int], ...]:
+        return tuple(self._disk.calls_since(platform, since_ns))
+
+    # Committing
+
+    async def flush(self) -> None:
+        """Returns when everything queued so far is durable. Raises Unavailable."""
+        if self._queue or self._committing is not None:
+            await self._durable(None)
+
+    def _check_available(self) -> None:
+        if not self._available or self._stopping:
+            raise Unavailable("the ledger cannot be written")
+        if len(self._queue.steps) >= MAX_QUEUED_STEPS:
+            raise Unavailable("the ledger is behind; its queue is full")
+
+    def _later(self, step: Step) -> Hold:
+        """Queues a step that is made durable behind the caller's back."""
+        self._queue.steps.append(step)
+        self._wake.set()
+        return step.hold
+
+    async def _durable(self, step: Step | None) -> None:
+        """Queues a step and returns when it is durable. Raises Unavailable."""
+        if step is not None:
+            self._queue.steps.append(step)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._wake.set()
+        await waiter
+
+    async def _durable_or_give_back(self, step: Step) -> None:
+        try:
+            await self._durable(step)
+        except (Unavailable, asyncio.CancelledError) as error:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            note = "the caller gave up" if cancelled else "the ledger could not be written"
+            self._later(
+                self._book.release(
+                    step.hold.hold_id, HoldState.RELEASED, self.now_ns(), note=note
+                )
+            )
+            raise
+
+    async def _commit_forever(self) -> None:
+        while True:
+            if not self._queue and not self._waiters:
+                if self._stopping:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            if self._last_batch > 1 and not self._stopping:
+                await asyncio.sleep(self._gather_s)
+            batch, self._queue = self._queue, Batch()
+            waiters, self._waiters = self._waiters, []
+            self._last_batch = len(waiters)
+            if not await self._commit(batch, waiters) and self._stopping:
+                return
+
+    async def _commit(self, batch: Batch, waiters: list[asyncio.Future[None]]) -> bool:
+        """Commits one batch, or puts it back at the head of the queue."""
+        loop = asyncio.get_running_loop()
+        running = self._committing = loop.run_in_executor(self._thread, self._write, batch)
+        try:
+            done, _ = await asyncio.wait([running], timeout=self._commit_timeout_s)
+            if not done:
+                self._fail(waiters, f"a commit took more than {self._commit_timeout_s:g} s")
+            await running
+        except sqlite3.Error as error:
+            self._fail(waiters, str(error))
+            self._queue = Batch(
+                batch.steps + self._queue.steps,
+                batch.calls + self._queue.calls,
+                batch.limits + self._queue.limits,
+            )
+            if not self._stopping:
+                await asyncio.sleep(RETRY_S)
+            return False
+        finally:
+            self._committing = None
+        if not self._available:
+            log.warning("the ledger can be written again")
+            self._available = True
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        await self._purge_when_due()
+        return True
+
+    def _fail(self, waiters: list[asyncio.Future[None]], why: str) -> None:
+        if self._available:
+            log.error("the ledger cannot be written: %s", why)
+        self._available = False
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(Unavailable(f"the ledger cannot be written: {why}"))
+
+    def _write(self, batch: Batch) -> None:
+        """On the ledger's thread."""
+        if batch:
+            self._disk.write(batch)
+
+    async def _purge_when_due(self) -> None:
+        now_ns = self.now_ns()
+        if now_ns - self._purged_ns < PURGE_EVERY_S * NANOS_PER_SECOND:
+            return
+        self._purged_ns = now_ns
+        closed_ns = now_ns - round(self._keep_s * NANOS_PER_SECOND)
+        calls_ns = now_ns - 2 * KEEP_CLOSED_S * NANOS_PER_SECOND
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._thread, self._disk.purge, closed_ns, calls_ns)
+        except sqlite3.Error as error:
+            log.warning("old holds could not be forgotten, which is harmless: %s", error)
+
+    def _read_hold(self, read: Callable[[Store], Hold | None]) -> Hold | None:
+        try:
+            return read(self._disk)
+        except sqlite3.Error as error:
+            raise Unavailable(f"the ledger cannot be read: {error}") from error

@@ -1,0 +1,130 @@
+"""Logs and spans: made once, by the composition root."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, TextIO
+
+import structlog
+
+
+class SpanExporting(Protocol):
+    """Makes one finished span."""
+
+    def record(
+        self, name: str, start_ns: int, end_ns: int, attributes: Mapping[str, Any], error: str
+    ) -> None:
+        """Records a span. Wall-clock nanoseconds; `error` empty for success."""
+        ...
+
+    def shutdown(self) -> None:
+        """Exports what is left."""
+        ...
+
+
+class OtlpSpans:
+    """Spans through the OpenTelemetry SDK to an OTLP collector, or to a given exporter."""
+
+    def __init__(self, endpoint: str, *, insecure: bool, exporter: Any = None) -> None:
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+
+        resource = Resource.create({"service.name": "smart-connectors"})
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        if exporter is None:
+            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+            otlp = OTLPSpanExporter(endpoint=endpoint, insecure=insecure)
+            self._provider.add_span_processor(BatchSpanProcessor(otlp))
+        else:
+            self._provider.add_span_processor(SimpleSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("smartconnectors_server")
+
+    def record(
+        self, name: str, start_ns: int, end_ns: int, attributes: Mapping[str, Any], error: str
+    ) -> None:
+        from opentelemetry.trace import SpanKind, Status, StatusCode
+
+        span = self._tracer.start_span(
+            name, start_time=start_ns, kind=SpanKind.SERVER, attributes=dict(attributes)
+        )
+        if error:
+            span.set_status(Status(StatusCode.ERROR, error))
+        span.end(end_time=end_ns)
+
+    def shutdown(self) -> None:
+        self._provider.shutdown()
+
+
+class Telemetry:
+    """Where interceptors leave what they saw.
+
+    Sampling is decided here, before the SDK is touched, because an SDK span costs more than the
+    rest of a call.
+    """
+
+    def __init__(
+        self,
+        *,
+        spans: SpanExporting | None = None,
+        sample_ratio: float = 1.0,
+        sampler: random.Random | None = None,
+        logger: Any = None,
+    ) -> None:
+        self._spans = spans
+        self._sample_ratio = sample_ratio
+        self._sampler = sampler or random.Random()
+        self._log = logger or structlog.get_logger("smartconnectors")
+
+    def sampled(self) -> bool:
+        """True when a span is wanted for the call that begins now."""
+        return self._spans is not None and self._sampler.random() < self._sample_ratio
+
+    def span(
+        self, name: str, start_ns: int, end_ns: int, attributes: Mapping[str, Any], error: str = ""
+    ) -> None:
+        """Records a finished span of a sampled call."""
+        if self._spans is not None:
+            self._spans.record(name, start_ns, end_ns, attributes, error)
+
+    def event(self, name: str, **values: Any) -> None:
+        """One structured log line."""
+        self._log.info(name, **values)
+
+    def shutdown(self) -> None:
+        """Exports what is left."""
+        if self._spans is not None:
+            self._spans.shutdown()
+
+
+def configure_logging(log_format: Literal["text", "json"], stream: TextIO = sys.stderr) -> None:
+    """Sends every log line, ours and libraries', to `stream` in one format."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    )
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=shared,
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
