@@ -73,7 +73,7 @@ breaking: $(VENV)/.dev ## Whether protos/ breaks callers of the last release
 	tar -xf build/released.tar -C build/released && \
 	$(BIN)/buf breaking --against build/released && echo "protos/ breaks nothing since $$tag"
 
-wheel: $(VENV)/.dev ## Build the wheel, install it into an empty environment, run it
+wheel: $(VENV)/.dev ## Build the wheel, install it into an empty environment, serve from there
 	$(call say,build)
 	@rm -rf dist build/wheel-check
 	@$(BIN)/python -m build --outdir dist . > build.log 2>&1 || { cat build.log; exit 1; }
@@ -83,8 +83,9 @@ wheel: $(VENV)/.dev ## Build the wheel, install it into an empty environment, ru
 	@build/wheel-check/bin/pip install -q --no-compile -c constraints.txt dist/*.whl
 	@cd build && wheel-check/bin/smart-connectors --help > /dev/null
 	@cd build && wheel-check/bin/python -c 'import smartconnectors.google_ads.v1.google_ads_service_pb2_grpc'
+	$(call say,serve from there)
+	@$(BIN)/python .ci/serves.py build/wheel-check/bin
 	@rm -rf build/wheel-check
-	@ls -l dist
 
 # --- Working on it ----------------------------------------------------------------------------
 
