@@ -47,6 +47,8 @@ LONGEST_BACKOFF_S = 5.0
 # never sent it, or knows it and answers with what became of it.
 _RETRIED_REASONS = frozenset({"OUTCOME_UNKNOWN", "REQUEST_IN_PROGRESS"})
 
+_LOOPBACK = ("127.", "localhost:", "[::1]:")
+
 _CHANNEL_OPTIONS = (
     # gRPC's own retries would hide the reason and the retry time that the service sends.
     ("grpc.enable_retries", 0),
@@ -179,10 +181,13 @@ class Client:
         self._sleep = sleep
 
     async def __aenter__(self) -> Self:
+        options = list(_CHANNEL_OPTIONS)
+        if self._target.startswith(_LOOPBACK):
+            options.append(("grpc.enable_http_proxy", 0))  # a proxy's loopback is another machine's
         if self._credentials is None:
-            self.channel = aio.insecure_channel(self._target, _CHANNEL_OPTIONS)
+            self.channel = aio.insecure_channel(self._target, options)
         else:
-            self.channel = aio.secure_channel(self._target, self._credentials, _CHANNEL_OPTIONS)
+            self.channel = aio.secure_channel(self._target, self._credentials, options)
         self.google_ads = GoogleAdsServiceStub(self.channel)
         self.budgets = BudgetServiceStub(self.channel)
         return self

@@ -13,12 +13,20 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from smartconnectors_server.cli.config_words import EXAMPLES, HEADER, LIVE, LIVE_HEADER, MEANINGS
+from smartconnectors_server.cli.config_words import (
+    EXAMPLES,
+    HEADER,
+    LIVE,
+    LIVE_HEADER,
+    MEANINGS,
+    TITLES,
+)
 from smartconnectors_server.connector import Platform
 from smartconnectors_server.money import MICROS_PER_UNIT
 from smartconnectors_server.platforms import PLATFORMS
@@ -36,7 +44,10 @@ def render(*, live: bool = False) -> str:
         if name == "platforms":
             continue
         model = section_of(field)
-        lines += ["", *_section(name, model, commented=field.default is None)]
+        lines += [
+            "",
+            *_section(name, model, title=TITLES.get(name, ""), commented=field.default is None),
+        ]
     for platform in PLATFORMS.values():
         lines += ["", *_platform(platform, LIVE if live else {})]
     return "\n".join(lines) + "\n"
@@ -134,8 +145,9 @@ def _value(model: type[BaseModel], name: str, field: FieldInfo, given: Any) -> t
 
 
 def section_of(field: FieldInfo) -> Any:
-    """The section that a field holds, or None when it holds a value."""
-    for kind in (field.annotation, *get_args(field.annotation)):
+    """The section that a field holds (or may hold), or None when it holds a value."""
+    optional = get_origin(field.annotation) is UnionType
+    for kind in get_args(field.annotation) if optional else (field.annotation,):
         if isinstance(kind, type) and issubclass(kind, Section):
             return kind
     return None
@@ -196,10 +208,12 @@ def _bounds(field: FieldInfo) -> str:
         for bound in ("gt", "ge", "le")
         if hasattr(item, bound)
     }
-    lower = f"above {found['gt']}" if "gt" in found else str(found.get("ge", ""))
-    if not lower and "le" not in found:
-        return ""
-    return f"{lower} to {found['le']}.".capitalize() if "le" in found else f"{lower} or more."
+    parts = [
+        f"{word} {found[bound]}"
+        for bound, word in (("gt", "above"), ("ge", "at least"), ("le", "at most"))
+        if bound in found
+    ]
+    return f"{', '.join(parts)}.".capitalize() if parts else ""
 
 
 def _comment(text: str) -> list[str]:

@@ -27,6 +27,11 @@ FURTHER_LIMITS = (
     "`calendar` of hour, day or month in a `time_zone` (default UTC)."
 )
 
+TITLES: Mapping[str, str] = {
+    "total_budget": "One more budget, over all platforms together. Absent: none.",
+}
+"""Section -> what it is, where its model is used for more than one."""
+
 MEANINGS: Mapping[str, str] = {
     "ServerSettings.host": "The address to listen on. Any other than this machine's own needs "
     "`insecure`, because calls are plain text.",
@@ -35,8 +40,7 @@ MEANINGS: Mapping[str, str] = {
     "ServerSettings.max_message_bytes": "The largest message that is taken, in bytes.",
     "LedgerSettings.kind": "Which ledger: `sqlite`, a file in `state_dir`.",
     "FurtherLimit.limit": "The most that may be committed inside one window, in currency units.",
-    "BudgetSettings.limit": "The most that may be committed inside one window over all platforms, "
-    "in currency units.",
+    "BudgetSettings.limit": "The most that may be committed inside one window, in currency units.",
     "BudgetSettings.currency": "ISO 4217. Every platform must use the same one.",
     "BudgetSettings.window_s": "The length of the sliding window, in seconds.",
     "BudgetSettings.further_limits": FURTHER_LIMITS,

@@ -32,9 +32,10 @@ def init(
     """Write a settings file with every key, its default and what it means."""
     from smartconnectors_server.cli.config_file import render
 
+    text = render(live=live)
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(render(live=live))
+            file.write(text)
     except FileExistsError:
         raise CommandFailed(
             ExitCode.USAGE, f"{path} exists. Name another file, or say --force to replace it."
