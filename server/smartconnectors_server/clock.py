@@ -11,6 +11,9 @@ from typing import Protocol
 NANOS_PER_SECOND = 1_000_000_000
 NANOS_PER_MILLI = 1_000_000
 
+# Linux has a clock that also counts the time a machine is suspended.
+_BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+
 
 class Clock(Protocol):
     """Where time comes from. Nanoseconds, as integers."""
@@ -35,8 +38,7 @@ class SystemClock:
         return time.time_ns()
 
     def monotonic_ns(self) -> int:
-        boot_clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux: counts suspended time too
-        return time.monotonic_ns() if boot_clock is None else time.clock_gettime_ns(boot_clock)
+        return time.monotonic_ns() if _BOOT_CLOCK is None else time.clock_gettime_ns(_BOOT_CLOCK)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
