@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from smartconnectors_server.clock import Clock
+
+CHANGES = "change"
+"""A fault's `method` for "only requests that change something"."""
 
 
 class FaultKind(enum.Enum):
@@ -92,3 +98,63 @@ class Sandbox(Protocol):
     async def reset(self) -> None:
         """The campaigns it started with, an empty journal, no faults."""
         ...
+
+
+class Journal:
+    """What a sandbox was asked, in order."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._entries: list[JournalEntry] = []
+
+    def append(
+        self, method: str, *, changes: bool, applied: bool, facts: Mapping[str, Any]
+    ) -> JournalEntry:
+        """Writes one request down, with the next sequence number and the wall clock's time."""
+        entry = JournalEntry(
+            sequence=len(self._entries) + 1,
+            at_ns=self._clock.wall_ns(),
+            method=method,
+            changes=changes,
+            applied=applied,
+            facts=dict(facts),
+        )
+        self._entries.append(entry)
+        return entry
+
+    def read(self) -> tuple[JournalEntry, ...]:
+        """Every entry, oldest first."""
+        return tuple(self._entries)
+
+    def clear(self) -> None:
+        """Forgets everything; the next entry is number 1."""
+        self._entries.clear()
+
+
+class Faults:
+    """The faults that wait for a request to befall, first come first served."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Queues a fault. Raises ValueError when `times` or `delay_ms` make no sense."""
+        if fault.times < 1:
+            raise ValueError("times: at least 1")
+        if fault.delay_ms < 0:
+            raise ValueError("delay_ms: at least 0")
+        self._waiting.append(dataclasses.replace(fault))
+
+    def take(self, method: str, *, changes: bool) -> Fault | None:
+        """The fault that befalls this request, used up by one; None: there is none."""
+        for fault in self._waiting:
+            if fault.method in ("", method) or (fault.method == CHANGES and changes):
+                fault.times -= 1
+                if fault.times == 0:
+                    self._waiting.remove(fault)
+                return fault
+        return None
+
+    def clear(self) -> None:
+        """Forgets every fault."""
+        self._waiting.clear()

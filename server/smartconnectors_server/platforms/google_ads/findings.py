@@ -1,0 +1,50 @@
+"""What a fresh look at Google says of a change whose outcome is unknown. Pure.
+
+| marker now    | setting now                       | finding |
+|---------------|-----------------------------------|---------|
+| the request's | anything                          | APPLIED: both come in one mutate |
+| as before     | as before                         | NOT_APPLIED, once it can no longer come late |
+| another       | as sent, and it was not so before | APPLIED: what was asked for stands |
+| otherwise     |                                   | INCONCLUSIVE: somebody else has been there |
+
+Without a free slot for the marker the setting alone decides, by the last three rows.
+"""
+
+from __future__ import annotations
+
+import json
+
+from smartconnectors_server.connector import Finding
+from smartconnectors_server.platforms.google_ads import wire
+from smartconnectors_server.platforms.google_ads.knobs import Intent
+from smartconnectors_server.platforms.google_ads.state import Campaign
+
+
+def of_bid(request_id: str, intent: Intent, before_json: str, campaign: Campaign) -> Finding:
+    """What became of a bid. Raises InvalidBid when the campaign can no longer have it."""
+    before = json.loads(before_json)
+    now = wire.observed(intent, campaign)
+    if now["marker"] == request_id:
+        return Finding.APPLIED
+    setting_before = (before["field"], before["value"], before["ceiling_micros"])
+    setting_now = (now["field"], now["value"], now["ceiling_micros"])
+    if now["marker"] == before["marker"] and setting_now == setting_before:
+        return Finding.NOT_APPLIED
+    sent = (
+        now["field"],
+        intent.value,
+        intent.ceiling_micros or before["ceiling_micros"],
+    )
+    if setting_now == sent and setting_now != setting_before:
+        return Finding.APPLIED
+    return Finding.INCONCLUSIVE
+
+
+def of_budget(new_micros: int, before_json: str, campaign: Campaign) -> Finding:
+    """What became of a new daily budget."""
+    now_micros = wire.budget_of(campaign).amount_micros
+    if now_micros == new_micros:
+        return Finding.APPLIED
+    if now_micros == json.loads(before_json)["daily_budget_micros"]:
+        return Finding.NOT_APPLIED
+    return Finding.INCONCLUSIVE

@@ -1,0 +1,180 @@
+"""Just enough of Google's query language for what clients ask of campaigns.
+
+    SELECT field, ... FROM resource [WHERE field op value [AND ...]] [LIMIT n]
+
+Operators: =, !=, IN, NOT IN. A resource's own fields can be selected and those of the resources it
+points to, as Google documents it for each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from smartconnectors_server.platforms.google_ads.sandbox.accounts import Account, Entity
+from smartconnectors_server.platforms.google_ads.sandbox.failures import refuse
+
+_FIELDS: Mapping[str, frozenset[str]] = {
+    kind: frozenset(f"{kind}.{field}" for field in fields.split())
+    for kind, fields in {
+        "customer": "resource_name id currency_code status",
+        "campaign": (
+            "resource_name id name status advertising_channel_type bidding_strategy "
+            "bidding_strategy_type accessible_bidding_strategy campaign_budget "
+            "url_custom_parameters maximize_conversion_value.target_roas target_roas.target_roas "
+            "maximize_conversions.target_cpa_micros target_cpa.target_cpa_micros"
+        ),
+        "campaign_budget": (
+            "resource_name id amount_micros explicitly_shared reference_count period status"
+        ),
+        "bidding_strategy": (
+            "resource_name id name type status campaign_count target_roas.target_roas "
+            "target_roas.cpc_bid_ceiling_micros target_roas.cpc_bid_floor_micros"
+        ),
+        "ad_group": "resource_name id name status campaign cpc_bid_micros url_custom_parameters",
+        "campaign_criterion": (
+            "resource_name criterion_id campaign type status negative user_list.user_list"
+        ),
+        "user_list": "resource_name id name",
+    }.items()
+}
+
+_JOINED = {
+    "customer": ("customer",),
+    "campaign": ("customer", "campaign", "campaign_budget", "bidding_strategy"),
+    "campaign_budget": ("customer", "campaign_budget"),
+    "bidding_strategy": ("customer", "bidding_strategy"),
+    "ad_group": ("customer", "campaign", "ad_group", "bidding_strategy"),
+    "campaign_criterion": ("customer", "campaign", "campaign_criterion", "bidding_strategy"),
+    "user_list": ("customer", "user_list"),
+}
+
+_QUERY = re.compile(
+    r"\s*SELECT\s+(?P<fields>.+?)\s+FROM\s+(?P<resource>\w+)"
+    r"(?:\s+WHERE\s+(?P<where>.+?))?(?:\s+LIMIT\s+(?P<limit>\d+))?\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+_CONDITION = re.compile(
+    r"(?P<field>[\w.]+)\s*(?P<op>!=|=|NOT\s+IN\b|IN\b)\s*(?P<value>.+)", re.IGNORECASE | re.DOTALL
+)
+
+Row = Mapping[str, Any]
+"""Field path with its resource's prefix -> value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One query, understood."""
+
+    fields: tuple[str, ...]
+    resource: str
+    keeps: tuple[Callable[[Row], bool], ...]
+    limit: int | None
+
+
+def parse(text: str) -> Query:
+    """Understands a query. Raises Refused with Google's query_error codes."""
+    match = _QUERY.fullmatch(text)
+    if match is None:
+        raise refuse("query_error.UNEXPECTED_INPUT", "Error in query: expected SELECT ... FROM ...")
+    resource = match["resource"].lower()
+    if resource not in _JOINED:
+        code = "query_error.BAD_RESOURCE_TYPE_IN_FROM_CLAUSE"
+        raise refuse(code, f"'{resource}' is not a valid resource name.", trigger=resource)
+    fields = tuple(field.strip() for field in match["fields"].split(","))
+    conditions = (
+        re.split(r"\s+AND\s+", match["where"], flags=re.IGNORECASE) if match["where"] else ()
+    )
+    keeps = tuple(_condition(condition.strip(), resource) for condition in conditions)
+    for field in fields:
+        _check_field(field, resource)
+    return Query(fields, resource, keeps, int(match["limit"]) if match["limit"] else None)
+
+
+def _check_field(field: str, resource: str) -> None:
+    if not any(field in known for known in _FIELDS.values()):
+        code = "query_error.UNRECOGNIZED_FIELD"
+        raise refuse(code, f"Unrecognized field in the query: '{field}'.", trigger=field)
+    if not any(field in _FIELDS[kind] for kind in _JOINED[resource]):
+        code = "query_error.PROHIBITED_RESOURCE_TYPE_IN_SELECT_CLAUSE"
+        raise refuse(code, f"'{field}' cannot be asked of '{resource}'.", trigger=field)
+
+
+def _condition(text: str, resource: str) -> Callable[[Row], bool]:
+    match = _CONDITION.fullmatch(text)
+    if match is None:
+        raise refuse("query_error.BAD_OPERATOR", f"Error in query: '{text}'.", trigger=text)
+    field, operator = match["field"], re.sub(r"\s+", " ", match["op"].upper())
+    _check_field(field, resource)
+    listed = match["value"].strip()
+    if operator.endswith("IN"):
+        if not (listed.startswith("(") and listed.endswith(")")):
+            raise refuse("query_error.EXPECTED_LIST", "IN takes a list in parentheses.")
+        wanted = {_literal(item) for item in listed[1:-1].split(",")}
+    else:
+        wanted = {_literal(listed)}
+    negated = operator in ("!=", "NOT IN")
+    return lambda row: (_comparable(row.get(field)) in wanted) is not negated
+
+
+def _literal(text: str) -> str:
+    stripped = text.strip()
+    if len(stripped) >= 2 and stripped[0] in "'\"" and stripped[-1] == stripped[0]:
+        return stripped[1:-1]
+    if not re.fullmatch(r"[\w.\-]+", stripped):
+        raise refuse("query_error.BAD_VALUE", f"'{stripped}' is not a value.", trigger=stripped)
+    return stripped.upper() if stripped.upper() in ("TRUE", "FALSE") else stripped
+
+
+def _comparable(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).upper()
+    return "" if value is None else str(value)
+
+
+def run(query: Query, account: Account) -> Iterator[dict[str, Any]]:
+    """The rows of the answer, as nested JSON values in the form of Google's own messages."""
+    count = 0
+    for entity in account.of_kind(query.resource):
+        row = _joined(entity, account)
+        if not all(keep(row) for keep in query.keeps):
+            continue
+        if query.limit is not None and count >= query.limit:
+            return
+        count += 1
+        yield _nested({field: row[field] for field in query.fields if field in row})
+
+
+def _joined(entity: Entity, account: Account) -> dict[str, Any]:
+    """An entity's fields with those of everything it points to."""
+    row: dict[str, Any] = {}
+    pending = [entity, account.entities[f"customers/{account.customer_id}"]]
+    while pending:
+        current = pending.pop()
+        row.update({f"{current.kind}.{path}": value for path, value in current.values.items()})
+        for pointer in ("campaign", "campaign_budget", "bidding_strategy"):
+            pointed = account.entities.get(current.values.get(pointer, ""))
+            if pointed is not None:
+                pending.append(pointed)
+        if current.kind == "bidding_strategy":
+            row["bidding_strategy.campaign_count"] = sum(
+                campaign.values.get("bidding_strategy") == current.resource_name
+                for campaign in account.of_kind("campaign")
+            )
+    return row
+
+
+def _nested(flat: Row) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, leaf = path.split(".")
+        inner = nested
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        if leaf == "url_custom_parameters":
+            inner[leaf] = [{"key": key, "value": text} for key, text in value]
+        else:
+            inner[leaf] = value
+    return nested
