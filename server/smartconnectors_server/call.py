@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
@@ -68,8 +69,9 @@ class MethodSpec:
             if message is not None and message.full_name in _KIND_OF_MESSAGE:
                 expected_name, kind = _KIND_OF_MESSAGE[message.full_name]
                 if request_field.name != expected_name:
-                    raise MethodTableError(f"{path}: field {request_field.name} should be called "
-                                           f"{expected_name}")
+                    raise MethodTableError(
+                        f"{path}: field {request_field.name} should be called {expected_name}"
+                    )
         if guard.spends and (not guard.platform or kind is Kind.OTHER):
             raise MethodTableError(
                 f"{path} spends, so its guard must name a platform and its request must carry "
@@ -113,6 +115,14 @@ class MethodTable:
         return len(self._by_path)
 
 
+class Permit(Protocol):
+    """What the innermost part of the chain does with a breaker's permit."""
+
+    def restart(self) -> None:
+        """Starts the permit's clock anew: what came before was not the platform."""
+        ...
+
+
 class Source(enum.Enum):
     """Who decided the amount."""
 
@@ -136,6 +146,10 @@ class Priced:
     """The caller's own bid; 0: none."""
     defer: bool = False
     """True: the breaker is open; hold the amount, send nothing."""
+
+    def with_bid(self, bid_micros: int) -> Priced:
+        """The same for another amount."""
+        return dataclasses.replace(self, bid_micros=bid_micros)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +205,23 @@ class Call:
     platform_latency_ns: int = 0
     replayed: bool = False
     circuit: str = "closed"
+    permit: Permit | None = None
+    """The breaker's permit, while the platform is being asked."""
     attributes: dict[str, str | int] = field(default_factory=dict)
     """What telemetry says of this call beside the fields above."""
 
     def remaining_ns(self, now_ns: int) -> int | None:
         """Time left to the caller's deadline; None: no deadline."""
         return None if self.deadline_ns is None else self.deadline_ns - now_ns
+
+    def present_price(self) -> Priced:
+        """The price, which the fallback interceptor has set."""
+        if self.priced is None:
+            raise RuntimeError(f"{self.spec.path} was not priced")
+        return self.priced
+
+    def settled_plan(self) -> tuple[Priced, Plan]:
+        """Price and plan, which the outer interceptors have set."""
+        if self.plan is None:
+            raise RuntimeError(f"{self.spec.path} was not planned")
+        return self.present_price(), self.plan

@@ -209,9 +209,11 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(
-            value, Mapping
-        ) else value
+        merged[key] = (
+            _merge(below, value)
+            if isinstance(below, dict) and isinstance(value, Mapping)
+            else value
+        )
     return merged
 
 

@@ -93,6 +93,17 @@ class Keeper:
         except Unavailable as error:
             raise self._unavailable(error) from error
 
+    async def record_calls(self, platform: str, at_ns: int, count: int) -> None:
+        """Remembers calls to a platform, durably, for its rate limiter. Raises LedgerUnavailable."""
+        try:
+            await self._ledger.record_calls(platform, at_ns, count)
+        except Unavailable as error:
+            raise self._unavailable(error) from error
+
+    async def calls_since(self, platform: str, since_ns: int) -> tuple[tuple[int, int], ...]:
+        """(at_ns, count) of the calls remembered after `since_ns`, oldest first."""
+        return await self._ledger.calls_since(platform, since_ns)
+
     # Changing
 
     async def check(self, reservation: Reservation) -> None:
@@ -134,9 +145,7 @@ class Keeper:
         self._changed(changed)
         return changed
 
-    async def _apply(
-        self, hold: Hold, verb: Verb, answer: bytes, error: str, note: str
-    ) -> Hold:
+    async def _apply(self, hold: Hold, verb: Verb, answer: bytes, error: str, note: str) -> Hold:
         if verb is Verb.SETTLE:
             return await self._ledger.settle(hold.hold_id, answer=answer, note=note)
         if verb is Verb.SETTLE_ASSUMED:
@@ -149,9 +158,7 @@ class Keeper:
             hold.hold_id, state, answer=answer, error=error, note=note
         )
 
-    async def _apply_late(
-        self, hold: Hold, now: Hold | None, verb: Verb, answer: bytes
-    ) -> Hold:
+    async def _apply_late(self, hold: Hold, now: Hold | None, verb: Verb, answer: bytes) -> Hold:
         if now is None:
             raise InternalError(f"hold {hold.hold_id} is not known to the ledger")
         if verb is not Verb.SETTLE or now.state is HoldState.SETTLED:
@@ -171,11 +178,24 @@ class Keeper:
         self._changed(settled)
         return settled
 
-    async def defer(self, hold: Hold, *, amount_micros: int, until_ns: int, note: str) -> Hold:
-        """A held hold that was provably not sent waits for the breaker, for at most what it held.
-        """
+    async def defer(
+        self,
+        hold: Hold,
+        *,
+        amount_micros: int,
+        until_ns: int,
+        source: str,
+        uncapped_micros: int,
+        note: str,
+    ) -> Hold:
+        """A held hold that was provably not sent waits for the breaker, for at most what it held."""
         changed = await self._ledger.defer(
-            hold.hold_id, amount_micros=amount_micros, until_ns=until_ns, answer=b"", note=note
+            hold.hold_id,
+            amount_micros=amount_micros,
+            until_ns=until_ns,
+            source=source,
+            uncapped_micros=uncapped_micros,
+            note=note,
         )
         self._changed(changed)
         return changed

@@ -30,11 +30,15 @@ class PlatformRuntime:
 
     platform: Platform
     settings: PlatformSettings
+    options: Any
+    """The platform's own settings."""
     mode: Mode
     currency_code: str
     breaker: CircuitBreaker
     limiter: RateLimiter
     targets: TargetLocks = field(default_factory=TargetLocks)
+    last_change_ns: dict[str, int] = field(default_factory=dict)
+    """Target -> ledger time of its last change."""
     connected: asyncio.Future[Connector] | None = None
     """Set by the composition root when it begins to connect."""
 

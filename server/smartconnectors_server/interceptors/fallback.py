@@ -97,8 +97,7 @@ def heuristic(
         ],
         predicted_ltv_micros=bid.predicted_ltv_micros,
         ai_bid_micros=bid.bid_micros,
-        multiplier_milli=fallback.multiplier
-        or runtime.platform.defaults.fallback_multiplier_milli,
+        multiplier_milli=fallback.multiplier or runtime.platform.defaults.fallback_multiplier_milli,
         capped=fallback.cap == "ai_bid",
     )
     if price is None and defer:

@@ -29,7 +29,6 @@ from smartconnectors_server.ledger._base import (
     Unavailable,
     Window,
 )
-
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 
 LEDGERS: Mapping[str, Callable[..., Ledger]] = {"sqlite": SqliteLedger}

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-
 Row = TypeVar("Row")
 
 
@@ -217,9 +216,7 @@ class BudgetState:
 
     def remaining_micros(self) -> int:
         """What fits the tightest of the limits."""
-        rooms = (
-            s.limit.limit_micros - self.used_micros(i) for i, s in enumerate(self.limits)
-        )
+        rooms = (s.limit.limit_micros - self.used_micros(i) for i, s in enumerate(self.limits))
         return max(0, min(rooms))
 
 
@@ -377,7 +374,14 @@ class Ledger(Protocol):
         ...
 
     async def defer(
-        self, hold_id: str, *, amount_micros: int, until_ns: int, answer: bytes, note: str = ""
+        self,
+        hold_id: str,
+        *,
+        amount_micros: int,
+        until_ns: int,
+        source: str,
+        uncapped_micros: int = 0,
+        note: str = "",
     ) -> Hold:
         """A held hold, provably not sent, becomes deferred, for at most what it held.
 

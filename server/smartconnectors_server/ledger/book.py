@@ -72,9 +72,7 @@ class _Scope:
     budget: Budget
     windows: tuple[WindowSum, ...]
     vetoes: SlidingSum
-    open_micros: dict[HoldState, int] = field(
-        default_factory=lambda: dict.fromkeys(OPEN_STATES, 0)
-    )
+    open_micros: dict[HoldState, int] = field(default_factory=lambda: dict.fromkeys(OPEN_STATES, 0))
     sequence: int = 0
 
     def open_total(self) -> int:
@@ -211,9 +209,7 @@ class Book:
         steps = []
         if older is not None:
             note = f"a newer bid took its place: {asked.request_id}"
-            steps.append(
-                self._close(older, HoldState.SUPERSEDED, "supersede", now_ns, note=note)
-            )
+            steps.append(self._close(older, HoldState.SUPERSEDED, "supersede", now_ns, note=note))
         hold = self._new_hold(asked, now_ns)
         self._open[hold.hold_id] = hold
         self._by_request[hold.platform, hold.request_id] = hold.hold_id
@@ -267,7 +263,8 @@ class Book:
         *,
         amount_micros: int,
         until_ns: int,
-        answer: bytes,
+        source: str,
+        uncapped_micros: int,
         note: str,
     ) -> Step:
         """A held hold becomes deferred, for at most what it held."""
@@ -291,7 +288,8 @@ class Book:
             state=HoldState.DEFERRED,
             amount_micros=amount_micros,
             expires_ns=until_ns,
-            answer=answer or hold.answer,
+            source=source,
+            uncapped_micros=uncapped_micros,
             note=note,
             updated_ns=now_ns,
             dispatched_ns=0,

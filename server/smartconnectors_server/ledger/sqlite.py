@@ -224,13 +224,18 @@ class SqliteLedger:
         note: str = "",
     ) -> Hold:
         return self._later(
-            self._book.release(
-                hold_id, state, self.now_ns(), answer=answer, error=error, note=note
-            )
+            self._book.release(hold_id, state, self.now_ns(), answer=answer, error=error, note=note)
         )
 
     async def defer(
-        self, hold_id: str, *, amount_micros: int, until_ns: int, answer: bytes, note: str = ""
+        self,
+        hold_id: str,
+        *,
+        amount_micros: int,
+        until_ns: int,
+        source: str,
+        uncapped_micros: int = 0,
+        note: str = "",
     ) -> Hold:
         return self._later(
             self._book.defer(
@@ -238,7 +243,8 @@ class SqliteLedger:
                 self.now_ns(),
                 amount_micros=amount_micros,
                 until_ns=until_ns,
-                answer=answer,
+                source=source,
+                uncapped_micros=uncapped_micros,
                 note=note,
             )
         )
@@ -256,7 +262,8 @@ class SqliteLedger:
                     self.now_ns(),
                     amount_micros=step.hold.amount_micros,
                     until_ns=deferred_until_ns,
-                    answer=b"",
+                    source=step.hold.source,
+                    uncapped_micros=step.hold.uncapped_micros,
                     note="not dispatched: the ledger could not be written",
                 )
             )
@@ -355,9 +362,7 @@ class SqliteLedger:
             cancelled = isinstance(error, asyncio.CancelledError)
             note = "the caller gave up" if cancelled else "the ledger could not be written"
             self._later(
-                self._book.release(
-                    step.hold.hold_id, HoldState.RELEASED, self.now_ns(), note=note
-                )
+                self._book.release(step.hold.hold_id, HoldState.RELEASED, self.now_ns(), note=note)
             )
             raise
 

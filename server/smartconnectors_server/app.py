@@ -1,0 +1,287 @@
+"""The composition root: settings -> objects -> servers; start, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from smartconnectors.budgets.v1 import budget_service_pb2, budget_service_pb2_grpc
+from smartconnectors_server.assembly import (
+    StartupError,
+    budgets_of,
+    load_settings,
+    mode_of,
+    quiet_period_s,
+    runtime_of,
+)
+from smartconnectors_server.budget import Alerts, Keeper, Reconciler, Watch
+from smartconnectors_server.call import MethodTable
+from smartconnectors_server.clock import Clock, SystemClock
+from smartconnectors_server.connections import Connections, PlatformServicer, lookup_with
+from smartconnectors_server.connector import Platform
+from smartconnectors_server.interceptors import (
+    INTERCEPTORS,
+    ChainInterceptor,
+    DeferredBids,
+    Engines,
+    Idempotency,
+    PlatformRuntime,
+    compose,
+    remembered_changes,
+)
+from smartconnectors_server.ledger import LEDGERS, LedgerError
+from smartconnectors_server.platforms import PLATFORMS
+from smartconnectors_server.services.budgets import BudgetServicer
+from smartconnectors_server.settings import Settings
+from smartconnectors_server.telemetry import OtlpSpans, Telemetry
+
+HEALTH_EVERY_S = 0.25
+KEEPALIVE_MS = 30_000
+
+log = logging.getLogger(__name__)
+
+__all__ = ["Application", "Ready", "StartupError", "load_settings", "serve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a started server says of itself."""
+
+    grpc_address: str
+    platforms: Mapping[str, str]
+    """Name -> mode."""
+    state_dir: str
+
+
+class Application:
+    """One server. `start` once, `stop` once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        platforms: Mapping[str, Platform] = PLATFORMS,
+        clock: Clock | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        """Raises StartupError when the settings do not fit together."""
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._telemetry = telemetry or _telemetry(settings)
+        self._modes = {
+            name: mode_of(platform, settings)
+            for name, platform in platforms.items()
+            if name not in settings.platforms or settings.platforms[name].enabled
+        }
+        self._platforms = {name: platforms[name] for name in self._modes}
+        self._budgets = budgets_of(self._platforms, settings)
+        self._services: list[ServiceDescriptor] = [
+            budget_service_pb2.DESCRIPTOR.services_by_name["BudgetService"],
+            *(platform.service for platform in self._platforms.values()),
+        ]
+        self._methods = MethodTable(self._services, self._platforms)
+        self.ledger = LEDGERS[settings.ledger.kind](
+            settings.server.state_dir,
+            self._clock,
+            gather_ms=settings.ledger.gather_ms,
+            commit_timeout_s=settings.ledger.commit_timeout_s,
+        )
+        self.watch = Watch(self.ledger, self._clock)
+        alerts = Alerts()
+        self._alerts = alerts
+        self.keeper = Keeper(self.ledger, self.watch, alerts)
+        self.runtimes: dict[str, PlatformRuntime] = {
+            name: runtime_of(
+                platform, settings, self._modes[name], self.keeper, self._clock, self._telemetry
+            )
+            for name, platform in self._platforms.items()
+        }
+        self.engines = Engines(settings, self._clock, self.keeper, self._telemetry, self.runtimes)
+        self._chain = [make(self.engines) for make in INTERCEPTORS]
+        self._health = health.aio.HealthServicer()
+        self._connections = Connections(self.engines)
+        self._server: Any = None
+        self._background: list[asyncio.Task[None]] = []
+
+    # Starting
+
+    async def start(self) -> Ready:
+        """Opens the ledger, listens, and begins to connect the platforms.
+
+        Raises StartupError; nothing is left open then.
+        """
+        try:
+            for budget in await self.ledger.open(self._budgets):
+                self._alerts.start_from(self.ledger.state(budget.budget_id))
+        except (LedgerError, OSError) as error:
+            raise StartupError(str(error)) from error
+        try:
+            for name, runtime in self.runtimes.items():
+                await runtime.limiter.open()
+                runtime.last_change_ns.update(remembered_changes(self.engines, name))
+            address = await self._listen()
+        except BaseException:
+            await self.ledger.close()
+            raise
+        self._connections.begin()
+        self._background = [
+            asyncio.create_task(work, name=name)
+            for name, work in (
+                ("health", self._report_health()),
+                ("reconciler", self._reconciler().run()),
+                ("deferred", self._deferred().run()),
+            )
+        ]
+        return Ready(
+            address,
+            {name: mode.value for name, mode in self._modes.items()},
+            str(self._settings.server.state_dir),
+        )
+
+    async def _listen(self) -> str:
+        server_settings = self._settings.server
+        limit = server_settings.max_message_bytes
+        server = grpc.aio.server(
+            interceptors=[ChainInterceptor(self._chain, self._methods, self._clock)],
+            options=[
+                ("grpc.max_receive_message_length", limit),
+                ("grpc.max_send_message_length", limit),
+                ("grpc.so_reuseport", 0),
+                ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+            ],
+        )
+        budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(
+            BudgetServicer(self.keeper, self.ledger, self.watch), server
+        )
+        for name, platform in self._platforms.items():
+            platform.register(PlatformServicer(self.runtimes[name]), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [service.full_name for service in self._services]
+        standard = [health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection([*names, *standard], server)
+        host = server_settings.host
+        try:
+            port = server.add_insecure_port(f"{_bracketed(host)}:{server_settings.grpc_port}")
+        except RuntimeError:
+            raise StartupError(
+                f"cannot listen on {host}:{server_settings.grpc_port}; is another server there? "
+                "Give this one another --grpc-port."
+            ) from None
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        await server.start()
+        self._server = server
+        return f"{_bracketed(host)}:{port}"
+
+    # Stopping
+
+    async def stop(self) -> None:
+        """Drains: not serving, a pause for load balancers, streams ended, calls under way awaited,
+        what holds money to its end, the ledger flushed.
+        """
+        await self._health.enter_graceful_shutdown()
+        await self._clock.sleep(self._settings.server.drain_pause_s)
+        self.watch.close()
+        await self._server.stop(self._settings.server.drain_grace_s)
+        for interceptor in self._chain:
+            if isinstance(interceptor, Idempotency):
+                await interceptor.drain()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._connections.close()
+        await self.ledger.close()
+        self._telemetry.shutdown()
+
+    # Background work
+
+    def _reconciler(self) -> Reconciler:
+        return Reconciler(
+            self.keeper,
+            self._clock,
+            lookup_with(self.engines, self._methods),
+            interval_s=self._settings.reconciler.interval_s,
+            quiet_period_s=lambda platform: quiet_period_s(self._settings, platform),
+        )
+
+    def _deferred(self) -> DeferredBids:
+        inner = [i for i in self._chain if i.name in _FROM_THE_BREAKER_INWARDS]
+        return DeferredBids(
+            self.engines,
+            self._methods,
+            lambda spec: compose(
+                inner, spec, PlatformServicer(self.runtimes[spec.platform]).of(spec.name)
+            ),
+        )
+
+    async def _report_health(self) -> None:
+        """NOT_SERVING while the ledger is out of reach. An open breaker stays SERVING."""
+        serving = True
+        while True:
+            if self.ledger.available != serving:
+                serving = self.ledger.available
+                status = health_pb2.HealthCheckResponse
+                await self._set_health(status.SERVING if serving else status.NOT_SERVING)
+            await self._clock.sleep(HEALTH_EVERY_S)
+
+    async def _set_health(self, status: int) -> None:
+        for service in ("", *(s.full_name for s in self._services)):
+            await self._health.set(service, status)
+
+
+_FROM_THE_BREAKER_INWARDS = frozenset({"circuit_breaker", "rate_limit"})
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _telemetry(settings: Settings) -> Telemetry:
+    chosen = settings.telemetry
+    if not chosen.otlp_endpoint:
+        return Telemetry()
+    spans = OtlpSpans(chosen.otlp_endpoint, insecure=chosen.otlp_insecure)
+    return Telemetry(spans=spans, sample_ratio=chosen.sample_ratio)
+
+
+def check_host(settings: Settings) -> None:
+    """Raises StartupError for an address that others reach, without TLS and without consent."""
+    host = settings.server.host
+    loopback = host == "localhost"
+    with contextlib.suppress(ValueError):
+        loopback = loopback or ipaddress.ip_address(host).is_loopback
+    if not loopback and not settings.server.insecure:
+        raise StartupError(
+            f"{host} is not a loopback address, and calls would be unencrypted. Say --insecure "
+            "when something in front of this server encrypts them."
+        )
+
+
+async def serve(settings: Settings, *, on_ready: Callable[[Ready], None]) -> None:
+    """Runs until SIGTERM or SIGINT, then drains. Raises StartupError when it cannot start."""
+    check_host(settings)
+    application = Application(settings)
+    asked_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_stop.set)
+    ready = await application.start()
+    on_ready(ready)
+    await asked_to_stop.wait()
+    log.info("draining (process %d)", os.getpid())
+    await application.stop()

@@ -1,0 +1,205 @@
+"""From settings to the parts that the composition root puts together. Opens nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from smartconnectors_server.budget import Keeper
+from smartconnectors_server.budget.keeper import TOTAL
+from smartconnectors_server.circuitbreaker import BreakerSettings, CircuitBreaker, State
+from smartconnectors_server.clock import Clock
+from smartconnectors_server.connector import Mode, Options, Platform
+from smartconnectors_server.interceptors import PlatformRuntime
+from smartconnectors_server.ledger import LEDGERS, Budget, CalendarWindow, Limit, SlidingWindow
+from smartconnectors_server.platforms import PLATFORMS
+from smartconnectors_server.ratelimit import RateLimiter
+from smartconnectors_server.settings import (
+    FurtherLimit,
+    PlatformSettings,
+    Settings,
+    SettingsError,
+    explain,
+    load,
+)
+from smartconnectors_server.telemetry import Telemetry, names
+
+QUIET_PERIOD_TIMEOUTS = 2
+
+
+class StartupError(Exception):
+    """The server cannot start; the message says why and what to do."""
+
+
+def variables_of(platforms: Mapping[str, Platform]) -> dict[str, tuple[str, ...]]:
+    """Environment variable -> path of settings keys, for every platform."""
+    variables: dict[str, tuple[str, ...]] = {}
+    for name, platform in platforms.items():
+        for variable, option in platform.environment.items():
+            variables[variable] = ("platforms", name, "options", option)
+        variables[platform.budget_variable] = ("platforms", name, "budget", "limit")
+        variables[platform.endpoint_variable] = ("platforms", name, "endpoint")
+    return variables
+
+
+def load_settings(
+    config: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    platforms: Mapping[str, Platform] = PLATFORMS,
+) -> Settings:
+    """Reads and checks everything that can be checked without opening anything.
+
+    Raises SettingsError, with one line for each thing that is wrong.
+    """
+    settings = load(
+        config,
+        environment=os.environ if environment is None else environment,
+        variables=variables_of(platforms),
+        overrides=overrides,
+    )
+    wrong = []
+    for name, chosen in settings.platforms.items():
+        if name not in platforms:
+            known = ", ".join(sorted(platforms))
+            wrong.append(f"platforms.{name}: no such platform; there are: {known}")
+            continue
+        try:
+            options_of(platforms[name], chosen)
+        except ValidationError as error:
+            wrong.append(explain(error, f"platforms.{name}.options."))
+        period_s, least_s = settings.reconciler.quiet_period_s, _least_quiet_s(chosen)
+        if period_s is not None and period_s < least_s:
+            wrong.append(
+                f"reconciler.quiet_period_s: at least {least_s:g}, twice the timeout of {name}"
+            )
+    if settings.ledger.kind not in LEDGERS:
+        wrong.append(f"ledger.kind: one of {', '.join(sorted(LEDGERS))}")
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    return settings
+
+
+def options_of(platform: Platform, chosen: PlatformSettings) -> Options:
+    """The platform's own settings. Raises pydantic's ValidationError."""
+    return platform.options.model_validate(dict(chosen.options))
+
+
+def settings_of(settings: Settings, name: str) -> PlatformSettings:
+    """A platform's settings; all defaults when it has none."""
+    return settings.platforms.get(name, PlatformSettings())
+
+
+def _least_quiet_s(chosen: PlatformSettings) -> float:
+    return QUIET_PERIOD_TIMEOUTS * chosen.timeout_ms / 1000
+
+
+def quiet_period_s(settings: Settings, name: str) -> float:
+    """How long a change that was sent may still arrive at a platform."""
+    return settings.reconciler.quiet_period_s or _least_quiet_s(settings_of(settings, name))
+
+
+def mode_of(platform: Platform, settings: Settings) -> Mode:
+    """Where a platform's calls go.
+
+    Raises StartupError when the real platform is asked for without the credentials for it.
+    """
+    chosen = settings_of(settings, platform.name)
+    if chosen.endpoint or chosen.mode == "sandbox":
+        return Mode.SANDBOX
+    missing = platform.missing_credentials(options_of(platform, chosen))
+    if chosen.mode is None:
+        return Mode.SANDBOX if missing else Mode.SHADOW
+    if missing:
+        raise StartupError(
+            f"{platform.name}: mode {chosen.mode} needs {', '.join(missing)}. Set them, or use "
+            'mode = "sandbox".'
+        )
+    return Mode(chosen.mode)
+
+
+def _further(limit: FurtherLimit) -> Limit:
+    if (limit.window_s is None) == (limit.calendar is None):
+        raise StartupError("a further limit has exactly one of window_s and calendar")
+    if limit.window_s is not None:
+        return Limit(limit.limit, SlidingWindow(limit.window_s))
+    return Limit(limit.limit, CalendarWindow(str(limit.calendar), limit.time_zone))
+
+
+def budgets_of(platforms: Mapping[str, Platform], settings: Settings) -> tuple[Budget, ...]:
+    """Every budget. Raises StartupError when they do not fit together."""
+    budgets = []
+    total = settings.total_budget
+    for name, platform in platforms.items():
+        chosen = settings_of(settings, name).budget
+        window = SlidingWindow(chosen.window_s)
+        micros = platform.defaults.budget_micros if chosen.limit is None else chosen.limit
+        further = tuple(_further(limit) for limit in chosen.further_limits)
+        budgets.append(Budget(name, chosen.currency, (Limit(micros, window), *further)))
+        budgets.extend(
+            Budget(f"{name}/campaigns/{campaign}", chosen.currency, (Limit(most, window),))
+            for campaign, most in chosen.campaigns.items()
+        )
+        if total is not None and total.currency != chosen.currency:
+            raise StartupError(
+                f"total_budget is in {total.currency}, but {name} is in {chosen.currency}; a total "
+                "has one currency"
+            )
+    if total is not None:
+        first = Limit(total.limit, SlidingWindow(total.window_s))
+        further = tuple(_further(limit) for limit in total.further_limits)
+        budgets.append(Budget(TOTAL, total.currency, (first, *further)))
+    return tuple(budgets)
+
+
+def runtime_of(
+    platform: Platform,
+    settings: Settings,
+    mode: Mode,
+    keeper: Keeper,
+    clock: Clock,
+    telemetry: Telemetry,
+) -> PlatformRuntime:
+    """One platform's engines, not yet opened."""
+    chosen = settings_of(settings, platform.name)
+    breaker, rate = chosen.circuit_breaker, chosen.rate_limit
+    limit = rate.calls or platform.defaults.rate_limit_calls
+
+    def changed(before: State, after: State) -> None:
+        telemetry.event(
+            names.EVENT_CIRCUIT, platform=platform.name, before=before.value, after=after.value
+        )
+
+    return PlatformRuntime(
+        platform=platform,
+        settings=chosen,
+        options=options_of(platform, chosen),
+        mode=mode,
+        currency_code=chosen.budget.currency,
+        breaker=CircuitBreaker(
+            BreakerSettings(
+                failure_threshold=breaker.failure_threshold,
+                slow_call_ms=breaker.slow_call_ms,
+                open_s=breaker.open_s,
+                half_open_probes=breaker.half_open_probes,
+                close_after_successes=breaker.close_after_successes,
+                permit_max_age_s=breaker.permit_max_age_s,
+            ),
+            clock,
+            changed,
+        ),
+        limiter=RateLimiter(
+            platform.name,
+            keeper,
+            keeper.now_ns,
+            limit=limit,
+            window_s=rate.window_s or platform.defaults.rate_limit_window_s,
+            burst=rate.burst,
+            reserve_percent=rate.reserve_percent,
+        ),
+    )

@@ -1,0 +1,44 @@
+"""The chain that every guarded call goes through, in order, outermost first."""
+
+from __future__ import annotations
+
+from smartconnectors_server.interceptors._base import Engines, Interceptor, Next, PlatformRuntime
+from smartconnectors_server.interceptors.budget import Budget
+from smartconnectors_server.interceptors.chain import ChainInterceptor, compose
+from smartconnectors_server.interceptors.circuit_breaker import CircuitBreak
+from smartconnectors_server.interceptors.deferred import DeferredBids
+from smartconnectors_server.interceptors.fallback import Fallback
+from smartconnectors_server.interceptors.gate import WireGate
+from smartconnectors_server.interceptors.idempotency import Idempotency
+from smartconnectors_server.interceptors.plan import PlanChange, remembered_changes
+from smartconnectors_server.interceptors.rate_limit import RateLimit
+from smartconnectors_server.interceptors.status import Status
+from smartconnectors_server.interceptors.telemetry import Observe
+from smartconnectors_server.interceptors.validation import Validation
+
+INTERCEPTORS: tuple[type[Interceptor], ...] = (
+    Status,
+    Observe,
+    Validation,
+    Idempotency,
+    Fallback,
+    PlanChange,
+    Budget,
+    CircuitBreak,
+    RateLimit,
+)
+"""Why this order is in ARCHITECTURE.md; a test asserts it."""
+
+__all__ = [
+    "INTERCEPTORS",
+    "ChainInterceptor",
+    "DeferredBids",
+    "Engines",
+    "Idempotency",
+    "Interceptor",
+    "Next",
+    "PlatformRuntime",
+    "WireGate",
+    "compose",
+    "remembered_changes",
+]

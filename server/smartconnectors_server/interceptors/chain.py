@@ -1,0 +1,98 @@
+"""Puts the chain around each method, once, and keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from smartconnectors_server.call import Call, MethodSpec, MethodTable
+from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
+from smartconnectors_server.interceptors._base import Interceptor, Next
+from smartconnectors_server.interceptors.status import StatusError, foreseen, parse, to_status
+from smartconnectors_server.interceptors.validation import Validation
+
+
+def compose(interceptors: Sequence[Interceptor], spec: MethodSpec, innermost: Next) -> Next:
+    """The interceptors that apply to a method, outermost first, around `innermost`."""
+    chain = innermost
+    for interceptor in reversed(interceptors):
+        if interceptor.applies_to(spec):
+            chain = _around(interceptor, chain)
+    return chain
+
+
+def _around(interceptor: Interceptor, call_next: Next) -> Next:
+    async def around(request: Any, call: Call) -> Any:
+        return await interceptor.intercept(call_next, request, call)
+
+    return around
+
+
+class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """grpc.aio's own kind of interceptor: it sees only a path, so the handler is wrapped instead."""
+
+    def __init__(
+        self, interceptors: Sequence[Interceptor], methods: MethodTable, clock: Clock
+    ) -> None:
+        self._interceptors = interceptors
+        self._methods = methods
+        self._clock = clock
+        self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        path = handler_call_details.method
+        wrapped = self._wrapped.get(path)
+        if wrapped is not None:
+            return wrapped
+        handler = await continuation(handler_call_details)
+        spec = self._methods.get(path)
+        if handler is None or spec is None:
+            return handler  # unknown, or health and reflection: untouched
+        wrapped = (
+            self._stream(spec, handler) if spec.server_streaming else self._unary(spec, handler)
+        )
+        self._wrapped[path] = wrapped
+        return wrapped
+
+    def _call(self, spec: MethodSpec, context: grpc.aio.ServicerContext) -> Call:
+        now_ns = self._clock.monotonic_ns()
+        left_s = context.time_remaining()
+        deadline_ns = None if left_s is None else now_ns + int(left_s * NANOS_PER_SECOND)
+        return Call(spec=spec, started_ns=now_ns, deadline_ns=deadline_ns)
+
+    def _unary(self, spec: MethodSpec, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        chain = compose(self._interceptors, spec, handler.unary_unary)
+
+        async def unary(raw: bytes, context: grpc.aio.ServicerContext) -> bytes:
+            try:
+                answer: bytes = await chain(raw, self._call(spec, context))
+            except StatusError as error:
+                await context.abort(error.code, error.message, error.trailers)
+                raise
+            return answer
+
+        return grpc.unary_unary_rpc_method_handler(unary)
+
+    def _stream(self, spec: MethodSpec, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        """A stream of messages to the caller: checked once, ended by an error as a status."""
+        validation = next(i for i in self._interceptors if isinstance(i, Validation))
+
+        async def stream(raw: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+            call = self._call(spec, context)
+            try:
+                request = parse(raw, spec)
+                validation.check(request, call)
+                async for message in handler.unary_stream(request, call):
+                    yield message.SerializeToString()
+            except Exception as error:
+                status = to_status(foreseen(error, call))
+                await context.abort(status.code, status.message, status.trailers)
+
+        return grpc.unary_stream_rpc_method_handler(stream)

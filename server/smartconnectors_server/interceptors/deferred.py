@@ -1,0 +1,153 @@
+"""Places deferred bids when the breaker lets calls through again, and expires those too old.
+
+Half-open, they are the probes: one at a time, within pause and rate limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from smartconnectors_server.budget import Verb, outcome_of
+from smartconnectors_server.call import Call, MethodSpec, MethodTable, Plan, Priced
+from smartconnectors_server.circuitbreaker import CircuitOpen
+from smartconnectors_server.connector import Connector
+from smartconnectors_server.errors import ConnectorError, Outcome, RequestError
+from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
+from smartconnectors_server.interceptors.answers import priced_of, store_error
+from smartconnectors_server.interceptors.sending import send_held
+from smartconnectors_server.interceptors.telemetry import attributes_of, outcome_name
+from smartconnectors_server.ledger import Hold, HoldNotOpen, HoldState
+from smartconnectors_server.telemetry import names
+
+LOOK_EVERY_S = 0.25
+
+log = logging.getLogger(__name__)
+
+
+class DeferredBids:
+    """The worker of deferred bids."""
+
+    def __init__(
+        self, engines: Engines, methods: MethodTable, inner: Callable[[MethodSpec], Next]
+    ) -> None:
+        """`inner`: the chain from the circuit breaker inwards."""
+        self._engines = engines
+        self._keeper = engines.keeper
+        self._methods = methods
+        self._inner = inner
+
+    async def run(self) -> None:
+        """Looks again and again, for ever."""
+        while True:
+            try:
+                await self.look()
+            except ConnectorError as error:
+                log.info("deferred bids wait: %s", error.message)
+            await self._engines.clock.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        """Expires what is too old and places what may be placed, platforms side by side."""
+        by_platform: dict[str, list[Hold]] = {}
+        for hold in self._keeper.open_holds(HoldState.DEFERRED):
+            if self._keeper.now_ns() >= hold.expires_ns:
+                await self._keeper.expire(hold)
+            elif hold.platform in self._engines.runtimes:
+                by_platform.setdefault(hold.platform, []).append(hold)
+        await asyncio.gather(*(self._place_all(p, h) for p, h in by_platform.items()))
+
+    async def _place_all(self, platform: str, holds: list[Hold]) -> None:
+        runtime = self._engines.runtimes[platform]
+        for hold in holds:
+            if not runtime.breaker.would_admit() or runtime.limiter.look() is not None:
+                return
+            if not await self._place(runtime, hold):
+                return
+
+    async def _place(self, runtime: PlatformRuntime, hold: Hold) -> bool:
+        """Places one; False when the platform should be left alone for now."""
+        spec = self._methods.get(hold.method)
+        if spec is None:
+            await self._keeper.resolve(hold, Verb.RELEASE, note=f"{hold.method} is not served")
+            return True
+        request: Any = spec.request_class.FromString(hold.request)
+        call = Call(spec=spec, started_ns=self._engines.clock.monotonic_ns(), held=True)
+        call.request_id, call.campaign_id = hold.request_id, request.bid.campaign_id
+        call.priced = priced = priced_of(hold)
+        connector = await runtime.connector()
+        async with runtime.targets.hold(hold.target):
+            try:
+                plan = await connector.plan(request, priced)
+            except RequestError as error:
+                await self._keeper.resolve(
+                    hold, Verb.REJECT, error=store_error(error), note=error.message
+                )
+                return True
+            except ConnectorError as error:
+                log.info("deferred request %s waits: %s", hold.request_id, error.message)
+                return False
+            call.plan = plan
+            if plan.target == hold.target:
+                return await self._send(runtime, connector, hold, request, call, plan, priced)
+            async with runtime.targets.hold(plan.target):
+                return await self._send(runtime, connector, hold, request, call, plan, priced)
+
+    async def _send(
+        self,
+        runtime: PlatformRuntime,
+        connector: Connector,
+        hold: Hold,
+        request: Any,
+        call: Call,
+        plan: Plan,
+        priced: Priced,
+    ) -> bool:
+        if plan.unchanged:
+            await self._keeper.resolve(hold, Verb.RELEASE, note="the platform already has it")
+            return True
+        try:
+            held = call.hold = await self._keeper.dispatch(
+                hold, target=plan.target, before=plan.before
+            )
+        except HoldNotOpen:
+            return True  # superseded or expired while it was planned
+        except ConnectorError as error:
+            log.info("deferred request %s waits: %s", hold.request_id, error.message)
+            return False
+        outcome = "PLACED"
+        try:
+            response = await send_held(
+                self._keeper, runtime, self._inner(call.spec), request, call, held, priced
+            )
+            outcome = outcome_name(response)
+        except (ConnectorError, CircuitOpen) as error:
+            outcome = getattr(error, "reason", "DEFERRED")
+            if outcome_of(error, dispatched=call.dispatched) is Outcome.NOT_SENT:
+                await self._wait_again(held, priced, error)
+            return False
+        finally:
+            fields = attributes_of(call, outcome).items()
+            self._engines.telemetry.event(
+                names.EVENT_BID,
+                deferred=True,
+                **{key.removeprefix("smartconnectors."): value for key, value in fields},
+            )
+        return True
+
+    async def _wait_again(self, held: Hold, priced: Priced, error: Exception) -> None:
+        """Provably not sent: back among the deferred, with the life it had."""
+        if isinstance(error, RequestError):
+            await self._keeper.resolve(
+                held, Verb.REJECT, error=store_error(error), note=error.message
+            )
+            return
+        await self._keeper.defer(
+            held,
+            amount_micros=held.amount_micros,
+            until_ns=held.expires_ns,
+            source=priced.source.value,
+            uncapped_micros=priced.uncapped_micros,
+            note=f"not sent yet: {error}",
+        )

@@ -1,0 +1,55 @@
+"""The way to the wire for a connector's reads: the same quota and the same breaker as for bids."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from smartconnectors_server.circuitbreaker import CircuitBreaker, CircuitOpen
+from smartconnectors_server.connector import QuotaSignal
+from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
+from smartconnectors_server.ratelimit import RateLimiter
+
+
+class BreakerOpen(PlatformUnavailable):
+    """A read was not sent because the breaker is open."""
+
+    platform_fault = False
+
+
+class WireGate:
+    """A platform's gate. See `Gate` for what it promises."""
+
+    def __init__(self, platform: str, limiter: RateLimiter, breaker: CircuitBreaker) -> None:
+        self._platform = platform
+        self._limiter = limiter
+        self._breaker = breaker
+
+    @asynccontextmanager
+    async def read(self, what: str) -> AsyncIterator[None]:
+        try:
+            permit = self._breaker.acquire()
+        except CircuitOpen as error:
+            raise BreakerOpen(
+                f"{self._platform}: the circuit breaker is open, so the {what} was not read",
+                retry_after_s=error.retry_after_s,
+            ) from None
+        try:
+            await self._limiter.take()
+            permit.restart()
+            yield
+        except ConnectorError as error:
+            if error.platform_fault:
+                permit.fail()
+            else:
+                permit.release()
+            raise
+        except BaseException:
+            permit.release()
+            raise
+        permit.succeed()
+
+    def tighten(self, signal: QuotaSignal) -> None:
+        self._limiter.tighten(
+            retry_after_s=signal.retry_after_s, usage_percent=signal.usage_percent
+        )

@@ -1,0 +1,39 @@
+"""One call of the platform's quota for the bid itself, or a refusal with the time to come back."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from google.protobuf.message import Message
+
+from smartconnectors_server.call import Call, MethodSpec
+from smartconnectors_server.connector import Mode
+from smartconnectors_server.interceptors._base import Engines, Next
+
+
+class RateLimit:
+    """Innermost: what follows is the wire. In shadow mode nothing follows."""
+
+    name: ClassVar[str] = "rate_limit"
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+
+    @staticmethod
+    def applies_to(spec: MethodSpec) -> bool:
+        return bool(spec.platform)
+
+    async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
+        runtime = self._engines.runtime(call)
+        if runtime.mode is Mode.SHADOW and not call.validate_only:
+            return call.spec.response_class()
+        await runtime.limiter.take()
+        call.dispatched = True
+        started_ns = self._engines.clock.monotonic_ns()
+        if call.permit is not None:
+            call.permit.restart()
+        try:
+            response: Message = await call_next(request, call)
+        finally:
+            call.platform_latency_ns = self._engines.clock.monotonic_ns() - started_ns
+        return response

@@ -1,0 +1,214 @@
+"""The limiter of one platform: decides whether one more call may be made now."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from smartconnectors_server.clock import NANOS_PER_SECOND
+from smartconnectors_server.errors import RateLimited
+from smartconnectors_server.ratelimit.burst import BurstLimit
+from smartconnectors_server.ratelimit.claims import CallStore, Claims
+from smartconnectors_server.ratelimit.floor import PlatformFloor
+from smartconnectors_server.window import SlidingSum
+
+CLAIMS_PER_LIMIT = 50
+LONGEST_CLAIM_NS = NANOS_PER_SECOND
+CLAIMS_PER_WINDOW = 60
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why not now, and when."""
+
+    limited_by: str
+    """`window`, `burst` or `platform`."""
+    ready_ns: int
+    """The first instant at which a call would be admitted if none is made until then."""
+
+
+class RateLimiter:
+    """Never more than `limit` calls in any trailing window, across restarts and crashes too.
+
+    Refuses, never queues. A call counts from the instant it is taken, so it has to go out at once;
+    one that is taken and then not made counts all the same. Calls within a millisecond (or within
+    1/60,000 of the window) count until the last of them leaves: exact, or late by that much.
+
+    For one event loop; times are ledger time, in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        platform: str,
+        store: CallStore,
+        now_ns: Callable[[], int],
+        *,
+        limit: int,
+        window_s: float,
+        burst: int | None = None,
+        reserve_percent: float = 0.0,
+    ) -> None:
+        """To be opened before use.
+
+        Args:
+            platform: whose calls these are; also the key in the store.
+            store: remembers claimed calls, durably.
+            now_ns: ledger time, which goes on where it was after a restart.
+            limit: the most calls in one window.
+            window_s: the window's length in seconds.
+            burst: the most calls at once; None: `limit`.
+            reserve_percent: share of the limit that only reserved calls may use (pausing a
+                campaign must be possible when bids have used everything else).
+
+        Raises:
+            ValueError: a number is out of its range.
+        """
+        if limit < 1 or not window_s > 0 or not 0 <= reserve_percent < 100:
+            raise ValueError(
+                f"{platform}: limit {limit}, window_s {window_s}, reserve_percent {reserve_percent}"
+            )
+        if burst is not None and burst < 1:
+            raise ValueError(f"{platform}: burst {burst}")
+        self._platform = platform
+        self._store = store
+        self._now_ns = now_ns
+        self._limit = limit
+        self._window_s = window_s
+        self._window_ns = round(window_s * NANOS_PER_SECOND)
+        self._reserve = min(int(limit * reserve_percent / 100), limit - 1)
+        self._calls = SlidingSum(self._window_ns)
+        self._floor = PlatformFloor(limit, max(1, self._reserve), self._window_ns)
+        # A bucket as large as the limit, leaking it once a window, never refuses what the window
+        # admits, so it is left out.
+        self._burst = (
+            None if burst is None or burst >= limit else BurstLimit(burst, limit / window_s, now_ns)
+        )
+        self._claims = Claims(
+            platform,
+            store,
+            now_ns,
+            largest=max(1, limit // CLAIMS_PER_LIMIT),
+            validity_ns=max(1, min(LONGEST_CLAIM_NS, self._window_ns // CLAIMS_PER_WINDOW)),
+        )
+        self._is_open = False
+
+    async def open(self) -> None:
+        """Counts what was claimed before the last stop or crash. Raises what the store raises."""
+        now_ns = self._now_ns()
+        claimed = await self._store.calls_since(self._platform, now_ns - self._window_ns)
+        # Whoever claimed them is gone, so no call was made later than now.
+        calls = [(min(at_ns, now_ns), count) for at_ns, count in claimed]
+        for at_ns, count in calls:
+            self._calls.add(at_ns, count)
+        if self._burst is not None:
+            await self._burst.restore(calls, now_ns)
+        self._is_open = True
+
+    @property
+    def limit(self) -> int:
+        """The most calls in one window, as configured."""
+        return self._limit
+
+    def used(self) -> int:
+        """Calls in the window that ends now."""
+        return self._calls.total(self._now_ns())
+
+    def headroom(self) -> int:
+        """Calls that ordinary callers may still make in the window that ends now, the platform's
+        orders considered and burst protection not; 0 while the platform has ordered a pause.
+        """
+        now_ns = self._now_ns()
+        if now_ns < self._floor.not_before_ns:
+            return 0
+        room = self._floor.limit(now_ns) - self._reserve
+        return max(0, room - self._calls.total(now_ns))
+
+    def look(self, *, reserved: bool = False) -> float | None:
+        """Seconds until one call would be admitted; None: now. Takes nothing and writes nothing."""
+        now_ns = self._now_ns()
+        refusal = self._refusal(now_ns, reserved=reserved)
+        return None if refusal is None else (refusal.ready_ns - now_ns) / NANOS_PER_SECOND
+
+    def check(self, *, reserved: bool = False) -> None:
+        """Raises the RateLimited that `take` would raise now. Takes nothing and writes nothing."""
+        now_ns = self._now_ns()
+        refusal = self._refusal(now_ns, reserved=reserved)
+        if refusal is not None:
+            raise self._rate_limited(refusal, now_ns, reserved=reserved)
+
+    async def take(self, *, reserved: bool = False) -> None:
+        """Takes one call, which the caller makes right after. `reserved`: may use the reserve.
+
+        Raises:
+            RateLimited: not now; nothing was taken.
+            Exception: what the store raised; nothing was taken, and the call must not be made.
+        """
+        if not self._is_open:
+            raise RuntimeError(f"the rate limiter of {self._platform} has not been opened")
+        while True:
+            now_ns = self._now_ns()
+            refusal = self._refusal(now_ns, reserved=reserved)
+            if refusal is not None:
+                raise self._rate_limited(refusal, now_ns, reserved=reserved)
+            if self._claims.use(now_ns):
+                break
+            # Time passes and others take meanwhile, so everything is asked again afterwards.
+            await self._claims.extend(self._limit - self._calls.total(now_ns))
+        self._calls.add(now_ns, 1)
+        if self._burst is not None:
+            await self._burst.take()
+
+    def tighten(
+        self, retry_after_s: float | None = None, usage_percent: float | None = None
+    ) -> None:
+        """Takes in what the platform said of its quota: no calls (reserved ones neither) for
+        `retry_after_s` seconds; fewer calls while `usage_percent` of its quota is above 80.
+
+        Never loosens the configured limit. A lower usage replaces a higher one at once, and a
+        report counts for one window.
+        """
+        self._floor.tighten(self._now_ns(), retry_after_s, usage_percent)
+
+    def _refusal(self, now_ns: int, *, reserved: bool) -> _Refusal | None:
+        floor, kept = self._floor, 0 if reserved else self._reserve
+        allowed = floor.limit(now_ns) - kept
+        wait_ns = 0 if self._burst is None else self._burst.wait_ns()
+        if self._calls.total(now_ns) < allowed and now_ns >= floor.not_before_ns and wait_ns == 0:
+            return None
+        return max(
+            (
+                _Refusal("window", self._fits_at_ns(now_ns, self._limit - kept)),
+                _Refusal("burst", now_ns + wait_ns),
+                _Refusal("platform", floor.not_before_ns),
+                _Refusal("platform", min(floor.lapses_ns, self._fits_at_ns(now_ns, allowed))),
+            ),
+            key=lambda refusal: refusal.ready_ns,
+        )
+
+    def _fits_at_ns(self, now_ns: int, allowed: int) -> int:
+        """When one more call is within `allowed`; an instant past any report if it never is."""
+        fits_at_ns = self._calls.fits_at_ns(now_ns, allowed, 1)
+        return now_ns + 2 * self._window_ns if fits_at_ns is None else fits_at_ns
+
+    def _rate_limited(self, refusal: _Refusal, now_ns: int, *, reserved: bool) -> RateLimited:
+        used = self._calls.total(now_ns)
+        retry_after_s = (refusal.ready_ns - now_ns) / NANOS_PER_SECOND
+        so_far = f"{used} of {self._limit} calls used in the last {self._window_s:g} s"
+        if refusal.limited_by == "burst":
+            so_far += ", and no more at once"
+        elif refusal.limited_by == "platform":
+            so_far += ", and the platform asks for fewer"
+        elif self._reserve and not reserved:
+            so_far += f", {self._reserve} kept for pausing"
+        return RateLimited(
+            f"{self._platform}: {so_far}. Next call in {math.ceil(retry_after_s * 10) / 10:.1f} s.",
+            retry_after_s=retry_after_s,
+            metadata={
+                "limit_calls": str(self._limit),
+                "window_s": f"{self._window_s:g}",
+                "used_calls": str(used),
+                "limited_by": refusal.limited_by,
+            },
+            quota_subject=f"{self._platform}/calls",
+        )

@@ -1,0 +1,1 @@
+"""gRPC services that are not a platform's."""

@@ -1,0 +1,110 @@
+"""BudgetService: budgets, holds and the audit ledger."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from smartconnectors.budgets.v1 import budget_service_pb2 as pb
+from smartconnectors.budgets.v1 import budget_service_pb2_grpc as pb_grpc
+from smartconnectors_server.budget import Keeper, Watch
+from smartconnectors_server.call import Call
+from smartconnectors_server.errors import InvalidBid
+from smartconnectors_server.ledger import Ledger
+from smartconnectors_server.messages import entry_message, hold_message, stats_message
+
+DEFAULT_PAGE_SIZE = 100
+
+PAUSE_NOTICE = "New bids are refused. Campaigns that are live on the platform keep spending by their last bids."
+
+
+def _page_size(asked: int) -> int:
+    return asked or DEFAULT_PAGE_SIZE
+
+
+class BudgetServicer(pb_grpc.BudgetServiceServicer):
+    """See budget_service.proto for what each method promises."""
+
+    def __init__(self, keeper: Keeper, ledger: Ledger, watch: Watch) -> None:
+        self._keeper = keeper
+        self._ledger = ledger
+        self._watch = watch
+
+    async def GetBudgetStats(
+        self, request: pb.GetBudgetStatsRequest, call: Call
+    ) -> pb.GetBudgetStatsResponse:
+        state = self._keeper.state(request.budget_id)
+        return pb.GetBudgetStatsResponse(stats=stats_message(state))
+
+    async def ListBudgetStats(
+        self, request: pb.ListBudgetStatsRequest, call: Call
+    ) -> pb.ListBudgetStatsResponse:
+        states = [self._keeper.state(b) for b in self._keeper.budget_ids()]
+        return pb.ListBudgetStatsResponse(stats=[stats_message(s) for s in states])
+
+    async def WatchBudgetStats(
+        self, request: pb.WatchBudgetStatsRequest, call: Call
+    ) -> AsyncIterator[pb.WatchBudgetStatsResponse]:
+        budget_ids = tuple(dict.fromkeys(request.budget_ids)) or self._keeper.budget_ids()
+        for budget_id in budget_ids:
+            self._keeper.state(budget_id)
+        async for state in self._watch.subscribe(budget_ids):
+            yield pb.WatchBudgetStatsResponse(stats=stats_message(state))
+
+    async def UpdateBudget(
+        self, request: pb.UpdateBudgetRequest, call: Call
+    ) -> pb.UpdateBudgetResponse:
+        state = await self._keeper.set_limit(
+            request.budget_id, request.limit_micros, request.reason
+        )
+        return pb.UpdateBudgetResponse(stats=stats_message(state))
+
+    async def PauseBudget(
+        self, request: pb.PauseBudgetRequest, call: Call
+    ) -> pb.PauseBudgetResponse:
+        state = await self._keeper.set_paused(request.budget_id, True, request.reason)
+        return pb.PauseBudgetResponse(stats=stats_message(state), notice=PAUSE_NOTICE)
+
+    async def ResumeBudget(
+        self, request: pb.ResumeBudgetRequest, call: Call
+    ) -> pb.ResumeBudgetResponse:
+        state = await self._keeper.set_paused(request.budget_id, False, request.reason)
+        return pb.ResumeBudgetResponse(stats=stats_message(state))
+
+    async def ListHolds(self, request: pb.ListHoldsRequest, call: Call) -> pb.ListHoldsResponse:
+        size = _page_size(request.page_size)
+        holds = [
+            hold
+            for hold in self._keeper.open_holds()
+            if not request.budget_id or request.budget_id in hold.budget_ids
+        ]
+        # A hold's id grows with time, so the last id of a page says where the next one begins.
+        after = sorted(
+            (h for h in holds if h.hold_id > request.page_token), key=lambda h: h.hold_id
+        )
+        page = after[:size]
+        token = page[-1].hold_id if len(after) > size else ""
+        return pb.ListHoldsResponse(holds=[hold_message(h) for h in page], next_page_token=token)
+
+    async def ResolveHold(
+        self, request: pb.ResolveHoldRequest, call: Call
+    ) -> pb.ResolveHoldResponse:
+        settled = request.state == pb.HOLD_STATE_SETTLED
+        hold = await self._keeper.end_by_operator(
+            request.hold_id, settled=settled, reason=request.reason
+        )
+        return pb.ResolveHoldResponse(hold=hold_message(hold))
+
+    async def ListLedgerEntries(
+        self, request: pb.ListLedgerEntriesRequest, call: Call
+    ) -> pb.ListLedgerEntriesResponse:
+        if request.page_token and not request.page_token.isdecimal():
+            raise InvalidBid.of("page_token", "is not one that this server gave")
+        page = await self._ledger.entries(
+            budget_id=request.budget_id,
+            request_id=request.request_id,
+            size=_page_size(request.page_size),
+            token=request.page_token,
+        )
+        return pb.ListLedgerEntriesResponse(
+            entries=[entry_message(e) for e in page.rows], next_page_token=page.next_token
+        )
