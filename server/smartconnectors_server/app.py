@@ -19,6 +19,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from smartconnectors.budgets.v1 import budget_service_pb2, budget_service_pb2_grpc
+from smartconnectors_server import failpoints
 from smartconnectors_server.assembly import (
     StartupError,
     budgets_of,
@@ -275,6 +276,7 @@ def check_host(settings: Settings) -> None:
 async def serve(settings: Settings, *, on_ready: Callable[[Ready], None]) -> None:
     """Runs until SIGTERM or SIGINT, then drains. Raises StartupError when it cannot start."""
     check_host(settings)
+    failpoints.arm(settings.server.failpoint)
     application = Application(settings)
     asked_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -71,6 +71,17 @@ class ServerSettings(Section):
     log_format: Literal["text", "json"] = "text"
     max_in_flight: int = Field(2000, ge=1, le=1_000_000)
     """Calls under way at once; one more is refused as OVERLOADED."""
+    failpoint: Literal[
+        "",
+        "reserve_in_memory",
+        "commit_before",
+        "commit_after",
+        "held",
+        "answered",
+        "settled_in_memory",
+        "deferred_dispatch",
+    ] = ""
+    """For crash tests only: the server kills itself when it reaches this point."""
     max_message_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
     drain_pause_s: float = Field(1.0, ge=0, le=60)
     """Between NOT_SERVING and the end of accepting, so that load balancers notice."""

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
+from smartconnectors_server.failpoints import Failpoint, reached
 from smartconnectors_server.ledger._base import (
     Budget,
     BudgetState,
@@ -196,6 +197,7 @@ class SqliteLedger:
             raise DuplicateRequest(known)
         step = self._book.reserve(reservation, self.now_ns())
         self._absent.pop((reservation.platform, reservation.request_id), None)
+        reached(Failpoint.RESERVE_IN_MEMORY)
         await self._durable_or_give_back(step)
         return step.hold
 
@@ -423,7 +425,9 @@ class SqliteLedger:
     def _write(self, batch: Batch) -> None:
         """On the ledger's thread."""
         if batch:
+            reached(Failpoint.COMMIT_BEFORE)
             self._disk.write(batch)
+            reached(Failpoint.COMMIT_AFTER)
 
     async def _purge_when_due(self) -> None:
         now_ns = self.now_ns()
