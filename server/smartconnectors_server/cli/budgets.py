@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -42,9 +42,8 @@ def status(
     connection = Connection(target, timeout_ms, as_json)
 
     async def work(client: Client) -> tuple[list[BudgetStats], str]:
-        health = await health_pb2_grpc.HealthStub(client.channel).Check(
-            health_pb2.HealthCheckRequest(), timeout=connection.timeout_s
-        )
+        stub: Any = health_pb2_grpc.HealthStub(client.channel)  # its methods carry no types
+        health = await stub.Check(health_pb2.HealthCheckRequest(), timeout=connection.timeout_s)
         answer = await client.budgets.ListBudgetStats(
             ListBudgetStatsRequest(), timeout=connection.timeout_s
         )
@@ -88,9 +87,9 @@ def watch(
                 if seen == count:
                     stream.cancel()
                     return
-        raise CommandFailed(
-            ExitCode.UNREACHABLE, "The server ended the stream: it is shutting down."
-        )
+        message = "The server ended the stream: it is shutting down."
+        document = {"error": {"reason": "", "code": "UNAVAILABLE", "message": message}}
+        raise CommandFailed(ExitCode.UNREACHABLE, message, document=document if as_json else None)
 
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a watch is meant to end
         Connection(target, as_json=as_json).run(work)

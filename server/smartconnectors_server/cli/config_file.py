@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from smartconnectors_server.cli.config_words import (
     EXAMPLES,
@@ -170,7 +171,7 @@ def meaning_of(
     words += [bounds] if (bounds := _bounds(field)) else []
     words += [f"Also: the variable {variable}."] if variable else []
     default = field.get_default(call_default_factory=True)
-    if not absent and value != default and default is not None:
+    if not absent and value != default and default not in (None, PydanticUndefined):
         words.append(f"Default: {_toml(default)}.")
     return " ".join(words)
 

@@ -23,8 +23,8 @@ change may take seconds, and one campaign must not be rewritten by every bid. No
 )
 
 FURTHER_LIMITS = (
-    "More limits on the same budget; the tightest refuses. Each has a sliding `window_s` or a "
-    "`calendar` of hour, day or month in a `time_zone` (default UTC)."
+    "More limits on the same budget; the tightest refuses. Each `limit` has a sliding `window_s` "
+    "or a `calendar` of hour, day or month in a `time_zone` (default UTC)."
 )
 
 TITLES: Mapping[str, str] = {
@@ -39,7 +39,6 @@ MEANINGS: Mapping[str, str] = {
     "ServerSettings.log_format": "How log lines on standard error look.",
     "ServerSettings.max_message_bytes": "The largest message that is taken, in bytes.",
     "LedgerSettings.kind": "Which ledger: `sqlite`, a file in `state_dir`.",
-    "FurtherLimit.limit": "The most that may be committed inside one window, in currency units.",
     "BudgetSettings.limit": "The most that may be committed inside one window, in currency units.",
     "BudgetSettings.currency": "ISO 4217. Every platform must use the same one.",
     "BudgetSettings.window_s": "The length of the sliding window, in seconds.",
@@ -101,6 +100,7 @@ EXAMPLES: Mapping[str, Any] = {
     "GoogleAdsOptions.api_key": "...",
     "GoogleAdsOptions.client_secret": "...",
     "GoogleAdsOptions.refresh_token": "...",
+    "GoogleAdsOptions.max_shared_campaigns": 1,
 }
 """`Model.key` -> an example, for keys that are absent by default."""
 
