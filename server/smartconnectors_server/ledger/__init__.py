@@ -5,29 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from smartconnectors_server.ledger._base import (
+    Ledger,
+)
+from smartconnectors_server.ledger.records import (
     OPEN_STATES,
     Budget,
     BudgetState,
     CalendarWindow,
-    Damaged,
-    DuplicateRequest,
     Entry,
     Hold,
-    HoldNotOpen,
     HoldState,
-    Ledger,
-    LedgerError,
     Limit,
     LimitState,
     Page,
-    Paused,
-    Refused,
     Reservation,
     SlidingWindow,
+    Window,
+)
+from smartconnectors_server.ledger.refusals import (
+    Damaged,
+    DuplicateRequest,
+    HoldNotOpen,
+    LedgerError,
+    Paused,
+    Refused,
     StateDirectoryLocked,
     TargetBlocked,
     Unavailable,
-    Window,
 )
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 

@@ -10,28 +10,24 @@ from __future__ import annotations
 import dataclasses
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from smartconnectors_server.ledger._base import (
+from smartconnectors_server.ledger.records import (
     OPEN_STATES,
     Budget,
     BudgetState,
-    DuplicateRequest,
     Entry,
     Hold,
-    HoldNotOpen,
     HoldState,
-    Limit,
-    LimitState,
-    Paused,
-    Refused,
     Reservation,
-    SlidingWindow,
+)
+from smartconnectors_server.ledger.refusals import (
+    DuplicateRequest,
+    HoldNotOpen,
     TargetBlocked,
 )
-from smartconnectors_server.window import CalendarSum, SlidingSum, WindowSum
+from smartconnectors_server.ledger.scopes import Scopes
 
-NANOS_PER_SECOND = 1_000_000_000
 HISTORY_LENGTH = 100
 REMEMBERED_CLOSED_HOLDS = 50_000
 
@@ -51,40 +47,12 @@ class Step:
         return self.holds[-1]
 
 
-def window_sum(limit: Limit) -> WindowSum:
-    """An empty window of the kind that the limit asks for."""
-    if isinstance(limit.window, SlidingWindow):
-        return SlidingSum(round(limit.window.seconds * NANOS_PER_SECOND))
-    return CalendarSum(limit.window.unit, limit.window.time_zone)
-
-
-def veto_window_ns(budget: Budget) -> int:
-    """How long a refusal stays in the statistics."""
-    first = budget.limits[0].window
-    seconds = first.seconds if isinstance(first, SlidingWindow) else 86_400.0
-    return round(seconds * NANOS_PER_SECOND)
-
-
-@dataclass(slots=True)
-class _Scope:
-    """One budget and its sums."""
-
-    budget: Budget
-    windows: tuple[WindowSum, ...]
-    vetoes: SlidingSum
-    open_micros: dict[HoldState, int] = field(default_factory=lambda: dict.fromkeys(OPEN_STATES, 0))
-    sequence: int = 0
-
-    def open_total(self) -> int:
-        return sum(self.open_micros.values())
-
-
 class Book:
     """Budgets, holds and what is remembered of closed ones."""
 
     def __init__(self, *, first_sequence: int = 1) -> None:
         self._next_sequence = first_sequence
-        self._scopes: dict[str, _Scope] = {}
+        self._scopes = Scopes()
         self._open: dict[str, Hold] = {}
         self._closed: OrderedDict[str, Hold] = OrderedDict()
         self._by_request: dict[tuple[str, str], str] = {}
@@ -93,14 +61,6 @@ class Book:
         self._settled: dict[str, deque[Hold]] = {}
 
     # Looking
-
-    def budget_ids(self) -> tuple[str, ...]:
-        """All budgets, sorted."""
-        return tuple(sorted(self._scopes))
-
-    def budget(self, budget_id: str) -> Budget:
-        """The budget as it is configured now. Raises KeyError."""
-        return self._scopes[budget_id].budget
 
     def open_holds(self, state: HoldState | None = None) -> tuple[Hold, ...]:
         """Open holds, oldest first."""
@@ -119,47 +79,32 @@ class Book:
         """The last settled holds that carry an LTV or an AI bid, oldest first."""
         return tuple(self._settled.get(platform, ()))
 
+    def budget_ids(self) -> tuple[str, ...]:
+        """All budgets, sorted."""
+        return self._scopes.budget_ids()
+
+    def budget(self, budget_id: str) -> Budget:
+        """The budget as it is configured now. Raises KeyError."""
+        return self._scopes.budget(budget_id)
+
     def state(self, budget_id: str, now_ns: int) -> BudgetState:
         """One budget now. Raises KeyError."""
-        scope = self._scopes[budget_id]
-        return BudgetState(
-            budget_id=budget_id,
-            currency_code=scope.budget.currency_code,
-            limits=tuple(
-                LimitState(limit, window.total(now_ns), window.next_release_ns(now_ns))
-                for limit, window in zip(scope.budget.limits, scope.windows, strict=True)
-            ),
-            held_micros=scope.open_micros[HoldState.HELD],
-            deferred_micros=scope.open_micros[HoldState.DEFERRED],
-            in_doubt_micros=scope.open_micros[HoldState.IN_DOUBT],
-            accepted_count=scope.windows[0].count(now_ns),
-            vetoed_count=scope.vetoes.count(now_ns),
-            paused=scope.budget.paused,
-            at_ns=now_ns,
-            sequence=scope.sequence,
-        )
+        return self._scopes.state(budget_id, now_ns)
 
     # Configuring and recovering
 
     def configure(self, budget: Budget) -> None:
         """Adds a budget, empty. What was committed before is added by `replay_settled`."""
-        self._scopes[budget.budget_id] = _Scope(
-            budget,
-            tuple(window_sum(limit) for limit in budget.limits),
-            SlidingSum(veto_window_ns(budget)),
-            sequence=self._next_sequence,
-        )
+        self._scopes.configure(budget, self._next_sequence)
 
     def replay_settled(self, at_ns: int, amount_micros: int, budget_ids: Iterable[str]) -> None:
         """Enters an old commitment; called in the order of `at_ns`, before any other verb."""
-        for scope in self._known(budget_ids):
-            for window in scope.windows:
-                window.add(at_ns, amount_micros)
+        self._scopes.commit(at_ns, amount_micros, budget_ids)
 
     def replay_hold(self, hold: Hold) -> None:
         """Restores an open hold, or the memory of a settled one."""
         if hold.state.is_open:
-            self._count_open(hold, +1)
+            self._scopes.count_open(hold, +1)
             self._open[hold.hold_id] = hold
             self._by_request[hold.platform, hold.request_id] = hold.hold_id
             self._index(hold)
@@ -172,17 +117,13 @@ class Book:
 
     def set_limit(self, budget_id: str, limit_micros: int, note: str, now_ns: int) -> Step:
         """Changes the first limit. Raises KeyError."""
-        scope = self._scopes[budget_id]
-        first = dataclasses.replace(scope.budget.limits[0], limit_micros=limit_micros)
-        limits = (first, *scope.budget.limits[1:])
-        scope.budget = dataclasses.replace(scope.budget, limits=limits)
-        return self._budget_step(scope, "limit", limit_micros, note, now_ns)
+        self._scopes.set_limit(budget_id, limit_micros)
+        return self._budget_step(budget_id, "limit", limit_micros, note, now_ns)
 
     def set_paused(self, budget_id: str, paused: bool, note: str, now_ns: int) -> Step:
         """Pauses or resumes. Raises KeyError."""
-        scope = self._scopes[budget_id]
-        scope.budget = dataclasses.replace(scope.budget, paused=paused)
-        return self._budget_step(scope, "pause" if paused else "resume", 0, note, now_ns)
+        self._scopes.set_paused(budget_id, paused)
+        return self._budget_step(budget_id, "pause" if paused else "resume", 0, note, now_ns)
 
     # The verbs
 
@@ -196,7 +137,7 @@ class Book:
         older_id = self._deferred.get((asked.platform, asked.target))
         older = None if older_id is None else self._open[older_id]
         if not asked.exempt:
-            self._check_fits(asked, older, now_ns)
+            self._scopes.check_fits(asked, older, now_ns)
         return older
 
     def reserve(self, asked: Reservation, now_ns: int) -> Step:
@@ -213,7 +154,7 @@ class Book:
         hold = self._new_hold(asked, now_ns)
         self._open[hold.hold_id] = hold
         self._by_request[hold.platform, hold.request_id] = hold.hold_id
-        self._count_open(hold, +1)
+        self._scopes.count_open(hold, +1)
         self._index(hold)
         entry = self._entry(hold, "defer" if deferring else "reserve", now_ns, hold.note)
         return self._join([*steps, Step((hold,), (entry,))])
@@ -226,9 +167,7 @@ class Book:
         allowed = _LATE_STATES if late else {HoldState.HELD, HoldState.IN_DOUBT}
         if hold is None or hold.state not in allowed:
             raise HoldNotOpen(hold, hold_id)
-        for scope in self._known(hold.budget_ids):
-            for window in scope.windows:
-                window.add(now_ns, hold.amount_micros)
+        self._scopes.commit(now_ns, hold.amount_micros, hold.budget_ids)
         verb = "settle_late" if late else "settle"
         step = self._close(hold, HoldState.SETTLED, verb, now_ns, answer=answer, note=note)
         # A later attempt under the same request id keeps the id.
@@ -302,7 +241,7 @@ class Book:
         hold = self._open_hold(hold_id, {HoldState.DEFERRED})
         self._check_target(hold.platform, target)
         if hold.amount_micros:
-            self._check_paused(hold.budget_ids)
+            self._scopes.check_paused(hold.budget_ids)
         changed = dataclasses.replace(
             hold,
             state=HoldState.HELD,
@@ -332,55 +271,14 @@ class Book:
 
     def veto(self, budget_ids: Sequence[str], now_ns: int) -> None:
         """Counts a refusal."""
-        for scope in self._known(budget_ids):
-            scope.vetoes.add(now_ns, 1)
-            scope.sequence = self._next_sequence
+        self._scopes.veto(budget_ids, now_ns, self._next_sequence)
 
     # Parts
-
-    def _known(self, budget_ids: Iterable[str]) -> list[_Scope]:
-        """The scopes that are still configured; an old hold may name one that is not."""
-        return [self._scopes[b] for b in budget_ids if b in self._scopes]
-
-    def _check_paused(self, budget_ids: Iterable[str]) -> None:
-        for scope in self._known(budget_ids):
-            if scope.budget.paused:
-                raise Paused(scope.budget.budget_id)
 
     def _check_target(self, platform: str, target: str) -> None:
         blocking = self._in_doubt.get((platform, target))
         if blocking:
             raise TargetBlocked(self._open[min(blocking)])
-
-    def _check_fits(self, asked: Reservation, older: Hold | None, now_ns: int) -> None:
-        self._check_paused(asked.budget_ids)
-        refusals = []
-        for budget_id in asked.budget_ids:
-            scope = self._scopes[budget_id]
-            freed = older.amount_micros if older and budget_id in older.budget_ids else 0
-            still_open = scope.open_total() - freed
-            for index, (limit, window) in enumerate(
-                zip(scope.budget.limits, scope.windows, strict=True)
-            ):
-                room = limit.limit_micros - still_open
-                if window.total(now_ns) + asked.amount_micros <= room:
-                    continue
-                fits_at_ns = window.fits_at_ns(now_ns, room, asked.amount_micros)
-                blocked_by = ""
-                if asked.amount_micros > limit.limit_micros:
-                    blocked_by = "limit"
-                elif fits_at_ns is None:
-                    blocked_by = "holds"
-                refusals.append((blocked_by, fits_at_ns, budget_id, index))
-        if not refusals:
-            return
-        severity = {"limit": 2, "holds": 1, "": 0}
-        blocked_by, fits_at_ns, budget_id, index = max(
-            refusals, key=lambda r: (severity[r[0]], r[1] or 0)
-        )
-        raise Refused(
-            self.state(budget_id, now_ns), index, asked.amount_micros, fits_at_ns, blocked_by
-        )
 
     def _new_hold(self, asked: Reservation, now_ns: int) -> Hold:
         deferred = asked.defer_until_ns is not None
@@ -438,11 +336,11 @@ class Book:
         """Replaces `hold` by `changed` in every index and sum."""
         if hold.state.is_open:
             self._unindex(hold)
-            self._count_open(hold, -1)
+            self._scopes.count_open(hold, -1)
         self._closed.pop(hold.hold_id, None)
         if changed.state.is_open:
             self._open[changed.hold_id] = changed
-            self._count_open(changed, +1)
+            self._scopes.count_open(changed, +1)
             self._index(changed)
         else:
             self._open.pop(changed.hold_id, None)
@@ -464,10 +362,6 @@ class Book:
         if hold.ltv_micros or hold.ai_bid_micros:
             history = self._settled.setdefault(hold.platform, deque(maxlen=HISTORY_LENGTH))
             history.append(hold)
-
-    def _count_open(self, hold: Hold, sign: int) -> None:
-        for scope in self._known(hold.budget_ids):
-            scope.open_micros[hold.state] += sign * hold.amount_micros
 
     def _index(self, hold: Hold) -> None:
         key = (hold.platform, hold.target)
@@ -493,8 +387,7 @@ class Book:
 
     def _entry(self, hold: Hold, verb: str, now_ns: int, note: str) -> Entry:
         sequence = self._take_sequence()
-        for scope in self._known(hold.budget_ids):
-            scope.sequence = sequence
+        self._scopes.touch(hold.budget_ids, sequence)
         return Entry(
             at_ns=now_ns,
             verb=verb,
@@ -509,19 +402,19 @@ class Book:
         )
 
     def _budget_step(
-        self, scope: _Scope, verb: str, amount_micros: int, note: str, now_ns: int
+        self, budget_id: str, verb: str, amount_micros: int, note: str, now_ns: int
     ) -> Step:
         sequence = self._take_sequence()
-        scope.sequence = sequence
+        self._scopes.touch((budget_id,), sequence)
         entry = Entry(
             at_ns=now_ns,
             verb=verb,
-            budget_ids=(scope.budget.budget_id,),
+            budget_ids=(budget_id,),
             hold_id="",
             platform="",
             request_id="",
             amount_micros=amount_micros,
-            currency_code=scope.budget.currency_code,
+            currency_code=self._scopes.budget(budget_id).currency_code,
             note=note,
             sequence=sequence,
         )

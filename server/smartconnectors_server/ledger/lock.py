@@ -6,7 +6,9 @@ import fcntl
 import os
 from pathlib import Path
 
-from smartconnectors_server.ledger._base import StateDirectoryLocked
+from smartconnectors_server.ledger.refusals import (
+    StateDirectoryLocked,
+)
 
 FILE_NAME = "ledger.lock"
 

@@ -19,20 +19,22 @@ from pathlib import Path
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
 from smartconnectors_server.failpoints import Failpoint, reached
-from smartconnectors_server.ledger._base import (
+from smartconnectors_server.ledger.book import Book, Step
+from smartconnectors_server.ledger.lock import DirectoryLock
+from smartconnectors_server.ledger.records import (
     Budget,
     BudgetState,
-    DuplicateRequest,
     Entry,
     Hold,
     HoldState,
     Page,
     Reservation,
     SlidingWindow,
+)
+from smartconnectors_server.ledger.refusals import (
+    DuplicateRequest,
     Unavailable,
 )
-from smartconnectors_server.ledger.book import Book, Step
-from smartconnectors_server.ledger.lock import DirectoryLock
 from smartconnectors_server.ledger.store import Batch, Store
 
 MAX_QUEUED_STEPS = 20_000

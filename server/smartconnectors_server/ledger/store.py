@@ -13,8 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from smartconnectors_server.ledger._base import Damaged, Entry, Hold, HoldState
 from smartconnectors_server.ledger.book import HISTORY_LENGTH, Step
+from smartconnectors_server.ledger.records import (
+    Entry,
+    Hold,
+    HoldState,
+)
+from smartconnectors_server.ledger.refusals import (
+    Damaged,
+)
 
 FILE_NAME = "ledger.sqlite3"
 MARK_NAME = "ledger.mark"

@@ -1,0 +1,221 @@
+"""The records that a ledger keeps, and the figures that it tells."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+Row = TypeVar("Row")
+
+
+class HoldState(enum.Enum):
+    """Where a hold stands. The first three count in the budget as what they are called."""
+
+    HELD = "held"
+    DEFERRED = "deferred"
+    IN_DOUBT = "in_doubt"
+    SETTLED = "settled"
+    RELEASED = "released"
+    """Nothing was sent; the request id may be used again."""
+    REJECTED = "rejected"
+    """The platform refused it; the answer is remembered."""
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+
+    @property
+    def is_open(self) -> bool:
+        """True while the hold still counts as held, deferred or in doubt."""
+        return self in OPEN_STATES
+
+
+OPEN_STATES = frozenset({HoldState.HELD, HoldState.DEFERRED, HoldState.IN_DOUBT})
+
+
+@dataclass(frozen=True, slots=True)
+class SlidingWindow:
+    """The trailing `seconds`."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarWindow:
+    """The current "hour", "day" or "month" in `time_zone` (an IANA name)."""
+
+    unit: str
+    time_zone: str = "UTC"
+
+
+Window = SlidingWindow | CalendarWindow
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `limit_micros` inside one window."""
+
+    limit_micros: int
+    window: Window
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A budget as configured. The first limit is the one that statistics show first."""
+
+    budget_id: str
+    currency_code: str
+    limits: tuple[Limit, ...]
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What a bid asks the ledger to hold.
+
+    `amount_micros` 0 with `exempt` holds nothing and passes exhausted and paused budgets: for
+    changes that lower exposure. `defer_until_ns` set: the hold is written as deferred, supersedes
+    an older deferred one of the same target, and expires then.
+    """
+
+    platform: str
+    request_id: str
+    fingerprint: str
+    method: str
+    target: str
+    budget_ids: tuple[str, ...]
+    amount_micros: int
+    currency_code: str
+    source: str
+    request: bytes = b""
+    before: str = ""
+    ltv_micros: int = 0
+    ai_bid_micros: int = 0
+    uncapped_micros: int = 0
+    exempt: bool = False
+    defer_until_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money that is reserved for one request, and afterwards the memory of it.
+
+    Times are ledger time in nanoseconds. `before` is the platform state recorded before the
+    dispatch, in the platform's own form. `answer` is the stored answer (a serialized response) and
+    `error` a stored refusal (JSON); both empty while there is none.
+    """
+
+    hold_id: str
+    platform: str
+    request_id: str
+    fingerprint: str
+    method: str
+    target: str
+    budget_ids: tuple[str, ...]
+    amount_micros: int
+    currency_code: str
+    source: str
+    state: HoldState
+    created_ns: int
+    updated_ns: int
+    request: bytes = b""
+    before: str = ""
+    ltv_micros: int = 0
+    ai_bid_micros: int = 0
+    uncapped_micros: int = 0
+    expires_ns: int = 0
+    dispatched_ns: int = 0
+    answer: bytes = b""
+    error: str = ""
+    note: str = ""
+
+    def to_json(self) -> str:
+        """One line of JSON that `from_json` reads back unchanged."""
+        return json.dumps(self.to_dict(), separators=(",", ":"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        record: dict[str, Any] = {name: getattr(self, name) for name in _HOLD_FIELDS}
+        record["state"] = self.state.value
+        record["budget_ids"] = list(self.budget_ids)
+        record["request"] = self.request.hex()
+        record["answer"] = self.answer.hex()
+        return record
+
+    @classmethod
+    def from_json(cls, text: str) -> Hold:
+        """The hold that `to_json` wrote."""
+        record = json.loads(text)
+        record["state"] = HoldState(record["state"])
+        record["budget_ids"] = tuple(record["budget_ids"])
+        record["request"] = bytes.fromhex(record["request"])
+        record["answer"] = bytes.fromhex(record["answer"])
+        return cls(**record)
+
+
+_HOLD_FIELDS = tuple(field.name for field in dataclasses.fields(Hold))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the audit ledger. `sequence` is given when it is written."""
+
+    at_ns: int
+    verb: str
+    budget_ids: tuple[str, ...]
+    hold_id: str
+    platform: str
+    request_id: str
+    amount_micros: int
+    currency_code: str
+    note: str = ""
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """One limit of a budget at one instant, in micros."""
+
+    limit: Limit
+    committed_micros: int
+    next_release_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetState:
+    """One budget at one instant, in micros; the four sums are disjoint."""
+
+    budget_id: str
+    currency_code: str
+    limits: tuple[LimitState, ...]
+    held_micros: int
+    deferred_micros: int
+    in_doubt_micros: int
+    accepted_count: int
+    vetoed_count: int
+    paused: bool
+    at_ns: int
+    sequence: int
+
+    @property
+    def open_micros(self) -> int:
+        """Held, deferred and in doubt together."""
+        return self.held_micros + self.deferred_micros + self.in_doubt_micros
+
+    def used_micros(self, index: int = 0) -> int:
+        """Everything that counts against the limit at `index`."""
+        return self.limits[index].committed_micros + self.open_micros
+
+    def remaining_micros(self) -> int:
+        """What fits the tightest of the limits."""
+        rooms = (s.limit.limit_micros - self.used_micros(i) for i, s in enumerate(self.limits))
+        return max(0, min(rooms))
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """Some rows and, when there are more, the token of the next page."""
+
+    rows: tuple[Row, ...]
+    next_token: str = ""
