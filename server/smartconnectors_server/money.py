@@ -6,13 +6,17 @@ although yen have no cents, and the smallest Kuwaiti coin (0.001 KWD) is 1,000 m
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
 
 from iso4217 import Currency
 
 MICROS_PER_UNIT = 1_000_000
 MAX_MICROS = 10**15
 
+_MICRO_DIGITS = 6
+_MAX_UNIT_DIGITS = 10
+# A digit on at least one side of the point.
+_PLAIN_DECIMAL = re.compile(r"(?P<sign>-?)(?=\.?[0-9])(?P<units>[0-9]*)(?:\.(?P<fraction>[0-9]*))?")
 _SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 
 
@@ -39,18 +43,30 @@ def parse_amount(text: str) -> int:
     Raises:
         InvalidAmount: not a plain decimal, negative, finer than a micro, or above 10^15 micros.
     """
-    try:
-        amount = Decimal(text.strip())
-    except InvalidOperation:
-        raise InvalidAmount(f"{text!r} is not a decimal amount such as 500.00") from None
-    if not amount.is_finite() or amount < 0:
-        raise InvalidAmount(f"{text!r} is not a positive, finite amount")
-    if amount * MICROS_PER_UNIT > MAX_MICROS:
-        raise InvalidAmount(f"{text!r} is above the largest amount, 1,000,000,000")
-    micros = amount * MICROS_PER_UNIT
-    if micros != micros.to_integral_value():
-        raise InvalidAmount(f"{text!r} is finer than one micro (0.000001)")
-    return int(micros)
+    # Decimal would also read exponents, underscores and the digits of every script, and it rounds
+    # what it multiplies to 28 digits.
+    plain = _PLAIN_DECIMAL.fullmatch(text.strip())
+    if plain is None:
+        raise InvalidAmount(f"{_shown(text)} is not a plain decimal amount such as 500.00")
+    sign, units, fraction = plain.group("sign", "units", "fraction")
+    units, fraction = units.lstrip("0"), (fraction or "").rstrip("0")
+    if not units and not fraction:
+        return 0
+    if sign:
+        raise InvalidAmount(f"{_shown(text)} is negative")
+    if len(units) > _MAX_UNIT_DIGITS:
+        raise InvalidAmount(f"{_shown(text)} is above the largest amount, 1,000,000,000")
+    if len(fraction) > _MICRO_DIGITS:
+        raise InvalidAmount(f"{_shown(text)} is finer than one micro (0.000001)")
+    micros = int(units or "0") * MICROS_PER_UNIT + int(fraction.ljust(_MICRO_DIGITS, "0"))
+    if micros > MAX_MICROS:
+        raise InvalidAmount(f"{_shown(text)} is above the largest amount, 1,000,000,000")
+    return micros
+
+
+def _shown(text: str) -> str:
+    """The text as a message quotes it, cut where it gets long."""
+    return repr(text if len(text) <= 40 else text[:40] + "…")
 
 
 def format_amount(micros: int, currency_code: str) -> str:
