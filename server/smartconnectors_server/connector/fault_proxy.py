@@ -17,8 +17,9 @@ Route = Callable[[bytes], Address]
 """Where a connection goes, told by the first bytes that its client sends (at least one)."""
 
 _CHUNK_BYTES = 64 * 1024
-_NOTICE_S = 2.0
-"""How long a client may take to see that its connection was closed."""
+_NOTICE_S = 0.2
+"""How long a client may take to see that its connection was closed; one that keeps it for later
+without looking at it is cut off then."""
 
 
 class _Pipe:

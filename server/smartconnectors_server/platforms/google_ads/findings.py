@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 
 from smartconnectors_server.connector import Finding
-from smartconnectors_server.platforms.google_ads import wire
+from smartconnectors_server.platforms.google_ads import daily_budget, wire
 from smartconnectors_server.platforms.google_ads.knobs import Intent
 from smartconnectors_server.platforms.google_ads.state import Campaign
 
@@ -42,7 +42,7 @@ def of_bid(request_id: str, intent: Intent, before_json: str, campaign: Campaign
 
 def of_budget(new_micros: int, before_json: str, campaign: Campaign) -> Finding:
     """What became of a new daily budget."""
-    now_micros = wire.budget_of(campaign).amount_micros
+    now_micros = daily_budget.of(campaign).amount_micros
     if now_micros == new_micros:
         return Finding.APPLIED
     if now_micros == json.loads(before_json)["daily_budget_micros"]:

@@ -168,12 +168,13 @@ def _roas_setting(intent: Intent, campaign: Campaign) -> Setting:
             f"{campaign.campaign_id} has none",
         )
     target = f"campaigns/{campaign.campaign_id}"
-    # A Search campaign cannot have a standard target ROAS; Google turned the old ones into this.
+    # Google turned the standard target ROAS of Search campaigns into this; one that was left over
+    # is turned by the bid.
     if campaign.strategy == "MAXIMIZE_CONVERSION_VALUE" or (
         campaign.strategy == "TARGET_ROAS" and campaign.channel == "SEARCH"
     ):
         field = pb.BIDDING_FIELD_MAXIMIZE_CONVERSION_VALUE_TARGET_ROAS
-        now = campaign.maximize_value_roas_millionths
+        now = campaign.maximize_value_roas_millionths or campaign.target_roas_millionths
         return Setting(field, campaign.resource_name, target, now)
     if campaign.strategy == "TARGET_ROAS":
         field = pb.BIDDING_FIELD_CAMPAIGN_TARGET_ROAS
@@ -217,7 +218,7 @@ def _cpa_setting(campaign: Campaign) -> Setting:
             campaign.strategy == "TARGET_CPA" and campaign.channel == "SEARCH"
         ):
             field = pb.BIDDING_FIELD_MAXIMIZE_CONVERSIONS_TARGET_CPA
-            now = campaign.maximize_conversions_cpa_micros
+            now = campaign.maximize_conversions_cpa_micros or campaign.target_cpa_micros
             return Setting(field, campaign.resource_name, target, now)
         if campaign.strategy == "TARGET_CPA":
             field = pb.BIDDING_FIELD_CAMPAIGN_TARGET_CPA

@@ -14,7 +14,13 @@ from smartconnectors_server.errors import (
     InvalidBid,
     UnknownTarget,
 )
-from smartconnectors_server.platforms.google_ads import audience, findings, knobs, wire
+from smartconnectors_server.platforms.google_ads import (
+    audience,
+    daily_budget,
+    findings,
+    knobs,
+    wire,
+)
 from smartconnectors_server.platforms.google_ads.cache import CampaignCache
 from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
 from smartconnectors_server.platforms.google_ads.sandbox_access import USD_CUSTOMER
@@ -73,7 +79,7 @@ class GoogleAdsConnector:
             case pb.UpdateCampaignBudgetRequest():
                 campaign_id = knobs.check_id("update.campaign_id", request.update.campaign_id)
                 campaign = await self._campaign(_key_of(request), campaign_id)
-                return wire.plan_budget(request, priced, campaign)
+                return daily_budget.plan(request, priced, campaign)
             case _:
                 raise InternalError(f"{type(request).__name__} cannot be planned")
 

@@ -19,7 +19,7 @@ import grpc
 from google.protobuf import json_format
 
 from smartconnectors_server.connector import QuotaSignal
-from smartconnectors_server.errors import OutcomeUnknown, PlatformUnavailable
+from smartconnectors_server.errors import ConnectorError, OutcomeUnknown, PlatformUnavailable
 from smartconnectors_server.platforms.google_ads import refusals, sandbox_access, tokens
 from smartconnectors_server.platforms.google_ads.library import Library, load
 from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
@@ -132,8 +132,12 @@ class Transport:
                 metadata=(("authorization", authorization),),
             )
             async for response in stream:
+                if response is None:  # grpc's way to say that it could not parse it
+                    raise PlatformUnavailable("Google Ads' answer could not be parsed")
                 message = type(response).pb(response)
                 rows += [json_format.MessageToDict(row) for row in message.results]
+        except ConnectorError:
+            raise
         except Exception as error:  # noqa: BLE001 - translated, whatever it is
             raise self._translated(error, library, changes=False) from None
         return rows
@@ -170,6 +174,9 @@ class Transport:
             raise self._translated(error, library, changes=True) from None
         finally:
             _calls.reset(token)
+        # grpc hands out None for bytes that it cannot parse.
+        if response is None:
+            raise OutcomeUnknown("Google Ads' answer to the change could not be parsed")
         answered = len(type(response).pb(response).mutate_operation_responses)
         if not validate_only and answered != len(message.mutate_operations):
             raise OutcomeUnknown("Google Ads answered without saying what it changed")

@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from smartconnectors.common.v1.bid_pb2 import BidResponse
-from smartconnectors.common.v1.campaign_pb2 import CampaignBudgetResult
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
 from smartconnectors_server.call import Plan, Priced
-from smartconnectors_server.errors import CurrencyMismatch, InvalidBid
-from smartconnectors_server.money import format_amount
+from smartconnectors_server.errors import CurrencyMismatch
 from smartconnectors_server.platforms.google_ads import knobs, parameters
 from smartconnectors_server.platforms.google_ads.knobs import Intent, Setting
-from smartconnectors_server.platforms.google_ads.state import ROAS_SCALE, Campaign, DailyBudget
+from smartconnectors_server.platforms.google_ads.state import ROAS_SCALE, Campaign
 
 Document = Mapping[str, Any]
 
@@ -178,15 +176,15 @@ def _bid_mutate(
         if written:
             # A portfolio has no parameters; the campaign's go along in the same atomic request.
             beside = {"resourceName": campaign.resource_name, "urlCustomParameters": listed}
-            operations.append(_update("campaignOperation", beside, ["urlCustomParameters"]))
-        operations.append(_update("biddingStrategyOperation", update, mask))
+            operations.append(update_of("campaignOperation", beside, ["urlCustomParameters"]))
+        operations.append(update_of("biddingStrategyOperation", update, mask))
     else:
         if written:
             update["urlCustomParameters"] = listed
             mask.append("urlCustomParameters")
         is_ad_group = setting.field == pb.BIDDING_FIELD_AD_GROUP_CPC_BID
         operations.append(
-            _update("adGroupOperation" if is_ad_group else "campaignOperation", update, mask)
+            update_of("adGroupOperation" if is_ad_group else "campaignOperation", update, mask)
         )
     return {"customerId": campaign.customer_id, "mutateOperations": operations}
 
@@ -199,7 +197,8 @@ def _put(document: dict[str, Any], path: Sequence[str], value: float | str) -> N
     document[leaf] = str(value) if isinstance(value, int) else value
 
 
-def _update(operation: str, update: Document, mask: Sequence[str]) -> Document:
+def update_of(operation: str, update: Document, mask: Sequence[str]) -> Document:
+    """One operation of a mutate that sets the fields of `mask` and no others."""
     return {operation: {"update": update, "updateMask": ",".join(mask)}}
 
 
@@ -250,54 +249,3 @@ def _bid_answer(intent: Intent, setting: Setting, merged: parameters.Merged) -> 
         set_on_google.cpc_bid_micros = intent.value
     result = BidResponse(platform_bid_id=setting.resource_name)
     return pb.PlaceBidResponse(result=result, google_ads=set_on_google)
-
-
-def plan_budget(
-    request: pb.UpdateCampaignBudgetRequest, priced: Priced, campaign: Campaign
-) -> Plan:
-    """What a new daily budget would change. Raises InvalidBid, CurrencyMismatch."""
-    check_currency(campaign, priced.currency_code)
-    budget = budget_of(campaign)
-    new_micros = request.update.daily_budget_micros
-    unit_micros = knobs.billable_unit_micros(campaign.currency_code)
-    if new_micros <= 0 or new_micros % unit_micros:
-        unit = format_amount(unit_micros, campaign.currency_code)
-        raise InvalidBid.of("update.daily_budget_micros", f"a multiple of {unit}")
-    if budget.reference_count > 1:
-        raise InvalidBid.of(
-            "update.campaign_id",
-            f"campaign {campaign.campaign_id} shares its budget with "
-            f"{budget.reference_count - 1} more; change a shared budget in Google Ads",
-        )
-    update = {"resourceName": budget.resource_name, "amountMicros": str(new_micros)}
-    result = CampaignBudgetResult(
-        previous_daily_budget_micros=budget.amount_micros,
-        daily_budget_micros=new_micros,
-        platform_budget_id=budget.resource_name,
-    )
-    return Plan(
-        target=f"campaign_budgets/{budget.budget_id}",
-        amount_micros=max(0, new_micros - budget.amount_micros),
-        before=json.dumps({"daily_budget_micros": budget.amount_micros}),
-        wire=Change(
-            mutate={
-                "customerId": campaign.customer_id,
-                "mutateOperations": [_update("campaignBudgetOperation", update, ["amountMicros"])],
-            },
-            after=replace(campaign, budget=replace(budget, amount_micros=new_micros)),
-            answer=pb.UpdateCampaignBudgetResponse(result=result),
-        ),
-        before_value=budget.amount_micros or None,
-        after_value=new_micros,
-        lowers_exposure=new_micros < budget.amount_micros,
-        unchanged=new_micros == budget.amount_micros,
-    )
-
-
-def budget_of(campaign: Campaign) -> DailyBudget:
-    """The campaign's daily budget. Raises InvalidBid when it has none of its own account."""
-    if campaign.budget is None:
-        raise InvalidBid.of(
-            "update.campaign_id", f"campaign {campaign.campaign_id} has no daily budget"
-        )
-    return campaign.budget

@@ -1,0 +1,120 @@
+"""One platform of the registry at a time, its sandbox on a real socket and its connector on that."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from smartconnectors_server.call import Call, MethodTable, Plan, Priced
+from smartconnectors_server.clock import SystemClock
+from smartconnectors_server.connector import (
+    Connector,
+    Context,
+    Finding,
+    Mode,
+    Platform,
+    QuotaSignal,
+    Sent,
+)
+from smartconnectors_server.connector.sandbox import Sandbox
+from smartconnectors_server.platforms import PLATFORMS
+
+CAMPAIGNS = tuple(str(campaign_id) for campaign_id in range(1001, 1011))
+TIMEOUT_MS = 250
+"""Short, because some faults are nothing but waiting; long enough for a busy machine."""
+
+
+class OpenGate:
+    """Lets every read through, and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.reads: list[str] = []
+        self.signals: list[QuotaSignal] = []
+
+    @asynccontextmanager
+    async def read(self, what: str) -> AsyncIterator[None]:
+        self.reads.append(what)
+        yield
+
+    def tighten(self, signal: QuotaSignal) -> None:
+        self.signals.append(signal)
+
+
+@dataclass
+class Bench:
+    """A connector in front of its sandbox, and the chain's part played by hand."""
+
+    platform: Platform
+    sandbox: Sandbox
+    connector: Connector
+    gate: OpenGate
+    sent: list[tuple[Any, Priced, Plan]] = field(default_factory=list)
+
+    def request(self, campaign_id: str, request_id: str, ltv_micros: int = 30_000_000) -> Any:
+        """The barest bid there is."""
+        spec = self._spec()
+        request: Any = spec.request_class()
+        request.bid.request_id = request_id
+        request.bid.campaign_id = campaign_id
+        request.bid.bid_micros = 15_000_000
+        request.bid.predicted_ltv_micros = ltv_micros
+        return request
+
+    async def plan(self, request: Any) -> tuple[Priced, Plan]:
+        priced = Priced(
+            request_id=request.bid.request_id,
+            bid_micros=request.bid.bid_micros,
+            ltv_micros=request.bid.predicted_ltv_micros,
+            currency_code="USD",
+        )
+        return priced, await self.connector.plan(request, priced)
+
+    async def send(self, request: Any, priced: Priced, plan: Plan) -> Any:
+        call = Call(self._spec(), 0, request_id=priced.request_id, priced=priced, plan=plan)
+        self.sent.append((request, priced, plan))
+        connector: Any = self.connector
+        return await connector.PlaceBid(request, call)
+
+    async def bid(self, campaign_id: str, request_id: str, ltv_micros: int = 30_000_000) -> Any:
+        request = self.request(campaign_id, request_id, ltv_micros)
+        return await self.send(request, *await self.plan(request))
+
+    async def look(self) -> Finding:
+        """Asks after the change that was sent last."""
+        request, priced, plan = self.sent[-1]
+        return await self.connector.lookup(Sent(request, priced, plan.target, plan.before))
+
+    def applied(self) -> int:
+        """How many changes the sandbox says it applied."""
+        return sum(entry.changes and entry.applied for entry in self.sandbox.journal())
+
+    def _spec(self) -> Any:
+        table = MethodTable([self.platform.service], [self.platform.name])
+        spec = table.get(f"/{self.platform.service.full_name}/PlaceBid")
+        assert spec is not None
+        return spec
+
+
+@pytest.fixture(params=sorted(PLATFORMS))
+def platform(request: pytest.FixtureRequest) -> Platform:
+    return PLATFORMS[request.param]
+
+
+@pytest.fixture
+async def bench(platform: Platform) -> AsyncIterator[Bench]:
+    sandbox = platform.sandbox()
+    endpoint = await sandbox.start()
+    gate = OpenGate()
+    options = platform.options()
+    context = Context(Mode.SANDBOX, options, endpoint, TIMEOUT_MS, gate, SystemClock())
+    connector = platform.connector(context)
+    await connector.connect()
+    try:
+        yield Bench(platform, sandbox, connector, gate)
+    finally:
+        await connector.close()
+        await sandbox.close()

@@ -1,0 +1,41 @@
+"""Every document of every platform's `wiretests/`: what is sent for which request."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from smartconnectors_server.platforms import PLATFORMS
+
+
+def _package(platform: str) -> str:
+    return f"smartconnectors_server.platforms.{platform}.wiretests"
+
+
+def _documents() -> list[Any]:
+    documents = []
+    for name in sorted(PLATFORMS):
+        for folder in ("exemplary", "supplemental"):
+            files = resources.files(_package(name)) / folder
+            for file in sorted(files.iterdir(), key=lambda file: file.name):
+                test_id = f"{name}/{folder}/{file.name.removesuffix('.json')}"
+                documents.append(pytest.param(name, file, id=test_id))
+    return documents
+
+
+@pytest.mark.parametrize(("platform", "file"), _documents())
+def test_the_document_comes_true(platform: str, file: Any) -> None:
+    document = json.loads(file.read_text(encoding="utf-8"))
+    assert document["about"], "a document says what it shows"
+    assert importlib.import_module(_package(platform)).replay(document) == document["expect"]
+
+
+@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+def test_a_platform_shows_ordinary_and_odd_cases(platform: str) -> None:
+    files = resources.files(_package(platform))
+    assert list((files / "exemplary").iterdir())
+    assert list((files / "supplemental").iterdir())
