@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -164,11 +164,12 @@ class Application:
                 ("grpc.keepalive_time_ms", KEEPALIVE_MS),
                 ("grpc.keepalive_timeout_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
             ],
         )
         budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(
-            BudgetServicer(self.keeper, self.ledger, self.watch), server
+            cast(Any, BudgetServicer(self.keeper, self.ledger, self.watch)), server
         )
         for name, platform in self._platforms.items():
             platform.register(PlatformServicer(self.runtimes[name]), server)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ def load_settings(
     """
     settings = load(
         config,
-        environment=os.environ if environment is None else environment,
+        environment=environment,
         variables=variables_of(platforms),
         overrides=overrides,
     )

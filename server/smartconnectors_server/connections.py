@@ -70,8 +70,7 @@ class Connections:
             connected = runtime.connected
             assert connected is not None
             try:
-                connected.set_result(await self._connect(runtime))
-                return
+                connector = await self._connect(runtime)
             except Exception as error:
                 log.exception("%s cannot be connected; trying again", runtime.name)
                 reason = error.message if isinstance(error, ConnectorError) else "see the log"
@@ -81,6 +80,9 @@ class Connections:
                     )
                 )
                 connected.exception()  # seen, also when nobody waits for it
+            else:
+                connected.set_result(connector)
+                return
             await self._engines.clock.sleep(RETRY_S)
             runtime.connected = asyncio.get_running_loop().create_future()
 

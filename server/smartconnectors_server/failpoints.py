@@ -29,16 +29,15 @@ class Failpoint(enum.Enum):
     """A deferred hold is durably about to be sent."""
 
 
-_armed: Failpoint | None = None
+_armed: list[Failpoint] = []
 
 
 def arm(name: str) -> None:
     """Kills this process when the point is reached; an empty name disarms. Raises ValueError."""
-    global _armed
-    _armed = Failpoint(name) if name else None
+    _armed[:] = [Failpoint(name)] if name else []
 
 
 def reached(point: Failpoint) -> None:
     """Dies here if this point is armed."""
-    if _armed is point:
+    if point in _armed:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -6,9 +6,10 @@ misspelt limit is never silently the default.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,23 +28,32 @@ def _amount(value: Any) -> int:
         raise ValueError('an amount is a string in currency units, such as "500.00"')
     try:
         return parse_amount(str(value))
-    except InvalidAmount as error:
-        raise ValueError(str(error)) from None
+    except InvalidAmount:
+        raise ValueError(
+            'not an amount in currency units such as "500.00": at most 1000000000, six decimals at '
+            "most"
+        ) from None
 
 
 def _currency(value: Any) -> str:
     try:
         minor_unit_digits(value)
-    except InvalidAmount as error:
-        raise ValueError(str(error)) from None
+    except InvalidAmount:
+        raise ValueError("not an ISO 4217 currency code") from None
     return str(value)
 
 
 def _milli(value: Any) -> int:
     """Thousandths from a decimal string, exactly."""
-    thousandths = Decimal(str(value)) * 1000
+    try:
+        thousandths = Decimal(str(value)) * 1000
+    except InvalidOperation:
+        thousandths = Decimal(0)
     if thousandths != thousandths.to_integral_value() or not 0 < thousandths <= 100_000:
-        raise ValueError('a multiplier is a string such as "0.75", above 0, three decimals at most')
+        raise ValueError(
+            'a multiplier is a string such as "0.75", above 0 and at most 100, with three decimals '
+            "at most"
+        )
     return int(thousandths)
 
 
@@ -250,7 +260,7 @@ def explain(error: ValidationError, prefix: str = "") -> str:
 def load(
     config: Path | None = None,
     *,
-    environment: Mapping[str, str],
+    environment: Mapping[str, str] | None = None,
     variables: Mapping[str, tuple[str, ...]],
     overrides: Mapping[str, Any] | None = None,
 ) -> Settings:
@@ -258,7 +268,7 @@ def load(
 
     Args:
         config: a TOML file, or None.
-        environment: the process environment.
+        environment: variables by name; None: the process's own.
         variables: name of an environment variable -> path of keys, for example
             `GOOGLE_ADS_BUDGET` -> `("platforms", "google_ads", "budget", "limit")`. Empty values
             count as absent.
@@ -269,7 +279,7 @@ def load(
     """
     document = _read_file(config) if config is not None else {}
     for variable, keys in variables.items():
-        value = environment.get(variable, "")
+        value = (os.environ if environment is None else environment).get(variable, "")
         if value:
             nested: Any = value
             for key in reversed(keys):

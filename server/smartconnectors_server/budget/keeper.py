@@ -94,7 +94,7 @@ class Keeper:
             raise self._unavailable(error) from error
 
     async def record_calls(self, platform: str, at_ns: int, count: int) -> None:
-        """Remembers calls to a platform, durably, for its rate limiter. Raises LedgerUnavailable."""
+        """Remembers calls to a platform, durably, for its limiter. Raises LedgerUnavailable."""
         try:
             await self._ledger.record_calls(platform, at_ns, count)
         except Unavailable as error:
@@ -188,7 +188,7 @@ class Keeper:
         uncapped_micros: int,
         note: str,
     ) -> Hold:
-        """A held hold that was provably not sent waits for the breaker, for at most what it held."""
+        """A held hold, provably not sent, waits for the breaker, for at most what it held."""
         changed = await self._ledger.defer(
             hold.hold_id,
             amount_micros=amount_micros,

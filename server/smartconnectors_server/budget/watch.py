@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.ledger import BudgetState, Ledger
@@ -72,7 +73,7 @@ class Watch:
             for limit in self._ledger.state(budget_id).limits
             if limit.next_release_ns is not None
         ]
-        waiting = [asyncio.ensure_future(flag.wait())]
+        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(flag.wait())]
         if releases:
             pause_s = (min(releases) - self._ledger.now_ns() + 1) / NANOS_PER_SECOND
             waiting.append(asyncio.ensure_future(self._clock.sleep(max(pause_s, 0.001))))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from smartconnectors_server.budget import Finding
 from smartconnectors_server.connector._base import (
     Connector,
     Context,
     Defaults,
-    Finding,
     Gate,
     Mode,
     Options,

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from google.protobuf.message import Message
-
 from smartconnectors_server.budget import Keeper
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.circuitbreaker import CircuitBreaker
@@ -81,6 +79,6 @@ class Interceptor(Protocol):
         """True when the interceptor has anything to do for a method."""
         ...
 
-    async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
+    async def intercept(self, call_next: Next, request: Any, call: Call) -> Any:
         """Calls `call_next` at most once. Raises only ConnectorError on purpose."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -31,8 +31,13 @@ def _around(interceptor: Interceptor, call_next: Next) -> Next:
     return around
 
 
-class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """grpc.aio's own kind of interceptor: it sees only a path, so the handler is wrapped instead."""
+if TYPE_CHECKING:  # generic to the type checker only
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ChainInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps each handler, since grpc.aio shows an interceptor no more than a method's path."""
 
     def __init__(
         self, interceptors: Sequence[Interceptor], methods: MethodTable, clock: Clock
@@ -40,13 +45,13 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         self._interceptors = interceptors
         self._methods = methods
         self._clock = clock
-        self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
+        self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> Handler | None:
         path = handler_call_details.method
         wrapped = self._wrapped.get(path)
         if wrapped is not None:
@@ -61,16 +66,16 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         self._wrapped[path] = wrapped
         return wrapped
 
-    def _call(self, spec: MethodSpec, context: grpc.aio.ServicerContext) -> Call:
+    def _call(self, spec: MethodSpec, context: Context) -> Call:
         now_ns = self._clock.monotonic_ns()
-        left_s = context.time_remaining()
+        left_s: Any = context.time_remaining()  # None without a deadline, whatever the stub says
         deadline_ns = None if left_s is None else now_ns + int(left_s * NANOS_PER_SECOND)
         return Call(spec=spec, started_ns=now_ns, deadline_ns=deadline_ns)
 
-    def _unary(self, spec: MethodSpec, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+    def _unary(self, spec: MethodSpec, handler: Any) -> Handler:
         chain = compose(self._interceptors, spec, handler.unary_unary)
 
-        async def unary(raw: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        async def unary(raw: bytes, context: Context) -> bytes:
             try:
                 answer: bytes = await chain(raw, self._call(spec, context))
             except StatusError as error:
@@ -80,11 +85,11 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
         return grpc.unary_unary_rpc_method_handler(unary)
 
-    def _stream(self, spec: MethodSpec, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+    def _stream(self, spec: MethodSpec, handler: Any) -> Handler:
         """A stream of messages to the caller: checked once, ended by an error as a status."""
         validation = next(i for i in self._interceptors if isinstance(i, Validation))
 
-        async def stream(raw: bytes, context: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+        async def stream(raw: bytes, context: Context) -> AsyncIterator[bytes]:
             call = self._call(spec, context)
             try:
                 request = parse(raw, spec)

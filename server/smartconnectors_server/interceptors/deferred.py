@@ -13,7 +13,6 @@ from typing import Any
 from smartconnectors_server.budget import Verb, outcome_of
 from smartconnectors_server.call import Call, MethodSpec, MethodTable, Plan, Priced
 from smartconnectors_server.circuitbreaker import CircuitOpen
-from smartconnectors_server.connector import Connector
 from smartconnectors_server.errors import ConnectorError, Outcome, RequestError
 from smartconnectors_server.failpoints import Failpoint, reached
 from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
@@ -91,20 +90,19 @@ class DeferredBids:
                 return False
             call.plan = plan
             if plan.target == hold.target:
-                return await self._send(runtime, connector, hold, request, call, plan, priced)
+                return await self._send(runtime, hold, request, call, plan)
             async with runtime.targets.hold(plan.target):
-                return await self._send(runtime, connector, hold, request, call, plan, priced)
+                return await self._send(runtime, hold, request, call, plan)
 
     async def _send(
         self,
         runtime: PlatformRuntime,
-        connector: Connector,
         hold: Hold,
         request: Any,
         call: Call,
         plan: Plan,
-        priced: Priced,
     ) -> bool:
+        priced = call.present_price()
         if plan.unchanged:
             await self._keeper.resolve(hold, Verb.RELEASE, note="the platform already has it")
             return True

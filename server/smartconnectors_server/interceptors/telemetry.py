@@ -18,7 +18,7 @@ _STATUS_PREFIX = "BID_STATUS_"
 
 def outcome_name(response: Any) -> str:
     """`PLACED`, `DEFERRED`, ... of a response that has a status, else `OK`."""
-    status = getattr(getattr(response, "result", None), "status", 0)
+    status: Any = getattr(getattr(response, "result", None), "status", 0)
     return bid_pb2.BidStatus.Name(status).removeprefix(_STATUS_PREFIX) if status else "OK"
 
 

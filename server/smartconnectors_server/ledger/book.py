@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from smartconnectors_server.ledger.records import (
     OPEN_STATES,
@@ -20,6 +19,7 @@ from smartconnectors_server.ledger.records import (
     Hold,
     HoldState,
     Reservation,
+    Step,
 )
 from smartconnectors_server.ledger.refusals import (
     DuplicateRequest,
@@ -27,24 +27,12 @@ from smartconnectors_server.ledger.refusals import (
     TargetBlocked,
 )
 from smartconnectors_server.ledger.scopes import Scopes
+from smartconnectors_server.ledger.targets import TargetIndex
 
 HISTORY_LENGTH = 100
 REMEMBERED_CLOSED_HOLDS = 50_000
 
 _LATE_STATES = frozenset({HoldState.RELEASED, HoldState.REJECTED, HoldState.EXPIRED})
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one verb changed: made durable together or not at all."""
-
-    holds: tuple[Hold, ...] = ()
-    entries: tuple[Entry, ...] = ()
-
-    @property
-    def hold(self) -> Hold:
-        """The hold that the verb was about."""
-        return self.holds[-1]
 
 
 class Book:
@@ -56,8 +44,7 @@ class Book:
         self._open: dict[str, Hold] = {}
         self._closed: OrderedDict[str, Hold] = OrderedDict()
         self._by_request: dict[tuple[str, str], str] = {}
-        self._deferred: dict[tuple[str, str], str] = {}
-        self._in_doubt: dict[tuple[str, str], set[str]] = {}
+        self._targets = TargetIndex()
         self._settled: dict[str, deque[Hold]] = {}
 
     # Looking
@@ -107,7 +94,7 @@ class Book:
             self._scopes.count_open(hold, +1)
             self._open[hold.hold_id] = hold
             self._by_request[hold.platform, hold.request_id] = hold.hold_id
-            self._index(hold)
+            self._targets.add(hold)
         elif hold.state is HoldState.SETTLED:
             self._remember_settled(hold)
 
@@ -134,7 +121,7 @@ class Book:
         """
         if asked.defer_until_ns is None:
             self._check_target(asked.platform, asked.target)
-        older_id = self._deferred.get((asked.platform, asked.target))
+        older_id = self._targets.deferred_on(asked.platform, asked.target)
         older = None if older_id is None else self._open[older_id]
         if not asked.exempt:
             self._scopes.check_fits(asked, older, now_ns)
@@ -155,7 +142,7 @@ class Book:
         self._open[hold.hold_id] = hold
         self._by_request[hold.platform, hold.request_id] = hold.hold_id
         self._scopes.count_open(hold, +1)
-        self._index(hold)
+        self._targets.add(hold)
         entry = self._entry(hold, "defer" if deferring else "reserve", now_ns, hold.note)
         return self._join([*steps, Step((hold,), (entry,))])
 
@@ -211,7 +198,7 @@ class Book:
         if not 0 <= amount_micros <= hold.amount_micros:
             raise ValueError(f"a hold of {hold.amount_micros} cannot become {amount_micros}")
         steps = []
-        older_id = self._deferred.get((hold.platform, hold.target))
+        older_id = self._targets.deferred_on(hold.platform, hold.target)
         if older_id is not None:
             steps.append(
                 self._close(
@@ -276,9 +263,9 @@ class Book:
     # Parts
 
     def _check_target(self, platform: str, target: str) -> None:
-        blocking = self._in_doubt.get((platform, target))
-        if blocking:
-            raise TargetBlocked(self._open[min(blocking)])
+        blocking = self._targets.in_doubt_on(platform, target)
+        if blocking is not None:
+            raise TargetBlocked(self._open[blocking])
 
     def _new_hold(self, asked: Reservation, now_ns: int) -> Hold:
         deferred = asked.defer_until_ns is not None
@@ -335,13 +322,13 @@ class Book:
     def _move(self, hold: Hold, changed: Hold, verb: str, now_ns: int) -> Step:
         """Replaces `hold` by `changed` in every index and sum."""
         if hold.state.is_open:
-            self._unindex(hold)
+            self._targets.remove(hold)
             self._scopes.count_open(hold, -1)
         self._closed.pop(hold.hold_id, None)
         if changed.state.is_open:
             self._open[changed.hold_id] = changed
             self._scopes.count_open(changed, +1)
-            self._index(changed)
+            self._targets.add(changed)
         else:
             self._open.pop(changed.hold_id, None)
             self._remember_closed(changed)
@@ -362,23 +349,6 @@ class Book:
         if hold.ltv_micros or hold.ai_bid_micros:
             history = self._settled.setdefault(hold.platform, deque(maxlen=HISTORY_LENGTH))
             history.append(hold)
-
-    def _index(self, hold: Hold) -> None:
-        key = (hold.platform, hold.target)
-        if hold.state is HoldState.DEFERRED:
-            self._deferred[key] = hold.hold_id
-        elif hold.state is HoldState.IN_DOUBT:
-            self._in_doubt.setdefault(key, set()).add(hold.hold_id)
-
-    def _unindex(self, hold: Hold) -> None:
-        key = (hold.platform, hold.target)
-        if self._deferred.get(key) == hold.hold_id:
-            del self._deferred[key]
-        blocking = self._in_doubt.get(key)
-        if blocking is not None:
-            blocking.discard(hold.hold_id)
-            if not blocking:
-                del self._in_doubt[key]
 
     def _take_sequence(self) -> int:
         sequence = self._next_sequence

@@ -174,6 +174,19 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What one verb changed: made durable together or not at all."""
+
+    holds: tuple[Hold, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def hold(self) -> Hold:
+        """The hold that the verb was about."""
+        return self.holds[-1]
+
+
+@dataclass(frozen=True, slots=True)
 class LimitState:
     """One limit of a budget at one instant, in micros."""
 

@@ -9,17 +9,18 @@ line, and everything stays queued in order until a commit succeeds.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
 from smartconnectors_server.failpoints import Failpoint, reached
-from smartconnectors_server.ledger.book import Book, Step
+from smartconnectors_server.ledger.book import Book
+from smartconnectors_server.ledger.group_commit import GroupCommit
 from smartconnectors_server.ledger.lock import DirectoryLock
 from smartconnectors_server.ledger.records import (
     Budget,
@@ -30,16 +31,16 @@ from smartconnectors_server.ledger.records import (
     Page,
     Reservation,
     SlidingWindow,
+    Step,
 )
 from smartconnectors_server.ledger.refusals import (
     DuplicateRequest,
+    HoldNotOpen,
     Unavailable,
 )
 from smartconnectors_server.ledger.store import Batch, Store
 
-MAX_QUEUED_STEPS = 20_000
 REMEMBERED_ABSENT = 10_000
-RETRY_S = 0.5
 KEEP_CLOSED_S = 86_400
 PURGE_EVERY_S = 600
 _CALENDAR_SECONDS = {"hour": 3_600, "day": 86_400 + 3_600, "month": 32 * 86_400}
@@ -68,23 +69,18 @@ class SqliteLedger:
     ) -> None:
         self._directory = directory
         self._clock = clock
-        self._gather_s = gather_ms / 1000
-        self._commit_timeout_s = commit_timeout_s
+        self._commits = GroupCommit(
+            self._write,
+            self._purge_when_due,
+            gather_s=gather_ms / 1000,
+            commit_timeout_s=commit_timeout_s,
+        )
         self._time = LedgerClock(clock)
         self._book = Book()
         self._lock: DirectoryLock | None = None
         self._store: Store | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        self._queue = Batch()
-        self._waiters: list[asyncio.Future[None]] = []
-        self._wake = asyncio.Event()
-        self._committer: asyncio.Task[None] | None = None
-        self._committing: asyncio.Future[None] | None = None
-        self._stopping = False
-        self._available = False
         self._keep_s = float(KEEP_CLOSED_S)
         self._purged_ns = 0
-        self._last_batch = 0
         self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     # Opening and closing
@@ -104,12 +100,11 @@ class SqliteLedger:
                 raise Unavailable(f"{self._directory}: {error}") from error
             raise
         self._purged_ns = self.now_ns()
-        self._available = True
-        self._committer = asyncio.create_task(self._commit_forever(), name="ledger-committer")
+        self._commits.start()
         note = "found held at start: it may have been sent"
         for hold_id in held:
             self._later(self._book.doubt(hold_id, self.now_ns(), note=note))
-        await self.flush()
+        await self._commits.durable()
         return configured
 
     def _configure(self, store: Store, budget: Budget) -> Budget:
@@ -146,19 +141,13 @@ class SqliteLedger:
         return [hold.hold_id for hold in opened if hold.state is HoldState.HELD]
 
     async def close(self) -> None:
-        if self._committer is not None:
-            self._stopping = True
-            self._wake.set()
-            await self._committer
-            self._committer = None
+        await self._commits.stop()
         if self._store is not None:
             self._store.close()
             self._store = None
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-        self._thread.shutdown(wait=False)
-        self._available = False
 
     @property
     def _disk(self) -> Store:
@@ -168,7 +157,7 @@ class SqliteLedger:
 
     @property
     def available(self) -> bool:
-        return self._available
+        return self._commits.available
 
     def now_ns(self) -> int:
         return self._time.now_ns()
@@ -176,24 +165,22 @@ class SqliteLedger:
     # Budgets
 
     async def set_limit(self, budget_id: str, limit_micros: int, note: str) -> BudgetState:
-        self._check_available()
+        self._commits.check()
         step = self._book.set_limit(budget_id, limit_micros, note, self.now_ns())
         paused = self._book.budget(budget_id).paused
-        self._queue.limits.append((budget_id, limit_micros, int(paused)))
-        await self._durable(step)
+        await self._commits.durable(step, limit=(budget_id, limit_micros, int(paused)))
         return self.state(budget_id)
 
     async def set_paused(self, budget_id: str, paused: bool, note: str) -> BudgetState:
-        self._check_available()
+        self._commits.check()
         step = self._book.set_paused(budget_id, paused, note, self.now_ns())
-        self._queue.limits.append((budget_id, None, int(paused)))
-        await self._durable(step)
+        await self._commits.durable(step, limit=(budget_id, None, int(paused)))
         return self.state(budget_id)
 
     # The verbs
 
     async def reserve(self, reservation: Reservation) -> Hold:
-        self._check_available()
+        self._commits.check()
         known = await self.find(reservation.platform, reservation.request_id)
         if known is not None:
             raise DuplicateRequest(known)
@@ -204,7 +191,7 @@ class SqliteLedger:
         return step.hold
 
     async def check(self, reservation: Reservation) -> None:
-        self._check_available()
+        self._commits.check()
         self._book.check(reservation, self.now_ns())
 
     async def settle(
@@ -254,23 +241,24 @@ class SqliteLedger:
         )
 
     async def dispatch(self, hold_id: str, *, target: str, before: str) -> Hold:
-        self._check_available()
+        self._commits.check()
         step = self._book.dispatch(hold_id, self.now_ns(), target=target, before=before)
         deferred_until_ns = step.hold.expires_ns
         try:
-            await self._durable(step)
+            await self._commits.durable(step)
         except (Unavailable, asyncio.CancelledError):
-            self._later(
-                self._book.defer(
-                    hold_id,
-                    self.now_ns(),
-                    amount_micros=step.hold.amount_micros,
-                    until_ns=deferred_until_ns,
-                    source=step.hold.source,
-                    uncapped_micros=step.hold.uncapped_micros,
-                    note="not dispatched: the ledger could not be written",
+            with contextlib.suppress(HoldNotOpen):
+                self._later(
+                    self._book.defer(
+                        hold_id,
+                        self.now_ns(),
+                        amount_micros=step.hold.amount_micros,
+                        until_ns=deferred_until_ns,
+                        source=step.hold.source,
+                        uncapped_micros=step.hold.uncapped_micros,
+                        note="not dispatched: the ledger could not be written",
+                    )
                 )
-            )
             raise
         return step.hold
 
@@ -324,105 +312,31 @@ class SqliteLedger:
     # Calls to platforms
 
     async def record_calls(self, platform: str, at_ns: int, count: int) -> None:
-        self._check_available()
-        self._queue.calls.append((platform, at_ns, count))
-        await self._durable(None)
+        self._commits.check()
+        await self._commits.durable(calls=(platform, at_ns, count))
 
     async def calls_since(self, platform: str, since_ns: int) -> tuple[tuple[int, int], ...]:
         return tuple(self._disk.calls_since(platform, since_ns))
 
     # Committing
 
-    async def flush(self) -> None:
-        """Returns when everything queued so far is durable. Raises Unavailable."""
-        if self._queue or self._committing is not None:
-            await self._durable(None)
-
-    def _check_available(self) -> None:
-        if not self._available or self._stopping:
-            raise Unavailable("the ledger cannot be written")
-        if len(self._queue.steps) >= MAX_QUEUED_STEPS:
-            raise Unavailable("the ledger is behind; its queue is full")
-
     def _later(self, step: Step) -> Hold:
-        """Queues a step that is made durable behind the caller's back."""
-        self._queue.steps.append(step)
-        self._wake.set()
+        self._commits.later(step)
         return step.hold
-
-    async def _durable(self, step: Step | None) -> None:
-        """Queues a step and returns when it is durable. Raises Unavailable."""
-        if step is not None:
-            self._queue.steps.append(step)
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        self._wake.set()
-        await waiter
 
     async def _durable_or_give_back(self, step: Step) -> None:
         try:
-            await self._durable(step)
+            await self._commits.durable(step)
         except (Unavailable, asyncio.CancelledError) as error:
             cancelled = isinstance(error, asyncio.CancelledError)
             note = "the caller gave up" if cancelled else "the ledger could not be written"
-            self._later(
-                self._book.release(step.hold.hold_id, HoldState.RELEASED, self.now_ns(), note=note)
-            )
+            with contextlib.suppress(HoldNotOpen):  # an operator may have ended it meanwhile
+                self._later(
+                    self._book.release(
+                        step.hold.hold_id, HoldState.RELEASED, self.now_ns(), note=note
+                    )
+                )
             raise
-
-    async def _commit_forever(self) -> None:
-        while True:
-            if not self._queue and not self._waiters:
-                if self._stopping:
-                    return
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            if self._last_batch > 1 and not self._stopping:
-                await asyncio.sleep(self._gather_s)
-            batch, self._queue = self._queue, Batch()
-            waiters, self._waiters = self._waiters, []
-            self._last_batch = len(waiters)
-            if not await self._commit(batch, waiters) and self._stopping:
-                return
-
-    async def _commit(self, batch: Batch, waiters: list[asyncio.Future[None]]) -> bool:
-        """Commits one batch, or puts it back at the head of the queue."""
-        loop = asyncio.get_running_loop()
-        running = self._committing = loop.run_in_executor(self._thread, self._write, batch)
-        try:
-            done, _ = await asyncio.wait([running], timeout=self._commit_timeout_s)
-            if not done:
-                self._fail(waiters, f"a commit took more than {self._commit_timeout_s:g} s")
-            await running
-        except sqlite3.Error as error:
-            self._fail(waiters, str(error))
-            self._queue = Batch(
-                batch.steps + self._queue.steps,
-                batch.calls + self._queue.calls,
-                batch.limits + self._queue.limits,
-            )
-            if not self._stopping:
-                await asyncio.sleep(RETRY_S)
-            return False
-        finally:
-            self._committing = None
-        if not self._available:
-            log.warning("the ledger can be written again")
-            self._available = True
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        await self._purge_when_due()
-        return True
-
-    def _fail(self, waiters: list[asyncio.Future[None]], why: str) -> None:
-        if self._available:
-            log.error("the ledger cannot be written: %s", why)
-        self._available = False
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_exception(Unavailable(f"the ledger cannot be written: {why}"))
 
     def _write(self, batch: Batch) -> None:
         """On the ledger's thread."""
@@ -438,9 +352,8 @@ class SqliteLedger:
         self._purged_ns = now_ns
         closed_ns = now_ns - round(self._keep_s * NANOS_PER_SECOND)
         calls_ns = now_ns - 2 * KEEP_CLOSED_S * NANOS_PER_SECOND
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._thread, self._disk.purge, closed_ns, calls_ns)
+            await self._commits.run(self._disk.purge, closed_ns, calls_ns)
         except sqlite3.Error as error:
             log.warning("old holds could not be forgotten, which is harmless: %s", error)
 

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from smartconnectors_server.ledger.book import HISTORY_LENGTH, Step
+from smartconnectors_server.ledger.book import HISTORY_LENGTH
 from smartconnectors_server.ledger.records import (
     Entry,
     Hold,
     HoldState,
+    Step,
 )
 from smartconnectors_server.ledger.refusals import (
     Damaged,
@@ -91,8 +92,6 @@ INSERT INTO limits SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?
 ON CONFLICT (budget_id) DO UPDATE SET
     limit_micros = coalesce(excluded.limit_micros, limit_micros), paused = excluded.paused
 """
-
-_OPEN = "('held', 'deferred', 'in_doubt')"
 
 
 @dataclass(slots=True)
@@ -184,7 +183,8 @@ class Store:
         """
         self._writer.execute(
             "DELETE FROM holds WHERE hold_id IN ("
-            f" SELECT hold_id FROM holds WHERE state NOT IN {_OPEN} AND updated_ns < ?1"
+            " SELECT hold_id FROM holds"
+            "  WHERE state NOT IN ('held', 'deferred', 'in_doubt') AND updated_ns < ?1"
             "  AND hold_id NOT IN (SELECT hold_id FROM ("
             "    SELECT hold_id, row_number() OVER"
             "      (PARTITION BY platform ORDER BY updated_ns DESC) AS rank"
@@ -235,7 +235,8 @@ class Store:
     def open_holds(self) -> list[Hold]:
         """Open holds, oldest first."""
         rows = self._reader.execute(
-            f"SELECT record FROM holds WHERE state IN {_OPEN} ORDER BY hold_id"
+            "SELECT record FROM holds WHERE state IN ('held', 'deferred', 'in_doubt')"
+            " ORDER BY hold_id"
         )
         return [Hold.from_json(record) for (record,) in rows]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
-from smartconnectors.budgets.v1 import budget_service_pb2_grpc as pb_grpc
 from smartconnectors_server.budget import Keeper, Watch
 from smartconnectors_server.call import Call
 from smartconnectors_server.errors import InvalidBid
@@ -14,15 +13,21 @@ from smartconnectors_server.messages import entry_message, hold_message, stats_m
 
 DEFAULT_PAGE_SIZE = 100
 
-PAUSE_NOTICE = "New bids are refused. Campaigns that are live on the platform keep spending by their last bids."
+PAUSE_NOTICE = (
+    "New bids are refused. Campaigns that are live on the platform keep spending by their last "
+    "bids."
+)
 
 
 def _page_size(asked: int) -> int:
     return asked or DEFAULT_PAGE_SIZE
 
 
-class BudgetServicer(pb_grpc.BudgetServiceServicer):
-    """See budget_service.proto for what each method promises."""
+class BudgetServicer:
+    """See budget_service.proto for what each method promises.
+
+    Called by the chain with the request and our own `Call`, never with grpc's context.
+    """
 
     def __init__(self, keeper: Keeper, ledger: Ledger, watch: Watch) -> None:
         self._keeper = keeper
@@ -30,19 +35,19 @@ class BudgetServicer(pb_grpc.BudgetServiceServicer):
         self._watch = watch
 
     async def GetBudgetStats(
-        self, request: pb.GetBudgetStatsRequest, call: Call
+        self, request: pb.GetBudgetStatsRequest, _call: Call
     ) -> pb.GetBudgetStatsResponse:
         state = self._keeper.state(request.budget_id)
         return pb.GetBudgetStatsResponse(stats=stats_message(state))
 
     async def ListBudgetStats(
-        self, request: pb.ListBudgetStatsRequest, call: Call
+        self, _request: pb.ListBudgetStatsRequest, _call: Call
     ) -> pb.ListBudgetStatsResponse:
         states = [self._keeper.state(b) for b in self._keeper.budget_ids()]
         return pb.ListBudgetStatsResponse(stats=[stats_message(s) for s in states])
 
     async def WatchBudgetStats(
-        self, request: pb.WatchBudgetStatsRequest, call: Call
+        self, request: pb.WatchBudgetStatsRequest, _call: Call
     ) -> AsyncIterator[pb.WatchBudgetStatsResponse]:
         budget_ids = tuple(dict.fromkeys(request.budget_ids)) or self._keeper.budget_ids()
         for budget_id in budget_ids:
@@ -51,7 +56,7 @@ class BudgetServicer(pb_grpc.BudgetServiceServicer):
             yield pb.WatchBudgetStatsResponse(stats=stats_message(state))
 
     async def UpdateBudget(
-        self, request: pb.UpdateBudgetRequest, call: Call
+        self, request: pb.UpdateBudgetRequest, _call: Call
     ) -> pb.UpdateBudgetResponse:
         state = await self._keeper.set_limit(
             request.budget_id, request.limit_micros, request.reason
@@ -59,18 +64,18 @@ class BudgetServicer(pb_grpc.BudgetServiceServicer):
         return pb.UpdateBudgetResponse(stats=stats_message(state))
 
     async def PauseBudget(
-        self, request: pb.PauseBudgetRequest, call: Call
+        self, request: pb.PauseBudgetRequest, _call: Call
     ) -> pb.PauseBudgetResponse:
         state = await self._keeper.set_paused(request.budget_id, True, request.reason)
         return pb.PauseBudgetResponse(stats=stats_message(state), notice=PAUSE_NOTICE)
 
     async def ResumeBudget(
-        self, request: pb.ResumeBudgetRequest, call: Call
+        self, request: pb.ResumeBudgetRequest, _call: Call
     ) -> pb.ResumeBudgetResponse:
         state = await self._keeper.set_paused(request.budget_id, False, request.reason)
         return pb.ResumeBudgetResponse(stats=stats_message(state))
 
-    async def ListHolds(self, request: pb.ListHoldsRequest, call: Call) -> pb.ListHoldsResponse:
+    async def ListHolds(self, request: pb.ListHoldsRequest, _call: Call) -> pb.ListHoldsResponse:
         size = _page_size(request.page_size)
         holds = [
             hold
@@ -86,7 +91,7 @@ class BudgetServicer(pb_grpc.BudgetServiceServicer):
         return pb.ListHoldsResponse(holds=[hold_message(h) for h in page], next_page_token=token)
 
     async def ResolveHold(
-        self, request: pb.ResolveHoldRequest, call: Call
+        self, request: pb.ResolveHoldRequest, _call: Call
     ) -> pb.ResolveHoldResponse:
         settled = request.state == pb.HOLD_STATE_SETTLED
         hold = await self._keeper.end_by_operator(
@@ -95,7 +100,7 @@ class BudgetServicer(pb_grpc.BudgetServiceServicer):
         return pb.ResolveHoldResponse(hold=hold_message(hold))
 
     async def ListLedgerEntries(
-        self, request: pb.ListLedgerEntriesRequest, call: Call
+        self, request: pb.ListLedgerEntriesRequest, _call: Call
     ) -> pb.ListLedgerEntriesResponse:
         if request.page_token and not request.page_token.isdecimal():
             raise InvalidBid.of("page_token", "is not one that this server gave")

@@ -1,0 +1,175 @@
+"""Group commit: many changes, one transaction, one hop to the thread that writes.
+
+Idle, a change is committed at once; busy, changes are gathered for a few milliseconds first, since
+the cost is one disk sync whatever a batch holds. Changes that nobody waits for wait for company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from smartconnectors_server.ledger.records import Step
+from smartconnectors_server.ledger.refusals import Unavailable
+from smartconnectors_server.ledger.store import Batch
+
+MAX_QUEUED_STEPS = 20_000
+RETRY_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class GroupCommit:
+    """The queue of what is not durable yet, and the task that makes it so.
+
+    A commit that fails or stalls makes it unavailable: who waits is refused, and the batch goes
+    back to the head of the queue, so that order is kept and nothing is forgotten.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Batch], None],
+        after_commit: Callable[[], Awaitable[None]],
+        *,
+        gather_s: float,
+        commit_timeout_s: float,
+    ) -> None:
+        """`write` runs on a thread of its own and raises sqlite3.Error when nothing was written."""
+        self._write = write
+        self._after_commit = after_commit
+        self._gather_s = gather_s
+        self._commit_timeout_s = commit_timeout_s
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._queue = Batch()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._wake = asyncio.Event()
+        self._somebody_waits = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._busy = False
+        self._stopping = False
+        self._available = False
+
+    @property
+    def available(self) -> bool:
+        """False while a commit fails or stalls, and before the start."""
+        return self._available
+
+    def start(self) -> None:
+        """Begins to commit."""
+        self._available = True
+        self._task = asyncio.create_task(self._commit_forever(), name="ledger-commits")
+
+    async def stop(self) -> None:
+        """Commits what is queued, once; what cannot be committed then is in doubt next time."""
+        self._stopping = True
+        if self._task is not None:
+            self._wake.set()
+            self._somebody_waits.set()
+            await self._task
+            self._task = None
+        self._thread.shutdown(wait=False)
+        self._available = False
+
+    def check(self) -> None:
+        """Raises Unavailable when nothing more is taken."""
+        if not self._available or self._stopping:
+            raise Unavailable("the ledger cannot be written")
+        if len(self._queue.steps) >= MAX_QUEUED_STEPS:
+            raise Unavailable("the ledger is behind; its queue is full")
+
+    def later(self, step: Step) -> None:
+        """Queues a step that is made durable behind the caller's back."""
+        self._queue.steps.append(step)
+        self._wake.set()
+
+    async def durable(
+        self,
+        step: Step | None = None,
+        *,
+        calls: tuple[str, int, int] | None = None,
+        limit: tuple[str, int | None, int] | None = None,
+    ) -> None:
+        """Queues what is given and returns when it and everything before it are durable.
+
+        Raises Unavailable; it is still queued then, and the caller queues what takes it back.
+        """
+        if step is not None:
+            self._queue.steps.append(step)
+        if calls is not None:
+            self._queue.calls.append(calls)
+        if limit is not None:
+            self._queue.limits.append(limit)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._wake.set()
+        self._somebody_waits.set()
+        await waiter
+
+    async def run(self, work: Callable[..., None], *arguments: object) -> None:
+        """Runs something else on the thread that writes. Raises what it raises."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    async def _commit_forever(self) -> None:
+        while True:
+            if not self._queue and not self._waiters:
+                if self._stopping:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            if not self._stopping:
+                await self._gather()
+            batch, self._queue = self._queue, Batch()
+            waiters, self._waiters = self._waiters, []
+            self._somebody_waits.clear()
+            self._busy = len(waiters) > 1
+            if not await self._commit(batch, waiters) and self._stopping:
+                return
+
+    async def _gather(self) -> None:
+        if self._busy:
+            await asyncio.sleep(self._gather_s)
+        elif not self._waiters:
+            try:
+                await asyncio.wait_for(self._somebody_waits.wait(), self._gather_s)
+            except TimeoutError:
+                return
+
+    async def _commit(self, batch: Batch, waiters: list[asyncio.Future[None]]) -> bool:
+        """Commits one batch, or puts it back at the head of the queue."""
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(self._thread, self._write, batch)
+        try:
+            done, _ = await asyncio.wait([running], timeout=self._commit_timeout_s)
+            if not done:
+                self._fail(waiters, f"a commit took more than {self._commit_timeout_s:g} s")
+            await running
+        except sqlite3.Error as error:
+            self._fail(waiters, str(error))
+            self._queue = Batch(
+                batch.steps + self._queue.steps,
+                batch.calls + self._queue.calls,
+                batch.limits + self._queue.limits,
+            )
+            if not self._stopping:
+                await asyncio.sleep(RETRY_S)
+            return False
+        if not self._available:
+            log.warning("the ledger can be written again")
+            self._available = True
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        await self._after_commit()
+        return True
+
+    def _fail(self, waiters: list[asyncio.Future[None]], why: str) -> None:
+        if self._available:
+            log.error("the ledger cannot be written: %s", why)
+        self._available = False
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(Unavailable(f"the ledger cannot be written: {why}"))
