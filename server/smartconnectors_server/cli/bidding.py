@@ -82,7 +82,11 @@ def bid(
 ) -> None:
     """Place one bid."""
     from smartconnectors.client import new_request_id
-    from smartconnectors.common.v1.bid_pb2 import BidRequest
+    from smartconnectors.common.v1.bid_pb2 import (
+        BID_STATUS_SHADOWED,
+        BID_STATUS_VALIDATED,
+        BidRequest,
+    )
     from smartconnectors_server.cli import output
     from smartconnectors_server.cli.arguments import key_values, micros
 
@@ -111,7 +115,8 @@ def bid(
         return
     typer.echo(_told(platform, answer.result))
     if answer.HasField("google_ads"):
-        typer.echo(_set_on_google_ads(answer.google_ads))
+        would = answer.result.status in (BID_STATUS_VALIDATED, BID_STATUS_SHADOWED)
+        typer.echo(f"{'would set' if would else 'set'} {_set_on_google_ads(answer.google_ads)}")
     typer.echo(f"request id: {answer.result.request_id}")
 
 
@@ -164,4 +169,4 @@ def _set_on_google_ads(placed: GoogleAdsBid) -> str:
 
     field = BiddingField.Name(placed.field).removeprefix("BIDDING_FIELD_").lower()
     value = placed.target_roas or (placed.target_cpa_micros or placed.cpc_bid_micros) / 1_000_000
-    return f"set {field} = {value:g} on {placed.resource_name}"
+    return f"{field} = {value:g} on {placed.resource_name}"

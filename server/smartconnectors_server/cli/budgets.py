@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
@@ -56,8 +57,11 @@ def status(
         typer.echo(json.dumps({"health": serving, "stats": budgets}, ensure_ascii=False))
         return
     typer.echo(f"{target}: {serving}")
+    columns: Sequence[str] = output.STATS_COLUMNS
     rows = [output.stats_row(one) for one in stats]
-    output.print_table(output.STATS_COLUMNS, rows, empty="No budgets.")
+    if output.on_terminal():
+        columns, rows = output.compact_stats(columns, rows)
+    output.print_table(columns, rows, empty="No budgets.")
 
 
 def watch(
@@ -138,7 +142,8 @@ class _Live:
 
         self._stats[stats.budget_id] = stats
         rows = [output.stats_row(self._stats[name]) for name in sorted(self._stats)]
-        self._live.update(output.rich_table(output.STATS_COLUMNS, rows), refresh=True)
+        table = output.rich_table(*output.compact_stats(output.STATS_COLUMNS, rows))
+        self._live.update(table, refresh=True)
 
 
 def pause(

@@ -23,6 +23,7 @@ from pydantic_core import PydanticUndefined
 from smartconnectors_server.cli.config_words import (
     EXAMPLES,
     HEADER,
+    LEFT_OUT,
     LIVE,
     LIVE_HEADER,
     MEANINGS,
@@ -42,7 +43,7 @@ def render(*, live: bool = False) -> str:
     """
     lines = [f"# {line}".rstrip() for line in (LIVE_HEADER if live else HEADER).splitlines()]
     for name, field in Settings.model_fields.items():
-        if name == "platforms":
+        if f"{Settings.__name__}.{name}" in LEFT_OUT:
             continue
         model = section_of(field)
         lines += [
@@ -110,8 +111,8 @@ def _section(
         if (section := section_of(field)) is not None:
             inner.append((name, section))
             continue
-        if get_origin(field.annotation) is not None and name == "options":
-            continue  # its own table, from the platform's model
+        if f"{model.__name__}.{name}" in LEFT_OUT:
+            continue
         key = within + name
         value, absent = _value(model, name, field, (values or {}).get(key))
         if absent and key in (examples or {}):

@@ -27,6 +27,13 @@ FURTHER_LIMITS = (
     "or a `calendar` of hour, day or month in a `time_zone` (default UTC)."
 )
 
+LEFT_OUT: Mapping[str, str] = {
+    "Settings.platforms": "each platform has a table of its own",
+    "PlatformSettings.options": "its own table, from the platform's model",
+    "ServerSettings.failpoint": "makes the server kill itself; nothing for a user's file",
+}
+"""`Model.key` that is not written as a key -> why."""
+
 TITLES: Mapping[str, str] = {
     "total_budget": "One more budget, over all platforms together. Absent: none.",
 }

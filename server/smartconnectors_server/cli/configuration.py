@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -53,8 +52,7 @@ def settings_of(config: Path | None, overrides: Mapping[str, Any]) -> Settings:
     from smartconnectors_server.settings import SettingsError
 
     try:
-        # The one place that hands the process environment to the settings.
-        return load_settings(config, os.environ, overrides)  # noqa: TID251
+        return load_settings(config, overrides=overrides)
     except SettingsError as error:
         raise CommandFailed(
             ExitCode.USAGE, f"The settings are wrong; nothing was started.\n{error}"
@@ -68,29 +66,39 @@ def check_config(
     as_json: Json = False,
 ) -> None:
     """Check file and environment, and show what would be in effect. Secrets are never shown."""
+    from smartconnectors_server.app import StartupError
     from smartconnectors_server.cli import output
 
-    rows = dict(effective(settings_of(config, {})))
+    settings = settings_of(config, {})
+    try:
+        rows = dict(effective(settings))
+    except StartupError as error:
+        raise CommandFailed(ExitCode.USAGE, f"The settings do not fit together.\n{error}") from None
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False))
         return
     output.print_table(
-        ("key", "value"), [[key, str(value)] for key, value in rows.items()], empty=""
+        ("key", "value"), [[key, _shown(value)] for key, value in rows.items()], empty=""
     )
 
 
 def effective(settings: Settings) -> Iterator[tuple[str, Any]]:
-    """Every key and the value in effect, platform defaults filled in, secrets as "set"."""
-    from smartconnectors_server.platforms import PLATFORMS
+    """Every key and the value in effect, platform defaults filled in, secrets as "set".
 
+    Raises StartupError when `serve` would not start with them.
+    """
+    from smartconnectors_server.assembly import budgets_of, mode_of
+    from smartconnectors_server.platforms import PLATFORMS
+    from smartconnectors_server.settings import PlatformSettings
+
+    budgets_of(PLATFORMS, settings)
     plain = settings.model_dump(exclude={"platforms"})
     for name in plain:
         yield from _flat(name, plain[name], str((plain[name] or {}).get("currency", "USD")))
     for name, platform in PLATFORMS.items():
-        values = settings.platforms.get(name)
-        if values is None:
-            continue
+        values = settings.platforms.get(name, PlatformSettings())
         document = values.model_dump(exclude={"options"})
+        document["mode"] = mode_of(platform, settings).value
         defaults = platform.defaults
         for section, key, default in (
             ("budget", "limit", defaults.budget_micros),
@@ -100,7 +108,10 @@ def effective(settings: Settings) -> Iterator[tuple[str, Any]]:
         ):
             if document[section][key] is None:
                 document[section][key] = default
-        options = platform.options.model_validate(values.options).model_dump()
+        chosen = platform.options.model_validate(values.options)
+        options = chosen.model_dump()
+        missing = ", ".join(platform.missing_credentials(chosen))
+        yield f"platforms.{name}.credentials", f"missing: {missing}" if missing else "complete"
         yield from _flat(f"platforms.{name}", document, values.budget.currency)
         yield from _flat(f"platforms.{name}.options", options, values.budget.currency)
 
@@ -125,3 +136,7 @@ def _flat(path: str, value: Any, currency: str) -> Iterator[tuple[str, Any]]:
         yield path, f"{value / 1000:g}"
     else:
         yield path, value if isinstance(value, bool | int | float) else str(value)
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -78,18 +78,20 @@ class Connection:
     def _text(self, error: ServiceError, request_id: str) -> str:
         from smartconnectors_server.cli.output import duration_text
 
-        if not error.reason and error.code.name == "DEADLINE_EXCEEDED":
+        timed_out = not error.reason and error.code.name == "DEADLINE_EXCEEDED"
+        if timed_out:
             lines = [f"No answer from {self.target} within {self.timeout_ms} ms."]
             if request_id:
                 lines.append("What was asked may still be carried out.")
         else:
             lines = [error.message]
-        lines += [f"  {violation.field}: {violation.description}" for violation in error.violations]
+        wrong = [f"{violation.field}: {violation.description}" for violation in error.violations]
+        lines += [f"  {line}" for line in wrong if line not in error.message]
         facts = [f"reason: {error.reason or error.code.name}"]
         if error.retry_after_s is not None:
             facts.append(f"retry in {duration_text(error.retry_after_s)}")
-        if request_id:
-            facts.append(f"to ask again: --request-id {request_id}")
+        if request_id and (timed_out or error.may_retry):
+            facts.append(f"to learn what became of it, ask again with --request-id {request_id}")
         return "\n".join([*lines, "; ".join(facts)])
 
 

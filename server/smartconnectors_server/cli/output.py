@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -128,6 +128,28 @@ def stats_row(stats: BudgetStats) -> list[str]:
     ]
 
 
+def compact_stats(
+    columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """The same, for 80 columns of a terminal: the window beside the limit, vetoes of all bids, and
+    of held, deferred and in doubt only what is not zero everywhere.
+    """
+    tables = [dict(zip(columns, row, strict=True)) for row in rows]
+    for table in tables:
+        table["limit"] += f" in {table.pop('window')}"
+        bids = int(table.pop("accepted")) + int(table["vetoed"])
+        table["vetoed"] = f"{table['vetoed']} of {bids}"
+        table["state"] = table.pop("state")
+    optional = ("held", "deferred", "in doubt")
+    idle = {
+        name
+        for name in optional
+        if not any(character in "123456789" for table in tables for character in table[name])
+    }
+    names = [name for name in (tables[0] if tables else columns) if name not in idle]
+    return names, [[table[name] for name in names] for table in tables]
+
+
 def on_terminal() -> bool:
     """True when a person reads standard output."""
     from rich.console import Console
@@ -140,11 +162,13 @@ def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Rendera
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     rows = [list(row) for row in rows]
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(any(c.isdigit() for c in row[index]) for row in rows)
-        table.add_column(column, justify="right" if numeric and index else "left")
+        # Folded, never cut: an id or an amount that is shown is shown whole.
+        justify: Literal["left", "right"] = "right" if numeric and index else "left"
+        table.add_column(column, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     return table

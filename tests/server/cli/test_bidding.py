@@ -170,9 +170,18 @@ def test_a_veto_is_told_in_the_servers_words_with_reason_and_retry_time(
     assert ended.out == ""
     assert ended.err.splitlines() == [
         message,
-        "reason: BUDGET_EXCEEDED; retry in 6 min 12 s; to ask again: --request-id mine",
+        "reason: BUDGET_EXCEEDED; retry in 6 min 12 s",
     ]
     assert len(server.requests) == 1
+
+
+def test_when_the_outcome_is_not_known_the_way_to_learn_it_is_told(
+    ask: Cli, server: CannedServer
+) -> None:
+    server.refuses("PlaceBid", grpc.StatusCode.UNKNOWN, "OUTCOME_UNKNOWN", "No answer in 5 s.")
+    ended = ask(*BID, "--request-id", "mine")
+    assert ended.exit_code == 1
+    assert "ask again with --request-id mine" in ended.err
 
 
 def test_a_veto_with_json_is_one_error_document(ask: Cli, server: CannedServer) -> None:

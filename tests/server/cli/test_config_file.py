@@ -12,7 +12,13 @@ import pytest
 from pydantic import BaseModel
 
 from smartconnectors_server.cli.config_file import meaning_of, render, render_document, section_of
-from smartconnectors_server.cli.config_words import EXAMPLES, FURTHER_LIMITS, LIVE, MEANINGS
+from smartconnectors_server.cli.config_words import (
+    EXAMPLES,
+    FURTHER_LIMITS,
+    LEFT_OUT,
+    LIVE,
+    MEANINGS,
+)
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.settings import (
     FurtherLimit,
@@ -59,7 +65,7 @@ def paths(document: Mapping[str, Any], prefix: str = "") -> set[str]:
 def expected_paths(model: type[BaseModel], prefix: str = "") -> set[str]:
     found = set()
     for name, field in model.model_fields.items():
-        if name in ("options", "platforms"):
+        if f"{model.__name__}.{name}" in LEFT_OUT:
             continue
         found.add(prefix + name)
         if (section := section_of(field)) is not None:
@@ -101,7 +107,7 @@ def test_every_example_can_be_taken_as_it_stands(tmp_path: Path) -> None:
 def test_every_key_says_what_it_means() -> None:
     for model in models():
         for name, field in model.model_fields.items():
-            if section_of(field) is None and name not in ("platforms", "options"):
+            if section_of(field) is None and f"{model.__name__}.{name}" not in LEFT_OUT:
                 assert meaning_of(model, name, field, absent=True).strip(), (
                     f"{model.__name__}.{name}"
                 )
@@ -115,6 +121,7 @@ def test_no_words_are_left_over_for_keys_that_are_gone() -> None:
     known = {f"{model.__name__}.{name}" for model in models() for name in model.model_fields}
     assert set(MEANINGS) <= known
     assert set(EXAMPLES) <= known
+    assert set(LEFT_OUT) <= known
 
 
 def test_the_live_file_is_the_defaults_but_for_what_it_says(tmp_path: Path) -> None:
@@ -200,9 +207,30 @@ def test_check_config_shows_what_is_in_effect_and_no_secret(
     assert shown["options.customer_id"] == "1234567890"
     assert shown["options.refresh_token"] == "set"
     assert shown["options.client_secret"] == "–"
+    assert shown["mode"] == "sandbox"
+    assert "GOOGLE_ADS_CLIENT_SECRET" in shown["credentials"]
+    assert "GOOGLE_ADS_REFRESH_TOKEN" not in shown["credentials"]
     for arguments in ((), ("--json",)):
         ended = cli("check-config", "--config", str(path), *arguments)
         assert "very-secret" not in ended.out + ended.err
+
+
+def test_check_config_shows_platforms_that_nobody_configured(
+    cli: Cli, no_variables: pytest.MonkeyPatch
+) -> None:
+    document = cli("check-config", "--json").document
+    for name in PLATFORMS:
+        assert document[f"platforms.{name}.mode"] == "sandbox"
+
+
+def test_check_config_refuses_what_serve_would_not_start_with(
+    cli: Cli, tmp_path: Path, no_variables: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('[platforms.google_ads]\nmode = "live"\n')
+    ended = cli("check-config", "--config", str(path))
+    assert ended.exit_code == 2
+    assert "GOOGLE_ADS_CUSTOMER_ID" in ended.err
 
 
 def test_check_config_lists_everything_that_is_wrong(
