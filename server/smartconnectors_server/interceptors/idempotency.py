@@ -25,6 +25,7 @@ from smartconnectors_server.errors import (
 from smartconnectors_server.interceptors._base import Engines, Next
 from smartconnectors_server.interceptors.answers import (
     add_budget,
+    priced_of,
     stored_answer,
     stored_rejection,
 )
@@ -145,6 +146,7 @@ class Idempotency:
             raise _reused(call)
         call.replayed = True
         call.hold = hold
+        call.priced = priced_of(hold)
         if hold.state is HoldState.REJECTED:
             raise stored_rejection(hold)
         if hold.state is HoldState.HELD:
