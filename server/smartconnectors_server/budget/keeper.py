@@ -222,21 +222,28 @@ class Keeper:
         return changed
 
     async def end_by_operator(self, hold_id: str, *, settled: bool, reason: str) -> Hold:
-        """Ends an open hold by an operator's word, or commits one that was given back.
+        """Ends an open hold by an operator's word, or commits one that was given back; durable.
 
-        Raises NotFound; LedgerUnavailable.
+        Raises NotFound, LedgerUnavailable.
         """
         hold = await self._ledger.get(hold_id)
         if hold is None:
             raise NotFound(f"no hold is called {hold_id!r}")
-        note = f"operator: {reason}"
-        if settled and not hold.state.is_open:
+        ended = await self._end(hold, settled, f"operator: {reason}")
+        try:
+            await self._ledger.flush()
+        except Unavailable as error:
+            raise self._unavailable(error) from error
+        return ended
+
+    async def _end(self, hold: Hold, settled: bool, note: str) -> Hold:
+        if not settled:
+            return await self.resolve(hold, Verb.RELEASE, note=note)
+        if not hold.state.is_open:
             return await self.settle_late(hold, note=note)
-        if settled:
-            if hold.state is HoldState.DEFERRED:
-                hold = await self.dispatch(hold, target=hold.target, before=hold.before)
-            return await self.resolve(hold, Verb.SETTLE, note=note)
-        return await self.resolve(hold, Verb.RELEASE, note=note)
+        if hold.state is HoldState.DEFERRED:
+            hold = await self.dispatch(hold, target=hold.target, before=hold.before)
+        return await self.resolve(hold, Verb.SETTLE, note=note)
 
     async def set_limit(self, budget_id: str, limit_micros: int, reason: str) -> BudgetState:
         """Changes the first limit, durably. Raises NotFound, LedgerUnavailable."""

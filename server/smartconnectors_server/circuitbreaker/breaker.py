@@ -25,12 +25,15 @@ class Verdict(enum.Enum):
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    READ = "read"
+    """A read succeeded: hides no bad change before it and closes nothing; a slow one is bad."""
     NOTHING = "nothing"
 
 
 # A call asks for these a dozen times, and an enumeration's members are slow to look up in 3.11.
 _CLOSED, _OPEN, _HALF_OPEN = State.CLOSED, State.OPEN, State.HALF_OPEN
 _SUCCEEDED, _FAILED, _NOTHING = Verdict.SUCCEEDED, Verdict.FAILED, Verdict.NOTHING
+_READ = Verdict.READ
 
 
 class CircuitOpen(Exception):
@@ -78,7 +81,7 @@ class BreakerSettings:
 class Permit:
     """The right to make one call, and the duty to say how it went.
 
-    Exactly one of `succeed`, `fail` and `release` counts: the first. Later ones do nothing, so a
+    Exactly one of `succeed`, `succeed_as_read`, `fail` and `release` counts: the first. Later ones do nothing, so a
     `finally: permit.release()` may stand behind either of the others. What a permit of an earlier
     state says does nothing either.
 
@@ -112,6 +115,12 @@ class Permit:
         if (tell := self._tell) is not None:
             self._tell = None
             tell(self, _SUCCEEDED)
+
+    def succeed_as_read(self) -> None:
+        """The platform answered a read: bad when it was slow, otherwise it says nothing of changes."""
+        if (tell := self._tell) is not None:
+            self._tell = None
+            tell(self, _READ)
 
     def fail(self) -> None:
         """The platform is at fault."""
@@ -244,6 +253,8 @@ class CircuitBreaker:
             is_closed = self._state is _CLOSED
             if not is_closed or self._bad_in_a_row >= self._settings.failure_threshold:
                 self._open(now_ns)
+        elif verdict is _READ:
+            return
         elif self._state is _CLOSED:
             self._bad_in_a_row = 0
         else:

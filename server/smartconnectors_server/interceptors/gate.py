@@ -47,7 +47,7 @@ class WireGate:
         except BaseException:
             permit.release()
             raise
-        permit.succeed()
+        permit.succeed_as_read()
 
     def tighten(self, signal: QuotaSignal) -> None:
         self._limiter.tighten(

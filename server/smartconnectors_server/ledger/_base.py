@@ -149,11 +149,15 @@ class Ledger(Protocol):
     async def entries(
         self, *, budget_id: str = "", request_id: str = "", size: int = 100, token: str = ""
     ) -> Page[Entry]:
-        """The audit ledger, oldest first."""
+        """The audit ledger, oldest first, up to the newest change. Raises Unavailable."""
         ...
 
     def recent_settled(self, platform: str) -> tuple[Hold, ...]:
         """The last 100 settled holds of the platform that carry an LTV, oldest first."""
+        ...
+
+    async def flush(self) -> None:
+        """Returns when everything that was changed so far is durable. Raises Unavailable."""
         ...
 
     async def record_calls(self, platform: str, at_ns: int, count: int) -> None:

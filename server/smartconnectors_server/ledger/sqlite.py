@@ -304,6 +304,7 @@ class SqliteLedger:
     async def entries(
         self, *, budget_id: str = "", request_id: str = "", size: int = 100, token: str = ""
     ) -> Page[Entry]:
+        await self.flush()
         rows = self._disk.entries(budget_id, request_id, int(token or 0), size + 1)
         more = len(rows) > size
         rows = rows[:size]
@@ -319,6 +320,9 @@ class SqliteLedger:
         return tuple(self._disk.calls_since(platform, since_ns))
 
     # Committing
+
+    async def flush(self) -> None:
+        await self._commits.durable()
 
     def _later(self, step: Step) -> Hold:
         self._commits.later(step)
@@ -340,9 +344,12 @@ class SqliteLedger:
 
     def _write(self, batch: Batch) -> None:
         """On the ledger's thread."""
-        if batch:
+        if not batch:
+            return
+        if batch.steps:
             reached(Failpoint.COMMIT_BEFORE)
-            self._disk.write(batch)
+        self._disk.write(batch)
+        if batch.steps:
             reached(Failpoint.COMMIT_AFTER)
 
     async def _purge_when_due(self) -> None:
