@@ -169,7 +169,7 @@ class Application:
             ],
         )
         budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(
-            cast(Any, BudgetServicer(self.keeper, self.ledger, self.watch)), server
+            cast(Any, BudgetServicer(self.keeper, self.watch)), server
         )
         for name, platform in self._platforms.items():
             platform.register(PlatformServicer(self.runtimes[name]), server)

@@ -5,7 +5,8 @@ refusal says. The ledger decides whether an amount fits; the keeper speaks to ca
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Iterator
+from contextlib import contextmanager
 
 from smartconnectors_server.budget.alerts import Alerts
 from smartconnectors_server.budget.refusal import exceeded, paused
@@ -21,10 +22,12 @@ from smartconnectors_server.errors import (
 from smartconnectors_server.ledger import (
     BudgetState,
     DuplicateRequest,
+    Entry,
     Hold,
     HoldNotOpen,
     HoldState,
     Ledger,
+    Page,
     Paused,
     Refused,
     Reservation,
@@ -37,6 +40,19 @@ TOTAL = "total"
 log = logging.getLogger(__name__)
 
 _CLOSED_BY_VERB = {Verb.RELEASE: HoldState.RELEASED, Verb.REJECT: HoldState.REJECTED}
+
+
+def _unavailable(error: Unavailable) -> LedgerUnavailable:
+    return LedgerUnavailable(f"{error}. Nothing is admitted.", retry_after_s=1.0)
+
+
+@contextmanager
+def _spoken() -> Iterator[None]:
+    """The ledger being away, in the words that callers read."""
+    try:
+        yield
+    except Unavailable as error:
+        raise _unavailable(error) from error
 
 
 class Keeper:
@@ -88,21 +104,27 @@ class Keeper:
 
     async def find(self, platform: str, request_id: str) -> Hold | None:
         """The hold that binds a request id. Raises LedgerUnavailable."""
-        try:
+        with _spoken():
             return await self._ledger.find(platform, request_id)
-        except Unavailable as error:
-            raise self._unavailable(error) from error
 
     async def record_calls(self, platform: str, at_ns: int, count: int) -> None:
         """Remembers calls to a platform, durably, for its limiter. Raises LedgerUnavailable."""
-        try:
+        with _spoken():
             await self._ledger.record_calls(platform, at_ns, count)
-        except Unavailable as error:
-            raise self._unavailable(error) from error
 
     async def calls_since(self, platform: str, since_ns: int) -> tuple[tuple[int, int], ...]:
         """(at_ns, count) of the calls remembered after `since_ns`, oldest first."""
-        return await self._ledger.calls_since(platform, since_ns)
+        with _spoken():
+            return await self._ledger.calls_since(platform, since_ns)
+
+    async def entries(
+        self, *, budget_id: str, request_id: str, size: int, token: str
+    ) -> Page[Entry]:
+        """The audit ledger, oldest first. Raises LedgerUnavailable."""
+        with _spoken():
+            return await self._ledger.entries(
+                budget_id=budget_id, request_id=request_id, size=size, token=token
+            )
 
     # Changing
 
@@ -226,14 +248,13 @@ class Keeper:
 
         Raises NotFound, LedgerUnavailable.
         """
-        hold = await self._ledger.get(hold_id)
+        with _spoken():
+            hold = await self._ledger.get(hold_id)
         if hold is None:
             raise NotFound(f"no hold is called {hold_id!r}")
         ended = await self._end(hold, settled, f"operator: {reason}")
-        try:
+        with _spoken():
             await self._ledger.flush()
-        except Unavailable as error:
-            raise self._unavailable(error) from error
         return ended
 
     async def _end(self, hold: Hold, settled: bool, note: str) -> Hold:
@@ -258,10 +279,8 @@ class Keeper:
     # Parts
 
     async def _configured(self, change: Awaitable[BudgetState]) -> BudgetState:
-        try:
+        with _spoken():
             state = await change
-        except Unavailable as error:
-            raise self._unavailable(error) from error
         self._alerts.see(state)
         self._watch.changed()
         return state
@@ -276,7 +295,7 @@ class Keeper:
         self, error: Refused | Paused | TargetBlocked | Unavailable, budget_ids: Iterable[str]
     ) -> Exception:
         if isinstance(error, Unavailable):
-            return self._unavailable(error)
+            return _unavailable(error)
         if isinstance(error, TargetBlocked):
             return TargetInDoubt(
                 f"{error.hold.platform}: an earlier change of {error.hold.target} (request "
@@ -290,7 +309,3 @@ class Keeper:
         if isinstance(error, Paused):
             return paused(self._ledger.state(error.budget_id))
         return exceeded(error)
-
-    @staticmethod
-    def _unavailable(error: Unavailable) -> LedgerUnavailable:
-        return LedgerUnavailable(f"{error}. Nothing is admitted.", retry_after_s=1.0)

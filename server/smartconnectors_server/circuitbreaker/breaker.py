@@ -81,9 +81,9 @@ class BreakerSettings:
 class Permit:
     """The right to make one call, and the duty to say how it went.
 
-    Exactly one of `succeed`, `succeed_as_read`, `fail` and `release` counts: the first. Later ones do nothing, so a
-    `finally: permit.release()` may stand behind either of the others. What a permit of an earlier
-    state says does nothing either.
+    Exactly one of `succeed`, `succeed_as_read`, `fail` and `release` counts: the first. Later ones
+    do nothing, so a `finally: permit.release()` may stand behind any of the others. What a permit
+    of an earlier state says does nothing either.
 
     Attributes:
         generation: how often the breaker had changed its state when it was handed out.
@@ -117,7 +117,7 @@ class Permit:
             tell(self, _SUCCEEDED)
 
     def succeed_as_read(self) -> None:
-        """The platform answered a read: bad when it was slow, otherwise it says nothing of changes."""
+        """The platform answered a read: bad when it was slow, else it says nothing of changes."""
         if (tell := self._tell) is not None:
             self._tell = None
             tell(self, _READ)

@@ -8,7 +8,6 @@ from smartconnectors.budgets.v1 import budget_service_pb2 as pb
 from smartconnectors_server.budget import Keeper, Watch
 from smartconnectors_server.call import Call
 from smartconnectors_server.errors import InvalidBid
-from smartconnectors_server.ledger import Ledger
 from smartconnectors_server.messages import entry_message, hold_message, stats_message
 
 DEFAULT_PAGE_SIZE = 100
@@ -29,9 +28,8 @@ class BudgetServicer:
     Called by the chain with the request and our own `Call`, never with grpc's context.
     """
 
-    def __init__(self, keeper: Keeper, ledger: Ledger, watch: Watch) -> None:
+    def __init__(self, keeper: Keeper, watch: Watch) -> None:
         self._keeper = keeper
-        self._ledger = ledger
         self._watch = watch
 
     async def GetBudgetStats(
@@ -104,7 +102,7 @@ class BudgetServicer:
     ) -> pb.ListLedgerEntriesResponse:
         if request.page_token and not request.page_token.isdecimal():
             raise InvalidBid.of("page_token", "is not one that this server gave")
-        page = await self._ledger.entries(
+        page = await self._keeper.entries(
             budget_id=request.budget_id,
             request_id=request.request_id,
             size=_page_size(request.page_size),
