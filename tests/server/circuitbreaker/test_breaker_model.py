@@ -82,7 +82,7 @@ class Model:
             self.bad += 1
             if self.state is State.HALF_OPEN or self.bad == 3:
                 self.become(State.OPEN)
-        else:
+        elif how != "succeed_as_read":
             self.bad = 0
             self.good += 1
             if self.state is State.HALF_OPEN and self.good == 3:
@@ -120,10 +120,31 @@ class BreakerAgainstModel(RuleBasedStateMachine):
             model.probes.append(ticket)
         return ticket
 
-    @rule(ticket=tickets, how=st.sampled_from(["succeed", "succeed", "fail", "release"]))
+    @rule(
+        ticket=tickets,
+        how=st.sampled_from(["succeed", "succeed", "succeed_as_read", "fail", "release"]),
+    )
     def end(self, ticket: Ticket, how: str) -> None:
         getattr(ticket.permit, how)()
         self.model.end(ticket, how)
+
+    @rule(
+        how=st.sampled_from(["succeed", "succeed_as_read", "fail"]),
+        times=st.integers(1, 3),
+        lasting_ms=st.sampled_from([0, 5, 6]),
+    )
+    def call_several_times(self, how: str, times: int, lasting_ms: int) -> None:
+        for _ in range(times):
+            ticket = self.acquire()
+            self.time_passes(lasting_ms)
+            self.end(ticket, how)
+
+    @rule(then_ms=st.sampled_from([0, 1, 29, 30, 31]))
+    def open_and_wait_for_probes(self, then_ms: int) -> None:
+        self.call_several_times("fail", 3, 0)
+        self.time_passes(20)
+        self.acquire()
+        self.time_passes(then_ms)
 
     @rule(ticket=tickets)
     def restart(self, ticket: Ticket) -> None:

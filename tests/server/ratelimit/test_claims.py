@@ -207,3 +207,22 @@ async def test_a_pause_ordered_while_a_claim_is_written_holds_for_who_waited(
     with pytest.raises(RateLimited):
         await taker
     assert limiter.used() == 0
+
+
+async def test_a_call_at_the_very_end_of_a_claim_still_counts_in_full_after_a_crash(
+    clock: ManualClock,
+) -> None:
+    store = GatedStore()
+    store.gate.set()
+    before = await opened(clock, store)
+    await before.take()
+    await before.take()
+    clock.advance_ns(10**9 - 1)
+    await before.take()
+    assert store.writes == 2, "the third call was claimed a second ago"
+    clock.advance(59.5)
+    await before.take()
+    after = await opened(clock, store)
+    assert after.used() >= 2, "that third call is 59.5 seconds old, whatever is claimed since"
+    clock.advance_ns(500_000_000 - 1)
+    assert after.used() >= 2

@@ -48,20 +48,23 @@ class Settings:
 
 settings = st.builds(
     Settings,
-    limit=st.integers(1, 120),
+    limit=st.one_of(st.sampled_from([100, 150, 200]), st.integers(1, 120)),
     window_s=st.sampled_from([0.05, 1.0, 60.0]),
-    burst=st.one_of(st.none(), st.integers(1, 120)),
-    reserve_percent=st.sampled_from([0.0, 10.0, 60.0]),
+    burst=st.one_of(st.none(), st.none(), st.integers(1, 120)),
+    reserve_percent=st.sampled_from([0.0, 0.0, 10.0, 60.0]),
 )
-# (what, how many, then wait for this share of the window)
+# (what, how many, then wait for this share of the window). A claim is valid for a sixtieth of it.
 steps = st.lists(
     st.tuples(
         st.sampled_from(["take", "take", "take", "take reserved", "retry", "crash", "tighten"]),
-        st.integers(1, 60),
+        st.one_of(st.integers(1, 3), st.integers(1, 60), st.just(200)),
         st.one_of(
-            st.sampled_from([0.0, 1e-9, 1 / 60, 0.5, 1.0]), st.floats(0.0, 0.1), st.floats(0.0, 1.1)
+            st.sampled_from([0.0, 0.0, 0.0, 1e-9, 0.008, 0.016, 1 / 60, 0.5, 0.983, 0.99, 1.0]),
+            st.floats(0.0, 0.1),
+            st.floats(0.0, 1.1),
         ),
     ),
+    min_size=3,
     max_size=30,
 )
 
