@@ -1,0 +1,398 @@
+"""A stage: the real sandbox on a socket, servers in this process and as processes, real channels.
+
+Everything here runs in one event loop, so that the sandbox (slow to import) is made once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+import pytest_asyncio
+from google.rpc import error_details_pb2, status_pb2
+
+from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
+from smartconnectors.budgets.v1 import budget_service_pb2_grpc as budgets_grpc
+from smartconnectors.common.v1 import bid_pb2, budget_pb2
+from smartconnectors.google_ads.v1 import google_ads_service_pb2 as ads_pb2
+from smartconnectors.google_ads.v1 import google_ads_service_pb2_grpc as ads_grpc
+from smartconnectors_server.app import Application, load_settings
+from smartconnectors_server.clock import Clock
+from smartconnectors_server.connector import Platform
+from smartconnectors_server.connector.sandbox import Fault, FaultKind, JournalEntry
+from smartconnectors_server.platforms import PLATFORMS
+from smartconnectors_server.settings import Settings
+
+USD = 1_000_000
+"""Micros of a dollar."""
+MUTATE = "Mutate"
+_ROOT = Path(__file__).parents[2]
+_CHANNEL_OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0))
+_READY_WITHIN_S = 20.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        function = getattr(item, "function", None)
+        if item.path.parent == Path(__file__).parent and inspect.iscoroutinefunction(function):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+async def eventually(
+    look: Callable[[], Any], until: Callable[[Any], bool], within_s: float = 10.0
+) -> Any:
+    """Looks until `until` holds of what is seen. Fails with the last thing seen."""
+    deadline = time.monotonic() + within_s
+    while True:
+        seen = look()
+        value: Any = await seen if inspect.isawaitable(seen) else seen
+        if until(value):
+            return value
+        assert time.monotonic() < deadline, f"not within {within_s} s; last seen: {value}"
+        await asyncio.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Everything that a failed call says."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str
+    domain: str
+    metadata: Mapping[str, str]
+    retry_s: float | None
+    pushback_ms: int | None
+    quota_subjects: tuple[str, ...]
+    fields: tuple[str, ...]
+
+
+def refusal_of(error: Any) -> Refusal:
+    """Reads a call's error: status, details and trailers."""
+    trailers = dict(error.trailing_metadata() or ())
+    status = status_pb2.Status.FromString(trailers.get("grpc-status-details-bin", b""))
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    quota, bad = error_details_pb2.QuotaFailure(), error_details_pb2.BadRequest()
+    retry_s = None
+    for detail in status.details:
+        if detail.Unpack(retry):
+            retry_s = retry.retry_delay.ToNanoseconds() / 1e9
+        else:
+            assert any(detail.Unpack(known) for known in (info, quota, bad)), detail.type_url
+    if status.details:
+        assert status.code == error.code().value[0]
+        assert status.message == error.details()
+    pushback = trailers.get("grpc-retry-pushback-ms")
+    return Refusal(
+        code=error.code(),
+        message=error.details(),
+        reason=info.reason,
+        domain=info.domain,
+        metadata=dict(info.metadata),
+        retry_s=retry_s,
+        pushback_ms=None if pushback is None else int(pushback),
+        quota_subjects=tuple(v.subject for v in quota.violations),
+        fields=tuple(v.field for v in bad.field_violations),
+    )
+
+
+async def refused(call: Awaitable[Any]) -> Refusal:
+    """What a call that must fail says."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return refusal_of(caught.value)
+
+
+def bid(
+    request_id: str,
+    usd: float | None = 15,
+    *,
+    campaign: str = "1001",
+    ltv_usd: float = 30,
+    knob: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> ads_pb2.PlaceBidRequest:
+    """A bid; `usd` None: the service prices it. ROAS = ltv_usd / usd; campaigns start at 4."""
+    common = bid_pb2.BidRequest(
+        request_id=request_id,
+        campaign_id=campaign,
+        predicted_ltv_micros=round(ltv_usd * USD),
+        **fields,
+    )
+    if usd is not None:
+        common.bid_micros = round(usd * USD)
+    return ads_pb2.PlaceBidRequest(bid=common, **(knob or {}))
+
+
+class Link:
+    """A caller's connection to a server."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.channel = grpc.aio.insecure_channel(address, _CHANNEL_OPTIONS)
+        self.ads: Any = ads_grpc.GoogleAdsServiceStub(self.channel)
+        self.budgets: Any = budgets_grpc.BudgetServiceStub(self.channel)
+
+    async def place(self, request: ads_pb2.PlaceBidRequest, timeout: float = 15) -> Any:
+        """Places a bid and returns `result`."""
+        return (await self.ads.PlaceBid(request, timeout=timeout)).result
+
+    async def stats(self, budget_id: str = "google_ads") -> budget_pb2.BudgetStats:
+        """The budget now."""
+        request = budgets_pb2.GetBudgetStatsRequest(budget_id=budget_id)
+        stats: budget_pb2.BudgetStats = (await self.budgets.GetBudgetStats(request)).stats
+        return stats
+
+    async def money(self) -> dict[str, int]:
+        """What the budget counts, in micros; what is zero is left out."""
+        stats = await self.stats()
+        names = ("committed", "held", "deferred", "in_doubt")
+        figures = {name: getattr(stats, f"{name}_micros") for name in names}
+        return {name: micros for name, micros in figures.items() if micros}
+
+    async def audited(self, request_id: str, *verbs: str) -> list[budgets_pb2.LedgerEntry]:
+        """Waits until what the audit ledger says of a request ends so; it is written behind."""
+        request = budgets_pb2.ListLedgerEntriesRequest(request_id=request_id)
+
+        async def entries() -> list[budgets_pb2.LedgerEntry]:
+            return list((await self.budgets.ListLedgerEntries(request)).entries)
+
+        seen: list[budgets_pb2.LedgerEntry] = await eventually(
+            entries, lambda lines: tuple(line.verb for line in lines)[-len(verbs) :] == verbs
+        )
+        return seen
+
+    async def settled_to(self, **expected_micros: int) -> dict[str, int]:
+        """Waits until the budget counts exactly this."""
+        money: dict[str, int] = await eventually(self.money, lambda m: m == expected_micros)
+        return money
+
+    async def close(self) -> None:
+        await self.channel.close()
+
+
+@dataclass
+class Server(Link):
+    """A server in this process, and a connection to it."""
+
+    app: Application = field(kw_only=True)
+
+    def __init__(self, app: Application, address: str) -> None:
+        super().__init__(address)
+        self.app = app
+        self._stopped = False
+
+    async def stop(self) -> None:
+        """Drains and stops, once."""
+        await self.close()
+        if not self._stopped:
+            self._stopped = True
+            await self.app.stop()
+
+
+class Process(Link):
+    """`smart-connectors serve` as a process, and a connection to it."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, address: str, log: Path, ready_s: float
+    ) -> None:
+        super().__init__(address)
+        self.process = process
+        self.log = log
+        self.ready_s = ready_s
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def ended(self, within_s: float = 15) -> int:
+        """The exit code; negative: the signal that killed it."""
+        return await asyncio.wait_for(self.process.wait(), within_s)
+
+    async def kill(self) -> None:
+        """As `kill -9`."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        await self.ended()
+
+
+def _toml(table: Mapping[str, Any], path: str = "") -> str:
+    """A TOML document; strings, numbers and booleans are written as JSON writes them."""
+    plain = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
+    lines = [f"[{path}]"] if path and plain else []
+    lines += [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            lines.append(_toml(value, f"{path}.{key}" if path else key))
+    return "\n".join(lines)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+class Stage:
+    """What a test plays on."""
+
+    def __init__(self, sandbox: Any, endpoint: str, directory: Path) -> None:
+        self.sandbox = sandbox
+        self.endpoint = endpoint
+        self.directory = directory
+        self._running: list[Server] = []
+        self._processes: list[Process] = []
+
+    # The platform's side
+
+    async def fault(
+        self, kind: FaultKind, *, times: int = 1, delay_ms: int = 0, method: str = MUTATE
+    ) -> None:
+        """Plays a fault, for changes unless said otherwise."""
+        await self.sandbox.add_fault(Fault(kind, times=times, delay_ms=delay_ms, method=method))
+
+    def mutates(self, request_id: str = "") -> list[JournalEntry]:
+        """Every change that the platform applied; of one request, told by its marker."""
+        applied = [e for e in self.sandbox.journal() if e.changes and e.applied]
+        if not request_id:
+            return applied
+        return [
+            entry
+            for entry in applied
+            if entry.facts.get("custom_parameters", {}).get("kikireq") == request_id
+        ]
+
+    # Our side
+
+    def document(self, overrides: Mapping[str, Any], state: str) -> dict[str, Any]:
+        """Settings for a server on this stage, as a configuration file has them.
+
+        `overrides`: of the platform, but for `server`, `ledger`, `reconciler`, `total_budget`.
+        """
+        sections = ("server", "ledger", "reconciler", "total_budget")
+        base = {
+            "server": {
+                "state_dir": str(self.directory / state),
+                "grpc_port": 0,
+                "drain_pause_s": 0,
+                "log_format": "json",
+            },
+            "reconciler": {"interval_s": 0.1},
+            "platforms": {
+                "google_ads": {
+                    "endpoint": self.endpoint,
+                    "rate_limit": {"calls": 100_000},
+                    "budget": {"limit": "1000"},
+                }
+            },
+        }
+        ours = {key: value for key, value in overrides.items() if key in sections}
+        theirs = {key: value for key, value in overrides.items() if key not in sections}
+        return _merged(base, {**ours, "platforms": {"google_ads": theirs}})
+
+    def settings(self, overrides: Mapping[str, Any], state: str = "state") -> Settings:
+        """The same, read."""
+        return load_settings(None, {}, self.document(overrides, state))
+
+    async def serve(
+        self,
+        *,
+        state: str = "state",
+        clock: Clock | None = None,
+        platforms: Mapping[str, Platform] = PLATFORMS,
+        **overrides: Any,
+    ) -> Server:
+        """A server in this process."""
+        settings = self.settings(overrides, state)
+        app = Application(settings, clock=clock, platforms=platforms)
+        server = Server(app, (await app.start()).grpc_address)
+        self._running.append(server)
+        return server
+
+    async def spawn(
+        self, *arguments: str, state: str = "state", **overrides: Any
+    ) -> asyncio.subprocess.Process:
+        """`serve` as a process, whatever becomes of it. Its log is `serve.log`."""
+        config = self.directory / "serve.toml"
+        config.write_text(_toml(self.document(overrides, state)))
+        paths = (str(_ROOT / "server"), str(_ROOT / "clients/python"))
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("GOOGLE_ADS")}
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+        with (self.directory / "serve.log").open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "smartconnectors_server", "serve", "--config", str(config), *arguments),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env=environment,
+            )
+
+    async def process(self, *arguments: str, state: str = "state", **overrides: Any) -> Process:
+        """`serve` as a process, once it is ready."""
+        started = time.monotonic()
+        process = await self.spawn(*arguments, state=state, **overrides)
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), _READY_WITHIN_S)
+        ready_s = time.monotonic() - started
+        log = self.directory / "serve.log"
+        assert line.startswith(b'{"event": "ready"'), (line, log.read_text())
+        running = Process(process, json.loads(line)["grpc"], log, ready_s)
+        self._processes.append(running)
+        return running
+
+    async def close(self) -> None:
+        for process in self._processes:
+            await process.close()
+            await process.kill()
+        for server in self._running:
+            await server.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def platform_sandbox() -> AsyncIterator[tuple[Any, str]]:
+    """The sandbox and its endpoint, once for all tests."""
+    sandbox = PLATFORMS["google_ads"].sandbox()
+    yield sandbox, await sandbox.start()
+    await sandbox.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stage(platform_sandbox: tuple[Any, str], tmp_path: Path) -> AsyncIterator[Stage]:
+    """A stage with a fresh sandbox; everything that was started on it ends with the test."""
+    sandbox, endpoint = platform_sandbox
+    await sandbox.reset()
+    stage = Stage(sandbox, endpoint, tmp_path)
+    yield stage
+    await sandbox.clear_faults()
+    await stage.close()
+
+
+@dataclass(frozen=True)
+class Words:
+    """What tests say, handed over as a fixture because test files do not import each other."""
+
+    bid: Callable[..., ads_pb2.PlaceBidRequest] = bid
+    refused: Callable[[Awaitable[Any]], Awaitable[Refusal]] = refused
+    refusal_of: Callable[[Any], Refusal] = refusal_of
+    eventually: Callable[..., Awaitable[Any]] = eventually
+
+
+@pytest.fixture(scope="session")
+def say() -> Words:
+    """How to bid, how to read a refusal, how to wait."""
+    return Words()
