@@ -17,12 +17,20 @@ from grpc import StatusCode
 
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.clock import NANOS_PER_SECOND
-from smartconnectors_server.errors import ConnectorError, InternalError, InvalidBid, OutcomeUnknown
+from smartconnectors_server.errors import (
+    ConnectorError,
+    InternalError,
+    InvalidBid,
+    OutcomeUnknown,
+    PlatformUnavailable,
+)
 from smartconnectors_server.interceptors._base import Engines, Next
 
 DOMAIN = "smartconnectors"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
+UNREACHED_RETRY_S = 1.0
+"""When to come back to a platform that was not reached, and so could not say."""
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +47,19 @@ class StatusError(Exception):
         self.trailers = trailers
 
 
+def _retry_after_s(error: ConnectorError) -> float | None:
+    if error.retry_after_s is None and isinstance(error, PlatformUnavailable):
+        return UNREACHED_RETRY_S
+    return error.retry_after_s
+
+
 def _details(error: ConnectorError) -> list[Message]:
     details: list[Message] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     ]
-    if error.retry_after_s is not None:
-        nanos = -(-error.retry_after_s * NANOS_PER_SECOND // 1)
+    retry_after_s = _retry_after_s(error)
+    if retry_after_s is not None:
+        nanos = -(-retry_after_s * NANOS_PER_SECOND // 1)
         seconds, rest = divmod(int(nanos), NANOS_PER_SECOND)
         details.append(
             error_details_pb2.RetryInfo(retry_delay=Duration(seconds=seconds, nanos=rest))
@@ -78,8 +93,9 @@ def to_status(error: ConnectorError) -> StatusError:
         packed.Pack(detail)
         status.details.append(packed)
     trailers: list[tuple[str, str | bytes]] = [(STATUS_DETAILS_KEY, status.SerializeToString())]
-    if error.retry_after_s is not None:
-        trailers.append((PUSHBACK_KEY, str(int(-(-error.retry_after_s * 1000 // 1)))))
+    retry_after_s = _retry_after_s(error)
+    if retry_after_s is not None:
+        trailers.append((PUSHBACK_KEY, str(int(-(-retry_after_s * 1000 // 1)))))
     return StatusError(code, error.message, tuple(trailers))
 
 
