@@ -1,4 +1,4 @@
-"""One platform of the registry at a time, its sandbox on a real socket and its connector on that."""
+"""One platform of the registry at a time: its sandbox on a real socket, its connector on that."""
 
 from __future__ import annotations
 

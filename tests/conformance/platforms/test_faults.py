@@ -4,6 +4,8 @@ by its lookup. The truth is the sandbox's journal.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from smartconnectors_server.connector import Finding
@@ -14,6 +16,9 @@ from smartconnectors_server.errors import (
     PlatformUnavailable,
     RateLimited,
 )
+
+if TYPE_CHECKING:
+    from tests.conformance.platforms.conftest import Bench
 
 K = FaultKind
 LONG_MS = 60_000
@@ -56,7 +61,7 @@ def test_every_fault_has_a_meaning_here() -> None:
 
 @pytest.mark.parametrize("kind", FaultKind, ids=lambda kind: kind.value)
 async def test_a_change_under_a_fault_says_what_is_known_and_a_lookup_finds_the_truth(
-    bench, kind: FaultKind
+    bench: Bench, kind: FaultKind
 ) -> None:
     await bench.bid("1001", "before", 45_000_000)
     applied_before = bench.applied()
@@ -82,7 +87,7 @@ async def test_a_change_under_a_fault_says_what_is_known_and_a_lookup_finds_the_
 
 @pytest.mark.parametrize("kind", FaultKind, ids=lambda kind: kind.value)
 async def test_a_read_under_a_fault_sends_nothing_that_could_be_in_doubt(
-    bench, kind: FaultKind
+    bench: Bench, kind: FaultKind
 ) -> None:
     await bench.sandbox.add_fault(Fault(kind, delay_ms=delay_ms(kind)))
     raises = READ_MEANS[kind]
@@ -97,7 +102,7 @@ async def test_a_read_under_a_fault_sends_nothing_that_could_be_in_doubt(
     assert bench.applied() == 0
 
 
-async def test_a_quota_refusal_is_handed_on_with_the_platforms_own_delay(bench) -> None:
+async def test_a_quota_refusal_is_handed_on_with_the_platforms_own_delay(bench: Bench) -> None:
     request = bench.request("1001", "too-many")
     priced, plan = await bench.plan(request)
     await bench.sandbox.add_fault(Fault(K.QUOTA, delay_ms=7_000, method=CHANGES))
@@ -109,7 +114,7 @@ async def test_a_quota_refusal_is_handed_on_with_the_platforms_own_delay(bench) 
     assert [signal.retry_after_s for signal in bench.gate.signals] == [pytest.approx(7.0)]
 
 
-async def test_a_fault_befalls_as_many_requests_as_it_says(bench) -> None:
+async def test_a_fault_befalls_as_many_requests_as_it_says(bench: Bench) -> None:
     await bench.plan(bench.request("1001", "warm-up"))
     await bench.sandbox.add_fault(Fault(K.SERVER_ERROR, times=2, method=CHANGES))
 

@@ -1,0 +1,149 @@
+"""A Google Ads sandbox on a real socket, a connector on it, and a hand-moved clock for both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
+from smartconnectors_server.call import Call, MethodTable, Plan, Priced
+from smartconnectors_server.clock import ManualClock
+from smartconnectors_server.connector import Context, Finding, Mode, QuotaSignal, Sent
+from smartconnectors_server.connector.sandbox import JournalEntry
+from smartconnectors_server.platforms import google_ads
+from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
+from smartconnectors_server.platforms.google_ads.sandbox import GoogleAdsSandbox
+from smartconnectors_server.platforms.google_ads.servicer import GoogleAdsConnector
+from smartconnectors_server.platforms.google_ads.transport import Transport
+
+TIMEOUT_MS = 300
+
+
+class OpenGate:
+    """Lets every read through, and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.reads: list[str] = []
+        self.signals: list[QuotaSignal] = []
+
+    @asynccontextmanager
+    async def read(self, what: str) -> AsyncIterator[None]:
+        self.reads.append(what)
+        yield
+
+    def tighten(self, signal: QuotaSignal) -> None:
+        self.signals.append(signal)
+
+
+def call_of(method: str, *, plan: Plan | None = None, validate_only: bool = False) -> Call:
+    table = MethodTable([google_ads.PLATFORM.service], ["google_ads"])
+    spec = table.get(f"/smartconnectors.google_ads.v1.GoogleAdsService/{method}")
+    assert spec is not None
+    return Call(spec, 0, plan=plan, validate_only=validate_only)
+
+
+@dataclass
+class Rig:
+    """The chain's part, played by hand."""
+
+    sandbox: GoogleAdsSandbox
+    connector: GoogleAdsConnector
+    gate: OpenGate
+    clock: ManualClock
+    currency_code: str = "USD"
+
+    def request(self, campaign_id: str = "1001", request_id: str = "bid-1", **bid: Any) -> Any:
+        fields = {"bid_micros": 15_000_000, "predicted_ltv_micros": 30_000_000, **bid}
+        request = pb.PlaceBidRequest()
+        request.bid.request_id, request.bid.campaign_id = request_id, campaign_id
+        for name, value in fields.items():
+            setattr(request.bid, name, value)
+        return request
+
+    def priced(self, request: Any) -> Priced:
+        bid = request.bid
+        return Priced(bid.request_id, bid.bid_micros, bid.predicted_ltv_micros, self.currency_code)
+
+    async def plan(self, request: Any) -> Plan:
+        return await self.connector.plan(request, self.priced(request))
+
+    async def send(
+        self, request: Any, plan: Plan, *, validate_only: bool = False
+    ) -> pb.PlaceBidResponse:
+        call = call_of("PlaceBid", plan=plan, validate_only=validate_only)
+        return await self.connector.PlaceBid(request, call)
+
+    async def bid(self, request: Any) -> pb.PlaceBidResponse:
+        return await self.send(request, await self.plan(request))
+
+    async def look(self, request: Any, plan: Plan) -> Finding:
+        sent = Sent(request, self.priced(request), plan.target, plan.before)
+        return await self.connector.lookup(sent)
+
+    async def set_budget(
+        self, request: pb.UpdateCampaignBudgetRequest, plan: Plan
+    ) -> pb.UpdateCampaignBudgetResponse:
+        call = call_of("UpdateCampaignBudget", plan=plan)
+        return await self.connector.UpdateCampaignBudget(request, call)
+
+    async def set_audience(
+        self, request: pb.UpdateTargetAudienceRequest
+    ) -> pb.UpdateTargetAudienceResponse:
+        return await self.connector.UpdateTargetAudience(request, call_of("UpdateTargetAudience"))
+
+    def mutates(self) -> list[JournalEntry]:
+        return [entry for entry in self.sandbox.journal() if entry.changes]
+
+
+MakeRig = Callable[..., Awaitable[Rig]]
+
+
+@pytest.fixture
+async def sandbox(clock: ManualClock) -> AsyncIterator[GoogleAdsSandbox]:
+    made = GoogleAdsSandbox(clock)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def make_rig(sandbox: GoogleAdsSandbox, clock: ManualClock) -> AsyncIterator[MakeRig]:
+    made: list[GoogleAdsConnector] = []
+    endpoint = await sandbox.start()
+
+    async def make(currency_code: str = "USD", **options: Any) -> Rig:
+        gate = OpenGate()
+        context = Context(
+            Mode.SANDBOX, GoogleAdsOptions(**options), endpoint, TIMEOUT_MS, gate, clock
+        )
+        connector = GoogleAdsConnector(context)
+        await connector.connect()
+        made.append(connector)
+        return Rig(sandbox, connector, gate, clock, currency_code)
+
+    yield make
+    for connector in made:
+        await connector.close()
+
+
+@pytest.fixture
+async def rig(make_rig: MakeRig) -> Rig:
+    return await make_rig()
+
+
+@pytest.fixture
+async def transport(sandbox: GoogleAdsSandbox) -> AsyncIterator[Transport]:
+    """Google's own client, for requests that our connector would never send."""
+    made = Transport(
+        GoogleAdsOptions(),
+        customer_id="1000000001",
+        endpoint=await sandbox.start(),
+        timeout_s=TIMEOUT_MS / 1000,
+        on_quota=lambda _: None,
+    )
+    await made.open()
+    yield made
+    await made.close()
