@@ -56,6 +56,7 @@ class Guard(_message.Message):
     PLATFORM_FIELD_NUMBER: _builtins.int
     SPENDS_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
+    URGENT_FIELD_NUMBER: _builtins.int
     platform: _builtins.str
     """The platform whose budget, quota and circuit breaker apply. Empty: none, the method never
     leaves the server.
@@ -64,16 +65,21 @@ class Guard(_message.Message):
     """True: the method can commit money, so it holds budget before anything is sent."""
     role: Global___Role.ValueType
     """The least role that may call the method. Required."""
+    urgent: _builtins.bool
+    """True: passes an open circuit breaker and may use the reserved share of the quota, because it
+    makes things safer.
+    """
     def __init__(
         self,
         *,
         platform: _builtins.str = ...,
         spends: _builtins.bool = ...,
         role: Global___Role.ValueType = ...,
+        urgent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform", "role", b"role", "spends", b"spends"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform", "role", b"role", "spends", b"spends", "urgent", b"urgent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

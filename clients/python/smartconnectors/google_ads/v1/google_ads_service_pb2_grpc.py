@@ -41,6 +41,21 @@ class GoogleAdsServiceStub:
                 request_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PlaceBidRequest.SerializeToString,
                 response_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PlaceBidResponse.FromString,
                 _registered_method=True)
+        self.PlaceBids = channel.unary_unary(
+                '/smartconnectors.google_ads.v1.GoogleAdsService/PlaceBids',
+                request_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PlaceBidsRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PlaceBidsResponse.FromString,
+                _registered_method=True)
+        self.StreamBids = channel.stream_stream(
+                '/smartconnectors.google_ads.v1.GoogleAdsService/StreamBids',
+                request_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.StreamBidsRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.StreamBidsResponse.FromString,
+                _registered_method=True)
+        self.GetBid = channel.unary_unary(
+                '/smartconnectors.google_ads.v1.GoogleAdsService/GetBid',
+                request_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.GetBidRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.GetBidResponse.FromString,
+                _registered_method=True)
         self.UpdateCampaignBudget = channel.unary_unary(
                 '/smartconnectors.google_ads.v1.GoogleAdsService/UpdateCampaignBudget',
                 request_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.UpdateCampaignBudgetRequest.SerializeToString,
@@ -50,6 +65,21 @@ class GoogleAdsServiceStub:
                 '/smartconnectors.google_ads.v1.GoogleAdsService/UpdateTargetAudience',
                 request_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.UpdateTargetAudienceRequest.SerializeToString,
                 response_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.UpdateTargetAudienceResponse.FromString,
+                _registered_method=True)
+        self.PauseCampaign = channel.unary_unary(
+                '/smartconnectors.google_ads.v1.GoogleAdsService/PauseCampaign',
+                request_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PauseCampaignRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PauseCampaignResponse.FromString,
+                _registered_method=True)
+        self.ResumeCampaign = channel.unary_unary(
+                '/smartconnectors.google_ads.v1.GoogleAdsService/ResumeCampaign',
+                request_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.ResumeCampaignRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.ResumeCampaignResponse.FromString,
+                _registered_method=True)
+        self.GetConnectorStatus = channel.unary_unary(
+                '/smartconnectors.google_ads.v1.GoogleAdsService/GetConnectorStatus',
+                request_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.GetConnectorStatusRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.GetConnectorStatusResponse.FromString,
                 _registered_method=True)
 
 
@@ -61,6 +91,30 @@ class GoogleAdsServiceServicer:
     def PlaceBid(self, request, context):
         """Sets what a campaign bids. Holds the bid's amount before anything is sent, commits it when
         Google accepts it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlaceBids(self, request, context):
+        """Sets what many campaigns bid, with as few calls to Google Ads as it allows. Each bid holds its own
+        amount and gets its own answer, in the order of the request; one that is refused does not
+        touch the others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamBids(self, request_iterator, context):
+        """Bids one after another, answered as they are done and tagged by request id. An error is that
+        bid's answer, not the stream's end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBid(self, request, context):
+        """What became of a bid: also of one that was deferred, or whose outcome was unknown.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,6 +134,27 @@ class GoogleAdsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseCampaign(self, request, context):
+        """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeCampaign(self, request, context):
+        """Lets a paused campaign run again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConnectorStatus(self, request, context):
+        """The connector now: mode, breaker, quota and budget.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GoogleAdsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -87,6 +162,21 @@ def add_GoogleAdsServiceServicer_to_server(servicer, server):
                     servicer.PlaceBid,
                     request_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PlaceBidRequest.FromString,
                     response_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PlaceBidResponse.SerializeToString,
+            ),
+            'PlaceBids': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlaceBids,
+                    request_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PlaceBidsRequest.FromString,
+                    response_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PlaceBidsResponse.SerializeToString,
+            ),
+            'StreamBids': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamBids,
+                    request_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.StreamBidsRequest.FromString,
+                    response_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.StreamBidsResponse.SerializeToString,
+            ),
+            'GetBid': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBid,
+                    request_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.GetBidRequest.FromString,
+                    response_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.GetBidResponse.SerializeToString,
             ),
             'UpdateCampaignBudget': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateCampaignBudget,
@@ -97,6 +187,21 @@ def add_GoogleAdsServiceServicer_to_server(servicer, server):
                     servicer.UpdateTargetAudience,
                     request_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.UpdateTargetAudienceRequest.FromString,
                     response_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.UpdateTargetAudienceResponse.SerializeToString,
+            ),
+            'PauseCampaign': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseCampaign,
+                    request_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PauseCampaignRequest.FromString,
+                    response_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PauseCampaignResponse.SerializeToString,
+            ),
+            'ResumeCampaign': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeCampaign,
+                    request_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.ResumeCampaignRequest.FromString,
+                    response_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.ResumeCampaignResponse.SerializeToString,
+            ),
+            'GetConnectorStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConnectorStatus,
+                    request_deserializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.GetConnectorStatusRequest.FromString,
+                    response_serializer=smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.GetConnectorStatusResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -128,6 +233,87 @@ class GoogleAdsService:
             '/smartconnectors.google_ads.v1.GoogleAdsService/PlaceBid',
             smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PlaceBidRequest.SerializeToString,
             smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PlaceBidResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlaceBids(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.google_ads.v1.GoogleAdsService/PlaceBids',
+            smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PlaceBidsRequest.SerializeToString,
+            smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PlaceBidsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamBids(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/smartconnectors.google_ads.v1.GoogleAdsService/StreamBids',
+            smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.StreamBidsRequest.SerializeToString,
+            smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.StreamBidsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBid(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.google_ads.v1.GoogleAdsService/GetBid',
+            smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.GetBidRequest.SerializeToString,
+            smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.GetBidResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -182,6 +368,87 @@ class GoogleAdsService:
             '/smartconnectors.google_ads.v1.GoogleAdsService/UpdateTargetAudience',
             smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.UpdateTargetAudienceRequest.SerializeToString,
             smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.UpdateTargetAudienceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseCampaign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.google_ads.v1.GoogleAdsService/PauseCampaign',
+            smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PauseCampaignRequest.SerializeToString,
+            smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.PauseCampaignResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeCampaign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.google_ads.v1.GoogleAdsService/ResumeCampaign',
+            smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.ResumeCampaignRequest.SerializeToString,
+            smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.ResumeCampaignResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConnectorStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.google_ads.v1.GoogleAdsService/GetConnectorStatus',
+            smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.GetConnectorStatusRequest.SerializeToString,
+            smartconnectors_dot_google__ads_dot_v1_dot_google__ads__service__pb2.GetConnectorStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

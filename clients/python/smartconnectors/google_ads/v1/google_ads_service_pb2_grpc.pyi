@@ -39,10 +39,27 @@ class GoogleAdsServiceStub:
     """Sets what a campaign bids. Holds the bid's amount before anything is sent, commits it when
     Google accepts it.
     """
+    PlaceBids: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.PlaceBidsRequest, _google_ads_service_pb2.PlaceBidsResponse]
+    """Sets what many campaigns bid, with as few calls to Google Ads as it allows. Each bid holds its own
+    amount and gets its own answer, in the order of the request; one that is refused does not
+    touch the others.
+    """
+    StreamBids: _grpc.StreamStreamMultiCallable[_google_ads_service_pb2.StreamBidsRequest, _google_ads_service_pb2.StreamBidsResponse]
+    """Bids one after another, answered as they are done and tagged by request id. An error is that
+    bid's answer, not the stream's end.
+    """
+    GetBid: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.GetBidRequest, _google_ads_service_pb2.GetBidResponse]
+    """What became of a bid: also of one that was deferred, or whose outcome was unknown."""
     UpdateCampaignBudget: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.UpdateCampaignBudgetRequest, _google_ads_service_pb2.UpdateCampaignBudgetResponse]
     """Sets the daily budget of a campaign. An increase holds and commits the difference."""
     UpdateTargetAudience: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.UpdateTargetAudienceRequest, _google_ads_service_pb2.UpdateTargetAudienceResponse]
     """Adds user lists to a campaign's targeting and removes them from it."""
+    PauseCampaign: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.PauseCampaignRequest, _google_ads_service_pb2.PauseCampaignResponse]
+    """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
+    ResumeCampaign: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.ResumeCampaignRequest, _google_ads_service_pb2.ResumeCampaignResponse]
+    """Lets a paused campaign run again."""
+    GetConnectorStatus: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.GetConnectorStatusRequest, _google_ads_service_pb2.GetConnectorStatusResponse]
+    """The connector now: mode, breaker, quota and budget."""
 
 @_typing.type_check_only
 class GoogleAdsServiceAsyncStub(GoogleAdsServiceStub):
@@ -55,10 +72,27 @@ class GoogleAdsServiceAsyncStub(GoogleAdsServiceStub):
     """Sets what a campaign bids. Holds the bid's amount before anything is sent, commits it when
     Google accepts it.
     """
+    PlaceBids: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.PlaceBidsRequest, _google_ads_service_pb2.PlaceBidsResponse]  # type: ignore[assignment]
+    """Sets what many campaigns bid, with as few calls to Google Ads as it allows. Each bid holds its own
+    amount and gets its own answer, in the order of the request; one that is refused does not
+    touch the others.
+    """
+    StreamBids: _aio.StreamStreamMultiCallable[_google_ads_service_pb2.StreamBidsRequest, _google_ads_service_pb2.StreamBidsResponse]  # type: ignore[assignment]
+    """Bids one after another, answered as they are done and tagged by request id. An error is that
+    bid's answer, not the stream's end.
+    """
+    GetBid: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.GetBidRequest, _google_ads_service_pb2.GetBidResponse]  # type: ignore[assignment]
+    """What became of a bid: also of one that was deferred, or whose outcome was unknown."""
     UpdateCampaignBudget: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.UpdateCampaignBudgetRequest, _google_ads_service_pb2.UpdateCampaignBudgetResponse]  # type: ignore[assignment]
     """Sets the daily budget of a campaign. An increase holds and commits the difference."""
     UpdateTargetAudience: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.UpdateTargetAudienceRequest, _google_ads_service_pb2.UpdateTargetAudienceResponse]  # type: ignore[assignment]
     """Adds user lists to a campaign's targeting and removes them from it."""
+    PauseCampaign: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.PauseCampaignRequest, _google_ads_service_pb2.PauseCampaignResponse]  # type: ignore[assignment]
+    """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
+    ResumeCampaign: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.ResumeCampaignRequest, _google_ads_service_pb2.ResumeCampaignResponse]  # type: ignore[assignment]
+    """Lets a paused campaign run again."""
+    GetConnectorStatus: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.GetConnectorStatusRequest, _google_ads_service_pb2.GetConnectorStatusResponse]  # type: ignore[assignment]
+    """The connector now: mode, breaker, quota and budget."""
 
 class GoogleAdsServiceServicer(metaclass=_abc_1.ABCMeta):
     """Google Ads. On Google Ads a bid is a setting of a campaign, ad group or portfolio strategy: it
@@ -76,6 +110,35 @@ class GoogleAdsServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def PlaceBids(
+        self,
+        request: _google_ads_service_pb2.PlaceBidsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_google_ads_service_pb2.PlaceBidsResponse, _abc.Awaitable[_google_ads_service_pb2.PlaceBidsResponse]]:
+        """Sets what many campaigns bid, with as few calls to Google Ads as it allows. Each bid holds its own
+        amount and gets its own answer, in the order of the request; one that is refused does not
+        touch the others.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamBids(
+        self,
+        request_iterator: _MaybeAsyncIterator[_google_ads_service_pb2.StreamBidsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_google_ads_service_pb2.StreamBidsResponse], _abc.AsyncIterator[_google_ads_service_pb2.StreamBidsResponse]]:
+        """Bids one after another, answered as they are done and tagged by request id. An error is that
+        bid's answer, not the stream's end.
+        """
+
+    @_abc_1.abstractmethod
+    def GetBid(
+        self,
+        request: _google_ads_service_pb2.GetBidRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_google_ads_service_pb2.GetBidResponse, _abc.Awaitable[_google_ads_service_pb2.GetBidResponse]]:
+        """What became of a bid: also of one that was deferred, or whose outcome was unknown."""
+
+    @_abc_1.abstractmethod
     def UpdateCampaignBudget(
         self,
         request: _google_ads_service_pb2.UpdateCampaignBudgetRequest,
@@ -90,5 +153,29 @@ class GoogleAdsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_google_ads_service_pb2.UpdateTargetAudienceResponse, _abc.Awaitable[_google_ads_service_pb2.UpdateTargetAudienceResponse]]:
         """Adds user lists to a campaign's targeting and removes them from it."""
+
+    @_abc_1.abstractmethod
+    def PauseCampaign(
+        self,
+        request: _google_ads_service_pb2.PauseCampaignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_google_ads_service_pb2.PauseCampaignResponse, _abc.Awaitable[_google_ads_service_pb2.PauseCampaignResponse]]:
+        """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
+
+    @_abc_1.abstractmethod
+    def ResumeCampaign(
+        self,
+        request: _google_ads_service_pb2.ResumeCampaignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_google_ads_service_pb2.ResumeCampaignResponse, _abc.Awaitable[_google_ads_service_pb2.ResumeCampaignResponse]]:
+        """Lets a paused campaign run again."""
+
+    @_abc_1.abstractmethod
+    def GetConnectorStatus(
+        self,
+        request: _google_ads_service_pb2.GetConnectorStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_google_ads_service_pb2.GetConnectorStatusResponse, _abc.Awaitable[_google_ads_service_pb2.GetConnectorStatusResponse]]:
+        """The connector now: mode, breaker, quota and budget."""
 
 def add_GoogleAdsServiceServicer_to_server(servicer: GoogleAdsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
