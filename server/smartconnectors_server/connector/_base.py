@@ -9,7 +9,7 @@ classes say what each means for money.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,9 +19,10 @@ from google.protobuf.message import Message
 from pydantic import BaseModel, ConfigDict
 
 from smartconnectors_server.budget import Finding
-from smartconnectors_server.call import Plan, Priced
+from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector.sandbox import Sandbox
+from smartconnectors_server.errors import ConnectorError
 
 
 class Mode(enum.Enum):
@@ -103,14 +104,17 @@ class Context:
     clock: Clock
 
 
+Placed = Message | ConnectorError
+"""What became of one bid of a batch."""
+
+
 class Connector(Protocol):
     """One platform, connected. It also has one method per RPC of its service, called with the
     request and the `Call` (whose `plan` is set for methods that spend) after every check.
     """
 
     async def connect(self) -> None:
-        """Imports what is slow to import and opens channels; sends nothing that counts as a call.
-        """
+        """Imports what is slow to import and opens channels; sends nothing that counts as a call."""
         ...
 
     async def close(self) -> None:
@@ -128,6 +132,26 @@ class Connector(Protocol):
 
     def offline_target(self, request: Message) -> str:
         """The target of a request without asking the platform, for a bid that is deferred."""
+        ...
+
+    max_batch: int
+    """The most bids that `place_many` takes at once; 1: the platform has no batch."""
+
+    def batch_calls(self, count: int) -> int:
+        """How many calls of the platform's quota a batch of `count` bids takes."""
+        ...
+
+    async def prefetch(self, requests: Sequence[Message]) -> None:
+        """Reads what `plan` will need for these requests, in as few calls as the platform allows.
+        What cannot be read is left to `plan` to fail on. Raises RateLimited, PlatformUnavailable.
+        """
+        ...
+
+    async def place_many(self, planned: Sequence[tuple[Message, Call]]) -> Sequence[Placed]:
+        """Sends many planned bids as one platform mutate or batch; a result for each, in order: the
+        response, or the error that the bid would have raised alone. Called with `max_batch` at
+        most, each on a target of its own. Raises only what holds for all of them.
+        """
         ...
 
     async def lookup(self, sent: Sent) -> Finding:

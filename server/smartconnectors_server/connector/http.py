@@ -1,0 +1,112 @@
+"""The way to platforms that speak HTTP: one shared aiohttp session, and three-valued outcomes.
+
+What failed before a connection stood is provably unsent. What failed after it is unknown for a
+change, and simply not read for a read. Nothing is ever sent twice: aiohttp repeats what it holds
+idempotent when a kept connection turns out dead, which a change of money must not risk, so changes
+use connections of their own that are not kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from smartconnectors_server.errors import OutcomeUnknown, PlatformUnavailable
+
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+CONNECT_TIMEOUT_MS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a platform answered, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON. Raises ValueError when it is not."""
+        return json.loads(self.body)
+
+
+class HttpTransport:
+    """One platform's HTTP API."""
+
+    def __init__(self, platform: str, base_url: str, *, timeout_ms: int) -> None:
+        """`base_url` without a slash at its end."""
+        self._platform = platform
+        self._base_url = base_url
+        self._timeout_ms = timeout_ms
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+
+    async def open(self) -> None:
+        """Makes the sessions; connects nothing yet."""
+        timeout = aiohttp.ClientTimeout(
+            total=self._timeout_ms / 1000,
+            sock_connect=min(CONNECT_TIMEOUT_MS, self._timeout_ms) / 1000,
+        )
+        for changes in (False, True):
+            self._sessions[changes] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(force_close=changes, limit=0),
+                timeout=timeout,
+                auto_decompress=True,
+            )
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        changes: bool,
+        headers: Mapping[str, str],
+        params: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+        body: Any = None,
+    ) -> Answer:
+        """Sends one request and reads the whole answer.
+
+        Args:
+            changes: True when the platform may change something because of it.
+            form: sent url-encoded; `body`: sent as JSON. One of them at most.
+
+        Raises:
+            PlatformUnavailable: no connection was made; for a read, also when it failed later.
+            OutcomeUnknown: a change may have been sent, and no whole answer came back.
+        """
+        try:
+            async with self._sessions[changes].request(
+                method,
+                self._base_url + path,
+                headers=headers,
+                params=params,
+                data=form,
+                json=body,
+                allow_redirects=False,
+            ) as response:
+                content = await response.content.read(MAX_ANSWER_BYTES)
+                found = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, found, content)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise PlatformUnavailable(
+                f"{self._platform} cannot be reached ({type(error).__name__}); nothing was sent"
+            ) from error
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise self._failed(changes, error) from error
+
+    def _failed(self, changes: bool, error: Exception) -> OutcomeUnknown | PlatformUnavailable:
+        what = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+        if changes:
+            return OutcomeUnknown(f"{self._platform}: {what} after the change may have been sent.")
+        return PlatformUnavailable(f"{self._platform}: {what} while it was read")
