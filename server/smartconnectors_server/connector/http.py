@@ -35,6 +35,16 @@ class Answer:
         return json.loads(self.body)
 
 
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """The body. Raises ClientPayloadError when it is larger than any that is expected."""
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            raise aiohttp.ClientPayloadError(f"more than {MAX_ANSWER_BYTES} bytes")
+    return bytes(content)
+
+
 class HttpTransport:
     """One platform's HTTP API."""
 
@@ -77,9 +87,8 @@ class HttpTransport:
     ) -> Answer:
         """Sends one request and reads the whole answer.
 
-        Args:
-            changes: True when the platform may change something because of it.
-            form: sent url-encoded; `body`: sent as JSON. One of them at most.
+        `changes` says that the platform may change something because of it. `form` is sent
+        url-encoded, `body` as JSON; one of them at most.
 
         Raises:
             PlatformUnavailable: no connection was made; for a read, also when it failed later.
@@ -95,7 +104,7 @@ class HttpTransport:
                 json=body,
                 allow_redirects=False,
             ) as response:
-                content = await response.content.read(MAX_ANSWER_BYTES)
+                content = await _whole(response)
                 found = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status, found, content)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
