@@ -128,7 +128,7 @@ async def _(stage: Stage, say: Words) -> Any:
 
 @reason("REQUEST_IN_PROGRESS")
 async def _(stage: Stage, say: Words) -> Any:
-    """Reached while a deferred bid is being sent: then no caller's task runs that could be joined."""
+    """Reached while a deferred bid is being sent: there is no caller whose call could be joined."""
     server = await stage.serve(
         circuit_breaker={"failure_threshold": 1, "slow_call_ms": 100, "open_s": 0.3}
     )
