@@ -306,9 +306,14 @@ def _entries_json(entries: Sequence[Entry]) -> str:
                 e.request_id,
                 e.amount_micros,
                 e.currency_code,
-                e.note,
+                _storable(e.note),
             )
             for e in entries
         ],
         separators=(",", ":"),
     )
+
+
+def _storable(note: str) -> str:
+    """The text without what SQLite cannot give back: a platform may put anything into a message."""
+    return note.encode(errors="replace").decode().replace("\0", "?")
