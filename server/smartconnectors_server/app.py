@@ -47,7 +47,7 @@ from smartconnectors_server.ledger import LEDGERS, LedgerError
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.settings import Settings
-from smartconnectors_server.telemetry import OtlpSpans, Telemetry
+from smartconnectors_server.telemetry import OtlpSpans, Telemetry, configure_logging
 
 HEALTH_EVERY_S = 0.25
 KEEPALIVE_MS = 30_000
@@ -277,6 +277,7 @@ def check_host(settings: Settings) -> None:
 async def serve(settings: Settings, *, on_ready: Callable[[Ready], None]) -> None:
     """Runs until SIGTERM or SIGINT, then drains. Raises StartupError when it cannot start."""
     check_host(settings)
+    configure_logging(settings.server.log_format)
     failpoints.arm(settings.server.failpoint)
     application = Application(settings)
     asked_to_stop = asyncio.Event()
