@@ -86,6 +86,10 @@ class Tokens:
                 await self._wait_for(fetching)
         return f"Bearer {self._credentials.token}"
 
+    def prefetch(self) -> None:
+        """Begins to fetch one, so that the first request need not wait for it."""
+        self._fetch()
+
     def forget(self) -> None:
         """Fetches a new one next time: Google no longer takes this one."""
         self._credentials.token = None

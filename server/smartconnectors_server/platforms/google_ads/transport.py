@@ -38,7 +38,6 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 150),
     # Answers are never too large: an answer that cannot be read is a change in doubt.
     ("grpc.max_receive_message_length", -1),
-    ("grpc.keepalive_time_ms", 60_000),
 )
 
 _calls: ContextVar[list[Any] | None] = ContextVar("google_ads_calls", default=None)
@@ -83,7 +82,8 @@ class Transport:
         self._client: Any = None
 
     async def open(self) -> None:
-        """Imports the library in a thread and opens the channel; sends nothing.
+        """Imports the library in a thread, opens the channel and begins to fetch a token; sends
+        nothing to Google Ads.
 
         Raises PlatformUnavailable when the configured key file cannot be used.
         """
@@ -106,6 +106,7 @@ class Transport:
         transport = self._library.transport(channel=self._channel)
         self._client = self._library.client(transport=transport)
         self._channel.get_state(try_to_connect=True)
+        self._tokens.prefetch()
 
     async def close(self) -> None:
         """Closes the channel."""
