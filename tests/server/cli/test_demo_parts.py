@@ -1,4 +1,4 @@
-"""What the demo counts with: its own table of what it sent, and processes that say why they fail."""
+"""What the demo counts with: its own table of what it sent; and processes that cannot start."""
 
 from __future__ import annotations
 
