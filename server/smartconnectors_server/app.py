@@ -15,7 +15,7 @@ from typing import Any, cast
 import grpc
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from smartconnectors.budgets.v1 import budget_service_pb2, budget_service_pb2_grpc
@@ -46,6 +46,7 @@ from smartconnectors_server.interceptors import (
 from smartconnectors_server.ledger import LEDGERS, LedgerError
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.services.budgets import BudgetServicer
+from smartconnectors_server.services.health import Health
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.telemetry import OtlpSpans, Telemetry, configure_logging
 
@@ -112,7 +113,7 @@ class Application:
         }
         self.engines = Engines(settings, self._clock, self.keeper, self._telemetry, self.runtimes)
         self._chain = [make(self.engines) for make in INTERCEPTORS]
-        self._health = health.aio.HealthServicer()
+        self._health = Health(service.full_name for service in self._services)
         self._connections = Connections(self.engines)
         self._server: Any = None
         self._background: list[asyncio.Task[None]] = []
@@ -173,7 +174,7 @@ class Application:
         )
         for name, platform in self._platforms.items():
             platform.register(PlatformServicer(self.runtimes[name]), server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        health_pb2_grpc.add_HealthServicer_to_server(cast(Any, self._health), server)
         names = [service.full_name for service in self._services]
         standard = [health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection([*names, *standard], server)
@@ -185,7 +186,7 @@ class Application:
                 f"cannot listen on {host}:{server_settings.grpc_port}; is another server there? "
                 "Give this one another --grpc-port."
             ) from None
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._health.set_serving(True)
         await server.start()
         self._server = server
         return f"{_bracketed(host)}:{port}"
@@ -196,9 +197,10 @@ class Application:
         """Drains: not serving, a pause for load balancers, streams ended, calls under way awaited,
         what holds money to its end, the ledger flushed.
         """
-        await self._health.enter_graceful_shutdown()
+        self._health.begin_drain()
         await self._clock.sleep(self._settings.server.drain_pause_s)
         self.watch.close()
+        self._health.end_watches()
         await self._server.stop(self._settings.server.drain_grace_s)
         for interceptor in self._chain:
             if isinstance(interceptor, Idempotency):
@@ -233,17 +235,9 @@ class Application:
 
     async def _report_health(self) -> None:
         """NOT_SERVING while the ledger is out of reach. An open breaker stays SERVING."""
-        serving = True
         while True:
-            if self.ledger.available != serving:
-                serving = self.ledger.available
-                status = health_pb2.HealthCheckResponse
-                await self._set_health(status.SERVING if serving else status.NOT_SERVING)
+            self._health.set_serving(self.ledger.available)
             await self._clock.sleep(HEALTH_EVERY_S)
-
-    async def _set_health(self, status: int) -> None:
-        for service in ("", *(s.full_name for s in self._services)):
-            await self._health.set(service, status)
 
 
 _FROM_THE_BREAKER_INWARDS = frozenset({"circuit_breaker", "rate_limit"})

@@ -141,6 +141,10 @@ class Link:
     """A caller's connection to a server."""
 
     def __init__(self, address: str) -> None:
+        self.use(address)
+
+    def use(self, address: str) -> None:
+        """Speaks to the server at this address from now on."""
         self.address = address
         self.channel = grpc.aio.insecure_channel(address, _CHANNEL_OPTIONS)
         self.ads: Any = ads_grpc.GoogleAdsServiceStub(self.channel)
@@ -195,12 +199,16 @@ class Server(Link):
         self.app = app
         self._stopped = False
 
-    async def stop(self) -> None:
-        """Drains and stops, once."""
-        await self.close()
+    async def stop_server(self) -> None:
+        """Drains and stops, once; the connection stays."""
         if not self._stopped:
             self._stopped = True
             await self.app.stop()
+
+    async def stop(self) -> None:
+        """Drains and stops, once, and closes the connection."""
+        await self.close()
+        await self.stop_server()
 
 
 class Process(Link):
@@ -230,7 +238,7 @@ class Process(Link):
 
 def _toml(table: Mapping[str, Any], path: str = "") -> str:
     """A TOML document; strings, numbers and booleans are written as JSON writes them."""
-    plain = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
+    plain = {k: v for k, v in table.items() if not isinstance(v, Mapping) and v is not None}
     lines = [f"[{path}]"] if path and plain else []
     lines += [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
     for key, value in table.items():

@@ -334,8 +334,7 @@ async def test_subscribers_do_not_hold_up_the_drain(stage: Stage, say: Words) ->
     ]
     for watch in watches:
         await watch.read()
-    await asyncio.wait_for(server.app.stop(), 5)
-    server._stopped = True
+    await asyncio.wait_for(server.stop_server(), 5)
     for watch in watches:
         assert await watch.read() is grpc.aio.EOF
 
