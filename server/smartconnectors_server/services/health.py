@@ -22,7 +22,7 @@ class Health(health_pb2_grpc.HealthServicer):
     def __init__(self, services: Iterable[str]) -> None:
         """`services`: full names; the empty name, the server as a whole, is always there."""
         self._services = frozenset(("", *services))
-        self._status = _STATUS.NOT_SERVING
+        self._status: int = _STATUS.NOT_SERVING
         self._draining = False
         self._ended = False
         self._flags: set[asyncio.Event] = set()
