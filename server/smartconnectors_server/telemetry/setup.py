@@ -109,12 +109,13 @@ def text_line(_logger: object, _method: str, event: MutableMapping[str, Any]) ->
     value that could be mistaken for something else is quoted and escaped.
     """
     head = f"{event.pop('timestamp')} [{event.pop('level'):<9}] {event.pop('event'):<30}"
-    return " ".join([head, *(f"{key}={_text(value)}" for key, value in sorted(event.items()))])
+    return " ".join([head, *[f"{key}={_text(event[key])}" for key in sorted(event)]])
 
 
 def _text(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return repr(text) if _UNSAFE.search(text) else text
+    if isinstance(value, str) and not _UNSAFE.search(value):
+        return value
+    return repr(value)
 
 
 def configure_logging(log_format: Literal["text", "json"], stream: TextIO = sys.stderr) -> None:
