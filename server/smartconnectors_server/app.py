@@ -115,6 +115,7 @@ class Application:
         self._chain = [make(self.engines) for make in INTERCEPTORS]
         self._health = Health(service.full_name for service in self._services)
         self._connections = Connections(self.engines)
+        self._deferred = self._deferred_bids()
         self._server: Any = None
         self._background: list[asyncio.Task[None]] = []
 
@@ -144,7 +145,7 @@ class Application:
             for name, work in (
                 ("health", self._report_health()),
                 ("reconciler", self._reconciler().run()),
-                ("deferred", self._deferred().run()),
+                ("deferred", self._deferred.run()),
             )
         ]
         return Ready(
@@ -205,6 +206,7 @@ class Application:
         for interceptor in self._chain:
             if isinstance(interceptor, Idempotency):
                 await interceptor.drain()
+        await self._deferred.drain()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -223,7 +225,7 @@ class Application:
             quiet_period_s=lambda platform: quiet_period_s(self._settings, platform),
         )
 
-    def _deferred(self) -> DeferredBids:
+    def _deferred_bids(self) -> DeferredBids:
         inner = [i for i in self._chain if i.name in _FROM_THE_BREAKER_INWARDS]
         return DeferredBids(
             self.engines,

@@ -164,13 +164,18 @@ class House:
     def holds(self, state: HoldState | None = None) -> int:
         return len(self.app.keeper.open_holds(state))
 
-    async def until(self, holds: Callable[[], Any]) -> None:
-        """Lets others run until it holds; never waits for time."""
-        for _ in range(20_000):
-            if holds():
-                return
-            await asyncio.sleep(0)
-        raise AssertionError("it never came to hold")
+    async def until(self, holds: Callable[[], Any], *, passing_s: float = 0.0) -> None:
+        """Lets others run until it holds. `passing_s`: of the clock's time, meanwhile, each time
+        that they have had a chance.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + 10
+        while not holds():
+            assert loop.time() < give_up_at, f"it never came to hold: {self.money()}"
+            for _ in range(20):
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.001)  # the disk's thread needs the machine, too
+            self.clock.advance(passing_s)
 
     async def pass_time(self, seconds: float) -> None:
         """Advances the clock, step by step, so that background work wakes as often as it would."""
