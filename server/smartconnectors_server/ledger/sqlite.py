@@ -104,7 +104,11 @@ class SqliteLedger:
         note = "found held at start: it may have been sent"
         for hold_id in held:
             self._later(self._book.doubt(hold_id, self.now_ns(), note=note))
-        await self._commits.durable()
+        try:
+            await self._commits.durable()
+        except BaseException:
+            await self.close()
+            raise
         return configured
 
     def _configure(self, store: Store, budget: Budget) -> Budget:
