@@ -54,6 +54,11 @@ CREATE TABLE IF NOT EXISTS holds (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS holds_request ON holds (platform, request_id);
 CREATE INDEX IF NOT EXISTS holds_state ON holds (state, platform, updated_ns);
+CREATE VIEW IF NOT EXISTS priced_holds AS
+    SELECT hold_id, record, updated_ns,
+           row_number() OVER (PARTITION BY platform ORDER BY updated_ns DESC) AS rank
+    FROM holds
+    WHERE state = 'settled' AND (record ->> 'ltv_micros' > 0 OR record ->> 'ai_bid_micros' > 0);
 CREATE TABLE IF NOT EXISTS limits (
     budget_id TEXT PRIMARY KEY,
     limit_micros INTEGER,
@@ -89,8 +94,6 @@ ON CONFLICT (budget_id) DO UPDATE SET
 
 
 _Row = tuple[str | int, ...]
-
-_PRICED = "state = 'settled' AND (record ->> 'ltv_micros' > 0 OR record ->> 'ai_bid_micros' > 0)"
 
 
 @dataclass(slots=True)
@@ -191,10 +194,7 @@ class Store:
             "DELETE FROM holds WHERE hold_id IN ("
             " SELECT hold_id FROM holds"
             "  WHERE state NOT IN ('held', 'deferred', 'in_doubt') AND updated_ns < ?1"
-            "  AND hold_id NOT IN (SELECT hold_id FROM ("
-            "    SELECT hold_id, row_number() OVER"
-            "      (PARTITION BY platform ORDER BY updated_ns DESC) AS rank"
-            f"    FROM holds WHERE {_PRICED}) WHERE rank <= ?2) LIMIT 1000)",
+            "  AND hold_id NOT IN (SELECT hold_id FROM priced_holds WHERE rank <= ?2) LIMIT 1000)",
             (closed_before_ns, HISTORY_LENGTH),
         )
         self._writer.execute("DELETE FROM calls WHERE at_ns < ?", (calls_before_ns,))
@@ -249,9 +249,7 @@ class Store:
     def recent_settled(self) -> list[Hold]:
         """For each platform the last settled holds with an LTV or an AI bid, oldest first."""
         rows = self._reader.execute(
-            "SELECT record FROM (SELECT record, updated_ns, row_number() OVER"
-            f"  (PARTITION BY platform ORDER BY updated_ns DESC) AS rank FROM holds WHERE {_PRICED})"
-            " WHERE rank <= ? ORDER BY updated_ns",
+            "SELECT record FROM priced_holds WHERE rank <= ? ORDER BY updated_ns",
             (HISTORY_LENGTH,),
         )
         return [Hold.from_json(record) for (record,) in rows]
