@@ -141,6 +141,9 @@ class Keeper:
         Raises:
             BudgetExceeded, BudgetPaused, TargetInDoubt, RequestIdReused, LedgerUnavailable.
         """
+        # A level may have fallen by nothing but time; what rises from there is told again.
+        for budget_id in filter(self._alerts.stands, reservation.budget_ids):
+            self._alerts.see(self._ledger.state(budget_id))
         try:
             hold = await self._ledger.reserve(reservation)
         except DuplicateRequest as error:

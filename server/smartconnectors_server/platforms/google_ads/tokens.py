@@ -86,9 +86,9 @@ class Tokens:
                 await self._wait_for(fetching)
         return f"Bearer {self._credentials.token}"
 
-    def prefetch(self) -> None:
-        """Begins to fetch one, so that the first request need not wait for it."""
-        self._fetch()
+    async def warm_up(self) -> None:
+        """Fetches one ahead of the first request. A failure is left for that request to meet."""
+        await asyncio.wait([self._fetch()], timeout=self._timeout_s)
 
     def forget(self) -> None:
         """Fetches a new one next time: Google no longer takes this one."""

@@ -303,3 +303,22 @@ async def test_a_hundred_bids_at_once_on_one_channel_all_arrive(rig: Rig) -> Non
     await asyncio.gather(*(rig.send(*pair) for pair in zip(requests, plans, strict=True)))
     assert len(rig.mutates()) == 100
     assert len({entry.facts["custom_parameters"]["kikireq"] for entry in rig.mutates()}) == 100
+
+
+async def test_connecting_to_a_platform_that_is_away_succeeds_and_the_first_bid_finds_out(
+    sandbox: GoogleAdsSandbox, make_rig: MakeRig
+) -> None:
+    await sandbox.add_fault(Fault(FaultKind.REFUSE))
+    rig = await make_rig()
+    with pytest.raises(PlatformUnavailable):
+        await rig.plan(rig.request("1001"))
+    await sandbox.clear_faults()
+    await rig.bid(rig.request("1001"))
+    assert len(rig.mutates()) == 1
+
+
+async def test_once_connected_the_first_bid_needs_no_token_any_more(rig: Rig) -> None:
+    fetched = [entry.method for entry in rig.sandbox.journal()]
+    await rig.bid(rig.request("1001"))
+    assert fetched == ["oauth_token"]
+    assert [entry.method for entry in rig.sandbox.journal()].count("oauth_token") == 1
