@@ -263,6 +263,8 @@ class Keeper:
     async def _end(self, hold: Hold, settled: bool, note: str) -> Hold:
         if not settled:
             return await self.resolve(hold, Verb.RELEASE, note=note)
+        if hold.state is HoldState.SETTLED:
+            return hold
         if not hold.state.is_open:
             return await self.settle_late(hold, note=note)
         if hold.state is HoldState.DEFERRED:

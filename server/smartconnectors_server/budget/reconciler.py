@@ -29,7 +29,7 @@ class Reconciler:
         interval_s: float,
         quiet_period_s: Callable[[str], float],
     ) -> None:
-        """`quiet_period_s` of a platform: how long a change may still arrive after its call ended; at
+        """`quiet_period_s` of a platform: how long a change may arrive after its call ended; at
         least twice the platform's timeout.
         """
         self._keeper = keeper
