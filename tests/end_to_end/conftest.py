@@ -175,7 +175,8 @@ class Link:
             return list((await self.budgets.ListLedgerEntries(request)).entries)
 
         seen: list[budgets_pb2.LedgerEntry] = await eventually(
-            entries, lambda lines: tuple(line.verb for line in lines)[-len(verbs) :] == verbs
+            entries,
+            lambda lines: [line.verb for line in lines][len(lines) - len(verbs) :] == list(verbs),
         )
         return seen
 

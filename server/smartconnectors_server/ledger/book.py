@@ -84,7 +84,7 @@ class Book:
 
     def configure(self, budget: Budget) -> None:
         """Adds a budget, empty. What was committed before is added by `replay_settled`."""
-        self._scopes.configure(budget, self._next_sequence)
+        self._scopes.configure(budget, self._next_sequence - 1)
 
     def replay_settled(self, at_ns: int, amount_micros: int, budget_ids: Iterable[str]) -> None:
         """Enters an old commitment; called in the order of `at_ns`, before any other verb."""

@@ -112,13 +112,13 @@ class Scopes:
     def touch(self, budget_ids: Iterable[str], sequence: int) -> None:
         """Says that these budgets have changed."""
         for scope in self._known(budget_ids):
-            scope.sequence = sequence
+            scope.sequence = max(scope.sequence + 1, sequence)
 
     def veto(self, budget_ids: Sequence[str], now_ns: int, sequence: int) -> None:
         """Counts a refusal."""
         for scope in self._known(budget_ids):
             scope.vetoes.add(now_ns, 1)
-            scope.sequence = sequence
+            scope.sequence = max(scope.sequence + 1, sequence)
 
     def set_limit(self, budget_id: str, limit_micros: int) -> None:
         """Changes the first limit. Raises KeyError."""
