@@ -109,8 +109,7 @@ class Connector(Protocol):
     """
 
     async def connect(self) -> None:
-        """Imports what is slow to import and opens channels; sends nothing that counts as a call.
-        """
+        """Imports what is slow and opens channels; sends nothing that counts as a call."""
         ...
 
     async def close(self) -> None:
