@@ -8,44 +8,25 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from grpc import StatusCode
+from tests.end_to_end.refusals import Broken, Expected, every_reason
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 from smartconnectors.common.v1 import bid_pb2
-from smartconnectors_server import errors
 from smartconnectors_server.connector.sandbox import FaultKind
 from smartconnectors_server.platforms import PLATFORMS
 
 if TYPE_CHECKING:
-    from tests.end_to_end.conftest import Refusal, Server, Stage, Words
+    from tests.end_to_end.conftest import Server, Stage, Words
+    from tests.end_to_end.refusals import Refusal
 
 USD = 1_000_000
 HANG_MS = 300
 """The platform's timeout where a test lets it pass."""
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What a refusal says and leaves.
-
-    Attributes:
-        metadata: keys that must be there; a value other than None must be equal.
-        money: what the budget counts afterwards, in micros.
-        retry: whether a time to retry is given.
-    """
-
-    code: StatusCode
-    metadata: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
-    money: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    retry: bool = False
-    quota: str = ""
-    field: str = ""
-    text: str = ""
 
 
 Scenario = Callable[["Stage", "Words"], Awaitable[tuple["Refusal", "Server", Expected]]]
@@ -58,15 +39,6 @@ def reason(name: str) -> Callable[[Scenario], Scenario]:
         return scenario
 
     return add
-
-
-def every_reason() -> Iterator[str]:
-    waiting = [errors.ConnectorError]
-    while waiting:
-        kind = waiting.pop()
-        waiting += kind.__subclasses__()
-        if kind.__module__ == errors.__name__ and "reason" in vars(kind):
-            yield kind.reason
 
 
 # The request is wrong
@@ -91,11 +63,7 @@ async def _(stage: Stage, say: Words) -> Any:
     server = await stage.serve()
     refusal = await say.refused(server.place(say.bid("r", 15, currency_code="EUR")))
     says = {"expected": "USD", "actual": "EUR"}
-    return (
-        refusal,
-        server,
-        Expected(StatusCode.INVALID_ARGUMENT, says, field="bid.currency_code"),
-    )
+    return refusal, server, Expected(StatusCode.INVALID_ARGUMENT, says, field="bid.currency_code")
 
 
 @reason("STEP_TOO_LARGE")
@@ -156,11 +124,7 @@ async def _(stage: Stage, say: Words) -> Any:
 async def _(stage: Stage, say: Words) -> Any:
     server = await stage.serve(min_deadline_ms=10_000)
     refusal = await say.refused(server.place(say.bid("r", 15), timeout=5))
-    return (
-        refusal,
-        server,
-        Expected(StatusCode.DEADLINE_EXCEEDED, {"min_deadline_ms": "10000"}),
-    )
+    return refusal, server, Expected(StatusCode.DEADLINE_EXCEEDED, {"min_deadline_ms": "10000"})
 
 
 @reason("NOT_FOUND")
@@ -285,11 +249,7 @@ async def _(stage: Stage, say: Words) -> Any:
     first = await say.refused(server.place(say.bid("first", 15)))
     assert first.reason == "PLATFORM_UNAVAILABLE"
     refusal = await say.refused(server.place(say.bid("r", 15, ltv_usd=0)))
-    return (
-        refusal,
-        server,
-        Expected(StatusCode.UNAVAILABLE, {"circuit_state": "open"}, retry=True),
-    )
+    return refusal, server, Expected(StatusCode.UNAVAILABLE, {"circuit_state": "open"}, retry=True)
 
 
 @reason("LEDGER_UNAVAILABLE")
@@ -333,11 +293,7 @@ async def _(stage: Stage, say: Words) -> Any:
         "platform_status": "UNAUTHENTICATED",
         "platform_errors": "authentication_error.OAUTH_TOKEN_INVALID",
     }
-    return (
-        refusal,
-        server,
-        Expected(StatusCode.FAILED_PRECONDITION, says, {"committed": 15 * USD}),
-    )
+    return refusal, server, Expected(StatusCode.FAILED_PRECONDITION, says, {"committed": 15 * USD})
 
 
 @reason("PLATFORM_UNAVAILABLE")
@@ -373,19 +329,6 @@ async def _(stage: Stage, say: Words) -> Any:
 
 
 # We are at fault
-
-
-class Broken:
-    """A connector with a bug: it fails in a way that nobody foresaw."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    async def plan(self, request: Any, priced: Any) -> Any:
-        raise RuntimeError("the secret is 12345")
 
 
 @reason("INTERNAL")
