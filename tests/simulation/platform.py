@@ -10,7 +10,8 @@ import asyncio
 import dataclasses
 import random
 from dataclasses import dataclass, field
-from typing import Any
+
+from tests.simulation.world import VirtualClock
 
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as ads_pb2
 from smartconnectors_server.call import Call, Plan, Priced
@@ -22,7 +23,6 @@ from smartconnectors_server.errors import (
     RateLimited,
 )
 from smartconnectors_server.platforms import PLATFORMS
-from tests.simulation.world import VirtualClock
 
 TIMEOUT_S = 2.0
 LATEST_S = 2 * TIMEOUT_S
