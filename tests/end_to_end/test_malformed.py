@@ -25,7 +25,8 @@ from smartconnectors.google_ads.v1 import google_ads_service_pb2 as ads_pb2
 from smartconnectors_server.app import Application, load_settings
 
 if TYPE_CHECKING:
-    from tests.end_to_end.conftest import Refusal, Words
+    from tests.end_to_end.conftest import Words
+    from tests.end_to_end.refusals import Refusal
 
 PLACE_BID = "/smartconnectors.google_ads.v1.GoogleAdsService/PlaceBid"
 UPDATE_CAMPAIGN_BUDGET = "/smartconnectors.google_ads.v1.GoogleAdsService/UpdateCampaignBudget"
