@@ -1,4 +1,4 @@
-"""A platform that keeps its own journal of what it applied, and does with a change what chance says.
+"""A platform that keeps a journal of what it applied, and does with a change what chance says.
 
 What it promises, as real ones do: a change is applied at most once, and not later than twice the
 timeout after it was sent.
@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.simulation.world import VirtualClock
 
@@ -88,7 +89,8 @@ class ScriptedPlatform:
     def cut(self) -> None:
         """The server died: what was under way may have arrived, may still, or never does."""
         for change in self.under_way.values():
-            if self.chance.random() < 0.6:
+            decided = {c.request_id for c in (*self.arriving, *self.journal)}
+            if change.request_id not in decided and self.chance.random() < 0.6:
                 self.later(change, self.chance.uniform(0.0, TIMEOUT_S))
         self.under_way.clear()
 
@@ -162,7 +164,7 @@ class ScriptedConnector:
         """Two campaigns share a strategy, which only the platform knows."""
         return "portfolios/1" if campaign_id in {"4", "5"} else f"campaigns/{campaign_id}"
 
-    def offline_target(self, request: ads_pb2.PlaceBidRequest) -> str:
+    def offline_target(self, request: Any) -> str:
         return f"campaigns/{request.bid.campaign_id}"
 
     async def _read(self) -> None:
@@ -172,7 +174,7 @@ class ScriptedConnector:
             if self.platform.chance.random() < self.platform.read_fails:
                 raise PlatformUnavailable("cannot be read")
 
-    async def plan(self, request: ads_pb2.PlaceBidRequest, priced: Priced) -> Plan:
+    async def plan(self, request: Any, priced: Priced) -> Plan:
         if self.platform.chance.random() < 0.2:
             await self._read()
         target = self.target_of(request.bid.campaign_id)
