@@ -49,6 +49,8 @@ class PlatformRuntime:
         """The connector, once it is connected. Raises PlatformUnavailable when it cannot be."""
         if self.connected is None:
             raise PlatformUnavailable(f"{self.name} is not started", retry_after_s=1.0)
+        if self.connected.done():
+            return self.connected.result()
         return await asyncio.shield(self.connected)
 
 

@@ -9,7 +9,7 @@ from smartconnectors.common.v1 import bid_pb2
 from smartconnectors_server.call import Call, Kind, MethodSpec, Priced, Source
 from smartconnectors_server.errors import ConnectorError, PlatformRejected
 from smartconnectors_server.ledger import BudgetState, Hold, HoldState
-from smartconnectors_server.messages import SOURCES, duration, stats_message, timestamp
+from smartconnectors_server.messages import SOURCES, duration, fill_stats, timestamp
 
 STATUSES = {
     HoldState.SETTLED: bid_pb2.BID_STATUS_PLACED,
@@ -48,7 +48,7 @@ def fill_result(
 
 def add_budget(response: Any, state: BudgetState) -> None:
     """Adds the budget after the bid."""
-    response.result.budget.CopyFrom(stats_message(state))
+    fill_stats(response.result.budget, state)
 
 
 def store_error(error: ConnectorError) -> str:

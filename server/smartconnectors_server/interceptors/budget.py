@@ -152,6 +152,6 @@ class Budget:
 
     def _with_budget(self, response: Any, call: Call) -> Message:
         state = self._keeper.state(call.spec.platform)
-        call.attributes[names.ATTR_REMAINING_MICROS] = state.remaining_micros()
         add_budget(response, state)
+        call.attributes[names.ATTR_REMAINING_MICROS] = response.result.budget.remaining_micros
         return response  # type: ignore[no-any-return]

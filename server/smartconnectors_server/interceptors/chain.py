@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -20,15 +21,8 @@ def compose(interceptors: Sequence[Interceptor], spec: MethodSpec, innermost: Ne
     chain = innermost
     for interceptor in reversed(interceptors):
         if interceptor.applies_to(spec):
-            chain = _around(interceptor, chain)
+            chain = partial(interceptor.intercept, chain)
     return chain
-
-
-def _around(interceptor: Interceptor, call_next: Next) -> Next:
-    async def around(request: Any, call: Call) -> Any:
-        return await interceptor.intercept(call_next, request, call)
-
-    return around
 
 
 if TYPE_CHECKING:  # generic to the type checker only

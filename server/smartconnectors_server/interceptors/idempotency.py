@@ -94,7 +94,7 @@ class Idempotency:
         running = self._start(call_next, request, call)
         if not call.validate_only:
             self._running[key] = running
-            running.task.add_done_callback(lambda _: self._running.pop(key, None))
+            running.task.add_done_callback(lambda _: self._forget(running))
         return await self._wait(running)
 
     async def drain(self) -> None:
@@ -118,6 +118,11 @@ class Idempotency:
         if not task.cancelled():
             task.exception()  # seen, also when every caller has hung up
 
+    def _forget(self, running: _Running) -> None:
+        key = (running.call.spec.platform, running.call.request_id)
+        if self._running.get(key) is running:
+            del self._running[key]
+
     async def _join(self, running: _Running, call: Call) -> Message:
         if running.fingerprint != call.fingerprint:
             raise _reused(call)
@@ -136,6 +141,8 @@ class Idempotency:
         except asyncio.CancelledError:
             nobody_else = running.waiting == 1
             if nobody_else and not running.call.held and not running.task.done():
+                # Nobody may join what is being ended: a retry starts anew.
+                self._forget(running)
                 running.task.cancel()
             raise
         finally:

@@ -72,7 +72,8 @@ class Claims:
         """
         self._waiting += 1
         try:
-            if self._recording is None:
+            # One that is done has nothing more to give, also before its callback has run.
+            if self._recording is None or self._recording.done():
                 self._recording = asyncio.create_task(self._record(room))
                 self._recording.add_done_callback(self._recorded)
             await asyncio.shield(self._recording)
@@ -98,6 +99,7 @@ class Claims:
         return self._size
 
     def _recorded(self, recording: asyncio.Task[None]) -> None:
-        self._recording = None
+        if self._recording is recording:
+            self._recording = None
         if not recording.cancelled():
             recording.exception()  # Seen, so that it is not reported when nobody waits any more.
