@@ -84,11 +84,13 @@ class HttpTransport:
         params: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
         body: Any = None,
+        content: str | None = None,
     ) -> Answer:
         """Sends one request and reads the whole answer.
 
         `changes` says that the platform may change something because of it. `form` is sent
-        url-encoded, `body` as JSON; one of them at most.
+        url-encoded, `body` as JSON, `content` as it is and as the headers describe it; one of them
+        at most.
 
         Raises:
             PlatformUnavailable: no connection was made; for a read, also when it failed later.
@@ -100,7 +102,7 @@ class HttpTransport:
                 self._base_url + path,
                 headers=headers,
                 params=params,
-                data=form,
+                data=form if content is None else content.encode(),
                 json=body,
                 allow_redirects=False,
             ) as response:
