@@ -129,7 +129,8 @@ def _summary(refusals: list[Declined]) -> Declined:
     telling = [one for one in refusals if one.rule != "kind"] or refusals
     reasons = "; ".join(one.reason for one in telling[:_MAX_REASONS])
     more = len(telling) - _MAX_REASONS
-    return Declined(telling[0].rule, reasons + (f"; and {more} more" if more > 0 else ""))
+    first = telling[0]
+    return Declined(first.rule, reasons + (f"; and {more} more" if more > 0 else ""), first.nbr)
 
 
 def _markup(imp: Impression, creative: Creative, offer: Offer) -> Markup:
