@@ -109,7 +109,7 @@ def _words(answer: Answer) -> str:
             parts.append(body["Message"])
         details = body.get("ErrorDetails")
         parts += [_detail(detail) for detail in details] if isinstance(details, list) else []
-    words = " ".join(part for part in parts if part)
+    words = " ".join(part for part in parts if part).rstrip(".")
     return words if len(words) <= _MAX_WORDS else words[:_MAX_WORDS] + "…"
 
 

@@ -48,8 +48,16 @@ class Api:
     """One account's REST API."""
 
     def __init__(
-        self, transport: HttpTransport, credentials: Credentials, gate: Gate, clock: Clock
+        self,
+        transport: HttpTransport,
+        credentials: Credentials,
+        gate: Gate,
+        clock: Clock,
+        *,
+        page_size: int = PAGE_SIZE,
     ) -> None:
+        """`page_size`: how many entities a query is answered at a time."""
+        self._page_size = page_size
         self._transport = transport
         self._credentials = credentials
         self._gate = gate
@@ -82,11 +90,11 @@ class Api:
         """Every page of a query. Raises as `read`, and UnreadableEntity."""
         found: list[Document] = []
         while True:
-            page = {**body, "PageStartIndex": len(found), "PageSize": PAGE_SIZE}
+            page = {**body, "PageStartIndex": len(found), "PageSize": self._page_size}
             document = await self.read(what, "POST", path, page)
             results = results_of(document)
             found += results
-            if len(results) < PAGE_SIZE:
+            if len(results) < self._page_size:
                 return found
 
     async def change(

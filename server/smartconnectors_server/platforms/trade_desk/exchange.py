@@ -33,23 +33,29 @@ class Exchange:
         answer = await self._transport.send(
             "POST", "", changes=True, headers=HEADERS, content=response_json
         )
-        if answer.status not in _ACCEPTED:
-            raise self._refusal(answer)
+        retry_after_s = answers.retry_after_of(answer) or DEFAULT_RETRY_S
+        refusal = refusal_of(answer, retry_after_s)
+        if isinstance(refusal, RateLimited):
+            self._gate.tighten(QuotaSignal(retry_after_s=retry_after_s, detail=refusal.message))
+        if refusal is not None:
+            raise refusal
 
-    def _refusal(self, answer: Answer) -> PlatformRejected | RateLimited | OutcomeUnknown:
-        words = f"the exchange answered {answer.status}"
-        metadata = {"platform_status": str(answer.status)}
-        if answer.status == answers.TOO_MANY:
-            retry_after_s = answers.retry_after_of(answer) or DEFAULT_RETRY_S
-            self._gate.tighten(QuotaSignal(retry_after_s=retry_after_s, detail=words))
-            return RateLimited(
-                f"The bid was refused for quota: {words}",
-                retry_after_s=retry_after_s,
-                metadata=metadata,
-                quota_subject="trade_desk/exchange",
-            )
-        if 400 <= answer.status < 500 and answer.status != _REQUEST_TIMEOUT:
-            return PlatformRejected(f"The bid was refused: {words}.", metadata=metadata)
-        return OutcomeUnknown(
-            f"Whether the bid was taken is not known: {words}.", metadata=metadata
+
+def refusal_of(
+    answer: Answer, retry_after_s: float
+) -> PlatformRejected | RateLimited | OutcomeUnknown | None:
+    """What an exchange's answer means; None: it took the bid. Pure."""
+    if answer.status in _ACCEPTED:
+        return None
+    words = f"the exchange answered {answer.status}"
+    metadata = {"platform_status": str(answer.status)}
+    if answer.status == answers.TOO_MANY:
+        return RateLimited(
+            f"The bid was refused for quota: {words}",
+            retry_after_s=retry_after_s,
+            metadata=metadata,
+            quota_subject="trade_desk/exchange",
         )
+    if 400 <= answer.status < 500 and answer.status != _REQUEST_TIMEOUT:
+        return PlatformRejected(f"The bid was refused: {words}.", metadata=metadata)
+    return OutcomeUnknown(f"Whether the bid was taken is not known: {words}.", metadata=metadata)
