@@ -47,27 +47,34 @@ Url = Annotated[str, AfterValidator(_url)]
 class TradeDeskOptions(Options):
     """What the connector needs to know of the account and, for `open_rtb`, of the bidder."""
 
-    api_token: SecretStr = SecretStr("")
+    api_token: SecretStr = Field(SecretStr(""), examples=["..."])
     """A long-lived API token, sent as `TTD-Auth`."""
     login: str = ""
     """An API user's login, instead of a long-lived token: a token is fetched once a day."""
-    password: SecretStr = SecretStr("")
+    password: SecretStr = Field(SecretStr(""), examples=["..."])
+    """Its password. Better in the environment than in a file."""
     partner_id: str = Field("", max_length=64)
     """The partner. The seat that bids for `open_rtb`, unless `seat` says another."""
     advertiser_id: str = Field("", max_length=64)
     """Only campaigns of this advertiser are bid on by `open_rtb`. Empty: the campaign's own."""
     seat: str = Field("", max_length=64)
     """The buyer seat in bid responses. Empty: the partner."""
-    exchange_endpoint: Annotated[str | None, AfterValidator(lambda v: v and _url(v))] = None
+    exchange_endpoint: Annotated[str | None, AfterValidator(lambda v: v and _url(v))] = Field(
+        None, examples=["https://exchange.example.com/bids"]
+    )
     """Where authored bid responses are submitted; must be a URL. Empty: nowhere. Absent: nowhere,
     but in sandbox the sandbox's own exchange."""
     notice_base_url: Url = ""
     """Where win, billing and loss notices are to be sent, without `/openrtb/...`. Empty: bid
     responses name no notice URLs; in sandbox an address that nothing is sent to."""
-    iab_categories: Annotated[tuple[str, ...], AfterValidator(_categories)] = ()
+    iab_categories: Annotated[tuple[str, ...], AfterValidator(_categories)] = Field(
+        (), examples=[("IAB3-1",)]
+    )
     """What the advertiser's ads are about, for `cat` and against `bcat`. Empty: auctions that block
     categories are not bid on."""
-    creative_attributes: Annotated[tuple[int, ...], AfterValidator(_attributes)] = ()
+    creative_attributes: Annotated[tuple[int, ...], AfterValidator(_attributes)] = Field(
+        (), examples=[(3,)]
+    )
     """Attributes that every creative has, for `attr` and against `battr`."""
     app_bundle: str = Field("", max_length=256)
     """The app that is advertised, for `bundle` and against `bapp`. Empty: none is."""

@@ -43,7 +43,7 @@ def token(value: str = SANDBOX_TOKEN) -> Credentials:
 async def make_api(
     sandbox: TradeDeskSandbox, clock: ManualClock, gate: OpenGate
 ) -> AsyncIterator[MakeApi]:
-    endpoint = await sandbox.start()
+    endpoint = f"http://{await sandbox.start()}"
     opened: list[HttpTransport] = []
 
     async def make(credentials: Credentials, **more: int) -> tuple[Api, OpenGate]:

@@ -22,7 +22,7 @@ BID = {"id": "1", "impid": "1", "price": 1.5, "cid": "1001"}
 
 @pytest.fixture
 async def endpoint(sandbox: TradeDeskSandbox) -> str:
-    return await sandbox.start()
+    return f"http://{await sandbox.start()}"
 
 
 async def ask(

@@ -64,7 +64,7 @@ async def test_the_sandbox_takes_an_exemplary_request_and_answers_like_its_fixtu
     name: str, sandbox: TradeDeskSandbox
 ) -> None:
     document = EXEMPLARY[name]
-    endpoint = await sandbox.start()
+    endpoint = f"http://{await sandbox.start()}"
     fixture = document["platform_answer"]
     if name == "resume":
         paused = {"AdGroupId": "10011", "IsEnabled": False}

@@ -37,7 +37,7 @@ class TradeDeskSandbox:
         self._closing = asyncio.Event()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Listens on one port and returns `http://host:port`. Raises OSError when it is taken."""
+        """Listens on one port and returns `host:port`. Raises OSError when it is taken."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
@@ -45,7 +45,7 @@ class TradeDeskSandbox:
         await web.TCPSite(self._runner, host, 0).start()
         bound = self._runner.addresses[0]
         self._address = (bound[0], bound[1])
-        return f"http://{host}:{await self._proxy.start(host, port)}"
+        return f"{host}:{await self._proxy.start(host, port)}"
 
     async def close(self) -> None:
         """Stops listening; requests that were left hanging end unanswered."""
