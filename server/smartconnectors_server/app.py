@@ -31,7 +31,7 @@ from smartconnectors_server.assembly import (
 from smartconnectors_server.budget import Alerts, Keeper, Reconciler, Watch
 from smartconnectors_server.call import MethodTable
 from smartconnectors_server.clock import Clock, SystemClock
-from smartconnectors_server.connections import Connections, PlatformServicer, lookup_with
+from smartconnectors_server.connections import Connections, lookup_with
 from smartconnectors_server.connector import Platform
 from smartconnectors_server.interceptors import (
     INTERCEPTORS,
@@ -39,11 +39,13 @@ from smartconnectors_server.interceptors import (
     DeferredBids,
     Engines,
     Idempotency,
+    ManyBids,
     PlatformRuntime,
     compose,
     remembered_changes,
 )
 from smartconnectors_server.ledger import LEDGERS, LedgerError
+from smartconnectors_server.platform_service import PlatformServicer
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
@@ -115,6 +117,15 @@ class Application:
         self._chain = [make(self.engines) for make in INTERCEPTORS]
         self._health = Health(service.full_name for service in self._services)
         self._connections = Connections(self.engines)
+        self._servicers = {
+            name: PlatformServicer(
+                runtime,
+                self.keeper,
+                self._methods,
+                ManyBids(self.engines, self._methods, self._chain, runtime),
+            )
+            for name, runtime in self.runtimes.items()
+        }
         self._deferred = self._deferred_bids()
         self._server: Any = None
         self._background: list[asyncio.Task[None]] = []
@@ -174,7 +185,7 @@ class Application:
             cast(Any, BudgetServicer(self.keeper, self.watch)), server
         )
         for name, platform in self._platforms.items():
-            platform.register(PlatformServicer(self.runtimes[name]), server)
+            platform.register(self._servicers[name], server)
         health_pb2_grpc.add_HealthServicer_to_server(cast(Any, self._health), server)
         names = [service.full_name for service in self._services]
         standard = [health.SERVICE_NAME, reflection.SERVICE_NAME]
@@ -201,6 +212,8 @@ class Application:
         self._health.begin_drain()
         await self._clock.sleep(self._settings.server.drain_pause_s)
         self.watch.close()
+        for servicer in self._servicers.values():
+            servicer.end_streams()
         self._health.end_watches()
         await self._server.stop(self._settings.server.drain_grace_s)
         for interceptor in self._chain:
@@ -230,9 +243,7 @@ class Application:
         return DeferredBids(
             self.engines,
             self._methods,
-            lambda spec: compose(
-                inner, spec, PlatformServicer(self.runtimes[spec.platform]).of(spec.name)
-            ),
+            lambda spec: compose(inner, spec, self._servicers[spec.platform].of(spec.name)),
         )
 
     async def _report_health(self) -> None:

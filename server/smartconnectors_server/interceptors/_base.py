@@ -37,6 +37,8 @@ class PlatformRuntime:
     targets: TargetLocks = field(default_factory=TargetLocks)
     last_change_ns: dict[str, int] = field(default_factory=dict)
     """Target -> ledger time of its last change."""
+    fallback_count: int = 0
+    """Bids that the heuristic has priced."""
     connected: asyncio.Future[Connector] | None = None
     """Set by the composition root when it begins to connect."""
 

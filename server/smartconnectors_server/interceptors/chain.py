@@ -54,9 +54,12 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
         spec = self._methods.get(path)
         if handler is None or spec is None:
             return handler  # unknown, or health and reflection: untouched
-        wrapped = (
-            self._stream(spec, handler) if spec.server_streaming else self._unary(spec, handler)
-        )
+        if spec.client_streaming:
+            wrapped = self._many(spec, handler)
+        elif spec.server_streaming:
+            wrapped = self._stream(spec, handler)
+        else:
+            wrapped = self._unary(spec, handler)
         self._wrapped[path] = wrapped
         return wrapped
 
@@ -95,3 +98,17 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
                 await context.abort(status.code, status.message, status.trailers)
 
         return grpc.unary_stream_rpc_method_handler(stream)
+
+    def _many(self, spec: MethodSpec, handler: Any) -> Handler:
+        """Streams both ways: the handler parses and checks each message for itself."""
+
+        async def stream(raws: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            call = self._call(spec, context)
+            try:
+                async for message in handler.stream_stream(raws, call):
+                    yield message.SerializeToString()
+            except Exception as error:
+                status = to_status(foreseen(error, call))
+                await context.abort(status.code, status.message, status.trailers)
+
+        return grpc.stream_stream_rpc_method_handler(stream)

@@ -98,7 +98,7 @@ class DeferredBids:
         call.request_id, call.campaign_id = hold.request_id, request.bid.campaign_id
         call.priced = priced = priced_of(hold)
         connector = await runtime.connector()
-        async with runtime.targets.hold(hold.target):
+        async with runtime.targets.hold(hold.target, call):
             try:
                 plan = await connector.plan(request, priced)
             except RequestError as error:
@@ -112,7 +112,7 @@ class DeferredBids:
             call.plan = plan
             if plan.target == hold.target:
                 return await self._send(runtime, hold, request, call, plan)
-            async with runtime.targets.hold(plan.target):
+            async with runtime.targets.hold(plan.target, call):
                 return await self._send(runtime, hold, request, call, plan)
 
     async def _send(

@@ -17,19 +17,16 @@ from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.clock import NANOS_PER_MILLI
 from smartconnectors_server.errors import (
     DeadlineTooShort,
-    OutcomeUnknown,
     Overloaded,
     RequestIdReused,
-    RequestInProgress,
 )
 from smartconnectors_server.interceptors._base import Engines, Next
 from smartconnectors_server.interceptors.answers import (
     add_budget,
     priced_of,
     stored_answer,
-    stored_rejection,
 )
-from smartconnectors_server.ledger import Hold, HoldState
+from smartconnectors_server.ledger import Hold
 
 OVERLOAD_RETRY_S = 0.1
 
@@ -74,7 +71,7 @@ class Idempotency:
 
     @staticmethod
     def applies_to(spec: MethodSpec) -> bool:
-        return spec.spends
+        return spec.holds_money
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         call.fingerprint = fingerprint_of(request, call.spec)
@@ -126,6 +123,8 @@ class Idempotency:
     async def _join(self, running: _Running, call: Call) -> Message:
         if running.fingerprint != call.fingerprint:
             raise _reused(call)
+        if call.batch is not None:
+            call.batch.pause(call)
         response = await self._wait(running)
         copy: Any = type(response)()
         copy.CopyFrom(response)
@@ -154,23 +153,8 @@ class Idempotency:
         call.replayed = True
         call.hold = hold
         call.priced = priced_of(hold)
-        if hold.state is HoldState.REJECTED:
-            raise stored_rejection(hold)
-        if hold.state is HoldState.HELD:
-            raise RequestInProgress(
-                f"request {call.request_id} is still running; retry with the same id",
-                retry_after_s=0.5,
-                metadata={"request_id": call.request_id},
-            )
-        if hold.state is HoldState.IN_DOUBT:
-            raise OutcomeUnknown(
-                f"request {call.request_id} was sent and its outcome is not known yet; its amount "
-                "stays counted until the platform has been asked. Retry with the SAME request id.",
-                retry_after_s=2.0,
-                metadata={"request_id": call.request_id, "hold_id": hold.hold_id},
-            )
-        runtime = self._engines.runtime(call)
-        response = stored_answer(call.spec, hold, runtime.breaker.state.value)
+        circuit = self._engines.runtime(call).breaker.state.value
+        response = stored_answer(call.spec, hold, circuit)
         add_budget(response, self._keeper.state(call.spec.platform))
         return response  # type: ignore[no-any-return]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import AbstractAsyncContextManager
 
+from smartconnectors_server.call import Call
+
 
 class _Lock(asyncio.Lock):
     """A lock that knows how many hold it or wait for it."""
@@ -15,9 +17,10 @@ class _Lock(asyncio.Lock):
 class _Held:
     """One use of one target. A class, because a generator costs each bid twice as much."""
 
-    __slots__ = ("_lock", "_locks", "_target")
+    __slots__ = ("_call", "_lock", "_locks", "_target")
 
-    def __init__(self, locks: dict[str, _Lock], target: str) -> None:
+    def __init__(self, locks: dict[str, _Lock], target: str, call: Call) -> None:
+        self._call = call
         self._locks = locks
         self._target = target
         self._lock = _Lock()
@@ -25,11 +28,16 @@ class _Held:
     async def __aenter__(self) -> None:
         lock = self._lock = self._locks.setdefault(self._target, self._lock)
         lock.users += 1
+        batch = self._call.batch if lock.locked() else None
+        if batch is not None:
+            batch.pause(self._call)
         try:
             await lock.acquire()
         except BaseException:
             self._leave()
             raise
+        if batch is not None:
+            batch.resume(self._call)
 
     async def __aexit__(self, *_: object) -> None:
         self._lock.release()
@@ -47,9 +55,9 @@ class TargetLocks:
     def __init__(self) -> None:
         self._locks: dict[str, _Lock] = {}
 
-    def hold(self, target: str) -> AbstractAsyncContextManager[None]:
+    def hold(self, target: str, call: Call) -> AbstractAsyncContextManager[None]:
         """Waits for the target and has it alone inside the block."""
-        return _Held(self._locks, target)
+        return _Held(self._locks, target, call)
 
     def __len__(self) -> int:
         return len(self._locks)

@@ -57,7 +57,7 @@ class Observe:
 
     @staticmethod
     def applies_to(spec: MethodSpec) -> bool:
-        return bool(spec.platform)
+        return spec.reaches_platform
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         sampled = self._telemetry.sampled()

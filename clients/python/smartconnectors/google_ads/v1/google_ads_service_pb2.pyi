@@ -475,7 +475,7 @@ class StreamBidsRequest(_message.Message):
     BID_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def bid(self) -> Global___PlaceBidRequest:
-        """Required. The bid."""
+        """Required. The bid. Checked for itself: a malformed one is answered, and the stream goes on."""
 
     def __init__(
         self,
