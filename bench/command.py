@@ -87,6 +87,8 @@ def machine(state_dir: Path) -> dict[str, str]:
         "grpcio": grpc.__version__,
         "uvloop": importlib.metadata.version("uvloop"),
         "system": f"{platform.system()} {platform.machine()}",
+        # Whoever else is running here is in the figures too.
+        "load": f"{os.getloadavg()[0]:.1f} before",
         "ledger": f"{state_dir} ({file_system_of(state_dir) or 'unknown file system'})",
     }
 
@@ -161,6 +163,7 @@ def count(servers: dict[str, Server]) -> dict[str, dict[str, int]]:
 def run(chosen: argparse.Namespace) -> int:
     """The exit code. Raises BenchError."""
     chosen.state_dir.mkdir(parents=True, exist_ok=True)
+    facts = machine(chosen.state_dir)
     if file_system_of(chosen.state_dir) in {"tmpfs", "ramfs"}:
         raise BenchError(f"{chosen.state_dir} is in memory; name a disk with --state-dir")
     with tempfile.TemporaryDirectory(prefix="bench-", dir=chosen.state_dir) as scratch:
@@ -168,7 +171,7 @@ def run(chosen: argparse.Namespace) -> int:
         with running(VARIANTS, Path(scratch)) as servers:
             figures = measure(servers, generator, chosen.rounds, chosen.seconds)
             counted = count(servers)
-    rows, facts = rows_of(figures), machine(chosen.state_dir)
+    rows = rows_of(figures)
     facts["rounds"] = f"{chosen.rounds} of about {chosen.seconds:g} s"
     wrong = {name: c for name, c in counted.items() if c["sent"] != c["answered"]}
     if chosen.json:
