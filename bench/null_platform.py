@@ -16,6 +16,7 @@ from smartconnectors_server.connector import (
     Context,
     Defaults,
     Finding,
+    OneByOne,
     Options,
     Platform,
     Sent,
@@ -27,7 +28,7 @@ class NullOptions(Options):
     """Nothing to set."""
 
 
-class NullConnector:
+class NullConnector(OneByOne):
     """Implements `Connector` for PlaceBid without any I/O."""
 
     def __init__(self, context: Context) -> None:

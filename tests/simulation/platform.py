@@ -16,7 +16,7 @@ from tests.simulation.world import VirtualClock
 
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as ads_pb2
 from smartconnectors_server.call import Call, Plan, Priced
-from smartconnectors_server.connector import Context, Finding, Platform, QuotaSignal, Sent
+from smartconnectors_server.connector import Context, Finding, OneByOne, Platform, QuotaSignal, Sent
 from smartconnectors_server.errors import (
     OutcomeUnknown,
     PlatformRejected,
@@ -147,7 +147,7 @@ class ScriptedPlatform:
             raise RuntimeError("the connector has a bug behind the call")
 
 
-class ScriptedConnector:
+class ScriptedConnector(OneByOne):
     """One server's side of it."""
 
     def __init__(self, platform: ScriptedPlatform, context: Context) -> None:

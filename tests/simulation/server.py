@@ -12,7 +12,6 @@ from tests.simulation.world import VirtualClock
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as ads_pb2
 from smartconnectors_server.app import Application, load_settings
 from smartconnectors_server.call import Call
-from smartconnectors_server.connections import PlatformServicer
 from smartconnectors_server.interceptors import Idempotency, compose, remembered_changes
 from smartconnectors_server.interceptors.status import StatusError
 from smartconnectors_server.ledger.sqlite import SqliteLedger
@@ -75,7 +74,7 @@ class Server:
         """The answer. Raises ConnectorError, as the status says it."""
         spec = self.app._methods.get(PATH)
         assert spec is not None
-        chain = compose(self.app._chain, spec, PlatformServicer(self.app.runtimes[NAME]).PlaceBid)
+        chain = compose(self.app._chain, spec, self.app._servicers[NAME].PlaceBid)
         now_ns = self._clock.monotonic_ns()
         deadline_ns = None if deadline_s is None else now_ns + round(deadline_s * 1e9)
         call = Call(spec=spec, started_ns=now_ns, deadline_ns=deadline_ns)

@@ -15,8 +15,7 @@ from smartconnectors.google_ads.v1 import google_ads_service_pb2 as ads_pb2
 from smartconnectors_server.app import Application, load_settings
 from smartconnectors_server.call import Call, Plan
 from smartconnectors_server.clock import ManualClock
-from smartconnectors_server.connections import PlatformServicer
-from smartconnectors_server.connector import Context, Finding, Platform
+from smartconnectors_server.connector import Context, Finding, OneByOne, Platform
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.interceptors import compose
 from smartconnectors_server.ledger import BudgetState, HoldState
@@ -27,7 +26,7 @@ GOOGLE = PLATFORMS["google_ads"]
 PATH = "/smartconnectors.google_ads.v1.GoogleAdsService/"
 
 
-class Script:
+class Script(OneByOne):
     """A connector. What it does is in its attributes; what it was asked is in `log`.
 
     Attributes:
@@ -129,7 +128,7 @@ class House:
         assert spec is not None
         now_ns = self.clock.monotonic_ns()
         deadline_ns = None if deadline_s is None else now_ns + round(deadline_s * 1e9)
-        chain = compose(self._inner, spec, PlatformServicer(self.runtime).of(name))
+        chain = compose(self._inner, spec, self.app._servicers["google_ads"].of(name))
         return await chain(request, Call(spec=spec, started_ns=now_ns, deadline_ns=deadline_ns))
 
     def begin(self, request: Any, *, deadline_s: float | None = None) -> asyncio.Task[Any]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from smartconnectors.google_ads.v1 import google_ads_service_pb2
+from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.errors import RateLimited
 from smartconnectors_server.interceptors import INTERCEPTORS
 from smartconnectors_server.interceptors.targets import TargetLocks
@@ -120,16 +122,21 @@ async def test_campaigns_that_share_a_portfolio_share_its_target(
     assert len(house.script.sent) == 10
 
 
+def a_call() -> Call:
+    method = google_ads_service_pb2.DESCRIPTOR.services_by_name["GoogleAdsService"].methods[0]
+    return Call(spec=MethodSpec.of(method), started_ns=0)
+
+
 async def test_a_target_lock_that_nobody_holds_or_waits_for_is_forgotten() -> None:
     locks = TargetLocks()
 
     async def fail(target: str) -> None:
-        async with locks.hold(target):
+        async with locks.hold(target, a_call()):
             await asyncio.sleep(0)
             raise ValueError("a bug")
 
     async def wait(target: str) -> None:
-        async with locks.hold(target):
+        async with locks.hold(target, a_call()):
             await asyncio.sleep(0)
 
     failing = asyncio.ensure_future(fail("a"))

@@ -13,9 +13,8 @@ from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.clock import NANOS_PER_SECOND
-from smartconnectors_server.connector import Context, Finding, Placed, Sent
+from smartconnectors_server.connector import Context, Finding, OneByOne, Sent
 from smartconnectors_server.errors import (
-    ConnectorError,
     InternalError,
     OutcomeUnknown,
     UnknownTarget,
@@ -38,11 +37,8 @@ from smartconnectors_server.platforms.trade_desk.state import (
 )
 
 
-class TradeDeskConnector:
+class TradeDeskConnector(OneByOne):
     """Implements `Connector` and the methods of our TradeDeskService."""
-
-    max_batch = 1
-    """REST v3 changes one ad group a call."""
 
     def __init__(self, context: Context) -> None:
         options = context.options
@@ -96,22 +92,6 @@ class TradeDeskConnector:
                 return f"campaigns/{request.update.campaign_id}"
             case _:
                 raise InternalError(f"{type(request).__name__} has no target")
-
-    def batch_calls(self, count: int) -> int:
-        return count
-
-    async def prefetch(self, requests: Sequence[Message]) -> None:
-        """REST v3 has no read of several campaigns: each is read when it is planned."""
-
-    async def place_many(self, planned: Sequence[tuple[Message, Call]]) -> Sequence[Placed]:
-        placed: list[Placed] = []
-        for request, call in planned:
-            assert isinstance(request, pb.PlaceBidRequest)
-            try:
-                placed.append(await self.PlaceBid(request, call))
-            except ConnectorError as error:
-                placed.append(error)
-        return placed
 
     async def lookup(self, sent: Sent) -> Finding:
         request = sent.request
