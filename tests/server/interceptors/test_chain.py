@@ -46,9 +46,15 @@ async def test_every_method_has_exactly_the_parts_of_the_chain_that_are_for_it(
     assert parts.pop("PlaceBid") == all_of_it
     assert parts.pop("UpdateCampaignBudget") == all_of_it
     reaches_the_platform = ["status", "telemetry", "validation", "circuit_breaker", "rate_limit"]
-    assert parts.pop("UpdateTargetAudience") == reaches_the_platform
+    for name in ("UpdateTargetAudience", "PauseCampaign", "ResumeCampaign"):
+        assert parts.pop(name) == reaches_the_platform
+    # Each bid of these goes through the whole chain for itself.
+    for name in ("PlaceBids", "StreamBids"):
+        assert parts.pop(name) == ["status", "validation"]
     assert set(parts) == {
+        "GetBid",
         "GetBudgetStats",
+        "GetConnectorStatus",
         "ListBudgetStats",
         "WatchBudgetStats",
         "UpdateBudget",

@@ -214,10 +214,10 @@ async def test_a_bug_before_a_deferred_bid_is_sent_puts_it_back_among_the_deferr
         def __getattr__(self, name: str) -> Any:
             return getattr(limiter, name)
 
-        async def take(self, **kwargs: Any) -> None:
+        async def take(self, *args: Any, **kwargs: Any) -> None:
             for bug in bugs:
                 raise bug
-            await take(**kwargs)
+            await take(*args, **kwargs)
 
     limiter: Any = house.runtime.limiter
     house.runtime.limiter = Limiter()  # type: ignore[assignment]
