@@ -142,7 +142,8 @@ def _value(model: type[BaseModel], name: str, field: FieldInfo, given: Any) -> t
     default = field.get_default(call_default_factory=True)
     empty = field.is_required() or default is None or default in ((), {})
     if empty or isinstance(default, SecretStr):
-        return EXAMPLES[f"{model.__name__}.{name}"], True
+        own = field.examples or ()  # a platform says the example of its own setting
+        return (own[0] if own else EXAMPLES[f"{model.__name__}.{name}"]), True
     return default, False
 
 

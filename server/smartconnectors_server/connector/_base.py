@@ -126,7 +126,14 @@ class Connector(Protocol):
 
         Raises:
             InvalidBid, UnknownTarget, CurrencyMismatch, PlatformRejected: it can never be sent.
+            NoBid: an auction that must not be bid on.
             RateLimited, PlatformUnavailable: it could not be read.
+        """
+        ...
+
+    def defers(self, request: Message) -> bool:
+        """Whether a bid can wait for the circuit breaker. False for one that is an answer to an
+        auction, which does not wait: such a bid is refused while the breaker is open.
         """
         ...
 

@@ -1,9 +1,10 @@
 """The way to platforms that speak HTTP: one shared aiohttp session, and three-valued outcomes.
 
 What failed before a connection stood is provably unsent. What failed after it is unknown for a
-change, and simply not read for a read. Nothing is ever sent twice: aiohttp repeats what it holds
-idempotent when a kept connection turns out dead, which a change of money must not risk, so changes
-use connections of their own that are not kept.
+change, and simply not read for a read. Nothing is ever sent twice: aiohttp repeats what HTTP calls
+idempotent, a PUT for one, when a connection is lost before the answer, which a change of money must
+not risk (`_send_once`). A kept connection that turns out dead would leave a change in doubt for
+nothing, so changes use connections of their own that are not kept.
 """
 
 from __future__ import annotations
@@ -45,6 +46,22 @@ async def _whole(response: aiohttp.ClientResponse) -> bytes:
     return bytes(content)
 
 
+class ConnectionLost(aiohttp.ClientError):
+    """The connection was lost after it stood."""
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Sends the request, and keeps a lost connection from aiohttp, which would send it again."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise  # nothing was sent, and aiohttp does not repeat it either
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise ConnectionLost(str(error)) from error
+
+
 class HttpTransport:
     """One platform's HTTP API."""
 
@@ -66,6 +83,7 @@ class HttpTransport:
                 connector=aiohttp.TCPConnector(force_close=changes, limit=0),
                 timeout=timeout,
                 auto_decompress=True,
+                middlewares=(_send_once,) if changes else (),
             )
 
     async def close(self) -> None:
@@ -84,11 +102,13 @@ class HttpTransport:
         params: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
         body: Any = None,
+        content: str | None = None,
     ) -> Answer:
         """Sends one request and reads the whole answer.
 
         `changes` says that the platform may change something because of it. `form` is sent
-        url-encoded, `body` as JSON; one of them at most.
+        url-encoded, `body` as JSON, `content` as it is and as the headers describe it; one of them
+        at most.
 
         Raises:
             PlatformUnavailable: no connection was made; for a read, also when it failed later.
@@ -100,13 +120,13 @@ class HttpTransport:
                 self._base_url + path,
                 headers=headers,
                 params=params,
-                data=form,
+                data=form if content is None else content.encode(),
                 json=body,
                 allow_redirects=False,
             ) as response:
-                content = await _whole(response)
+                received = await _whole(response)
                 found = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status, found, content)
+                return Answer(response.status, found, received)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise PlatformUnavailable(
                 f"{self._platform} cannot be reached ({type(error).__name__}); nothing was sent"

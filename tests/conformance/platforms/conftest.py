@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from smartconnectors_server.call import Call, MethodTable, Plan, Priced
+from smartconnectors_server.call import Call, MethodSpec, Plan, Priced
 from smartconnectors_server.clock import SystemClock
 from smartconnectors_server.connector import (
     Connector,
@@ -54,14 +54,14 @@ class Bench:
     gate: OpenGate
     sent: list[tuple[Any, Priced, Plan]] = field(default_factory=list)
 
-    def request(self, campaign_id: str, request_id: str, ltv_micros: int = 30_000_000) -> Any:
+    def request(self, campaign_id: str, request_id: str, bid_micros: int = 15_000_000) -> Any:
         """The barest bid there is."""
         spec = self._spec()
         request: Any = spec.request_class()
         request.bid.request_id = request_id
         request.bid.campaign_id = campaign_id
-        request.bid.bid_micros = 15_000_000
-        request.bid.predicted_ltv_micros = ltv_micros
+        request.bid.bid_micros = bid_micros
+        request.bid.predicted_ltv_micros = 30_000_000
         return request
 
     async def plan(self, request: Any) -> tuple[Priced, Plan]:
@@ -79,8 +79,8 @@ class Bench:
         connector: Any = self.connector
         return await connector.PlaceBid(request, call)
 
-    async def bid(self, campaign_id: str, request_id: str, ltv_micros: int = 30_000_000) -> Any:
-        request = self.request(campaign_id, request_id, ltv_micros)
+    async def bid(self, campaign_id: str, request_id: str, bid_micros: int = 15_000_000) -> Any:
+        request = self.request(campaign_id, request_id, bid_micros)
         return await self.send(request, *await self.plan(request))
 
     async def look(self) -> Finding:
@@ -92,11 +92,8 @@ class Bench:
         """How many changes the sandbox says it applied."""
         return sum(entry.changes and entry.applied for entry in self.sandbox.journal())
 
-    def _spec(self) -> Any:
-        table = MethodTable([self.platform.service], [self.platform.name])
-        spec = table.get(f"/{self.platform.service.full_name}/PlaceBid")
-        assert spec is not None
-        return spec
+    def _spec(self) -> MethodSpec:
+        return MethodSpec.of(self.platform.service.methods_by_name["PlaceBid"])
 
 
 @pytest.fixture(params=sorted(PLATFORMS))

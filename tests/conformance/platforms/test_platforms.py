@@ -80,12 +80,14 @@ async def test_a_plan_changes_nothing_and_commits_the_bid(bench: Bench) -> None:
     assert bench.applied() == 0
 
 
-async def test_the_target_is_known_without_asking_the_platform(bench: Bench) -> None:
-    request = bench.request("1001", "offline")
-    target = bench.connector.offline_target(request)
+async def test_what_would_wait_for_the_same_target_is_known_without_asking_the_platform(
+    bench: Bench,
+) -> None:
+    requests = [bench.request(campaign, campaign) for campaign in ("1001", "1001", "1002")]
+    first, again, other = map(bench.connector.offline_target, requests)
+    assert first == again != other
+    assert all(map(bench.connector.defers, requests))
     assert not bench.gate.reads
-    _, plan = await bench.plan(request)
-    assert plan.target == target
 
 
 async def test_many_plans_at_once_read_a_campaign_once(bench: Bench) -> None:
@@ -100,7 +102,7 @@ async def test_the_same_bid_again_is_no_change(bench: Bench) -> None:
     assert plan.unchanged
 
 
-async def test_another_value_is_a_change(bench: Bench) -> None:
+async def test_another_bid_is_a_change(bench: Bench) -> None:
     await bench.bid("1001", "once")
     _, plan = await bench.plan(bench.request("1001", "twice", 31_000_000))
     assert not plan.unchanged

@@ -83,6 +83,10 @@ class GoogleAdsConnector:
             case _:
                 raise InternalError(f"{type(request).__name__} cannot be planned")
 
+    def defers(self, request: Message) -> bool:
+        del request  # a setting can be made later
+        return True
+
     def offline_target(self, request: Message) -> str:
         return _key_of(request)
 

@@ -1,0 +1,100 @@
+"""The HTTP kit: three-valued outcomes, and nothing sent twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from smartconnectors_server.connector.http import HttpTransport
+from smartconnectors_server.errors import ConnectorError, OutcomeUnknown, PlatformUnavailable
+
+ANSWER = b"HTTP/1.1 200 OK\r\nX-Name: Value\r\nContent-Length: 4\r\n\r\nbody"
+
+
+@dataclass
+class Server:
+    """Reads requests, remembers them, and answers with what it is told to; nothing: hangs up."""
+
+    answer: bytes = b""
+    requests: list[bytes] = field(default_factory=list)
+    url: str = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            (
+                int(line.split(b":")[1])
+                for line in head.splitlines()
+                if b"content-length" in line.lower()
+            ),
+            0,
+        )
+        self.requests.append(head + await reader.readexactly(length))
+        writer.write(self.answer)
+        writer.close()
+
+
+Start = Callable[[], Awaitable[tuple[Server, HttpTransport]]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    servers: list[asyncio.Server] = []
+    transports: list[HttpTransport] = []
+
+    async def begin() -> tuple[Server, HttpTransport]:
+        fake = Server()
+        listening = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
+        servers.append(listening)
+        host, port = listening.sockets[0].getsockname()
+        fake.url = f"http://{host}:{port}"
+        transport = HttpTransport("example", fake.url, timeout_ms=5_000)
+        await transport.open()
+        transports.append(transport)
+        return fake, transport
+
+    yield begin
+    for transport in transports:
+        await transport.close()
+    for listening in servers:
+        listening.close()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_a_change_whose_connection_is_lost_is_in_doubt_and_was_sent_once(
+    start: Start, method: str
+) -> None:
+    server, transport = await start()
+    with pytest.raises(OutcomeUnknown):
+        await transport.send(method, "/thing", changes=True, headers={}, body={"a": 1})
+    assert len(server.requests) == 1
+
+
+async def test_a_read_whose_connection_is_lost_was_not_read(start: Start) -> None:
+    _, transport = await start()
+    with pytest.raises(PlatformUnavailable):
+        await transport.send("GET", "/thing", changes=False, headers={})
+
+
+@pytest.mark.parametrize("changes", [False, True])
+async def test_a_connection_that_is_refused_means_that_nothing_was_sent(changes: bool) -> None:
+    transport = HttpTransport("example", "http://127.0.0.1:1", timeout_ms=5_000)
+    await transport.open()
+    with pytest.raises(PlatformUnavailable) as caught:
+        await transport.send("PUT", "/thing", changes=changes, headers={})
+    assert isinstance(caught.value, ConnectorError)
+    await transport.close()
+
+
+async def test_content_is_sent_byte_for_byte(start: Start) -> None:
+    server, transport = await start()
+    server.answer = ANSWER
+    answer = await transport.send(
+        "POST", "/thing", changes=True, headers={"Content-Type": "text/x"}, content='{"a":1.10}'
+    )
+    assert server.requests[0].endswith(b'\r\n\r\n{"a":1.10}')
+    assert b"Content-Type: text/x" in server.requests[0]
+    assert (answer.status, answer.headers["x-name"], answer.body) == (200, "Value", b"body")
