@@ -2,9 +2,10 @@
 
 What failed before a connection stood is provably unsent. What failed after it is unknown for a
 change, and simply not read for a read. Nothing is ever sent twice: aiohttp repeats what HTTP calls
-idempotent, a PUT for one, when a connection is lost before the answer, which a change of money must
-not risk (`_send_once`). A kept connection that turns out dead would leave a change in doubt for
-nothing, so changes use connections of their own that are not kept.
+idempotent, a GET or a PUT, when a connection is lost before the answer. A change of money must not
+risk that, and a read must not take a call of the platform's quota that nobody counted
+(`_send_once`). A kept connection that turns out dead would leave a change in doubt for nothing, so
+changes use connections of their own that are not kept.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class HttpTransport:
                 connector=aiohttp.TCPConnector(force_close=changes, limit=0),
                 timeout=timeout,
                 auto_decompress=True,
-                middlewares=(_send_once,) if changes else (),
+                middlewares=(_send_once,),
             )
 
     async def close(self) -> None:

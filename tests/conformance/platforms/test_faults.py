@@ -111,7 +111,9 @@ async def test_a_quota_refusal_is_handed_on_with_the_platforms_own_delay(bench: 
         await bench.send(request, priced, plan)
 
     assert caught.value.retry_after_s == pytest.approx(7.0)
-    assert [signal.retry_after_s for signal in bench.gate.signals] == [pytest.approx(7.0)]
+    # A platform may also say with every answer how much of its quota is used.
+    orders = [signal.retry_after_s for signal in bench.gate.signals if signal.retry_after_s]
+    assert orders == [pytest.approx(7.0)]
 
 
 async def test_a_fault_befalls_as_many_requests_as_it_says(bench: Bench) -> None:

@@ -1,0 +1,203 @@
+"""The Graph API over one HTTP transport: reads, posts and batches, each answer understood.
+
+The token travels in the Authorization header, never in a URL. `appsecret_proof` is a parameter,
+because Meta takes it nowhere else: it opens nothing without the token, and nothing here logs it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from pydantic import SecretStr
+
+from smartconnectors_server.connector import QuotaSignal
+from smartconnectors_server.connector.http import Answer, HttpTransport
+from smartconnectors_server.errors import ConnectorError, OutcomeUnknown, PlatformUnavailable
+from smartconnectors_server.platforms.meta import refusals, sandbox_access
+from smartconnectors_server.platforms.meta.options import MetaOptions
+from smartconnectors_server.platforms.meta.refusals import Answered
+from smartconnectors_server.platforms.meta.wire import Form
+
+GRAPH_URL = "https://graph.facebook.com"
+MAX_BATCH = 50
+
+_VALIDATE_ONLY = '["validate_only"]'
+
+
+class GraphApi:
+    """Raises only the errors of `smartconnectors_server.errors`. Never sends anything twice."""
+
+    def __init__(
+        self,
+        options: MetaOptions,
+        *,
+        endpoint: str | None,
+        timeout_ms: int,
+        on_quota: Callable[[QuotaSignal], None],
+    ) -> None:
+        """`endpoint`: a sandbox as `host:port` or as a URL, spoken to with the sandbox's own
+        credentials, so that the real ones cannot be sent there; None: Meta.
+        """
+        in_sandbox = endpoint is not None
+        token = sandbox_access.ACCESS_TOKEN if in_sandbox else options.access_token
+        secret = sandbox_access.APP_SECRET if in_sandbox else options.app_secret
+        self._token = token
+        self._proof = _proof(secret, token)
+        self._secrets = tuple(
+            each
+            for each in (token.get_secret_value(), secret.get_secret_value(), self._proof)
+            if each
+        )
+        self._version = options.api_version
+        self._on_quota = on_quota
+        self._http = HttpTransport("Meta", _url_of(endpoint), timeout_ms=timeout_ms)
+        self._is_open = False
+
+    async def open(self) -> None:
+        """Makes the sessions; sends nothing."""
+        await self._http.open()
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        self._is_open = False
+        await self._http.close()
+
+    async def get(self, node_id: str, fields: str) -> Any:
+        """Reads fields of one node. Raises PlatformUnavailable, PlatformRejected, UnknownTarget,
+        RateLimited.
+        """
+        self._check_open()
+        answer = await self._http.send(
+            "GET",
+            self._path(node_id),
+            changes=False,
+            headers=self._headers(),
+            params={"fields": fields, **self._proof_field()},
+        )
+        return self._understood(_answered(answer), changes=False)[0]
+
+    async def post(self, node_id: str, form: Form, *, validate_only: bool) -> str:
+        """Changes one node; returns Meta's trace id.
+
+        Raises:
+            PlatformUnavailable: provably nothing was sent.
+            PlatformRejected, UnknownTarget, RateLimited: Meta refused it.
+            OutcomeUnknown: anything else.
+        """
+        self._check_open()
+        answer = await self._http.send(
+            "POST",
+            self._path(node_id),
+            changes=True,
+            headers=self._headers(),
+            form={**_with_validation(form, validate_only), **self._proof_field()},
+        )
+        answered = _answered(answer)
+        document, trace_id = self._understood(answered, changes=True)
+        if not isinstance(document, dict) or "success" not in document:
+            raise OutcomeUnknown("Meta answered the change without saying that it succeeded")
+        return trace_id
+
+    async def batch(
+        self, posts: Sequence[tuple[str, Form]], *, validate_only: Sequence[bool]
+    ) -> list[str | ConnectorError]:
+        """Changes many nodes, one part of a batch each; the trace id or the error of each.
+
+        Raises, as `post`, what holds for all of them.
+        """
+        self._check_open()
+        parts = [
+            {
+                "method": "POST",
+                "relative_url": node_id,
+                "body": urlencode(_with_validation(form, only)),
+            }
+            for (node_id, form), only in zip(posts, validate_only, strict=True)
+        ]
+        answer = await self._http.send(
+            "POST",
+            f"/{self._version}/",
+            changes=True,
+            headers=self._headers(),
+            form={"batch": json.dumps(parts), **self._proof_field()},
+        )
+        document, _ = self._understood(_answered(answer), changes=True)
+        if not isinstance(document, list):
+            raise OutcomeUnknown("Meta's answer to the batch is not a list of answers")
+        answers = [*document, *([None] * len(parts))][: len(parts)]
+        return [self._understood_part(part) for part in answers]
+
+    def _understood_part(self, part: Any) -> str | ConnectorError:
+        # null is Meta's word for a part that it did not finish in time.
+        if not isinstance(part, dict) or not isinstance(part.get("code"), int):
+            return OutcomeUnknown("Meta gave no answer to this part of the batch")
+        answered = Answered(part["code"], _headers_of(part.get("headers")), str(part.get("body")))
+        try:
+            document, trace_id = self._understood(answered, changes=True)
+        except ConnectorError as error:
+            return error
+        if not isinstance(document, dict) or "success" not in document:
+            return OutcomeUnknown("Meta answered the change without saying that it succeeded")
+        return trace_id
+
+    def _understood(self, answered: Answered, *, changes: bool) -> tuple[Any, str]:
+        """(what came back, Meta's trace id); hands on what was said of our quota, whatever came."""
+        document, error, signal = refusals.read(answered, changes=changes, secrets=self._secrets)
+        if signal is not None:
+            self._on_quota(signal)
+        if error is not None:
+            raise error
+        return document, answered.trace_id
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise PlatformUnavailable("Meta is not connected yet")
+
+    def _path(self, node_id: str) -> str:
+        return f"/{self._version}/{node_id}"
+
+    def _headers(self) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {self._token.get_secret_value()}"}
+
+    def _proof_field(self) -> Mapping[str, str]:
+        return {"appsecret_proof": self._proof} if self._proof else {}
+
+
+def _url_of(endpoint: str | None) -> str:
+    if endpoint is None:
+        return GRAPH_URL
+    url = endpoint if "://" in endpoint else f"http://{endpoint}"
+    return url.rstrip("/")
+
+
+def _proof(app_secret: SecretStr, token: SecretStr) -> str:
+    """Hex HMAC-SHA256 of the token under the app's secret; empty without a secret."""
+    key = app_secret.get_secret_value()
+    if not key:
+        return ""
+    return hmac.new(key.encode(), token.get_secret_value().encode(), hashlib.sha256).hexdigest()
+
+
+def _with_validation(form: Form, validate_only: bool) -> Form:
+    return {**form, "execution_options": _VALIDATE_ONLY} if validate_only else form
+
+
+def _answered(answer: Answer) -> Answered:
+    return Answered(answer.status, answer.headers, answer.body)
+
+
+def _headers_of(listed: Any) -> dict[str, str]:
+    """Headers of a part of a batch: `[{"name": ..., "value": ...}]`, names in lower case."""
+    if not isinstance(listed, list):
+        return {}
+    return {
+        str(header.get("name", "")).lower(): str(header.get("value", ""))
+        for header in listed
+        if isinstance(header, dict)
+    }

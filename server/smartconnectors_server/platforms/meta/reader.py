@@ -1,0 +1,114 @@
+"""Reads campaigns through the gate: as last known, or as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from smartconnectors_server.clock import Clock
+from smartconnectors_server.connector import Gate
+from smartconnectors_server.errors import PlatformUnavailable, UnknownTarget
+from smartconnectors_server.platforms.meta.cache import CampaignCache, NoSuchCampaign
+from smartconnectors_server.platforms.meta.graph import GraphApi
+from smartconnectors_server.platforms.meta.state import (
+    AD_SET_QUERY,
+    TARGETING_FIELDS,
+    AdSet,
+    Campaign,
+    Node,
+    UnreadableAnswer,
+    ad_set_of,
+    campaigns_of,
+    campaigns_query,
+    nodes_of,
+)
+
+CAMPAIGNS_PER_READ = 50
+
+T = TypeVar("T")
+
+
+class Reader:
+    """One ad account's campaigns. Raises, beside what is said, PlatformUnavailable, RateLimited and
+    PlatformRejected.
+    """
+
+    def __init__(
+        self, graph: GraphApi, gate: Gate, account_id: str, clock: Clock, ttl_s: float
+    ) -> None:
+        self._graph = graph
+        self._gate = gate
+        self._account_id = account_id
+        self.cache = CampaignCache(clock, ttl_s, self._read)
+
+    async def campaign(self, campaign_id: str, ad_set_id: str = "") -> Campaign:
+        """The campaign as last known, with the ad set if one is named. Raises UnknownTarget."""
+        try:
+            campaign = await self.cache.get(campaign_id)
+        except NoSuchCampaign:
+            raise self._unknown(campaign_id) from None
+        extra = await self._beyond_first_page(campaign, ad_set_id)
+        if extra is None:
+            return campaign
+        self.cache.change(campaign_id, lambda known: known.with_ad_set(extra))
+        return campaign.with_ad_set(extra)
+
+    async def fresh(self, campaign_id: str, ad_set_id: str = "") -> Campaign:
+        """The campaign as it is now, with the ad set if one is named. Raises UnknownTarget."""
+        campaign = (await self._read([campaign_id])).get(campaign_id)
+        if campaign is None:
+            raise self._unknown(campaign_id)
+        extra = await self._beyond_first_page(campaign, ad_set_id)
+        return campaign if extra is None else campaign.with_ad_set(extra)
+
+    async def targeting(self, campaign_id: str) -> Sequence[Node]:
+        """The campaign's ad sets with their targeting, as Meta wrote them. Raises UnknownTarget."""
+
+        def parse(answer: Any) -> Sequence[Node] | None:
+            exists = campaign_id in campaigns_of(self._account_id, answer)
+            return nodes_of(answer) if exists else None
+
+        query = campaigns_query([campaign_id], TARGETING_FIELDS)
+        nodes = await self._get("audience", self._account_id, query, parse)
+        if nodes is None:
+            raise self._unknown(campaign_id)
+        return nodes
+
+    async def prefetch(self, campaign_ids: Sequence[str]) -> None:
+        """Reads those that are not known freshly, many in one call."""
+        ids = list(dict.fromkeys(campaign_ids))
+        for start in range(0, len(ids), CAMPAIGNS_PER_READ):
+            await self.cache.fetch(ids[start : start + CAMPAIGNS_PER_READ])
+
+    async def _beyond_first_page(self, campaign: Campaign, ad_set_id: str) -> AdSet | None:
+        """The ad set that is named, when it was not among those that were read with the campaign
+        and may be its all the same.
+        """
+        known = not ad_set_id or campaign.ad_set(ad_set_id) is not None
+        if known or not campaign.has_more_ad_sets:
+            return None
+
+        def parse(node: Any) -> AdSet | None:
+            ad_set = ad_set_of(node)
+            return ad_set if str(node.get("campaign_id")) == campaign.campaign_id else None
+
+        return await self._get("ad set", ad_set_id, AD_SET_QUERY, parse)
+
+    async def _read(self, campaign_ids: Sequence[str]) -> Mapping[str, Campaign]:
+        def parse(answer: Any) -> Mapping[str, Campaign]:
+            return campaigns_of(self._account_id, answer)
+
+        query = campaigns_query(campaign_ids)
+        return await self._get("campaign", self._account_id, query, parse)
+
+    async def _get(self, what: str, node_id: str, fields: str, parse: Callable[[Any], T]) -> T:
+        # Inside the gate, so that the breaker hears of an answer that cannot be read.
+        async with self._gate.read(what):
+            answer = await self._graph.get(node_id, fields)
+            try:
+                return parse(answer)
+            except UnreadableAnswer as error:
+                raise PlatformUnavailable(f"Meta could not be read: {error}") from None
+
+    def _unknown(self, campaign_id: str) -> UnknownTarget:
+        return UnknownTarget(f"Meta ad account {self._account_id} has no campaign {campaign_id}")

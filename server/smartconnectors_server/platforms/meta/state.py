@@ -1,0 +1,166 @@
+"""What is read of campaigns and their ad sets, and how it is asked for. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+Node = Mapping[str, Any]
+
+ROAS_SCALE = 10_000
+"""Meta's ROAS floors are integers: 10,000 is a return of 1."""
+
+AD_SETS_PER_READ = 100
+
+_AD_SET_FIELDS = (
+    "id,status,bid_strategy,bid_amount,bid_constraints,optimization_goal,daily_budget,"
+    "lifetime_budget,updated_time"
+)
+_CAMPAIGN_FIELDS = "id,status,bid_strategy,daily_budget,lifetime_budget,updated_time"
+
+
+class UnreadableAnswer(ValueError):
+    """The answer is not what was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdSet:
+    """An ad set, as far as bids and budgets go. Amounts in minor units; 0: not set.
+
+    `updated_time` is Meta's own word; empty: not known, because we changed it since.
+    """
+
+    ad_set_id: str
+    is_active: bool
+    strategy: str = ""
+    bid_amount: int = 0
+    roas_floor: int = 0
+    goal: str = ""
+    daily_budget: int = 0
+    lifetime_budget: int = 0
+    updated_time: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign and its ad sets. Amounts as in `AdSet`."""
+
+    campaign_id: str
+    account_id: str
+    currency_code: str
+    is_paused: bool
+    ad_sets: tuple[AdSet, ...]
+    has_more_ad_sets: bool = False
+    """True: it has more than were read."""
+    strategy: str = ""
+    daily_budget: int = 0
+    lifetime_budget: int = 0
+    updated_time: str = ""
+
+    @property
+    def has_budget(self) -> bool:
+        """True: the budget and the strategy are the campaign's (Advantage campaign budget)."""
+        return bool(self.daily_budget or self.lifetime_budget)
+
+    def strategy_of(self, ad_set: AdSet) -> str:
+        """The strategy that the ad set bids by."""
+        return self.strategy if self.has_budget else ad_set.strategy
+
+    def ad_set(self, ad_set_id: str) -> AdSet | None:
+        """The ad set, or None when it was not among those that were read."""
+        return next((each for each in self.ad_sets if each.ad_set_id == ad_set_id), None)
+
+    def with_ad_set(self, changed: AdSet) -> Campaign:
+        """The same with this ad set in place of the one of its id, or beside the others."""
+        if self.ad_set(changed.ad_set_id) is None:
+            return replace(self, ad_sets=(*self.ad_sets, changed))
+        return replace(
+            self,
+            ad_sets=tuple(
+                changed if each.ad_set_id == changed.ad_set_id else each for each in self.ad_sets
+            ),
+        )
+
+
+def campaigns_query(campaign_ids: Sequence[str], ad_set_fields: str = _AD_SET_FIELDS) -> str:
+    """`fields` of one read of the ad account: its currency, and these campaigns with their ad sets.
+
+    Through the account, so that a campaign of another account is not found, whatever else the
+    token may see.
+    """
+    wanted = [{"field": "id", "operator": "IN", "value": list(campaign_ids)}]
+    filtering = json.dumps(wanted, separators=(",", ":"))
+    ad_sets = f"adsets.limit({AD_SETS_PER_READ}){{{ad_set_fields}}}"
+    campaigns = f"campaigns.filtering({filtering}).limit({len(campaign_ids)})"
+    return f"currency,{campaigns}{{{_CAMPAIGN_FIELDS},{ad_sets}}}"
+
+
+AD_SET_QUERY = f"{_AD_SET_FIELDS},campaign_id"
+"""`fields` of the read of one ad set."""
+
+TARGETING_FIELDS = "id,status,targeting"
+
+
+def campaigns_of(account_id: str, answer: Any) -> dict[str, Campaign]:
+    """Campaign id -> campaign, of an answer to `campaigns_query`. Raises UnreadableAnswer."""
+    try:
+        currency_code = str(answer["currency"])
+        nodes = answer.get("campaigns", {}).get("data", ())
+        found = [_campaign_of(account_id, currency_code, node) for node in nodes]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableAnswer(f"{type(error).__name__} in the answer to a read") from None
+    return {campaign.campaign_id: campaign for campaign in found}
+
+
+def ad_set_of(node: Any) -> AdSet:
+    """One ad set. Raises UnreadableAnswer."""
+    try:
+        return _ad_set_of(node)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableAnswer(f"{type(error).__name__} in the answer to a read") from None
+
+
+def nodes_of(answer: Any) -> tuple[Node, ...]:
+    """The ad sets of the only campaign of an answer, as Meta wrote them; empty: no campaign.
+
+    Raises UnreadableAnswer.
+    """
+    try:
+        campaigns = answer.get("campaigns", {}).get("data", ())
+        ad_sets: Iterable[Node] = campaigns[0]["adsets"]["data"] if campaigns else ()
+        return tuple(ad_sets)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UnreadableAnswer(f"{type(error).__name__} in the answer to a read") from None
+
+
+def _campaign_of(account_id: str, currency_code: str, node: Node) -> Campaign:
+    ad_sets = node.get("adsets", {})
+    return Campaign(
+        campaign_id=str(node["id"]),
+        account_id=account_id,
+        currency_code=currency_code,
+        is_paused=node["status"] != "ACTIVE",
+        ad_sets=tuple(_ad_set_of(each) for each in ad_sets.get("data", ())),
+        has_more_ad_sets="next" in ad_sets.get("paging", {}),
+        strategy=str(node.get("bid_strategy", "")),
+        daily_budget=int(node.get("daily_budget") or 0),
+        lifetime_budget=int(node.get("lifetime_budget") or 0),
+        updated_time=str(node.get("updated_time", "")),
+    )
+
+
+def _ad_set_of(node: Node) -> AdSet:
+    constraints = node.get("bid_constraints") or {}
+    return AdSet(
+        ad_set_id=str(node["id"]),
+        is_active=node["status"] == "ACTIVE",
+        strategy=str(node.get("bid_strategy", "")),
+        bid_amount=int(node.get("bid_amount") or 0),
+        roas_floor=int(constraints.get("roas_average_floor") or 0),
+        goal=str(node.get("optimization_goal", "")),
+        daily_budget=int(node.get("daily_budget") or 0),
+        lifetime_budget=int(node.get("lifetime_budget") or 0),
+        updated_time=str(node.get("updated_time", "")),
+    )
