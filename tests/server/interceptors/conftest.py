@@ -16,7 +16,7 @@ from smartconnectors_server.app import Application, load_settings
 from smartconnectors_server.call import Call, Plan
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.connector import Context, Finding, OneByOne, Platform
-from smartconnectors_server.errors import ConnectorError
+from smartconnectors_server.errors import ConnectorError, PlatformRejected
 from smartconnectors_server.interceptors import compose
 from smartconnectors_server.ledger import BudgetState, HoldState
 from smartconnectors_server.platforms import PLATFORMS
@@ -96,6 +96,27 @@ class Script(OneByOne):
         await self.sends(request, call)
         return ads_pb2.UpdateTargetAudienceResponse()
 
+    async def prefetch(self, requests: Any) -> None:
+        self.log.append(f"prefetch {len(requests)}")
+
+    async def place_many(self, planned: Any) -> Any:
+        """All at once; `sends` is asked of each."""
+        self.log.append("many " + " ".join(request.bid.request_id for request, _ in planned))
+        placed: list[Any] = []
+        for request, call in planned:
+            try:
+                await self.sends(request, call)
+            except PlatformRejected as error:
+                placed.append(error)
+            else:
+                placed.append(ads_pb2.PlaceBidResponse())
+        return placed
+
+    @property
+    def batches(self) -> list[list[str]]:
+        """The ids of the requests that were sent together, in order."""
+        return [line.split()[1:] for line in self.log if line.startswith("many ")]
+
     @property
     def sent(self) -> list[str]:
         """The ids of the requests that were sent, in order."""
@@ -128,7 +149,7 @@ class House:
         assert spec is not None
         now_ns = self.clock.monotonic_ns()
         deadline_ns = None if deadline_s is None else now_ns + round(deadline_s * 1e9)
-        chain = compose(self._inner, spec, self.app._servicers["google_ads"].of(name))
+        chain = compose(self._inner, spec, getattr(self.app._servicers["google_ads"], name))
         return await chain(request, Call(spec=spec, started_ns=now_ns, deadline_ns=deadline_ns))
 
     def begin(self, request: Any, *, deadline_s: float | None = None) -> asyncio.Task[Any]:
