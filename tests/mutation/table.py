@@ -262,7 +262,10 @@ TIME = (
         "window.py",
         "horizon_ns = now_ns - self._width_ns",
         "horizon_ns = now_ns - self._width_ns + self._bucket_ns",
-        (promise("windows-the_window_slides_with_the_clock"), MODEL),
+        (
+            promise("windows-the_window_slides_with_the_clock"),
+            WINDOW + "test_what_was_added_leaves_exactly_one_width_later",
+        ),
     ),
     Mutant(
         "a window never ends",
@@ -276,7 +279,10 @@ TIME = (
         "window.py",
         "        return self._buckets[index][0] + self._width_ns\n",
         "        return self._buckets[index][0] + self._width_ns - self._bucket_ns\n",
-        (promise("admission-it_fits_at_the_retry_time_and_not_a_bucket_earlier"), MODEL),
+        (
+            promise("admission-it_fits_at_the_retry_time_and_not_a_bucket_earlier"),
+            WINDOW + "test_the_retry_time_of_a_sliding_sum_is_exact_to_the_nanosecond",
+        ),
     ),
     Mutant(
         "a calendar window ends late",

@@ -115,10 +115,7 @@ STORE = (
         "ledger/group_commit.py",
         "                batch.steps + self._queue.steps,\n",
         "                self._queue.steps,\n",
-        (
-            SQLITE + "test_a_full_disk_admits_nothing_and_loses_nothing",
-            COMMIT + "test_a_failed_commit_refuses_who_waits_and_loses_nothing",
-        ),
+        (SQLITE + "test_a_full_disk_admits_nothing_and_loses_nothing",),
     ),
     Mutant(
         "a stalled disk keeps everybody waiting",

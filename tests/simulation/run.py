@@ -199,17 +199,19 @@ class Simulation:
         living = loop.create_task(self._live(server, requests, dies=dies))
         loop.call_later(0.2, self.draw_weather)
         living.add_done_callback(_stop_its_loop)
-        loop.run_forever()
-        living.remove_done_callback(_stop_its_loop)
-        if living.done():
-            living.result()
-        else:
-            self.trace.append(f"{self.clock.now_s():.6f} killed")
-            server.die()
-            self.platform.cut()
-        self.excuse(server)
-        self.platform.taken = None
-        self._close(loop)
+        try:
+            loop.run_forever()
+            living.remove_done_callback(_stop_its_loop)
+            if living.done():
+                living.result()
+            else:
+                self.trace.append(f"{self.clock.now_s():.6f} killed")
+                server.die()
+                self.platform.cut()
+            self.excuse(server)
+        finally:
+            self.platform.taken = None
+            self._close(loop)
 
     def heal(self) -> Server:
         """A last life in which nothing goes wrong, until nothing is open any more."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 from collections.abc import Callable
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.server.ledger.model import Model, bucket_ns
@@ -308,6 +309,9 @@ class BookAgainstModel(RuleBasedStateMachine):
 
 
 BookAgainstModel.TestCase.settings = settings(
-    max_examples=5 * settings().max_examples, stateful_step_count=60
+    max_examples=max(250, settings().max_examples),
+    stateful_step_count=60,
+    # For the mutation table it matters that it fails, not how shortly that can be shown.
+    phases=[Phase.generate] if "MUTANT" in os.environ else settings().phases,
 )
 TestBookAgainstModel = BookAgainstModel.TestCase
