@@ -105,16 +105,20 @@ async def test_a_recovered_platform_gets_the_deferred_bids_one_by_one_as_probes(
 async def test_a_slow_probe_opens_the_breaker_again_and_what_waits_goes_on_waiting(
     stage: Stage, say: Words
 ) -> None:
-    server = await stage.serve(circuit_breaker=QUICK)
+    server = await stage.serve(circuit_breaker={**QUICK, "open_s": 1.0})
     await open_the_breaker(stage, say, server)
     first = say.bid("waits-1", 5, campaign="1004", ltv_usd=20)
     second = say.bid("waits-2", 5, campaign="1005", ltv_usd=20)
     await server.place(first)
     await server.place(second)
     await stage.fault(FaultKind.SLOW, delay_ms=SLOWER_MS, method="")  # the read of the campaign
-    breaker = server.app.runtimes["google_ads"].breaker
-    await say.eventually(lambda: breaker.open_count, lambda count: count == 2)
-    assert (await server.money())["deferred"] == 10 * USD
+    breaker, keeper = server.app.runtimes["google_ads"].breaker, server.app.keeper
+    # Seen in one look, since the breaker does not stay open for long.
+    seen = await say.eventually(
+        lambda: (breaker.open_count, keeper.state("google_ads").deferred_micros),
+        lambda look: look[0] == 2,
+    )
+    assert seen == (2, 10 * USD)
     await server.settled_to(committed=40 * USD)
     assert len(stage.mutates("waits-1")) == len(stage.mutates("waits-2")) == 1
 

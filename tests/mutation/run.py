@@ -49,7 +49,7 @@ def outcome(mutant: Mutant, killer: str) -> tuple[int, str]:
             done = subprocess.run(
                 command,
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": path, "TEST_PROFILE": "ci"},
+                env={**os.environ, "PYTHONPATH": path, "TEST_PROFILE": "ci", "MUTANT": mutant.name},
                 capture_output=True,
                 text=True,
                 timeout=TIMEOUT_S,

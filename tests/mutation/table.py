@@ -54,14 +54,14 @@ ADMISSION = (
         "ledger/scopes.py",
         "still_open = scope.open_total() - freed",
         "still_open = scope.open_total() - freed - scope.open_micros[HoldState.IN_DOUBT]",
-        (MODEL,),
+        (promise("admission-the_state_in_a_refusal_is_that_of_the_instant"),),
     ),
     Mutant(
         "what is deferred does not count",
         "ledger/scopes.py",
         "still_open = scope.open_total() - freed",
         "still_open = scope.open_total() - scope.open_micros[HoldState.DEFERRED]",
-        (promise("holds-a_newer_bid_that_does_not_fit_leaves_the_older_waiting"),),
+        (promise("admission-the_state_in_a_refusal_is_that_of_the_instant"), MODEL),
     ),
     Mutant(
         "a superseded hold frees budgets that it does not count in",
@@ -207,7 +207,7 @@ HOLDS = (
         "ledger/book.py",
         "            steps.append(self._supersede(waiting, hold.request_id, now_ns))\n",
         "            del waiting\n",
-        (promise("holds-a_bid_that_goes_back_to_waiting_takes_the_place_of_an_older_one"), MODEL),
+        (promise("holds-a_bid_that_goes_back_to_waiting_takes_the_place_of_an_older_one"),),
     ),
     Mutant(
         "a deferred bid is sent to a target in doubt",
@@ -262,7 +262,10 @@ TIME = (
         "window.py",
         "horizon_ns = now_ns - self._width_ns",
         "horizon_ns = now_ns - self._width_ns + self._bucket_ns",
-        (promise("windows-the_window_slides_with_the_clock"), MODEL),
+        (
+            promise("windows-the_window_slides_with_the_clock"),
+            WINDOW + "test_what_was_added_leaves_exactly_one_width_later",
+        ),
     ),
     Mutant(
         "a window never ends",
@@ -276,7 +279,10 @@ TIME = (
         "window.py",
         "        return self._buckets[index][0] + self._width_ns\n",
         "        return self._buckets[index][0] + self._width_ns - self._bucket_ns\n",
-        (promise("admission-it_fits_at_the_retry_time_and_not_a_bucket_earlier"), MODEL),
+        (
+            promise("admission-it_fits_at_the_retry_time_and_not_a_bucket_earlier"),
+            WINDOW + "test_the_retry_time_of_a_sliding_sum_is_exact_to_the_nanosecond",
+        ),
     ),
     Mutant(
         "a calendar window ends late",

@@ -66,7 +66,7 @@ STORE = (
         "ledger/sqlite.py",
         "        await self._durable_or_give_back(step)\n",
         "        self._later(step)\n",
-        (SQLITE + "test_a_full_disk_admits_nothing_and_loses_nothing", SIMULATION),
+        (SQLITE + "test_a_full_disk_admits_nothing_and_loses_nothing",),
     ),
     Mutant(
         "a dispatch that is not durable is not taken back",
@@ -115,7 +115,7 @@ STORE = (
         "ledger/group_commit.py",
         "                batch.steps + self._queue.steps,\n",
         "                self._queue.steps,\n",
-        (SQLITE + "test_a_full_disk_admits_nothing_and_loses_nothing", SIMULATION),
+        (SQLITE + "test_a_full_disk_admits_nothing_and_loses_nothing",),
     ),
     Mutant(
         "a stalled disk keeps everybody waiting",

@@ -7,7 +7,7 @@ from tests.mutation.run import ROOT, mutated, survivors_of
 from tests.mutation.table import Mutant
 from tests.mutation.table_store import TABLE
 
-QUICK = ("a micro more than the limit is admitted", "two servers share a directory")
+QUICK = ("the window runs from the reserve", "two servers share a directory")
 
 
 @pytest.mark.parametrize("mutant", TABLE, ids=lambda mutant: mutant.name)

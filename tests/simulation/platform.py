@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +66,8 @@ class ScriptedPlatform:
     """Target -> whose change it shows."""
     under_way: dict[str, Applied] = field(default_factory=dict)
     calls_at_s: list[float] = field(default_factory=list)
+    taken: Callable[[], None] | None = None
+    """Told of each change that arrives."""
     wrong: list[str] = field(default_factory=list)
     """What a server did that it must never do."""
 
@@ -113,6 +116,8 @@ class ScriptedPlatform:
             if other.target == change.target or other.request_id == change.request_id:
                 self.wrong.append(f"{change.request_id} was sent while {other.request_id} may act")
         self.under_way[change.target] = change
+        if self.taken is not None:
+            self.taken()
         try:
             await self._act(change, connector)
         finally:
@@ -138,6 +143,8 @@ class ScriptedPlatform:
             self.later(change, self.chance.uniform(0.0, LATEST_S - latency_s))
         elif kind not in {"lose", "hang"}:
             self._apply(dataclasses.replace(change, at_s=self.clock.now_s()))
+        if kind in {"apply_then_hang", "apply_then_crash"} and self.chance.random() < 0.2:
+            self.somebody_else_changes(change.target)
         if kind in {"hang", "apply_then_hang", "apply_late"}:
             await asyncio.sleep(TIMEOUT_S - latency_s)
             raise OutcomeUnknown("no answer within the timeout")

@@ -61,6 +61,8 @@ class Simulation:
         self.excused: set[str] = set()
         self.trace: list[str] = []
         self.lives = 0
+        self.rush_s = LIFE_S
+        """How long it takes until every caller has come."""
         self.wall_step_s = 0.0
 
     # Chance
@@ -98,7 +100,7 @@ class Simulation:
     async def caller(self, server: Server, request_id: str) -> None:
         """Bids, sometimes hangs up, and tries again with the same id."""
         chance = self.chance
-        await asyncio.sleep(chance.uniform(0, LIFE_S * 0.8))
+        await asyncio.sleep(chance.uniform(0, self.rush_s))
         for _ in range(chance.choice([1, 1, 2, 4])):
             deadline_s = chance.choice([None, 0.05, 1.0, 8.0])
             told = self.told[request_id]
@@ -158,11 +160,26 @@ class Simulation:
 
     # Lives
 
-    async def _live(self, server: Server, requests: list[str], dies_after_s: float | None) -> None:
+    def _plan_death(self) -> None:
+        """Some time, or while a change is under way: that is where it hurts."""
+        chance, loop = self.chance, asyncio.get_running_loop()
+        if chance.random() < 0.3:
+            loop.call_later(chance.uniform(0.5, LIFE_S), loop.stop)
+            return
+        left = chance.randrange(1, 12)
+
+        def taken() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                loop.call_later(chance.uniform(0.0, 0.25), loop.stop)
+
+        self.platform.taken = taken
+
+    async def _live(self, server: Server, requests: list[str], *, dies: bool) -> None:
         await server.begin()
-        if dies_after_s is not None:
-            loop = asyncio.get_running_loop()
-            loop.call_later(dies_after_s, loop.stop)
+        if dies:
+            self._plan_death()
         others = [
             asyncio.ensure_future(self.operator(server)),
             asyncio.ensure_future(self.nature()),
@@ -178,20 +195,23 @@ class Simulation:
         self.clear_weather()  # it starts, at least
         loop = self._new_loop()
         server = Server(self.state_dir, self.platform, self.clock)
-        dies_after_s = self.chance.uniform(0.5, LIFE_S) if dies else None
-        living = loop.create_task(self._live(server, requests, dies_after_s))
+        self.rush_s = self.chance.choice([LIFE_S * 0.8, 60.0, 2.0])
+        living = loop.create_task(self._live(server, requests, dies=dies))
         loop.call_later(0.2, self.draw_weather)
         living.add_done_callback(_stop_its_loop)
-        loop.run_forever()
-        living.remove_done_callback(_stop_its_loop)
-        if living.done():
-            living.result()
-        else:
-            self.trace.append(f"{self.clock.now_s():.6f} killed")
-            server.die()
-            self.platform.cut()
-        self.excuse(server)
-        self._close(loop)
+        try:
+            loop.run_forever()
+            living.remove_done_callback(_stop_its_loop)
+            if living.done():
+                living.result()
+            else:
+                self.trace.append(f"{self.clock.now_s():.6f} killed")
+                server.die()
+                self.platform.cut()
+            self.excuse(server)
+        finally:
+            self.platform.taken = None
+            self._close(loop)
 
     def heal(self) -> Server:
         """A last life in which nothing goes wrong, until nothing is open any more."""

@@ -22,7 +22,7 @@ PATH = "/smartconnectors.google_ads.v1.GoogleAdsService/PlaceBid"
 WINDOW_S = 600.0
 CAMPAIGN = f"{NAME}/campaigns/1"
 LIMITS_USD = {NAME: 500, CAMPAIGN: 150, "total": 480}
-CALLS, CALLS_WINDOW_S = 25, 60.0
+CALLS, CALLS_WINDOW_S = 12, 30.0
 
 
 class _Silent(Telemetry):

@@ -25,7 +25,7 @@ from smartconnectors_server.errors import PlatformUnavailable
 from smartconnectors_server.platforms import PLATFORMS
 
 CAMPAIGNS = tuple(str(campaign_id) for campaign_id in range(1001, 1011))
-TIMEOUT_MS = 250
+TIMEOUT_MS = 500
 """Short, because some faults are nothing but waiting; long enough for a busy machine."""
 
 
