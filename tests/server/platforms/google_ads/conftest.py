@@ -23,7 +23,6 @@ from smartconnectors_server.platforms.google_ads.servicer import GoogleAdsConnec
 from smartconnectors_server.platforms.google_ads.transport import Transport
 
 TIMEOUT_MS = 300
-EXTRA_CAMPAIGNS = 1000
 
 
 class OpenGate:
@@ -103,9 +102,7 @@ class Rig:
         plans = await asyncio.gather(*(self.plan(request) for request in requests))
         return list(zip(requests, plans, strict=True))
 
-    async def pause(
-        self, campaign_id: str, *, validate_only: bool = False
-    ) -> CampaignStatusResult:
+    async def pause(self, campaign_id: str, *, validate_only: bool = False) -> CampaignStatusResult:
         request = pb.PauseCampaignRequest()
         request.update.campaign_id = campaign_id
         request.update.validate_only = validate_only
@@ -133,7 +130,7 @@ MakeRig = Callable[..., Awaitable[Rig]]
 
 @pytest.fixture
 async def sandbox(clock: ManualClock) -> AsyncIterator[GoogleAdsSandbox]:
-    made = GoogleAdsSandbox(clock, extra_campaigns=EXTRA_CAMPAIGNS)
+    made = GoogleAdsSandbox(clock)
     yield made
     await made.close()
 
@@ -143,9 +140,7 @@ async def make_rig(sandbox: GoogleAdsSandbox, clock: ManualClock) -> AsyncIterat
     made: list[GoogleAdsConnector] = []
     endpoint = await sandbox.start()
 
-    async def make(
-        currency_code: str = "USD", timeout_ms: int = TIMEOUT_MS, **options: Any
-    ) -> Rig:
+    async def make(currency_code: str = "USD", timeout_ms: int = TIMEOUT_MS, **options: Any) -> Rig:
         gate = OpenGate()
         context = Context(
             Mode.SANDBOX, GoogleAdsOptions(**options), endpoint, timeout_ms, gate, clock
