@@ -118,12 +118,14 @@ class ManyReader:
     def __init__(self, **found: Campaign) -> None:
         self.found = {key.replace("_", "/"): campaign for key, campaign in found.items()}
         self.asked: list[Sequence[str]] = []
+        self.began = asyncio.Event()
         self.may = asyncio.Event()
         self.may.set()
         self.error: Exception | None = None
 
     async def __call__(self, keys: Sequence[str]) -> Mapping[str, Campaign]:
         self.asked.append(keys)
+        self.began.set()
         await self.may.wait()
         if self.error is not None:
             raise self.error
@@ -189,8 +191,7 @@ async def test_a_read_from_before_a_change_of_its_portfolio_is_not_kept(
     many = ManyReader(campaigns_1001=shared)
     many.may.clear()
     ahead = asyncio.create_task(cache.prefetch([KEY], many))
-    while not many.asked:
-        await asyncio.sleep(0)
+    await many.began.wait()
     cache.put("campaigns/2", shared)
     many.may.set()
     await ahead
