@@ -6,7 +6,7 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from smartconnectors_server.clock import Clock
 
@@ -97,6 +97,19 @@ class Sandbox(Protocol):
 
     async def reset(self) -> None:
         """The campaigns it started with, an empty journal, no faults."""
+        ...
+
+
+@runtime_checkable
+class RemovesCampaigns(Protocol):
+    """What the sandbox of a platform with batches is too: campaigns can go between plan and send,
+    so that the platform refuses one bid among others.
+    """
+
+    def remove_campaign(self, campaign_id: str) -> None:
+        """Removes a campaign that was asked for before, as on the platform's own pages: from now on
+        changes of it are refused. Raises KeyError when there is none.
+        """
         ...
 
 

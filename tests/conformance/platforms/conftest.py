@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,12 +16,13 @@ from smartconnectors_server.connector import (
     Context,
     Finding,
     Mode,
+    Placed,
     Platform,
     QuotaSignal,
     Sent,
 )
 from smartconnectors_server.connector.sandbox import Sandbox
-from smartconnectors_server.errors import PlatformUnavailable
+from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
 from smartconnectors_server.platforms import PLATFORMS
 
 CAMPAIGNS = tuple(str(campaign_id) for campaign_id in range(1001, 1011))
@@ -45,6 +46,9 @@ class OpenGate:
         self.signals.append(signal)
 
 
+Planned = tuple[Any, Priced, Plan]
+
+
 @dataclass
 class Bench:
     """A connector in front of its sandbox, and the chain's part played by hand."""
@@ -53,7 +57,7 @@ class Bench:
     sandbox: Sandbox
     connector: Connector
     gate: OpenGate
-    sent: list[tuple[Any, Priced, Plan]] = field(default_factory=list)
+    sent: list[Planned] = field(default_factory=list)
 
     def request(self, campaign_id: str, request_id: str, bid_micros: int = 15_000_000) -> Any:
         """The barest bid there is."""
@@ -80,13 +84,36 @@ class Bench:
         connector: Any = self.connector
         return await connector.PlaceBid(request, call)
 
+    async def send_many(self, planned: Sequence[Planned]) -> list[Placed]:
+        """What became of each, whether the platform said it of one or of all."""
+        calls = [
+            (request, Call(self._spec(), 0, request_id=priced.request_id, priced=priced, plan=plan))
+            for request, priced, plan in planned
+        ]
+        try:
+            return list(await self.connector.place_many(calls))
+        except ConnectorError as error:
+            return [error] * len(planned)
+
+    async def set_paused(
+        self, campaign_id: str, *, paused: bool, validate_only: bool = False
+    ) -> Any:
+        """The result of PauseCampaign or ResumeCampaign."""
+        method = "PauseCampaign" if paused else "ResumeCampaign"
+        spec = MethodSpec.of(self.platform.service.methods_by_name[method])
+        request: Any = spec.request_class()
+        request.update.campaign_id = campaign_id
+        request.update.validate_only = validate_only
+        response = await getattr(self.connector, method)(request, Call(spec, 0))
+        return response.result
+
     async def bid(self, campaign_id: str, request_id: str, bid_micros: int = 15_000_000) -> Any:
         request = self.request(campaign_id, request_id, bid_micros)
         return await self.send(request, *await self.plan(request))
 
-    async def look(self) -> Finding:
-        """Asks after the change that was sent last."""
-        request, priced, plan = self.sent[-1]
+    async def look(self, planned: Planned | None = None) -> Finding:
+        """Asks after a change; None: the one that was sent last."""
+        request, priced, plan = planned or self.sent[-1]
         sent = Sent(request, priced, plan.target, plan.before)
         try:
             return await self.connector.lookup(sent)

@@ -1,4 +1,4 @@
-"""What an exception of Google's client library means for us.
+"""What an exception of Google's client library means for us, and what one failed operation does.
 
 The library raises GoogleAdsException for most refusals but not for RESOURCE_EXHAUSTED and INTERNAL:
 those arrive as google.api_core's errors, with Google's failure left in the trailing metadata. So
@@ -123,6 +123,13 @@ def translate(
     said = said_by(error, library)
     if said is None:
         return _unanswered(changes, type(error).__name__, {}), None
+    return meaning(said, changes=changes, secrets=secrets)
+
+
+def meaning(
+    said: Said, *, changes: bool, secrets: Iterable[str] = ()
+) -> tuple[ConnectorError, QuotaSignal | None]:
+    """As `translate`, of what was said."""
     words = _hide(_words(said), secrets)
     metadata = {"platform_status": said.status.name}
     if said.codes:

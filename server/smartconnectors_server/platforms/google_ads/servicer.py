@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from google.protobuf.message import Message
 
+from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult, CampaignStatusUpdate
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
-from smartconnectors_server.connector import Context, Finding, Mode, Sent
+from smartconnectors_server.connector import Context, Finding, Mode, Placed, Sent
 from smartconnectors_server.errors import (
     InternalError,
     InvalidBid,
+    PlatformRejected,
     UnknownTarget,
 )
 from smartconnectors_server.platforms.google_ads import (
     audience,
+    batches,
     daily_budget,
     findings,
     knobs,
     wire,
 )
-from smartconnectors_server.platforms.google_ads.cache import CampaignCache
 from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
+from smartconnectors_server.platforms.google_ads.reader import Reader
 from smartconnectors_server.platforms.google_ads.sandbox_access import USD_CUSTOMER
-from smartconnectors_server.platforms.google_ads.state import (
-    Campaign,
-    Row,
-    ad_group_query,
-    audience_query,
-    campaign_of,
-    campaign_query,
-)
 from smartconnectors_server.platforms.google_ads.transport import Transport
 
 _NO_LIMIT = 10_000
@@ -40,11 +35,14 @@ _NO_LIMIT = 10_000
 class GoogleAdsConnector:
     """Implements `Connector` and the methods of our GoogleAdsService."""
 
+    max_batch = 1000
+    """Google takes 10,000 operations in a mutate, and a bid may need two. Less than that half, so
+    that a batch is answered within the time that one call may take."""
+
     def __init__(self, context: Context) -> None:
         options = context.options
         assert isinstance(options, GoogleAdsOptions)
         self._options = options
-        self._gate = context.gate
         in_sandbox = context.mode is Mode.SANDBOX
         self._customer_id = options.customer_id or (USD_CUSTOMER if in_sandbox else "")
         self._max_campaigns = options.max_shared_campaigns or (_NO_LIMIT if in_sandbox else 1)
@@ -55,13 +53,20 @@ class GoogleAdsConnector:
             timeout_s=context.timeout_ms / 1000,
             on_quota=context.gate.tighten,
         )
-        self._cache = CampaignCache(context.clock, options.cache_ttl_s)
+        self._reader = Reader(
+            self._transport,
+            context.gate,
+            context.clock,
+            customer_id=self._customer_id,
+            ttl_s=options.cache_ttl_s,
+        )
+        self._sender = batches.Sender(self._transport, context.gate, self._reader)
 
     async def connect(self) -> None:
         await self._transport.open()
 
     async def close(self) -> None:
-        await self._cache.close()
+        await self._reader.cache.close()
         await self._transport.close()
 
     async def plan(self, request: Message, priced: Priced) -> Plan:
@@ -73,12 +78,12 @@ class GoogleAdsConnector:
                     request,
                     priced,
                     intent,
-                    await self._campaign(_key_of(request), request.bid.campaign_id),
+                    await self._reader.campaign(_key_of(request), request.bid.campaign_id),
                     ltv_in_click_urls=self._options.ltv_in_click_urls,
                 )
             case pb.UpdateCampaignBudgetRequest():
                 campaign_id = knobs.check_id("update.campaign_id", request.update.campaign_id)
-                campaign = await self._campaign(_key_of(request), campaign_id)
+                campaign = await self._reader.campaign(_key_of(request), campaign_id)
                 return daily_budget.plan(request, priced, campaign)
             case _:
                 raise InternalError(f"{type(request).__name__} cannot be planned")
@@ -90,10 +95,25 @@ class GoogleAdsConnector:
     def offline_target(self, request: Message) -> str:
         return _key_of(request)
 
+    def batch_calls(self, count: int) -> int:
+        """One mutate, whatever the count; bids of several operations pay for their own."""
+        del count
+        return 1
+
+    async def prefetch(self, requests: Sequence[Message]) -> None:
+        try:
+            await self._reader.prefetch(map(_key_of, requests))
+        except PlatformRejected:
+            return  # plan meets the same refusal, and says so for each bid
+
+    async def place_many(self, planned: Sequence[tuple[Message, Call]]) -> Sequence[Placed]:
+        items = [batches.planned(_key_of(request), call) for request, call in planned]
+        return await self._sender.send_bids(items)
+
     async def lookup(self, sent: Sent) -> Finding:
         request = sent.request
         try:
-            campaign = await self._read(_key_of(request), _campaign_id_of(request))
+            campaign = await self._reader.fresh(_key_of(request), _campaign_id_of(request))
         except UnknownTarget:
             return Finding.INCONCLUSIVE
         try:
@@ -113,21 +133,18 @@ class GoogleAdsConnector:
 
     async def PlaceBid(self, request: pb.PlaceBidRequest, call: Call) -> pb.PlaceBidResponse:
         """Sends the planned bid. Raises as `Transport.mutate`."""
-        planned, platform_request_id = await self._send(request, call)
-        assert isinstance(planned, pb.PlaceBidResponse)
-        answer = pb.PlaceBidResponse()
-        answer.CopyFrom(planned)
-        answer.google_ads.platform_request_id = platform_request_id
-        return answer
+        item = batches.planned(_key_of(request), call)
+        return batches.bid_answer(item.change, await self._sender.send(item))
 
     async def UpdateCampaignBudget(
         self, request: pb.UpdateCampaignBudgetRequest, call: Call
     ) -> pb.UpdateCampaignBudgetResponse:
         """Sends the planned budget. Raises as `Transport.mutate`."""
-        planned, _ = await self._send(request, call)
-        assert isinstance(planned, pb.UpdateCampaignBudgetResponse)
+        item = batches.planned(_key_of(request), call)
+        await self._sender.send(item)
         answer = pb.UpdateCampaignBudgetResponse()
-        answer.CopyFrom(planned)
+        assert isinstance(item.change.answer, pb.UpdateCampaignBudgetResponse)
+        answer.CopyFrom(item.change.answer)
         return answer
 
     async def UpdateTargetAudience(
@@ -139,67 +156,66 @@ class GoogleAdsConnector:
         """
         update = request.update
         audience.check(update)
-        campaign = await self._campaign(f"campaigns/{update.campaign_id}", update.campaign_id)
-        rows = await self._search("audience", audience_query(update.campaign_id))
+        campaign = await self._reader.campaign(
+            f"campaigns/{update.campaign_id}", update.campaign_id
+        )
+        rows = await self._reader.audience(update.campaign_id)
         change = audience.change_of(update, campaign, rows)
         if change.mutate is not None:
-
-            def dispatched() -> None:
-                call.dispatched = True
-
             await self._transport.mutate(
-                change.mutate, validate_only=update.validate_only, dispatched=dispatched
+                change.mutate, validate_only=update.validate_only, dispatched=_dispatched(call)
             )
         return change.answer
 
-    async def _send(self, request: Message, call: Call) -> tuple[Message, str]:
-        """(the planned answer, Google's request id) once Google has accepted it."""
-        if call.plan is None or not isinstance(call.plan.wire, wire.Change):
-            raise InternalError("the bid was not planned")
-        change, key = call.plan.wire, _key_of(request)
+    async def PauseCampaign(
+        self, request: pb.PauseCampaignRequest, call: Call
+    ) -> pb.PauseCampaignResponse:
+        """Pauses it. Reads nothing, so that neither quota nor a slow answer can hold it up, and
+        sends it also when the campaign is thought to be paused: that may have changed. `changed`
+        is false when it was last seen paused. Raises InvalidBid, and as `Transport.mutate`.
+        """
+        campaign_id = knobs.check_id("update.campaign_id", request.update.campaign_id)
+        changed = self._reader.status_of(campaign_id) != "PAUSED"
+        await self._set_status(request.update, "PAUSED", call)
+        result = CampaignStatusResult(campaign_id=campaign_id, paused=True, changed=changed)
+        return pb.PauseCampaignResponse(result=result)
 
-        def dispatched() -> None:
-            call.dispatched = True
+    async def ResumeCampaign(
+        self, request: pb.ResumeCampaignRequest, call: Call
+    ) -> pb.ResumeCampaignResponse:
+        """Lets it run; sends nothing when it does. Raises InvalidBid, UnknownTarget, what a read
+        raises, and as `Transport.mutate`.
+        """
+        campaign_id = knobs.check_id("update.campaign_id", request.update.campaign_id)
+        # As it is now: what somebody else has paused must not be missed.
+        campaign = await self._reader.fresh(f"campaigns/{campaign_id}", campaign_id)
+        changed = campaign.status != "ENABLED"
+        if changed:
+            await self._set_status(request.update, "ENABLED", call)
+        result = CampaignStatusResult(campaign_id=campaign_id, paused=False, changed=changed)
+        return pb.ResumeCampaignResponse(result=result)
 
+    async def _set_status(self, update: CampaignStatusUpdate, status: str, call: Call) -> None:
+        mutate = wire.status_mutate(self._customer_id, update.campaign_id, status)
         accepted = False
         try:
-            platform_request_id = await self._transport.mutate(
-                change.mutate, validate_only=call.validate_only, dispatched=dispatched
+            await self._transport.mutate(
+                mutate, validate_only=update.validate_only, dispatched=_dispatched(call)
             )
-            accepted = not call.validate_only
+            accepted = True
         finally:
-            # Also when this is cancelled: then nobody knows what the campaign is like.
-            if accepted:
-                self._cache.put(key, change.after)
-            elif call.dispatched and not call.validate_only:
-                self._cache.drop(key)
-        return change.answer, platform_request_id
+            if not update.validate_only:
+                self._reader.status_is(update.campaign_id, status if accepted else "")
 
     def _intent(self, request: pb.PlaceBidRequest, priced: Priced) -> knobs.Intent:
         return knobs.intent_of(request, priced, default_max_campaigns=self._max_campaigns)
 
-    async def _campaign(self, key: str, campaign_id: str) -> Campaign:
-        return await self._cache.get(key, lambda: self._read(key, campaign_id))
 
-    async def _read(self, key: str, campaign_id: str) -> Campaign:
-        """Reads it from Google. Raises UnknownTarget when there is none."""
-        collection, _, entity_id = key.partition("/")
-        in_ad_group = collection == "ad_groups"
-        query = ad_group_query(entity_id) if in_ad_group else campaign_query(campaign_id)
-        rows = await self._search("campaign", query)
-        if not rows:
-            what = f"ad group {entity_id}" if in_ad_group else f"campaign {campaign_id}"
-            raise UnknownTarget(f"Google Ads account {self._customer_id} has no {what}")
-        campaign = campaign_of(rows[0])
-        if campaign.campaign_id != campaign_id:
-            raise UnknownTarget(
-                f"ad group {entity_id} is of campaign {campaign.campaign_id}, not {campaign_id}"
-            )
-        return campaign
+def _dispatched(call: Call) -> Callable[[], None]:
+    def dispatched() -> None:
+        call.dispatched = True
 
-    async def _search(self, what: str, query: str) -> Sequence[Row]:
-        async with self._gate.read(what):
-            return await self._transport.search(query)
+    return dispatched
 
 
 def _campaign_id_of(request: Message) -> str:

@@ -19,6 +19,7 @@ _CAMPAIGN_FIELDS = (
     "customer.currency_code",
     "campaign.resource_name",
     "campaign.id",
+    "campaign.status",
     "campaign.advertising_channel_type",
     "campaign.bidding_strategy_type",
     "campaign.bidding_strategy",
@@ -54,15 +55,15 @@ _AD_GROUP_FIELDS = (
 _AUDIENCE_FIELDS = ("campaign_criterion.resource_name", "campaign_criterion.user_list.user_list")
 
 
-def campaign_query(campaign_id: str) -> str:
-    """Reads everything that a bid or budget of the campaign needs, in one operation."""
-    conditions = (f"campaign.id = {campaign_id}", "campaign.status != 'REMOVED'")
+def campaign_query(*campaign_ids: str) -> str:
+    """Reads everything that a bid or budget of the campaigns needs, in one operation."""
+    conditions = (_among("campaign.id", campaign_ids), "campaign.status != 'REMOVED'")
     return _query(_CAMPAIGN_FIELDS + _PORTFOLIO_FIELDS + _BUDGET_FIELDS, "campaign", conditions)
 
 
-def ad_group_query(ad_group_id: str) -> str:
-    """Reads an ad group with its campaign."""
-    conditions = (f"ad_group.id = {ad_group_id}", "ad_group.status != 'REMOVED'")
+def ad_group_query(*ad_group_ids: str) -> str:
+    """Reads ad groups, each with its campaign."""
+    conditions = (_among("ad_group.id", ad_group_ids), "ad_group.status != 'REMOVED'")
     return _query(_CAMPAIGN_FIELDS + _AD_GROUP_FIELDS, "ad_group", conditions)
 
 
@@ -75,6 +76,10 @@ def audience_query(campaign_id: str) -> str:
         "campaign_criterion.status != 'REMOVED'",
     )
     return _query(_AUDIENCE_FIELDS, "campaign_criterion", conditions)
+
+
+def _among(field: str, ids: Sequence[str]) -> str:
+    return f"{field} = {ids[0]}" if len(ids) == 1 else f"{field} IN ({', '.join(ids)})"
 
 
 def _query(fields: Sequence[str], resource: str, conditions: Sequence[str]) -> str:
@@ -126,6 +131,8 @@ class Campaign:
     channel: str
     strategy: str
     """Google's BiddingStrategyType by name."""
+    status: str = "UNSPECIFIED"
+    """Google's CampaignStatus by name."""
     parameters: tuple[Parameter, ...] = ()
     maximize_value_roas_millionths: int = 0
     target_roas_millionths: int = 0
@@ -162,6 +169,7 @@ def campaign_of(row: Row) -> Campaign:
         currency_code=row["customer"]["currencyCode"],
         channel=campaign.get("advertisingChannelType", "UNSPECIFIED"),
         strategy=campaign.get("biddingStrategyType", "UNSPECIFIED"),
+        status=campaign.get("status", "UNSPECIFIED"),
         parameters=_parameters_of(campaign),
         maximize_value_roas_millionths=_roas(campaign, "maximizeConversionValue"),
         target_roas_millionths=_roas(campaign, "targetRoas"),

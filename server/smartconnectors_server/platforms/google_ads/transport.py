@@ -1,19 +1,16 @@
 """The one channel to Google, with Google's own client on it.
 
-The client's own channel is not used: it retries nothing and sets no timeout, which is right, but it
-also adds interceptors that log every request and leave failed tasks behind. Ours has the library's
-metadata and exception interceptors, a timeout on every call, and no retry at any level: a change
-whose outcome is unknown must not be sent twice.
+It has the library's metadata and exception interceptors, a timeout on every call, and no retry at
+any level: a change whose outcome is unknown must not be sent twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib
 import logging
-from collections.abc import Callable
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -21,40 +18,33 @@ from google.protobuf import json_format
 
 from smartconnectors_server.connector import QuotaSignal
 from smartconnectors_server.errors import ConnectorError, OutcomeUnknown, PlatformUnavailable
-from smartconnectors_server.platforms.google_ads import refusals, sandbox_access, tokens
+from smartconnectors_server.platforms.google_ads import (
+    channel,
+    partial_failures,
+    refusals,
+    sandbox_access,
+    tokens,
+)
 from smartconnectors_server.platforms.google_ads.library import Library, load
 from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
 from smartconnectors_server.platforms.google_ads.state import Row
 from smartconnectors_server.platforms.google_ads.wire import Document
 
-GOOGLE_TARGET = "googleads.googleapis.com:443"
-
-_CONNECT_S = 2.0
-_RECONNECT_S = 0.4
-"""How long a broken channel is given: two attempts, at the longest backoff below."""
-
-_CHANNEL_OPTIONS = (
-    ("grpc.enable_retries", 0),
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 150),
-    # Answers are never too large: an answer that cannot be read is a change in doubt.
-    ("grpc.max_receive_message_length", -1),
-)
-
-_calls: ContextVar[list[Any] | None] = ContextVar("google_ads_calls", default=None)
+_IN_ONE_GO = 50
+"""Documents that are converted before other tasks may run."""
 
 
-class _KeepCall(grpc.aio.UnaryUnaryClientInterceptor):
-    """Keeps the innermost call, whose trailing metadata has Google's id of the request."""
+@dataclass(frozen=True, slots=True)
+class Mutated:
+    """What Google answered to a mutate that may fail in parts.
 
-    async def intercept_unary_unary(
-        self, continuation: Any, client_call_details: Any, request: Any
-    ) -> Any:
-        call = await continuation(client_call_details, request)
-        kept = _calls.get()
-        if kept is not None:
-            kept.append(call)
-        return call
+    Attributes:
+        request_id: Google's id of the request.
+        outcomes: for each operation None, or the error that it would have raised alone.
+    """
+
+    request_id: str
+    outcomes: Sequence[ConnectorError | None]
 
 
 class Transport:
@@ -92,21 +82,10 @@ class Transport:
         self._tokens = await asyncio.to_thread(self._make_tokens)
         # At DEBUG the library logs request metadata, and with it the bearer token.
         logging.getLogger("google.ads.googleads").setLevel(logging.INFO)
-        interceptors = self._interceptors()
-        if self._endpoint is None:
-            self._channel = grpc.aio.secure_channel(
-                GOOGLE_TARGET,
-                grpc.ssl_channel_credentials(),
-                options=_CHANNEL_OPTIONS,
-                interceptors=interceptors,
-            )
-        else:
-            self._channel = grpc.aio.insecure_channel(
-                self._endpoint, options=_CHANNEL_OPTIONS, interceptors=interceptors
-            )
+        self._channel = channel.open_channel(self._endpoint, self._interceptors())
         transport = self._library.transport(channel=self._channel)
         self._client = self._library.client(transport=transport)
-        await asyncio.gather(self._tokens.warm_up(), _warm_up(self._channel))
+        await asyncio.gather(self._tokens.warm_up(), channel.warm_up(self._channel))
 
     async def close(self) -> None:
         """Closes the channel."""
@@ -136,7 +115,9 @@ class Transport:
                 if response is None:  # grpc's way to say that it could not parse it
                     raise PlatformUnavailable("Google Ads' answer could not be parsed")
                 message = type(response).pb(response)
-                rows += [json_format.MessageToDict(row) for row in message.results]
+                for number, row in enumerate(message.results, 1):
+                    rows.append(json_format.MessageToDict(row))
+                    await _let_others(number)
         except ConnectorError:
             raise
         except Exception as error:  # noqa: BLE001 - translated, whatever it is
@@ -155,14 +136,37 @@ class Transport:
             PlatformRejected, UnknownTarget, RateLimited: Google refused it.
             OutcomeUnknown: anything else.
         """
+        request = {**document, "validateOnly": validate_only}
+        response, request_id = await self._send(request, dispatched)
+        answered = len(response.mutate_operation_responses)
+        if not validate_only and answered != len(document["mutateOperations"]):
+            raise OutcomeUnknown("Google Ads answered without saying what it changed")
+        return request_id
+
+    async def mutate_each(self, document: Document, *, dispatched: Callable[[], None]) -> Mutated:
+        """Sends one mutate, once, whose operations are made or refused each for itself.
+
+        Raises as `mutate`, for what holds for all of them.
+        """
+        request = {**document, "partialFailure": True}
+        response, request_id = await self._send(request, dispatched)
+        count = len(document["mutateOperations"])
+        outcomes = partial_failures.outcomes_of(response, count, self._loaded(), request_id)
+        return Mutated(request_id, [self._outcome(outcome) for outcome in outcomes])
+
+    async def _send(self, document: Document, dispatched: Callable[[], None]) -> tuple[Any, str]:
+        """Google's answer to a mutate, and its id of the request. Raises as `mutate`."""
         library = self._loaded()
         message = json_format.ParseDict(
-            {**document, "validateOnly": validate_only}, library.mutate_request()
+            {**document, "mutateOperations": []}, library.mutate_request()
         )
+        for number, operation in enumerate(document["mutateOperations"], 1):
+            json_format.ParseDict(operation, message.mutate_operations.add())
+            await _let_others(number)
         request = library.mutate_request_wrapper.wrap(message)
         authorization = await self._ready()
         kept: list[Any] = []
-        token = _calls.set(kept)
+        token = channel.kept_calls.set(kept)
         dispatched()
         try:
             response = await self._client.mutate(
@@ -174,14 +178,11 @@ class Transport:
         except Exception as error:  # noqa: BLE001 - translated, whatever it is
             raise self._translated(error, library, changes=True) from None
         finally:
-            _calls.reset(token)
+            channel.kept_calls.reset(token)
         # grpc hands out None for bytes that it cannot parse.
         if response is None:
             raise OutcomeUnknown("Google Ads' answer to the change could not be parsed")
-        answered = len(type(response).pb(response).mutate_operation_responses)
-        if not validate_only and answered != len(message.mutate_operations):
-            raise OutcomeUnknown("Google Ads answered without saying what it changed")
-        return await _request_id_of(kept)
+        return type(response).pb(response), await channel.request_id_of(kept)
 
     def _make_tokens(self) -> tokens.Tokens:
         if self._endpoint is None:
@@ -204,7 +205,7 @@ class Transport:
             package.AsyncUnaryStreamMetadataInterceptor(*headers),
             package.AsyncUnaryUnaryExceptionInterceptor(version, use_proto_plus=True),
             package.AsyncUnaryStreamExceptionInterceptor(version, use_proto_plus=True),
-            _KeepCall(),
+            channel.KeepCall(),
         ]
 
     def _developer_token(self) -> str:
@@ -221,26 +222,35 @@ class Transport:
 
         Raises PlatformUnavailable: nothing was sent.
         """
-        channel, source = self._channel, self._tokens
-        if channel is None or source is None:
+        opened, source = self._channel, self._tokens
+        if opened is None or source is None:
             raise PlatformUnavailable("Google Ads is not connected yet")
-        state = channel.get_state(try_to_connect=True)
-        if state is not grpc.ChannelConnectivity.READY:
-            try:
-                await asyncio.wait_for(_wait_until_ready(channel, state), _CONNECT_S)
-            except TimeoutError:
-                raise PlatformUnavailable("Google Ads was not reached") from None
+        try:
+            await channel.wait_until_ready(opened)
+        except TimeoutError:
+            raise PlatformUnavailable("Google Ads was not reached") from None
         return await source.authorization()
 
-    def _translated(self, error: Exception, library: Library, *, changes: bool) -> Exception:
-        secrets = [
+    def _outcome(self, outcome: partial_failures.Outcome) -> ConnectorError | None:
+        if not isinstance(outcome, refusals.Said):
+            return outcome
+        error, signal = refusals.meaning(outcome, changes=True, secrets=self._secrets())
+        if signal is not None:
+            self._on_quota(signal)
+        return error
+
+    def _secrets(self) -> list[str]:
+        return [
             self._options.api_key.get_secret_value(),
             self._options.client_secret.get_secret_value(),
             self._options.refresh_token.get_secret_value(),
+            *(self._tokens.secrets() if self._tokens is not None else ()),
         ]
-        if self._tokens is not None:
-            secrets += self._tokens.secrets()
-        translated, signal = refusals.translate(error, library, changes=changes, secrets=secrets)
+
+    def _translated(self, error: Exception, library: Library, *, changes: bool) -> Exception:
+        translated, signal = refusals.translate(
+            error, library, changes=changes, secrets=self._secrets()
+        )
         if signal is not None:
             self._on_quota(signal)
         if translated.metadata.get("platform_status") == "UNAUTHENTICATED" and self._tokens:
@@ -248,29 +258,7 @@ class Transport:
         return translated
 
 
-async def _warm_up(channel: grpc.aio.Channel) -> None:
-    """Connects ahead of the first request. A failure is left for that request to meet."""
-    state = channel.get_state(try_to_connect=True)
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(_wait_until_ready(channel, state), _CONNECT_S)
-
-
-async def _wait_until_ready(channel: grpc.aio.Channel, state: grpc.ChannelConnectivity) -> None:
-    """Returns when the channel is ready. Raises TimeoutError when it broke and stays so."""
-    while state is not grpc.ChannelConnectivity.READY:
-        if state is grpc.ChannelConnectivity.SHUTDOWN:
-            raise TimeoutError
-        if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-            await asyncio.wait_for(channel.wait_for_state_change(state), _RECONNECT_S)
-        else:
-            await channel.wait_for_state_change(state)
-        state = channel.get_state(try_to_connect=True)
-
-
-async def _request_id_of(calls: list[Any]) -> str:
-    """Google's id of the request; empty when it gave none."""
-    for call in calls:
-        for key, value in await call.trailing_metadata() or ():
-            if key == "request-id":
-                return str(value)
-    return ""
+async def _let_others(number: int) -> None:
+    """Lets other bids on now and then: to convert a thousand takes a tenth of a second."""
+    if number % _IN_ONE_GO == 0:
+        await asyncio.sleep(0)

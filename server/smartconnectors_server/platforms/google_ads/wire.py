@@ -202,6 +202,16 @@ def update_of(operation: str, update: Document, mask: Sequence[str]) -> Document
     return {operation: {"update": update, "updateMask": ",".join(mask)}}
 
 
+def status_mutate(customer_id: str, campaign_id: str, status: str) -> Document:
+    """Sets a campaign's status and nothing else."""
+    update = {
+        "resourceName": f"customers/{customer_id}/campaigns/{campaign_id}",
+        "status": status,
+    }
+    operation = update_of("campaignOperation", update, ["status"])
+    return {"customerId": customer_id, "mutateOperations": [operation]}
+
+
 def _campaign_after(
     intent: Intent,
     setting: Setting,

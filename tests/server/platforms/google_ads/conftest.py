@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
-from smartconnectors_server.call import Call, MethodTable, Plan, Priced
+from smartconnectors_server.call import Call, MethodSpec, Plan, Priced
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.connector import Context, Finding, Mode, QuotaSignal, Sent
 from smartconnectors_server.connector.sandbox import JournalEntry
@@ -40,9 +42,7 @@ class OpenGate:
 
 
 def call_of(method: str, *, plan: Plan | None = None, validate_only: bool = False) -> Call:
-    table = MethodTable([google_ads.PLATFORM.service], ["google_ads"])
-    spec = table.get(f"/smartconnectors.google_ads.v1.GoogleAdsService/{method}")
-    assert spec is not None
+    spec = MethodSpec.of(google_ads.PLATFORM.service.methods_by_name[method])
     return Call(spec, 0, plan=plan, validate_only=validate_only)
 
 
@@ -95,6 +95,32 @@ class Rig:
     ) -> pb.UpdateTargetAudienceResponse:
         return await self.connector.UpdateTargetAudience(request, call_of("UpdateTargetAudience"))
 
+    def batch(self, planned: Sequence[tuple[Any, Plan]]) -> list[tuple[Any, Call]]:
+        return [(request, call_of("PlaceBid", plan=plan)) for request, plan in planned]
+
+    async def plan_all(self, requests: Sequence[Any]) -> list[tuple[Any, Plan]]:
+        plans = await asyncio.gather(*(self.plan(request) for request in requests))
+        return list(zip(requests, plans, strict=True))
+
+    async def pause(self, campaign_id: str, *, validate_only: bool = False) -> CampaignStatusResult:
+        request = pb.PauseCampaignRequest()
+        request.update.campaign_id = campaign_id
+        request.update.validate_only = validate_only
+        answer = await self.connector.PauseCampaign(request, call_of("PauseCampaign"))
+        return answer.result
+
+    async def resume(
+        self, campaign_id: str, *, validate_only: bool = False
+    ) -> CampaignStatusResult:
+        request = pb.ResumeCampaignRequest()
+        request.update.campaign_id = campaign_id
+        request.update.validate_only = validate_only
+        answer = await self.connector.ResumeCampaign(request, call_of("ResumeCampaign"))
+        return answer.result
+
+    def searches(self) -> list[JournalEntry]:
+        return [entry for entry in self.sandbox.journal() if entry.method == "SearchStream"]
+
     def mutates(self) -> list[JournalEntry]:
         return [entry for entry in self.sandbox.journal() if entry.changes]
 
@@ -114,10 +140,10 @@ async def make_rig(sandbox: GoogleAdsSandbox, clock: ManualClock) -> AsyncIterat
     made: list[GoogleAdsConnector] = []
     endpoint = await sandbox.start()
 
-    async def make(currency_code: str = "USD", **options: Any) -> Rig:
+    async def make(currency_code: str = "USD", timeout_ms: int = TIMEOUT_MS, **options: Any) -> Rig:
         gate = OpenGate()
         context = Context(
-            Mode.SANDBOX, GoogleAdsOptions(**options), endpoint, TIMEOUT_MS, gate, clock
+            Mode.SANDBOX, GoogleAdsOptions(**options), endpoint, timeout_ms, gate, clock
         )
         connector = GoogleAdsConnector(context)
         await connector.connect()

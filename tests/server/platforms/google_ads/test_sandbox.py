@@ -73,6 +73,10 @@ REFUSED: dict[str, tuple[list[dict[str, Any]], str]] = {
         [campaign({}, "advertisingChannelType")],
         "request_error.IMMUTABLE_FIELD",
     ),
+    "a status that only Google sets": (
+        [campaign({"status": "REMOVED"}, "status")],
+        "request_error.INVALID_ENUM_VALUE",
+    ),
     "a ROAS below 0.01": ([value(0.009)], "range_error.TOO_LOW"),
     "a ROAS above 1000": ([value(1000.01)], "range_error.TOO_HIGH"),
     "a standard target ROAS on Search": (
@@ -204,6 +208,58 @@ async def test_setting_another_strategy_s_field_switches_the_strategy(transport:
         "FROM campaign WHERE campaign.id = 1001"
     )
     assert rows[0]["campaign"] == {"biddingStrategyType": "MAXIMIZE_CONVERSIONS"}
+
+
+async def mutate_each(transport: Transport, *operations: dict[str, Any]) -> list[str]:
+    document = {"customerId": "1000000001", "mutateOperations": list(operations)}
+    mutated = await transport.mutate_each(document, dispatched=lambda: None)
+    assert mutated.request_id.startswith("sandbox-")
+    return [error.metadata["platform_errors"] if error else "" for error in mutated.outcomes]
+
+
+async def test_operations_that_may_fail_one_by_one_are_applied_one_by_one(
+    transport: Transport, sandbox: GoogleAdsSandbox
+) -> None:
+    errors = await mutate_each(transport, value(2000.0), value(3.0), cpa(0), budget(120_000_000))
+    assert errors == ["range_error.TOO_HIGH", "", "bidding_error.BID_TOO_SMALL", ""]
+    assert await roas_of(transport, "1001") == 3.0
+    entry = next(entry for entry in sandbox.journal() if entry.changes)
+    assert (entry.applied, entry.facts["partial_failure"]) == (True, True)
+    told = [
+        (operation["applied"], operation.get("errors", []))
+        for operation in entry.facts["operations"]
+    ]
+    assert told == [(not error, [error] if error else []) for error in errors]
+    assert entry.facts["operations"][1]["campaign_id"] == "1001"
+    assert "target_roas" not in entry.facts
+
+
+async def test_when_every_operation_fails_nothing_was_applied(
+    transport: Transport, sandbox: GoogleAdsSandbox
+) -> None:
+    assert all(await mutate_each(transport, value(2000.0), cpa(0)))
+    assert not sandbox.journal()[-1].applied
+
+
+async def test_an_error_outside_of_the_operations_refuses_the_whole_request(
+    transport: Transport,
+) -> None:
+    with pytest.raises(PlatformRejected, match="REQUIRED_FIELD_MISSING"):
+        await mutate_each(transport)
+
+
+async def test_a_removed_campaign_cannot_be_changed(
+    transport: Transport, sandbox: GoogleAdsSandbox
+) -> None:
+    await roas_of(transport, "1001")
+    sandbox.remove_campaign("1001")
+    with pytest.raises(PlatformRejected, match="OPERATION_NOT_PERMITTED_FOR_REMOVED_RESOURCE"):
+        await mutate(transport, value(3.0))
+
+
+def test_only_a_campaign_that_is_there_can_be_removed(sandbox: GoogleAdsSandbox) -> None:
+    with pytest.raises(KeyError):
+        sandbox.remove_campaign("1001")
 
 
 async def test_validate_only_checks_and_applies_nothing(

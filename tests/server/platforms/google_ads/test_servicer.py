@@ -103,6 +103,15 @@ async def test_an_ad_group_must_be_of_the_campaign(rig: Rig) -> None:
         await rig.plan(request)
 
 
+async def test_an_ad_group_that_is_known_must_be_of_the_campaign_too(rig: Rig) -> None:
+    request = rig.request("1013", bid_micros=1_230_000)
+    request.manual_cpc.ad_group_id = "10131"
+    await rig.plan(request)
+    request.bid.campaign_id = "1001"
+    with pytest.raises(UnknownTarget, match="ad group 10131 is of campaign 1013, not 1001"):
+        await rig.plan(request)
+
+
 @pytest.mark.parametrize(
     ("customer_id", "currency_code", "campaign_id"),
     [("1000000002", "JPY", "2001"), ("1000000003", "KWD", "3001"), ("123-456-7890", "USD", "1001")],

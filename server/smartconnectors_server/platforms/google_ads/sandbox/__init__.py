@@ -7,6 +7,7 @@ client needs. Accounts: see `accounts`.
 from __future__ import annotations
 
 from smartconnectors_server.platforms.google_ads.sandbox.accounts import (
+    EXTRA_CAMPAIGNS_FROM,
     FORBIDDEN_CUSTOMER,
     JPY_CUSTOMER,
     KWD_CUSTOMER,
@@ -16,6 +17,7 @@ from smartconnectors_server.platforms.google_ads.sandbox.server import GoogleAds
 from smartconnectors_server.platforms.google_ads.sandbox_access import USD_CUSTOMER
 
 __all__ = [
+    "EXTRA_CAMPAIGNS_FROM",
     "FORBIDDEN_CUSTOMER",
     "JPY_CUSTOMER",
     "KWD_CUSTOMER",

@@ -22,6 +22,9 @@ FORBIDDEN_CUSTOMER = "1000000009"
 # customer id is an account in US dollars with the campaigns of the first.
 _CURRENCIES = {JPY_CUSTOMER: ("JPY", 2000), KWD_CUSTOMER: ("KWD", 3000)}
 
+EXTRA_CAMPAIGNS_FROM = 100_001
+"""The id of the first campaign that a sandbox has only when it is asked for more."""
+
 USER_LISTS = (501, 502, 503)
 
 
@@ -70,8 +73,11 @@ class Account:
         return resource_name
 
 
-def open_account(customer_id: str) -> Account:
-    """An account as it is before anybody changed anything in it."""
+def open_account(customer_id: str, extra_campaigns: int = 0) -> Account:
+    """An account as it is before anybody changed anything in it.
+
+    `extra_campaigns`: how many more there are, from EXTRA_CAMPAIGNS_FROM on, that bid by ROAS.
+    """
     currency_code, base = _CURRENCIES.get(customer_id, ("USD", 1000))
     account = Account(customer_id, currency_code)
     name = f"customers/{customer_id}"
@@ -91,6 +97,8 @@ def open_account(customer_id: str) -> Account:
     )
     for number in range(1, 11):
         _campaign_by_roas(account, base + number, portfolio if number >= 9 else "")
+    for number in range(extra_campaigns):
+        _campaign_by_roas(account, EXTRA_CAMPAIGNS_FROM + number, "")
     _campaign_by_other(account, base + 11, "SEARCH", "MAXIMIZE_CONVERSIONS")
     _campaign_by_other(account, base + 12, "DISPLAY", "TARGET_CPA")
     _campaign_by_other(account, base + 13, "SEARCH", "MANUAL_CPC")

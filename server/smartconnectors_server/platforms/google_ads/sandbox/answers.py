@@ -23,6 +23,7 @@ from smartconnectors_server.platforms.google_ads.sandbox.accounts import (
 from smartconnectors_server.platforms.google_ads.sandbox.failures import (
     Problem,
     Refused,
+    partial_failure_error,
     refuse,
     trailing_metadata,
 )
@@ -67,8 +68,11 @@ class Answer:
 class Answers:
     """The accounts and the rules by which they change."""
 
-    def __init__(self, journal: Journal, knows_token: Callable[[str], bool]) -> None:
+    def __init__(
+        self, journal: Journal, knows_token: Callable[[str], bool], extra_campaigns: int
+    ) -> None:
         self._journal = journal
+        self._extra_campaigns = extra_campaigns
         self._knows_token = knows_token
         self._accounts: dict[str, Account] = {}
         self._request_numbers = itertools.count(1)
@@ -81,6 +85,17 @@ class Answers:
         """Every account as it was at first."""
         self._accounts.clear()
 
+    def remove_campaign(self, campaign_id: str) -> None:
+        """Removes it from every account that was asked for, and so that has it."""
+        found = False
+        for account in self._accounts.values():
+            campaign = account.entities.get(account.name("campaigns", campaign_id))
+            if campaign is not None:
+                found = True
+                account.entities[campaign.resource_name] = campaign.changed({"status": "REMOVED"})
+        if not found:
+            raise KeyError(campaign_id)
+
     def answer(self, asked: Asked) -> Answer:
         """Does what is asked, writes it into the journal, and says what came of it."""
         changes = asked.method == MUTATE
@@ -91,7 +106,7 @@ class Answers:
             if changes:
                 request = _parsed(library.mutate_request, asked.payload)
                 facts.update(wire_facts.mutate_facts(request))
-                applied, message = self._mutate(library, request)
+                applied, message = self._mutate(asked, request, facts)
                 payloads: tuple[bytes, ...] = (message,)
             else:
                 request = _parsed(library.search_request, asked.payload)
@@ -136,20 +151,28 @@ class Answers:
                 status=grpc.StatusCode.PERMISSION_DENIED,
             )
         if customer_id not in self._accounts:
-            self._accounts[customer_id] = open_account(customer_id)
+            self._accounts[customer_id] = open_account(customer_id, self._extra_campaigns)
         return self._accounts[customer_id]
 
-    def _mutate(self, library: Library, request: Any) -> tuple[bool, bytes]:
+    def _mutate(self, asked: Asked, request: Any, facts: dict[str, Any]) -> tuple[bool, bytes]:
         """(whether anything was applied, the serialized response)."""
         staged = mutate.stage(self._account(request.customer_id), request)
-        response = library.mutate_response()
+        response = asked.library.mutate_response()
+        if staged.problems:
+            response.partial_failure_error.CopyFrom(
+                partial_failure_error(asked.library, staged.problems, asked.request_id)
+            )
+        if request.partial_failure:
+            wire_facts.add_outcomes(facts, staged, validate_only=request.validate_only)
         if request.validate_only:
             return False, bytes(response.SerializeToString())
         staged.commit()
-        for kind, resource_name in staged.results:
+        for made in staged.results:
             result = response.mutate_operation_responses.add()
-            getattr(result, f"{kind}_result").resource_name = resource_name
-        return True, bytes(response.SerializeToString())
+            if made is not None:
+                kind, resource_name = made
+                getattr(result, f"{kind}_result").resource_name = resource_name
+        return any(staged.results), bytes(response.SerializeToString())
 
     def _search(self, asked: Asked, request: Any) -> bytes:
         query = gaql.parse(request.query)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from smartconnectors_server.platforms.google_ads.sandbox.mutate import value_at
+from smartconnectors_server.platforms.google_ads.sandbox.mutate import Staged, value_at
 
 _HEADERS = ("authorization", "developer-token", "login-customer-id", "x-goog-request-params")
 
@@ -35,23 +35,40 @@ def header_facts(metadata: Iterable[tuple[str, Any]]) -> list[str]:
 def mutate_facts(request: Any) -> dict[str, Any]:
     """A mutate: its operations, and laid flat over them what each of them set.
 
-    The flat facts are for requests that change one campaign; of several, the last one's stand.
+    The flat facts are for requests that change one campaign; of several, the last one's stand. A
+    batch, whose operations are made each for itself, has none.
     """
     operations = [_operation_facts(operation) for operation in request.mutate_operations]
     flat: dict[str, Any] = {}
-    for facts in operations:
-        flat.update({key: value for key, value in facts.items() if key != "fields"})
+    if len(operations) == 1 or not request.partial_failure:
+        for facts in operations:
+            flat.update({key: value for key, value in facts.items() if key != "fields"})
     fields = [field for facts in operations for field in facts.get("fields", ())]
     campaign_ids = [facts["campaign_id"] for facts in operations if "campaign_id" in facts]
     return {
         **flat,
         "customer_id": request.customer_id,
         "campaign_ids": list(dict.fromkeys(campaign_ids)),
-        "fields": fields,
+        "fields": list(dict.fromkeys(fields)),
         "field": next((field for field in fields if _is_amount(field)), ""),
         "validate_only": request.validate_only,
+        "partial_failure": request.partial_failure,
         "operations": operations,
     }
+
+
+def add_outcomes(facts: dict[str, Any], staged: Staged, *, validate_only: bool) -> None:
+    """What became of each operation of a batch: `applied`, and `errors` of one that was refused."""
+    errors: dict[int, list[str]] = {}
+    for problem in staged.problems:
+        index = problem.path[0][1]
+        if index is not None:
+            errors.setdefault(index, []).append(problem.code)
+    for index, made in enumerate(staged.results):
+        outcome: dict[str, Any] = {"applied": made is not None and not validate_only}
+        if index in errors:
+            outcome["errors"] = errors[index]
+        facts["operations"][index].update(outcome)
 
 
 def _is_amount(field: str) -> bool:
@@ -94,6 +111,8 @@ def _set_facts(update: Any, paths: Iterable[str]) -> dict[str, Any]:
             continue  # The mask names a field that the message does not have; it is in `fields`.
         if path == "url_custom_parameters":
             facts["custom_parameters"] = dict(value)
+        elif path == "status":
+            facts["status"] = value
         elif _is_amount(path) and isinstance(value, int | float):
             facts[_AMOUNTS[path.rpartition(".")[2]]] = value
     return facts

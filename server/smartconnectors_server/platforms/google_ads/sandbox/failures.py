@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +74,19 @@ def failure_of(library: Library, refused: Refused, request_id: str) -> Any:
             details.rate_scope = 3  # DEVELOPER: the whole Google Cloud project
             details.retry_delay.FromMilliseconds(refused.retry_delay_ms)
     return failure
+
+
+def partial_failure_error(
+    library: Library, problems: Sequence[Problem], request_id: str
+) -> status_pb2.Status:
+    """The failures of the operations of a request that may fail in parts."""
+    refused = Refused(*problems)
+    status = status_pb2.Status(
+        code=refused.status.value[0],
+        message="Multiple errors in 'details'. First error: " + problems[0].message,
+    )
+    status.details.add().Pack(failure_of(library, refused, request_id))
+    return status
 
 
 def trailing_metadata(

@@ -1,4 +1,4 @@
-"""GoogleAdsService.Mutate: all of its operations, or none."""
+"""GoogleAdsService.Mutate: all of its operations, or none; or, when asked, each for itself."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ class Staged:
     account: Account
     entities: dict[str, Entity | None] = field(default_factory=dict)
     """Resource name -> the entity afterwards; None: removed."""
-    results: list[tuple[str, str]] = field(default_factory=list)
-    """(kind, resource name) for each operation, in order."""
+    results: list[tuple[str, str] | None] = field(default_factory=list)
+    """(kind, resource name) for each operation, in order; None: refused."""
+    problems: list[Problem] = field(default_factory=list)
+    """Why operations were refused, each with its index in `path`."""
 
     def get(self, resource_name: str, kind: str) -> Entity:
         """The entity as the operations so far leave it. Raises Refused when there is none."""
@@ -60,27 +62,26 @@ class Staged:
 
 
 def stage(account: Account, request: Any) -> Staged:
-    """Checks every operation. Raises Refused with every problem that was found."""
+    """Checks every operation. Raises Refused with every problem that was found, unless the request
+    may fail in parts: then the problems are in what is returned.
+    """
     if not request.mutate_operations:
         raise refuse("request_error.REQUIRED_FIELD_MISSING", "mutate_operations is empty.")
     if len(request.mutate_operations) > _MAX_OPERATIONS:
         raise refuse("request_error.TOO_MANY_MUTATE_OPERATIONS", "Too many operations.")
-    if request.partial_failure:
-        code = "mutate_error.OPERATION_DOES_NOT_SUPPORT_PARTIAL_FAILURE"
-        raise refuse(code, "This sandbox applies all operations or none.")
     staged = Staged(account)
-    problems: list[Problem] = []
     for index, operation in enumerate(request.mutate_operations):
         where: Path = (("mutate_operations", index),)
         try:
             _stage_one(staged, operation, where)
         except Refused as refused:
-            problems += [
+            staged.results.append(None)
+            staged.problems += [
                 Problem(problem.code, problem.message, problem.path or where, problem.trigger)
                 for problem in refused.problems
             ]
-    if problems:
-        raise Refused(*problems)
+    if staged.problems and not request.partial_failure:
+        raise Refused(*staged.problems)
     return staged
 
 
@@ -108,7 +109,7 @@ def _update(staged: Staged, kind: str, operation: Any, where: Path) -> None:
     resource_name = operation.update.resource_name
     if not resource_name:
         raise refuse("request_error.RESOURCE_NAME_MISSING", "The resource name is missing.")
-    entity = staged.get(resource_name, kind)
+    entity = _changeable(staged, resource_name, kind)
     if not operation.update_mask.paths:
         raise refuse("field_mask_error.FIELD_MASK_MISSING", "The update mask is missing.")
     problems = []
@@ -131,6 +132,16 @@ def _update(staged: Staged, kind: str, operation: Any, where: Path) -> None:
     staged.results.append((kind, resource_name))
 
 
+def _changeable(staged: Staged, resource_name: str, kind: str) -> Entity:
+    """The entity. Raises Refused when there is none, or it was removed."""
+    entity = staged.get(resource_name, kind)
+    if entity.values.get("status") == "REMOVED":
+        code = "context_error.OPERATION_NOT_PERMITTED_FOR_REMOVED_RESOURCE"
+        message = "The operation is not allowed for removed resources."
+        raise refuse(code, message, trigger=resource_name)
+    return entity
+
+
 def _set_field(account: Account, entity: Entity, path: str, update: Any) -> Entity:
     """The entity with one field of the mask taken from the update."""
     rules = UPDATABLE[entity.kind]
@@ -149,11 +160,17 @@ def _set_field(account: Account, entity: Entity, path: str, update: Any) -> Enti
 
 
 def value_at(message: Any, path: str) -> Any:
-    """The value of a field path in a protobuf message; custom parameters as pairs."""
+    """The value of a field path in a protobuf message; custom parameters as pairs, a status by its
+    name.
+    """
+    parent = message
     for part in path.split("."):
-        message = getattr(message, part if hasattr(message, part) else f"{part}_")
+        parent, message = message, getattr(message, part if hasattr(message, part) else f"{part}_")
     if path == "url_custom_parameters":
         return [(parameter.key, parameter.value) for parameter in message]
+    if path == "status":
+        known = parent.DESCRIPTOR.fields_by_name[path].enum_type.values_by_number.get(message)
+        return known.name if known else str(message)
     return message
 
 

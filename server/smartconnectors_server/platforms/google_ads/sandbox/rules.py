@@ -92,6 +92,12 @@ def _portfolio_only(_account: Account, _entity: Entity, _value: Any) -> None:
     raise refuse(code, "A CPC bid ceiling or floor can be set on portfolio strategies only.")
 
 
+def _status(_account: Account, _entity: Entity, value: str) -> None:
+    if value not in ("ENABLED", "PAUSED"):
+        code = "request_error.INVALID_ENUM_VALUE"
+        raise refuse(code, "The status can be set to ENABLED or PAUSED.", trigger=value)
+
+
 def _immutable(_account: Account, _entity: Entity, _value: Any) -> None:
     raise refuse("request_error.IMMUTABLE_FIELD", "The field cannot be modified.")
 
@@ -103,6 +109,7 @@ def _anything(_account: Account, _entity: Entity, _value: Any) -> None:
 UPDATABLE: Mapping[str, Mapping[str, Rule]] = {
     "campaign": {
         "name": _anything,
+        "status": _status,
         "advertising_channel_type": _immutable,
         "maximize_conversion_value.target_roas": _roas,
         "maximize_conversion_value.cpc_bid_ceiling_micros": _portfolio_only,

@@ -34,12 +34,13 @@ _HTTP2_PREFACE = b"PRI"
 class GoogleAdsSandbox:
     """Implements `Sandbox`. Every fault kind can be played."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, *, extra_campaigns: int = 0) -> None:
+        """`extra_campaigns`: how many each account has beside the usual, see `accounts`."""
         self._clock = clock if clock is not None else SystemClock()
         self._journal = Journal(self._clock)
         self._faults = Faults()
         self._tokens = TokenEndpoint(self._journal)
-        self._answers = Answers(self._journal, self._tokens.knows)
+        self._answers = Answers(self._journal, self._tokens.knows, extra_campaigns)
         self._proxy = FaultProxy(self._upstream_of)
         self._server: grpc.aio.Server | None = None
         self._grpc_address: Address = ("", 0)
@@ -90,6 +91,9 @@ class GoogleAdsSandbox:
         await self.clear_faults()
         self._answers.reset()
         self._journal.clear()
+
+    def remove_campaign(self, campaign_id: str) -> None:
+        self._answers.remove_campaign(campaign_id)
 
     async def drain_late(self) -> None:
         """Returns when every change that was to come late has been made."""

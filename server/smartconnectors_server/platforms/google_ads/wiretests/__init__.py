@@ -3,7 +3,8 @@
 
 A document has `about`, `method` (an RPC of our service), `request` (its JSON), `platform_state`
 (the rows that Google would answer the reads with), optional `priced` and `options`, and `expect`:
-either `error`, or `plan`, `sent` (Google's mutate as its REST interface writes it) and `answer`.
+either `error`, or `plan`, `sent` (Google's mutate as its REST interface writes it) and `answer`;
+for pausing and resuming `sent` alone.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ def replay(document: Mapping[str, Any]) -> dict[str, Any]:
                 return _of_plan(_budget(document))
             case "UpdateTargetAudience":
                 return _audience(document)
+            case "PauseCampaign":
+                return _status(document, "PAUSED")
+            case "ResumeCampaign":
+                return _status(document, "ENABLED")
             case method:
                 raise ValueError(f"{method!r} is not a method of GoogleAdsService")
     except ConnectorError as error:
@@ -93,3 +98,9 @@ def _audience(document: Mapping[str, Any]) -> dict[str, Any]:
     campaign, *rows = document["platform_state"]
     change = audience.change_of(request.update, campaign_of(campaign), rows)
     return {"sent": change.mutate, "answer": json_format.MessageToDict(change.answer)}
+
+
+def _status(document: Mapping[str, Any], status: str) -> dict[str, Any]:
+    options = GoogleAdsOptions.model_validate(document["options"])
+    campaign_id = knobs.check_id("update.campaign_id", document["request"]["update"]["campaignId"])
+    return {"sent": wire.status_mutate(options.customer_id, campaign_id, status)}

@@ -1,0 +1,125 @@
+"""What is known of the account: read when it is needed, kept while it may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
+from smartconnectors_server.connector import Gate
+from smartconnectors_server.errors import UnknownTarget
+from smartconnectors_server.platforms.google_ads.cache import CampaignCache
+from smartconnectors_server.platforms.google_ads.state import (
+    Campaign,
+    Row,
+    ad_group_query,
+    audience_query,
+    campaign_of,
+    campaign_query,
+)
+from smartconnectors_server.platforms.google_ads.transport import Transport
+
+_QUERIES = {"campaigns": campaign_query, "ad_groups": ad_group_query}
+
+_MAX_IDS = 10_000
+"""In one query. Google says that there is a limit, not which; its former API had this one."""
+_MAX_ID = 2**63 - 1
+"""An id beyond it makes Google refuse the whole query."""
+_MAX_STATUSES = 10_000
+
+
+class Reader:
+    """Reads of one account, each through the gate. A key is `campaigns/<id>` or `ad_groups/<id>`.
+
+    Each method that reads raises RateLimited, PlatformUnavailable and PlatformRejected.
+    """
+
+    def __init__(
+        self, transport: Transport, gate: Gate, clock: Clock, *, customer_id: str, ttl_s: float
+    ) -> None:
+        self._transport = transport
+        self._gate = gate
+        self._clock = clock
+        self._customer_id = customer_id
+        self._ttl_ns = int(ttl_s * NANOS_PER_SECOND)
+        self.cache = CampaignCache(clock, ttl_s)
+        self._statuses: dict[str, tuple[str, int]] = {}
+
+    async def campaign(self, key: str, campaign_id: str) -> Campaign:
+        """A campaign, from the cache while it is fresh. Raises UnknownTarget."""
+
+        async def read() -> Campaign | None:
+            return (await self._read([key])).get(key)
+
+        return self._present(key, campaign_id, await self.cache.get(key, read))
+
+    async def fresh(self, key: str, campaign_id: str) -> Campaign:
+        """A campaign as it is now. Raises UnknownTarget."""
+        return self._present(key, campaign_id, (await self._read([key])).get(key))
+
+    async def prefetch(self, keys: Iterable[str]) -> None:
+        """Reads into the cache what is not fresh there: one query for the campaigns, one for the
+        ad groups.
+        """
+        wanted = list(keys)
+        for collection in _QUERIES:
+            own = [key for key in wanted if key.startswith(f"{collection}/") and _is_readable(key)]
+            await self.cache.prefetch(own, self._read)
+
+    async def audience(self, campaign_id: str) -> Sequence[Row]:
+        """Rows of `audience_query`."""
+        return await self._search("audience", audience_query(campaign_id))
+
+    def status_of(self, campaign_id: str) -> str:
+        """Google's name of the campaign's status as last read or set by us; empty: not known."""
+        status, until_ns = self._statuses.get(campaign_id, ("", 0))
+        return status if self._clock.monotonic_ns() < until_ns else ""
+
+    def status_is(self, campaign_id: str, status: str) -> None:
+        """Remembers a status; empty: it is not known any more."""
+        self._statuses.pop(campaign_id, None)
+        if len(self._statuses) >= _MAX_STATUSES:
+            self._statuses.pop(next(iter(self._statuses)))
+        self._statuses[campaign_id] = (status, self._clock.monotonic_ns() + self._ttl_ns)
+
+    async def _read(self, keys: Sequence[str]) -> Mapping[str, Campaign]:
+        """What there is of these, all of one collection, in as few queries as it takes."""
+        collection = keys[0].partition("/")[0]
+        ids = [key.partition("/")[2] for key in keys]
+        found: dict[str, Campaign] = {}
+        for first in range(0, len(ids), _MAX_IDS):
+            query = _QUERIES[collection](*ids[first : first + _MAX_IDS])
+            for row in await self._search("campaign", query):
+                campaign = campaign_of(row)
+                self.status_is(campaign.campaign_id, campaign.status)
+                found[_key_of(collection, campaign)] = campaign
+        return found
+
+    async def _search(self, what: str, query: str) -> Sequence[Row]:
+        async with self._gate.read(what):
+            return await self._transport.search(query)
+
+    def _present(self, key: str, campaign_id: str, campaign: Campaign | None) -> Campaign:
+        """Raises UnknownTarget unless the campaign is there and is the one that was meant."""
+        collection, _, entity_id = key.partition("/")
+        in_ad_group = collection == "ad_groups"
+        if campaign is None:
+            what = f"ad group {entity_id}" if in_ad_group else f"campaign {campaign_id}"
+            raise UnknownTarget(f"Google Ads account {self._customer_id} has no {what}")
+        if campaign.campaign_id != campaign_id:
+            raise UnknownTarget(
+                f"ad group {entity_id} is of campaign {campaign.campaign_id}, not {campaign_id}"
+            )
+        return campaign
+
+
+def _key_of(collection: str, campaign: Campaign) -> str:
+    if collection == "ad_groups":
+        assert campaign.ad_group is not None
+        return f"ad_groups/{campaign.ad_group.ad_group_id}"
+    return f"campaigns/{campaign.campaign_id}"
+
+
+def _is_readable(key: str) -> bool:
+    """False for an id that must not stand in a query beside others: its plan says what is wrong."""
+    entity_id = key.partition("/")[2]
+    return entity_id.isascii() and entity_id.isdigit() and int(entity_id) <= _MAX_ID
