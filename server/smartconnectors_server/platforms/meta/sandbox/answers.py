@@ -7,7 +7,7 @@ import hmac
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -116,6 +116,7 @@ class Answers:
         try:
             self._authenticate(asked)
             parts = _parts(asked)
+            self._check_campaigns(parts)
         except Refused as refused:
             facts = {"credentials": _credentials(asked), "errors": [refused.name]}
             self._journal.append(asked.name, changes=True, applied=False, facts=facts)
@@ -154,6 +155,13 @@ class Answers:
             return self._refusal(refused, trace_id, account)
         self._journal.append(asked.name, changes=asked.changes, applied=applied, facts=facts)
         return Reply(200, document, self._headers(trace_id, account))
+
+    def _check_campaigns(self, parts: Sequence[Asked]) -> None:
+        """Raises Refused when two parts post to ad sets of one campaign."""
+        nodes = [self._world.nodes.get(part.segments[0]) for part in parts if part.changes]
+        campaigns = [node.values["campaign_id"] for node in nodes if node and node.kind == "adset"]
+        if len(set(campaigns)) < len(campaigns):
+            raise invalid("Batch requests cannot include multiple ad sets under one campaign.")
 
     def _authenticate(self, asked: Asked) -> None:
         if _VERSION.fullmatch(asked.path.split("/")[1]) is None:
