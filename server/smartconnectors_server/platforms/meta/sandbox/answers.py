@@ -108,6 +108,13 @@ class Answers:
         self._rules = Rules(self._world, self._clock)
         self._meter.reset()
 
+    def add_ad_sets(self, campaign_id: str, count: int) -> None:
+        """Gives a campaign that many more ad sets, as its first one is."""
+        first = self._world.nodes[f"{campaign_id}1"]
+        for number in range(count):
+            ad_set_id = f"{campaign_id}{number:05d}"
+            self._world.nodes[ad_set_id] = Node("adset", {**first.values, "id": ad_set_id})
+
     def answer(self, asked: Asked) -> Reply:
         """Does what is asked, writes it into the journal, and says what came of it."""
         if not asked.is_batch:

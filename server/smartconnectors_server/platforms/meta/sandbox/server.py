@@ -80,6 +80,10 @@ class MetaSandbox:
         """Returns when every change that was to come late has been made."""
         await asyncio.gather(*self._late)
 
+    def add_ad_sets(self, campaign_id: str, count: int) -> None:
+        """Gives a campaign that many more ad sets, as its first one is."""
+        self._answers.add_ad_sets(campaign_id, count)
+
     async def _end_late(self) -> None:
         for task in tuple(self._late):
             task.cancel()
