@@ -15,7 +15,7 @@ from typing import Any, cast
 import grpc
 import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from smartconnectors.budgets.v1 import budget_service_pb2, budget_service_pb2_grpc
@@ -31,7 +31,7 @@ from smartconnectors_server.assembly import (
 from smartconnectors_server.budget import Alerts, Keeper, Reconciler, Watch
 from smartconnectors_server.call import MethodTable
 from smartconnectors_server.clock import Clock, SystemClock
-from smartconnectors_server.connections import Connections, PlatformServicer, lookup_with
+from smartconnectors_server.connections import Connections, lookup_with
 from smartconnectors_server.connector import Platform
 from smartconnectors_server.interceptors import (
     INTERCEPTORS,
@@ -39,15 +39,18 @@ from smartconnectors_server.interceptors import (
     DeferredBids,
     Engines,
     Idempotency,
+    ManyBids,
     PlatformRuntime,
     compose,
     remembered_changes,
 )
 from smartconnectors_server.ledger import LEDGERS, LedgerError
+from smartconnectors_server.platform_service import PlatformServicer
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.services.budgets import BudgetServicer
+from smartconnectors_server.services.health import Health
 from smartconnectors_server.settings import Settings
-from smartconnectors_server.telemetry import OtlpSpans, Telemetry
+from smartconnectors_server.telemetry import OtlpSpans, Telemetry, configure_logging
 
 HEALTH_EVERY_S = 0.25
 KEEPALIVE_MS = 30_000
@@ -112,8 +115,18 @@ class Application:
         }
         self.engines = Engines(settings, self._clock, self.keeper, self._telemetry, self.runtimes)
         self._chain = [make(self.engines) for make in INTERCEPTORS]
-        self._health = health.aio.HealthServicer()
+        self._health = Health(service.full_name for service in self._services)
         self._connections = Connections(self.engines)
+        self._servicers = {
+            name: PlatformServicer(
+                runtime,
+                self.keeper,
+                self._methods,
+                ManyBids(self.engines, self._methods, self._chain, runtime),
+            )
+            for name, runtime in self.runtimes.items()
+        }
+        self._deferred = self._deferred_bids()
         self._server: Any = None
         self._background: list[asyncio.Task[None]] = []
 
@@ -143,7 +156,7 @@ class Application:
             for name, work in (
                 ("health", self._report_health()),
                 ("reconciler", self._reconciler().run()),
-                ("deferred", self._deferred().run()),
+                ("deferred", self._deferred.run()),
             )
         ]
         return Ready(
@@ -172,8 +185,8 @@ class Application:
             cast(Any, BudgetServicer(self.keeper, self.watch)), server
         )
         for name, platform in self._platforms.items():
-            platform.register(PlatformServicer(self.runtimes[name]), server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            platform.register(self._servicers[name], server)
+        health_pb2_grpc.add_HealthServicer_to_server(cast(Any, self._health), server)
         names = [service.full_name for service in self._services]
         standard = [health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection([*names, *standard], server)
@@ -185,7 +198,7 @@ class Application:
                 f"cannot listen on {host}:{server_settings.grpc_port}; is another server there? "
                 "Give this one another --grpc-port."
             ) from None
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._health.set_serving(True)
         await server.start()
         self._server = server
         return f"{_bracketed(host)}:{port}"
@@ -196,13 +209,17 @@ class Application:
         """Drains: not serving, a pause for load balancers, streams ended, calls under way awaited,
         what holds money to its end, the ledger flushed.
         """
-        await self._health.enter_graceful_shutdown()
+        self._health.begin_drain()
         await self._clock.sleep(self._settings.server.drain_pause_s)
         self.watch.close()
+        for servicer in self._servicers.values():
+            servicer.end_streams()
+        self._health.end_watches()
         await self._server.stop(self._settings.server.drain_grace_s)
         for interceptor in self._chain:
             if isinstance(interceptor, Idempotency):
                 await interceptor.drain()
+        await self._deferred.drain()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -221,29 +238,19 @@ class Application:
             quiet_period_s=lambda platform: quiet_period_s(self._settings, platform),
         )
 
-    def _deferred(self) -> DeferredBids:
+    def _deferred_bids(self) -> DeferredBids:
         inner = [i for i in self._chain if i.name in _FROM_THE_BREAKER_INWARDS]
         return DeferredBids(
             self.engines,
             self._methods,
-            lambda spec: compose(
-                inner, spec, PlatformServicer(self.runtimes[spec.platform]).of(spec.name)
-            ),
+            lambda spec: compose(inner, spec, self._servicers[spec.platform].of(spec.name)),
         )
 
     async def _report_health(self) -> None:
         """NOT_SERVING while the ledger is out of reach. An open breaker stays SERVING."""
-        serving = True
         while True:
-            if self.ledger.available != serving:
-                serving = self.ledger.available
-                status = health_pb2.HealthCheckResponse
-                await self._set_health(status.SERVING if serving else status.NOT_SERVING)
+            self._health.set_serving(self.ledger.available)
             await self._clock.sleep(HEALTH_EVERY_S)
-
-    async def _set_health(self, status: int) -> None:
-        for service in ("", *(s.full_name for s in self._services)):
-            await self._health.set(service, status)
 
 
 _FROM_THE_BREAKER_INWARDS = frozenset({"circuit_breaker", "rate_limit"})
@@ -277,6 +284,7 @@ def check_host(settings: Settings) -> None:
 async def serve(settings: Settings, *, on_ready: Callable[[Ready], None]) -> None:
     """Runs until SIGTERM or SIGINT, then drains. Raises StartupError when it cannot start."""
     check_host(settings)
+    configure_logging(settings.server.log_format)
     failpoints.arm(settings.server.failpoint)
     application = Application(settings)
     asked_to_stop = asyncio.Event()

@@ -72,7 +72,9 @@ def load_settings(
             options_of(platforms[name], chosen)
         except ValidationError as error:
             wrong.append(explain(error, f"platforms.{name}.options."))
-        period_s, least_s = settings.reconciler.quiet_period_s, _least_quiet_s(chosen)
+    period_s = settings.reconciler.quiet_period_s
+    for name in platforms:
+        least_s = _least_quiet_s(settings_of(settings, name))
         if period_s is not None and period_s < least_s:
             wrong.append(
                 f"reconciler.quiet_period_s: at least {least_s:g}, twice the timeout of {name}"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -27,6 +27,8 @@ class Kind(enum.Enum):
 
     BID = "bid"
     CAMPAIGN_BUDGET = "campaign_budget"
+    MANY = "many"
+    """Many requests of another method: a batch or a stream. Each goes through the chain itself."""
     OTHER = "other"
 
 
@@ -49,9 +51,22 @@ class MethodSpec:
     spends: bool
     role: int
     kind: Kind
+    client_streaming: bool
     server_streaming: bool
+    urgent: bool
+    """Passes an open breaker and may use the reserved share of the quota."""
     request_class: type[Message]
     response_class: type[Message]
+
+    @property
+    def holds_money(self) -> bool:
+        """True when one call of it is one hold."""
+        return self.spends and self.kind is not Kind.MANY
+
+    @property
+    def reaches_platform(self) -> bool:
+        """True when one call of it is one call of the platform."""
+        return bool(self.platform) and self.kind is not Kind.MANY
 
     @classmethod
     def of(cls, method: MethodDescriptor) -> MethodSpec:
@@ -72,11 +87,15 @@ class MethodSpec:
                     raise MethodTableError(
                         f"{path}: field {request_field.name} should be called {expected_name}"
                     )
+            elif message is not None and _carries_a_bid(message):
+                kind = Kind.MANY
         if guard.spends and (not guard.platform or kind is Kind.OTHER):
             raise MethodTableError(
                 f"{path} spends, so its guard must name a platform and its request must carry "
-                "a BidRequest or a CampaignBudgetUpdate"
+                "a BidRequest, a CampaignBudgetUpdate or requests that do"
             )
+        if method.client_streaming and kind is not Kind.MANY:
+            raise MethodTableError(f"{path} streams requests that carry no bid")
         return cls(
             path=path,
             name=method.name,
@@ -84,10 +103,20 @@ class MethodSpec:
             spends=guard.spends,
             role=guard.role,
             kind=kind,
+            client_streaming=method.client_streaming,
             server_streaming=method.server_streaming,
+            urgent=guard.urgent,
             request_class=GetMessageClass(method.input_type),
             response_class=GetMessageClass(method.output_type),
         )
+
+
+def _carries_a_bid(message: Descriptor) -> bool:
+    return any(
+        inner.message_type is not None
+        and inner.message_type.full_name == BidRequest.DESCRIPTOR.full_name
+        for inner in message.fields
+    )
 
 
 class MethodTable:
@@ -120,6 +149,20 @@ class Permit(Protocol):
 
     def restart(self) -> None:
         """Starts the permit's clock anew: what came before was not the platform."""
+        ...
+
+
+class Gathering(Protocol):
+    """A batch of bids that are sent as one. It goes out when none of its bids is still on its way:
+    a bid that waits for something outside of the batch says so.
+    """
+
+    def pause(self, call: Call) -> None:
+        """The bid waits for something that only happens when others are done."""
+        ...
+
+    def resume(self, call: Call) -> None:
+        """The bid is on its way again."""
         ...
 
 
@@ -205,6 +248,10 @@ class Call:
     platform_latency_ns: int = 0
     replayed: bool = False
     circuit: str = "closed"
+    weight: int = 1
+    """How many calls of the platform's quota it takes."""
+    batch: Gathering | None = None
+    """The batch that the bid is sent with; None: it is sent alone."""
     permit: Permit | None = None
     """The breaker's permit, while the platform is being asked."""
     attributes: dict[str, str | int] = field(default_factory=dict)

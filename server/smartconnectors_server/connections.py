@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from smartconnectors_server.budget import Finding
-from smartconnectors_server.call import Call, MethodTable
+from smartconnectors_server.call import MethodTable
 from smartconnectors_server.connector import Connector, Context, Mode, Sent
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
@@ -19,25 +18,6 @@ from smartconnectors_server.ledger import Hold
 RETRY_S = 5.0
 
 log = logging.getLogger(__name__)
-
-
-class PlatformServicer:
-    """A platform's methods, available before the platform is: the first calls wait for it."""
-
-    def __init__(self, runtime: PlatformRuntime) -> None:
-        self._runtime = runtime
-
-    def of(self, name: str) -> Callable[[Any, Call], Awaitable[Any]]:
-        """The method of that name."""
-
-        async def forward(request: Any, call: Call) -> Any:
-            connector = await self._runtime.connector()
-            return await getattr(connector, name)(request, call)
-
-        return forward
-
-    def __getattr__(self, name: str) -> Callable[[Any, Call], Awaitable[Any]]:
-        return self.of(name)
 
 
 class Connections:

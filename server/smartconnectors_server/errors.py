@@ -18,6 +18,7 @@
     │   ├── Overloaded            OVERLOADED
     │   ├── TargetInDoubt         TARGET_IN_DOUBT
     │   ├── CircuitOpenNoFallback CIRCUIT_OPEN_NO_FALLBACK
+    │   ├── NoBid                 NO_BID
     │   └── LedgerUnavailable     LEDGER_UNAVAILABLE
     ├── PlatformRejected          PLATFORM_REJECTED: it read the change and refused it
     ├── PlatformUnavailable       PLATFORM_UNAVAILABLE: provably nothing was sent
@@ -222,6 +223,13 @@ class CircuitOpenNoFallback(Veto):
 
     reason = "CIRCUIT_OPEN_NO_FALLBACK"
     code = Code.UNAVAILABLE
+
+
+class NoBid(Veto):
+    """An auction that must not be bid on; the metadata holds the answer for its exchange."""
+
+    reason = "NO_BID"
+    code = Code.FAILED_PRECONDITION
 
 
 class LedgerUnavailable(Veto):

@@ -63,37 +63,44 @@ def _limit_message(state: BudgetState, index: int, limit: LimitState) -> budget_
 
 def stats_message(state: BudgetState) -> budget_pb2.BudgetStats:
     """A budget as callers see it."""
-    first = state.limits[0]
-    used = state.used_micros()
-    # A limit of 0 admits nothing, so it always counts as full.
-    utilization = used / first.limit.limit_micros if first.limit.limit_micros else 1.0
-    message = budget_pb2.BudgetStats(
-        budget_id=state.budget_id,
-        limit_micros=first.limit.limit_micros,
-        committed_micros=first.committed_micros,
-        held_micros=state.held_micros,
-        deferred_micros=state.deferred_micros,
-        in_doubt_micros=state.in_doubt_micros,
-        remaining_micros=state.remaining_micros(),
-        utilization=utilization,
-        currency_code=state.currency_code,
-        accepted_count=state.accepted_count,
-        vetoed_count=state.vetoed_count,
-        alert_level=_ALERT_LEVELS[alert_level(state)],
-        paused=state.paused,
-        as_of=timestamp(state.at_ns),
-        sequence=state.sequence,
-        further_limits=[
-            _limit_message(state, index, limit)
-            for index, limit in enumerate(state.limits)
-            if index > 0
-        ],
-    )
-    if isinstance(first.limit.window, SlidingWindow):
-        message.window.CopyFrom(duration(round(first.limit.window.seconds * NANOS_PER_SECOND)))
-    if first.next_release_ns is not None:
-        message.next_release_at.CopyFrom(timestamp(first.next_release_ns))
+    message = budget_pb2.BudgetStats()
+    fill_stats(message, state)
     return message
+
+
+def fill_stats(message: budget_pb2.BudgetStats, state: BudgetState) -> None:
+    """Says in an empty message what `stats_message` says. Every bid's answer carries one, and field
+    by field in place costs half of making one and copying it.
+    """
+    first = state.limits[0]
+    limit_micros = first.limit.limit_micros
+    message.budget_id = state.budget_id
+    message.limit_micros = limit_micros
+    message.committed_micros = first.committed_micros
+    message.held_micros = state.held_micros
+    message.deferred_micros = state.deferred_micros
+    message.in_doubt_micros = state.in_doubt_micros
+    message.remaining_micros = state.remaining_micros()
+    # A limit of 0 admits nothing, so it always counts as full.
+    message.utilization = state.used_micros() / limit_micros if limit_micros else 1.0
+    message.currency_code = state.currency_code
+    message.accepted_count = state.accepted_count
+    message.vetoed_count = state.vetoed_count
+    message.alert_level = _ALERT_LEVELS[alert_level(state)]
+    message.paused = state.paused
+    message.sequence = state.sequence
+    _fill_time(message.as_of, state.at_ns)
+    if isinstance(first.limit.window, SlidingWindow):
+        _fill_time(message.window, round(first.limit.window.seconds * NANOS_PER_SECOND))
+    if first.next_release_ns is not None:
+        _fill_time(message.next_release_at, first.next_release_ns)
+    for index, limit in enumerate(state.limits):
+        if index > 0:
+            message.further_limits.append(_limit_message(state, index, limit))
+
+
+def _fill_time(message: Timestamp | Duration, nanos: int) -> None:
+    message.seconds, message.nanos = divmod(nanos, NANOS_PER_SECOND)
 
 
 def hold_message(hold: Hold) -> budgets_pb2.Hold:

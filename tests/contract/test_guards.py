@@ -41,15 +41,28 @@ def test_every_rpc_says_which_role_may_call_it(rpc: MethodDescriptor) -> None:
     assert guard_of(rpc).role != options_pb2.ROLE_UNSPECIFIED
 
 
-def test_a_platform_is_named_exactly_by_the_services_of_a_platform(rpc: MethodDescriptor) -> None:
+def test_a_platform_is_named_exactly_by_what_reaches_it(rpc: MethodDescriptor) -> None:
     package = rpc.containing_service.file.package.split(".")[1]
-    assert guard_of(rpc).platform == ("" if package == "budgets" else package)
+    only_looks = guard_of(rpc).role == options_pb2.ROLE_VIEWER
+    assert guard_of(rpc).platform == ("" if package == "budgets" or only_looks else package)
+
+
+def test_what_is_urgent_reaches_a_platform_and_spends_nothing(rpc: MethodDescriptor) -> None:
+    guard = guard_of(rpc)
+    assert not guard.urgent or (guard.platform and not guard.spends)
 
 
 def test_an_rpc_spends_exactly_when_its_request_carries_an_amount_to_commit(
     rpc: MethodDescriptor,
 ) -> None:
-    assert guard_of(rpc).spends == bool(money_fields(rpc))
+    carried = [f.message_type for f in rpc.input_type.fields if f.message_type is not None]
+    many = any(
+        inner.message_type is not None and inner.message_type.full_name in MONEY_MESSAGES
+        for message in carried
+        if message.full_name not in MONEY_MESSAGES
+        for inner in message.fields
+    )
+    assert guard_of(rpc).spends == (many or bool(money_fields(rpc)))
 
 
 def test_the_amount_to_commit_is_one_field_with_the_name_that_the_chain_reads(

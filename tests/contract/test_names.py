@@ -21,7 +21,7 @@ INTEGER_64_TYPES = {
 }
 FLOAT_TYPES = {FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT}
 # 64-bit integers that are not money, by the last word of their name.
-UNITLESS_ENDINGS = ("_count", "sequence")
+UNITLESS_ENDINGS = ("_calls", "_count", "_minor_units", "sequence")
 
 
 def messages_of(file: FileDescriptor) -> Iterator[Descriptor]:

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import grpc
 import grpc.aio
 import pytest
 import pytest_asyncio
-from google.rpc import error_details_pb2, status_pb2
+from tests.end_to_end.refusals import Refusal, refusal_of, refused
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 from smartconnectors.budgets.v1 import budget_service_pb2_grpc as budgets_grpc
@@ -40,6 +40,7 @@ USD = 1_000_000
 """Micros of a dollar."""
 MUTATE = "Mutate"
 _ROOT = Path(__file__).parents[2]
+_PACKAGES = (str(_ROOT / "server"), str(_ROOT / "clients/python"))
 _CHANNEL_OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0))
 _READY_WITHIN_S = 20.0
 
@@ -63,57 +64,6 @@ async def eventually(
             return value
         assert time.monotonic() < deadline, f"not within {within_s} s; last seen: {value}"
         await asyncio.sleep(0.02)
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Everything that a failed call says."""
-
-    code: grpc.StatusCode
-    message: str
-    reason: str
-    domain: str
-    metadata: Mapping[str, str]
-    retry_s: float | None
-    pushback_ms: int | None
-    quota_subjects: tuple[str, ...]
-    fields: tuple[str, ...]
-
-
-def refusal_of(error: Any) -> Refusal:
-    """Reads a call's error: status, details and trailers."""
-    trailers = dict(error.trailing_metadata() or ())
-    status = status_pb2.Status.FromString(trailers.get("grpc-status-details-bin", b""))
-    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-    quota, bad = error_details_pb2.QuotaFailure(), error_details_pb2.BadRequest()
-    retry_s = None
-    for detail in status.details:
-        if detail.Unpack(retry):
-            retry_s = retry.retry_delay.ToNanoseconds() / 1e9
-        else:
-            assert any(detail.Unpack(known) for known in (info, quota, bad)), detail.type_url
-    if status.details:
-        assert status.code == error.code().value[0]
-        assert status.message == error.details()
-    pushback = trailers.get("grpc-retry-pushback-ms")
-    return Refusal(
-        code=error.code(),
-        message=error.details(),
-        reason=info.reason,
-        domain=info.domain,
-        metadata=dict(info.metadata),
-        retry_s=retry_s,
-        pushback_ms=None if pushback is None else int(pushback),
-        quota_subjects=tuple(v.subject for v in quota.violations),
-        fields=tuple(v.field for v in bad.field_violations),
-    )
-
-
-async def refused(call: Awaitable[Any]) -> Refusal:
-    """What a call that must fail says."""
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return refusal_of(caught.value)
 
 
 def bid(
@@ -141,13 +91,16 @@ class Link:
     """A caller's connection to a server."""
 
     def __init__(self, address: str) -> None:
+        self.use(address)
+
+    def use(self, address: str) -> None:
+        """Speaks to the server at this address from now on."""
         self.address = address
         self.channel = grpc.aio.insecure_channel(address, _CHANNEL_OPTIONS)
         self.ads: Any = ads_grpc.GoogleAdsServiceStub(self.channel)
         self.budgets: Any = budgets_grpc.BudgetServiceStub(self.channel)
 
     async def place(self, request: ads_pb2.PlaceBidRequest, timeout: float = 15) -> Any:
-        """Places a bid and returns `result`."""
         return (await self.ads.PlaceBid(request, timeout=timeout)).result
 
     async def stats(self, budget_id: str = "google_ads") -> budget_pb2.BudgetStats:
@@ -171,7 +124,8 @@ class Link:
             return list((await self.budgets.ListLedgerEntries(request)).entries)
 
         seen: list[budgets_pb2.LedgerEntry] = await eventually(
-            entries, lambda lines: tuple(line.verb for line in lines)[-len(verbs) :] == verbs
+            entries,
+            lambda lines: [line.verb for line in lines][len(lines) - len(verbs) :] == list(verbs),
         )
         return seen
 
@@ -184,23 +138,24 @@ class Link:
         await self.channel.close()
 
 
-@dataclass
 class Server(Link):
     """A server in this process, and a connection to it."""
-
-    app: Application = field(kw_only=True)
 
     def __init__(self, app: Application, address: str) -> None:
         super().__init__(address)
         self.app = app
         self._stopped = False
 
-    async def stop(self) -> None:
-        """Drains and stops, once."""
-        await self.close()
+    async def stop_server(self) -> None:
+        """Drains and stops, once; the connection stays."""
         if not self._stopped:
             self._stopped = True
             await self.app.stop()
+
+    async def stop(self) -> None:
+        """Drains and stops, once, and closes the connection."""
+        await self.close()
+        await self.stop_server()
 
 
 class Process(Link):
@@ -230,7 +185,7 @@ class Process(Link):
 
 def _toml(table: Mapping[str, Any], path: str = "") -> str:
     """A TOML document; strings, numbers and booleans are written as JSON writes them."""
-    plain = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
+    plain = {k: v for k, v in table.items() if not isinstance(v, Mapping) and v is not None}
     lines = [f"[{path}]"] if path and plain else []
     lines += [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
     for key, value in table.items():
@@ -330,9 +285,8 @@ class Stage:
         """`serve` as a process, whatever becomes of it. Its log is `serve.log`."""
         config = self.directory / "serve.toml"
         config.write_text(_toml(self.document(overrides, state)))
-        paths = (str(_ROOT / "server"), str(_ROOT / "clients/python"))
         environment = {k: v for k, v in os.environ.items() if not k.startswith("GOOGLE_ADS")}
-        environment["PYTHONPATH"] = os.pathsep.join(paths)
+        environment["PYTHONPATH"] = os.pathsep.join(_PACKAGES)
         with (self.directory / "serve.log").open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 sys.executable,

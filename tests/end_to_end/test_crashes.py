@@ -31,7 +31,8 @@ AMOUNT = 15_000_000
 KILLED = -signal.SIGKILL
 
 APPLIED = {Failpoint.ANSWERED, Failpoint.SETTLED_IN_MEMORY}
-HELD_AND_NOT_SENT = {Failpoint.HELD, Failpoint.DEFERRED_DISPATCH}
+HELD_AND_NOT_SENT = {Failpoint.COMMIT_AFTER, Failpoint.HELD, Failpoint.DEFERRED_DISPATCH}
+NOTHING_ON_DISK = {Failpoint.RESERVE_IN_MEMORY, Failpoint.COMMIT_BEFORE}
 LIVE_BID = [point for point in Failpoint if point is not Failpoint.DEFERRED_DISPATCH]
 
 
@@ -64,6 +65,8 @@ async def test_after_a_crash_what_the_platform_applied_is_what_is_committed(
         await server.settled_to(committed=AMOUNT)
     else:
         await server.settled_to()
+    holds = await server.audited("crash")
+    assert bool(holds) is (point not in NOTHING_ON_DISK)
 
     result = await server.place(request)
     assert result.status == bid_pb2.BID_STATUS_PLACED
@@ -77,11 +80,11 @@ async def test_a_hold_found_at_start_is_in_doubt_and_keeps_its_target_until_it_i
     stage: Stage, say: Words, point: Failpoint
 ) -> None:
     request = say.bid("crash", 15, campaign="1002")
-    if point is Failpoint.HELD:
+    if point is Failpoint.DEFERRED_DISPATCH:
+        before = await die_while_a_deferred_bid_is_dispatched(stage, say, request)
+    else:
         await die_at(point, stage, request)
         before = 0
-    else:
-        before = await die_while_a_deferred_bid_is_dispatched(stage, say, request)
 
     # For as long as it may still arrive late, it counts, and nothing else is sent to its target.
     server = await stage.serve(timeout_ms=SHORT_MS, reconciler={"quiet_period_s": 60})

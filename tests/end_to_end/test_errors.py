@@ -8,44 +8,25 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from grpc import StatusCode
+from tests.end_to_end.refusals import Broken, Expected, every_reason
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 from smartconnectors.common.v1 import bid_pb2
-from smartconnectors_server import errors
 from smartconnectors_server.connector.sandbox import FaultKind
 from smartconnectors_server.platforms import PLATFORMS
 
 if TYPE_CHECKING:
-    from tests.end_to_end.conftest import Refusal, Server, Stage, Words
+    from tests.end_to_end.conftest import Server, Stage, Words
+    from tests.end_to_end.refusals import Refusal
 
 USD = 1_000_000
 HANG_MS = 300
 """The platform's timeout where a test lets it pass."""
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What a refusal says and leaves.
-
-    Attributes:
-        metadata: keys that must be there; a value other than None must be equal.
-        money: what the budget counts afterwards, in micros.
-        retry: whether a time to retry is given.
-    """
-
-    code: StatusCode
-    metadata: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
-    money: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    retry: bool = False
-    quota: str = ""
-    field: str = ""
-    text: str = ""
 
 
 Scenario = Callable[["Stage", "Words"], Awaitable[tuple["Refusal", "Server", Expected]]]
@@ -58,15 +39,6 @@ def reason(name: str) -> Callable[[Scenario], Scenario]:
         return scenario
 
     return add
-
-
-def every_reason() -> Iterator[str]:
-    waiting = [errors.ConnectorError]
-    while waiting:
-        kind = waiting.pop()
-        waiting += kind.__subclasses__()
-        if kind.__module__ == errors.__name__ and "reason" in vars(kind):
-            yield kind.reason
 
 
 # The request is wrong
@@ -91,11 +63,7 @@ async def _(stage: Stage, say: Words) -> Any:
     server = await stage.serve()
     refusal = await say.refused(server.place(say.bid("r", 15, currency_code="EUR")))
     says = {"expected": "USD", "actual": "EUR"}
-    return (
-        refusal,
-        server,
-        Expected(StatusCode.INVALID_ARGUMENT, says, field="bid.currency_code"),
-    )
+    return refusal, server, Expected(StatusCode.INVALID_ARGUMENT, says, field="bid.currency_code")
 
 
 @reason("STEP_TOO_LARGE")
@@ -128,7 +96,7 @@ async def _(stage: Stage, say: Words) -> Any:
 
 @reason("REQUEST_IN_PROGRESS")
 async def _(stage: Stage, say: Words) -> Any:
-    """Reached while a deferred bid is being sent: then no caller's task runs that could be joined."""
+    """Reached while a deferred bid is being sent: there is no caller whose call could be joined."""
     server = await stage.serve(
         circuit_breaker={"failure_threshold": 1, "slow_call_ms": 100, "open_s": 0.3}
     )
@@ -156,11 +124,7 @@ async def _(stage: Stage, say: Words) -> Any:
 async def _(stage: Stage, say: Words) -> Any:
     server = await stage.serve(min_deadline_ms=10_000)
     refusal = await say.refused(server.place(say.bid("r", 15), timeout=5))
-    return (
-        refusal,
-        server,
-        Expected(StatusCode.DEADLINE_EXCEEDED, {"min_deadline_ms": "10000"}),
-    )
+    return refusal, server, Expected(StatusCode.DEADLINE_EXCEEDED, {"min_deadline_ms": "10000"})
 
 
 @reason("NOT_FOUND")
@@ -285,11 +249,7 @@ async def _(stage: Stage, say: Words) -> Any:
     first = await say.refused(server.place(say.bid("first", 15)))
     assert first.reason == "PLATFORM_UNAVAILABLE"
     refusal = await say.refused(server.place(say.bid("r", 15, ltv_usd=0)))
-    return (
-        refusal,
-        server,
-        Expected(StatusCode.UNAVAILABLE, {"circuit_state": "open"}, retry=True),
-    )
+    return refusal, server, Expected(StatusCode.UNAVAILABLE, {"circuit_state": "open"}, retry=True)
 
 
 @reason("LEDGER_UNAVAILABLE")
@@ -333,11 +293,7 @@ async def _(stage: Stage, say: Words) -> Any:
         "platform_status": "UNAUTHENTICATED",
         "platform_errors": "authentication_error.OAUTH_TOKEN_INVALID",
     }
-    return (
-        refusal,
-        server,
-        Expected(StatusCode.FAILED_PRECONDITION, says, {"committed": 15 * USD}),
-    )
+    return refusal, server, Expected(StatusCode.FAILED_PRECONDITION, says, {"committed": 15 * USD})
 
 
 @reason("PLATFORM_UNAVAILABLE")
@@ -373,19 +329,6 @@ async def _(stage: Stage, say: Words) -> Any:
 
 
 # We are at fault
-
-
-class Broken:
-    """A connector with a bug: it fails in a way that nobody foresaw."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    async def plan(self, request: Any, priced: Any) -> Any:
-        raise RuntimeError("the secret is 12345")
 
 
 @reason("INTERNAL")
@@ -437,76 +380,3 @@ async def test_an_amount_above_the_limit_can_never_fit_and_has_no_time_to_retry(
     assert "$500.01 can never fit; the limit is $500.00." in refusal.message
     assert (refusal.retry_s, refusal.pushback_ms) == (None, None)
     assert refusal.metadata["blocked_by"] == "limit"
-
-
-async def test_a_bug_after_the_change_was_sent_leaves_the_amount_in_doubt_and_then_known(
-    stage: Stage, say: Words
-) -> None:
-    class Forgetful(Broken):
-        async def plan(self, request: Any, priced: Any) -> Any:
-            return await self._inner.plan(request, priced)
-
-        async def PlaceBid(self, request: Any, call: Any) -> Any:  # noqa: N802
-            await self._inner.PlaceBid(request, call)
-            raise RuntimeError("forgot what to do with the answer")
-
-    google = PLATFORMS["google_ads"]
-    forgetful = dataclasses.replace(
-        google, connector=lambda context: Forgetful(google.connector(context))
-    )
-    server = await stage.serve(platforms={"google_ads": forgetful})
-    refusal = await say.refused(server.place(say.bid("r", 15)))
-    assert (refusal.reason, refusal.code) == ("OUTCOME_UNKNOWN", StatusCode.UNKNOWN)
-    await server.settled_to(committed=15 * USD)
-    assert len(stage.mutates("r")) == 1
-
-
-@pytest.mark.parametrize(
-    ("kind", "money"),
-    [
-        (FaultKind.APPLY_THEN_RESET, {"committed": 15 * USD}),
-        (FaultKind.MALFORMED, {"committed": 15 * USD}),
-        (FaultKind.SERVER_ERROR, {}),
-    ],
-    ids=lambda value: getattr(value, "value", ""),
-)
-async def test_an_answer_that_cannot_be_used_is_looked_up_and_ends_as_the_platform_has_it(
-    stage: Stage, say: Words, kind: FaultKind, money: dict[str, int]
-) -> None:
-    server = await stage.serve(timeout_ms=HANG_MS)
-    await stage.fault(kind)
-    request = say.bid("r", 15)
-    refusal = await say.refused(server.place(request))
-    assert refusal.reason == "OUTCOME_UNKNOWN"
-    await server.settled_to(**money)
-    result = await server.place(request)
-    assert (result.status, result.replayed) == (bid_pb2.BID_STATUS_PLACED, bool(money))
-    assert len(stage.mutates("r")) == 1
-
-
-async def test_the_platforms_own_too_many_gives_the_money_back_and_slows_us_down(
-    stage: Stage, say: Words
-) -> None:
-    server = await stage.serve()
-    await stage.fault(FaultKind.QUOTA, delay_ms=20_000)
-    refusal = await say.refused(server.place(say.bid("r", 15)))
-    assert (refusal.reason, refusal.code) == ("RATE_LIMITED", StatusCode.RESOURCE_EXHAUSTED)
-    assert refusal.retry_s == pytest.approx(20, abs=0.1)
-    assert await server.money() == {}
-    calls = len(stage.sandbox.journal())
-    following = await say.refused(server.place(say.bid("s", 15)))
-    assert following.metadata["limited_by"] == "platform"
-    assert following.retry_s is not None
-    assert 15 < following.retry_s <= 20
-    assert len(stage.sandbox.journal()) == calls
-
-
-async def test_a_request_delivered_twice_by_the_network_is_committed_once(
-    stage: Stage, say: Words
-) -> None:
-    server = await stage.serve()
-    await stage.fault(FaultKind.DUPLICATE)
-    result = await server.place(say.bid("r", 15))
-    assert result.status == bid_pb2.BID_STATUS_PLACED
-    assert len(stage.mutates("r")) == 2  # the same setting, set twice
-    assert await server.money() == {"committed": 15 * USD}

@@ -37,6 +37,15 @@ def alert_level(state: BudgetState) -> AlertLevel:
     return level
 
 
+def _fullest(state: BudgetState) -> int:
+    """Which limit is nearest to being used up."""
+
+    def per_billion_used(index: int) -> int:
+        return state.used_micros(index) * 10**9 // max(1, state.limits[index].limit.limit_micros)
+
+    return max(range(len(state.limits)), key=per_billion_used)
+
+
 class Alerts:
     """Logs a budget's level when it rises; armed again when it falls."""
 
@@ -47,17 +56,22 @@ class Alerts:
         """Takes the level that a budget has at start as already told."""
         self._levels[state.budget_id] = alert_level(state)
 
+    def stands(self, budget_id: str) -> bool:
+        """True while a level other than NONE was the last one seen."""
+        return self._levels.get(budget_id, AlertLevel.NONE) > AlertLevel.NONE
+
     def see(self, state: BudgetState) -> AlertLevel:
         """Compares with the last level and logs a rise."""
         level = alert_level(state)
         before = self._levels.get(state.budget_id, AlertLevel.NONE)
         self._levels[state.budget_id] = level
         if level > before:
+            fullest = _fullest(state)
             log.warning(
                 "budget %s is at %s: %s of %s committed, held, deferred or in doubt",
                 state.budget_id,
                 level.name,
-                format_amount(state.used_micros(), state.currency_code),
-                format_amount(state.limits[0].limit.limit_micros, state.currency_code),
+                format_amount(state.used_micros(fullest), state.currency_code),
+                format_amount(state.limits[fullest].limit.limit_micros, state.currency_code),
             )
         return level

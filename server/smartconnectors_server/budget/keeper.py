@@ -141,6 +141,9 @@ class Keeper:
         Raises:
             BudgetExceeded, BudgetPaused, TargetInDoubt, RequestIdReused, LedgerUnavailable.
         """
+        # A level may have fallen by nothing but time; what rises from there is told again.
+        for budget_id in filter(self._alerts.stands, reservation.budget_ids):
+            self._alerts.see(self._ledger.state(budget_id))
         try:
             hold = await self._ledger.reserve(reservation)
         except DuplicateRequest as error:
@@ -260,6 +263,8 @@ class Keeper:
     async def _end(self, hold: Hold, settled: bool, note: str) -> Hold:
         if not settled:
             return await self.resolve(hold, Verb.RELEASE, note=note)
+        if hold.state is HoldState.SETTLED:
+            return hold
         if not hold.state.is_open:
             return await self.settle_late(hold, note=note)
         if hold.state is HoldState.DEFERRED:

@@ -11,9 +11,11 @@ from smartconnectors_server.money import format_amount
 def duration_text(seconds: float) -> str:
     """A duration for people: `6 min 12 s`, `45 s`, `2 h 5 min`. Rounded up: never too early."""
     whole = int(-(-seconds // 1))
+    if whole > 3600:
+        whole = -(-whole // 60) * 60  # no seconds are shown beside hours
     hours, rest = divmod(whole, 3600)
     minutes, secs = divmod(rest, 60)
-    parts = [(hours, "h"), (minutes, "min"), (secs if not hours else 0, "s")]
+    parts = [(hours, "h"), (minutes, "min"), (secs, "s")]
     return " ".join(f"{n} {unit}" for n, unit in parts if n) or "0 s"
 
 

@@ -181,6 +181,36 @@ class Defaults:
     """The heuristic's multiplier in thousandths: 750 is 0.75."""
 
 
+class OneByOne:
+    """What a connector inherits whose platform takes one bid at a time and lets every bid wait."""
+
+    max_batch = 1
+
+    def batch_calls(self, count: int) -> int:
+        """One call for each bid."""
+        return count
+
+    def defers(self, request: Message) -> bool:
+        """Every bid may wait for the circuit breaker."""
+        del request
+        return True
+
+    async def prefetch(self, requests: Sequence[Message]) -> None:
+        """Each plan reads for itself."""
+        del requests
+
+    async def place_many(self, planned: Sequence[tuple[Message, Call]]) -> Sequence[Placed]:
+        """One after another."""
+        place: Any = self
+        placed: list[Placed] = []
+        for request, call in planned:
+            try:
+                placed.append(await place.PlaceBid(request, call))
+            except ConnectorError as error:
+                placed.append(error)
+        return placed
+
+
 @dataclass(frozen=True, slots=True)
 class Platform:
     """Everything the server knows of a platform: the one line in the registry points here.

@@ -129,6 +129,10 @@ class FaultProxy:
         self._address = (bound[0], bound[1])
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:
+            # Accepted just before listening ended, handed to us just after.
+            writer.transport.abort()
+            return
         pipe = _Pipe(reader, writer)
         task = asyncio.create_task(pipe.run(self._route))
         self._pipes[pipe] = task

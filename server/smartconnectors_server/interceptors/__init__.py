@@ -10,6 +10,7 @@ from smartconnectors_server.interceptors.deferred import DeferredBids
 from smartconnectors_server.interceptors.fallback import Fallback
 from smartconnectors_server.interceptors.gate import WireGate
 from smartconnectors_server.interceptors.idempotency import Idempotency
+from smartconnectors_server.interceptors.many import ManyBids
 from smartconnectors_server.interceptors.plan import PlanChange, remembered_changes
 from smartconnectors_server.interceptors.rate_limit import RateLimit
 from smartconnectors_server.interceptors.status import Status
@@ -36,6 +37,7 @@ __all__ = [
     "Engines",
     "Idempotency",
     "Interceptor",
+    "ManyBids",
     "Next",
     "PlatformRuntime",
     "WireGate",

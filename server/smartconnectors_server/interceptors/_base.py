@@ -37,6 +37,8 @@ class PlatformRuntime:
     targets: TargetLocks = field(default_factory=TargetLocks)
     last_change_ns: dict[str, int] = field(default_factory=dict)
     """Target -> ledger time of its last change."""
+    fallback_count: int = 0
+    """Bids that the heuristic has priced."""
     connected: asyncio.Future[Connector] | None = None
     """Set by the composition root when it begins to connect."""
 
@@ -49,6 +51,8 @@ class PlatformRuntime:
         """The connector, once it is connected. Raises PlatformUnavailable when it cannot be."""
         if self.connected is None:
             raise PlatformUnavailable(f"{self.name} is not started", retry_after_s=1.0)
+        if self.connected.done():
+            return self.connected.result()
         return await asyncio.shield(self.connected)
 
 

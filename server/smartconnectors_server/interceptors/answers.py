@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from smartconnectors.common.v1 import bid_pb2
+from google.rpc import code_pb2
+
+from smartconnectors.common.v1 import bid_pb2, connector_pb2, errors_pb2
 from smartconnectors_server.call import Call, Kind, MethodSpec, Priced, Source
-from smartconnectors_server.errors import ConnectorError, PlatformRejected
+from smartconnectors_server.errors import (
+    ConnectorError,
+    OutcomeUnknown,
+    PlatformRejected,
+    RequestInProgress,
+)
 from smartconnectors_server.ledger import BudgetState, Hold, HoldState
-from smartconnectors_server.messages import SOURCES, duration, stats_message, timestamp
+from smartconnectors_server.messages import SOURCES, duration, fill_stats, timestamp
 
 STATUSES = {
     HoldState.SETTLED: bid_pb2.BID_STATUS_PLACED,
@@ -48,7 +55,24 @@ def fill_result(
 
 def add_budget(response: Any, state: BudgetState) -> None:
     """Adds the budget after the bid."""
-    response.result.budget.CopyFrom(stats_message(state))
+    fill_stats(response.result.budget, state)
+
+
+def bid_error(error: ConnectorError) -> connector_pb2.BidError:
+    """A refusal as the answer to one bid of many."""
+    message = connector_pb2.BidError(
+        code=code_pb2.Code.Value(error.code.value),
+        reason=errors_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}"),
+        message=error.message,
+        metadata=error.metadata,
+        violations=[
+            connector_pb2.FieldViolation(field=v.field, description=v.description)
+            for v in error.violations
+        ],
+    )
+    if error.retry_after_s is not None:
+        message.retry_after.CopyFrom(duration(-int(-error.retry_after_s * 10**9 // 1)))
+    return message
 
 
 def store_error(error: ConnectorError) -> str:
@@ -63,7 +87,26 @@ def stored_rejection(hold: Hold) -> PlatformRejected:
 
 
 def stored_answer(spec: MethodSpec, hold: Hold, circuit: str) -> Any:
-    """What became of an earlier request, from its hold: settled, deferred, expired, superseded."""
+    """What became of an earlier request, from its hold, without the budget.
+
+    Raises PlatformRejected as it was stored; RequestInProgress and OutcomeUnknown while it is not
+    known.
+    """
+    if hold.state is HoldState.REJECTED:
+        raise stored_rejection(hold)
+    if hold.state is HoldState.HELD:
+        raise RequestInProgress(
+            f"request {hold.request_id} is still running; retry with the same id",
+            retry_after_s=0.5,
+            metadata={"request_id": hold.request_id},
+        )
+    if hold.state is HoldState.IN_DOUBT:
+        raise OutcomeUnknown(
+            f"request {hold.request_id} was sent and its outcome is not known yet; its amount "
+            "stays counted until the platform has been asked. Retry with the SAME request id.",
+            retry_after_s=2.0,
+            metadata={"request_id": hold.request_id, "hold_id": hold.hold_id},
+        )
     response: Any = spec.response_class()
     if hold.answer:
         response.ParseFromString(hold.answer)

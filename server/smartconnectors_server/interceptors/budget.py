@@ -33,7 +33,7 @@ class Budget:
 
     @staticmethod
     def applies_to(spec: MethodSpec) -> bool:
-        return spec.spends
+        return spec.holds_money
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         runtime = self._engines.runtime(call)
@@ -128,7 +128,7 @@ class Budget:
         try:
             if call.spec.kind is not Kind.BID:
                 raise circuit_refusal(runtime, "a campaign budget is not deferred.")
-            priced = heuristic(self._engines, runtime, request, call, defer=True)
+            priced = await heuristic(self._engines, runtime, request, call, defer=True)
         except Exception as error:
             await self._keeper.resolve(hold, Verb.RELEASE, note=str(error))
             raise
@@ -152,6 +152,6 @@ class Budget:
 
     def _with_budget(self, response: Any, call: Call) -> Message:
         state = self._keeper.state(call.spec.platform)
-        call.attributes[names.ATTR_REMAINING_MICROS] = state.remaining_micros()
         add_budget(response, state)
+        call.attributes[names.ATTR_REMAINING_MICROS] = response.result.budget.remaining_micros
         return response  # type: ignore[no-any-return]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -20,15 +21,8 @@ def compose(interceptors: Sequence[Interceptor], spec: MethodSpec, innermost: Ne
     chain = innermost
     for interceptor in reversed(interceptors):
         if interceptor.applies_to(spec):
-            chain = _around(interceptor, chain)
+            chain = partial(interceptor.intercept, chain)
     return chain
-
-
-def _around(interceptor: Interceptor, call_next: Next) -> Next:
-    async def around(request: Any, call: Call) -> Any:
-        return await interceptor.intercept(call_next, request, call)
-
-    return around
 
 
 if TYPE_CHECKING:  # generic to the type checker only
@@ -60,9 +54,12 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
         spec = self._methods.get(path)
         if handler is None or spec is None:
             return handler  # unknown, or health and reflection: untouched
-        wrapped = (
-            self._stream(spec, handler) if spec.server_streaming else self._unary(spec, handler)
-        )
+        if spec.client_streaming:
+            wrapped = self._many(spec, handler)
+        elif spec.server_streaming:
+            wrapped = self._stream(spec, handler)
+        else:
+            wrapped = self._unary(spec, handler)
         self._wrapped[path] = wrapped
         return wrapped
 
@@ -101,3 +98,17 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
                 await context.abort(status.code, status.message, status.trailers)
 
         return grpc.unary_stream_rpc_method_handler(stream)
+
+    def _many(self, spec: MethodSpec, handler: Any) -> Handler:
+        """Streams both ways: the handler parses and checks each message for itself."""
+
+        async def stream(raws: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            call = self._call(spec, context)
+            try:
+                async for message in handler.stream_stream(raws, call):
+                    yield message.SerializeToString()
+            except Exception as error:
+                status = to_status(foreseen(error, call))
+                await context.abort(status.code, status.message, status.trailers)
+
+        return grpc.stream_stream_rpc_method_handler(stream)

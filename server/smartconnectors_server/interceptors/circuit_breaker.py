@@ -27,7 +27,7 @@ class CircuitBreak:
 
     @staticmethod
     def applies_to(spec: MethodSpec) -> bool:
-        return bool(spec.platform)
+        return spec.reaches_platform
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         runtime = self._engines.runtime(call)
@@ -35,6 +35,9 @@ class CircuitBreak:
         try:
             permit = runtime.breaker.acquire()
         except CircuitOpen:
+            if call.spec.urgent:
+                unguarded: Message = await call_next(request, call)
+                return unguarded
             call.circuit = runtime.breaker.state.value
             if call.spec.spends:
                 raise

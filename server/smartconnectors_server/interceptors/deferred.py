@@ -38,14 +38,25 @@ class DeferredBids:
         self._keeper = engines.keeper
         self._methods = methods
         self._inner = inner
+        self._looking = asyncio.Lock()
+        self._draining = False
+
+    async def drain(self) -> None:
+        """Begins no further bid, and returns when those that are being sent have ended."""
+        self._draining = True
+        async with self._looking:
+            return
 
     async def run(self) -> None:
-        """Looks again and again, for ever."""
-        while True:
+        """Looks again and again, until drained."""
+        while not self._draining:
             try:
-                await self.look()
+                async with self._looking:
+                    await self.look()
             except ConnectorError as error:
                 log.info("deferred bids wait: %s", error.message)
+            except Exception:
+                log.exception("deferred bids wait")
             await self._engines.clock.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
@@ -61,9 +72,19 @@ class DeferredBids:
     async def _place_all(self, platform: str, holds: list[Hold]) -> None:
         runtime = self._engines.runtimes[platform]
         for hold in holds:
+            if self._draining:
+                return
             if not runtime.breaker.would_admit() or runtime.limiter.look() is not None:
                 return
-            if not await self._place(runtime, hold):
+            try:
+                go_on = await self._place(runtime, hold)
+            except ConnectorError:
+                raise
+            except Exception:
+                # What one bid meets must not keep the others waiting; it waits until it expires.
+                log.exception("deferred request %s waits", hold.request_id)
+                continue
+            if not go_on:
                 return
 
     async def _place(self, runtime: PlatformRuntime, hold: Hold) -> bool:
@@ -77,7 +98,7 @@ class DeferredBids:
         call.request_id, call.campaign_id = hold.request_id, request.bid.campaign_id
         call.priced = priced = priced_of(hold)
         connector = await runtime.connector()
-        async with runtime.targets.hold(hold.target):
+        async with runtime.targets.hold(hold.target, call):
             try:
                 plan = await connector.plan(request, priced)
             except RequestError as error:
@@ -91,7 +112,7 @@ class DeferredBids:
             call.plan = plan
             if plan.target == hold.target:
                 return await self._send(runtime, hold, request, call, plan)
-            async with runtime.targets.hold(plan.target):
+            async with runtime.targets.hold(plan.target, call):
                 return await self._send(runtime, hold, request, call, plan)
 
     async def _send(
@@ -127,6 +148,11 @@ class DeferredBids:
             if outcome_of(error, dispatched=call.dispatched) is Outcome.NOT_SENT:
                 await self._wait_again(held, priced, error)
             return False
+        except Exception as error:
+            # An unforeseen one leaves the hold held only when nothing was sent.
+            outcome = "INTERNAL"
+            await self._wait_again(held, priced, error)
+            raise
         finally:
             fields = attributes_of(call, outcome).items()
             self._engines.telemetry.event(

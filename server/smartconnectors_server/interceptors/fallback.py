@@ -39,7 +39,7 @@ class Fallback:
 
     @staticmethod
     def applies_to(spec: MethodSpec) -> bool:
-        return spec.spends
+        return spec.holds_money
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         runtime = self._engines.runtime(call)
@@ -50,7 +50,7 @@ class Fallback:
                 raise circuit_refusal(runtime, "a campaign budget is not deferred.")
             call.priced = Priced(call.request_id, 0, 0, call.currency_code)
         else:
-            call.priced = self._price(request, call, runtime, admits)
+            call.priced = await self._price(request, call, runtime, admits)
         response: Message = await call_next(request, call)
         return response
 
@@ -63,7 +63,9 @@ class Fallback:
             return False
         return runtime.breaker.would_admit()
 
-    def _price(self, request: Any, call: Call, runtime: PlatformRuntime, admits: bool) -> Priced:
+    async def _price(
+        self, request: Any, call: Call, runtime: PlatformRuntime, admits: bool
+    ) -> Priced:
         bid = request.bid
         if admits and bid.HasField("bid_micros"):
             return Priced(
@@ -73,22 +75,25 @@ class Fallback:
                 currency_code=call.currency_code,
                 ai_bid_micros=bid.bid_micros,
             )
-        return heuristic(self._engines, runtime, request, call, defer=not admits)
+        return await heuristic(self._engines, runtime, request, call, defer=not admits)
 
 
-def heuristic(
+async def heuristic(
     engines: Engines, runtime: PlatformRuntime, request: Any, call: Call, *, defer: bool
 ) -> Priced:
     """The heuristic price of a bid.
 
     Raises:
         CircuitOpenNoFallback: to be deferred, and there is nothing to price from, or it must be a
-            reduction, which a heuristic cannot promise.
+            reduction, which a heuristic cannot promise, or what it is for does not wait.
+        PlatformUnavailable: to be deferred before the platform was ever connected.
         InvalidBid: to be sent, and there is nothing to price from.
     """
     bid = request.bid
     if defer and call.reduce_only:
         raise circuit_refusal(runtime, "a reduction is not deferred.")
+    if defer and not (await runtime.connector()).defers(request):
+        raise circuit_refusal(runtime, "an auction does not wait.")
     fallback = runtime.settings.fallback
     price = fallback_price(
         [
@@ -108,6 +113,7 @@ def heuristic(
             "is absent, and there is no LTV to price the bid from: neither an earlier bid on "
             f"{runtime.name} nor predicted_ltv_micros",
         )
+    runtime.fallback_count += 1
     return Priced(
         request_id=call.request_id,
         bid_micros=price.bid_micros,

@@ -17,19 +17,16 @@ from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.clock import NANOS_PER_MILLI
 from smartconnectors_server.errors import (
     DeadlineTooShort,
-    OutcomeUnknown,
     Overloaded,
     RequestIdReused,
-    RequestInProgress,
 )
 from smartconnectors_server.interceptors._base import Engines, Next
 from smartconnectors_server.interceptors.answers import (
     add_budget,
     priced_of,
     stored_answer,
-    stored_rejection,
 )
-from smartconnectors_server.ledger import Hold, HoldState
+from smartconnectors_server.ledger import Hold
 
 OVERLOAD_RETRY_S = 0.1
 
@@ -74,7 +71,7 @@ class Idempotency:
 
     @staticmethod
     def applies_to(spec: MethodSpec) -> bool:
-        return spec.spends
+        return spec.holds_money
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         call.fingerprint = fingerprint_of(request, call.spec)
@@ -94,7 +91,7 @@ class Idempotency:
         running = self._start(call_next, request, call)
         if not call.validate_only:
             self._running[key] = running
-            running.task.add_done_callback(lambda _: self._running.pop(key, None))
+            running.task.add_done_callback(lambda _: self._forget(running))
         return await self._wait(running)
 
     async def drain(self) -> None:
@@ -118,9 +115,16 @@ class Idempotency:
         if not task.cancelled():
             task.exception()  # seen, also when every caller has hung up
 
+    def _forget(self, running: _Running) -> None:
+        key = (running.call.spec.platform, running.call.request_id)
+        if self._running.get(key) is running:
+            del self._running[key]
+
     async def _join(self, running: _Running, call: Call) -> Message:
         if running.fingerprint != call.fingerprint:
             raise _reused(call)
+        if call.batch is not None:
+            call.batch.pause(call)
         response = await self._wait(running)
         copy: Any = type(response)()
         copy.CopyFrom(response)
@@ -136,6 +140,8 @@ class Idempotency:
         except asyncio.CancelledError:
             nobody_else = running.waiting == 1
             if nobody_else and not running.call.held and not running.task.done():
+                # Nobody may join what is being ended: a retry starts anew.
+                self._forget(running)
                 running.task.cancel()
             raise
         finally:
@@ -147,23 +153,8 @@ class Idempotency:
         call.replayed = True
         call.hold = hold
         call.priced = priced_of(hold)
-        if hold.state is HoldState.REJECTED:
-            raise stored_rejection(hold)
-        if hold.state is HoldState.HELD:
-            raise RequestInProgress(
-                f"request {call.request_id} is still running; retry with the same id",
-                retry_after_s=0.5,
-                metadata={"request_id": call.request_id},
-            )
-        if hold.state is HoldState.IN_DOUBT:
-            raise OutcomeUnknown(
-                f"request {call.request_id} was sent and its outcome is not known yet; its amount "
-                "stays counted until the platform has been asked. Retry with the SAME request id.",
-                retry_after_s=2.0,
-                metadata={"request_id": call.request_id, "hold_id": hold.hold_id},
-            )
-        runtime = self._engines.runtime(call)
-        response = stored_answer(call.spec, hold, runtime.breaker.state.value)
+        circuit = self._engines.runtime(call).breaker.state.value
+        response = stored_answer(call.spec, hold, circuit)
         add_budget(response, self._keeper.state(call.spec.platform))
         return response  # type: ignore[no-any-return]
 

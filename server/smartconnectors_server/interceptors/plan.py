@@ -71,26 +71,27 @@ class PlanChange:
 
     @staticmethod
     def applies_to(spec: MethodSpec) -> bool:
-        return spec.spends
+        return spec.holds_money
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         runtime = self._engines.runtime(call)
         connector = await runtime.connector()
         target = connector.offline_target(request)
+        waits = connector.defers(request)
         if call.priced is not None and call.priced.defer:
             return await self._offline(call_next, request, call, target)
         self._check_daily_budget(request, call, runtime)
-        async with runtime.targets.hold(target):
+        async with runtime.targets.hold(target, call):
             try:
                 plan = await connector.plan(request, call.present_price())
             except BreakerOpen:
                 return await self._opened(call_next, request, call, target)
             if plan.target == target:
-                return await self._go_on(call_next, request, call, plan)
-            async with runtime.targets.hold(plan.target):
+                return await self._go_on(call_next, request, call, plan, waits)
+            async with runtime.targets.hold(plan.target, call):
                 # Who had the target until now may have changed it.
                 plan = await connector.plan(request, call.present_price())
-                return await self._go_on(call_next, request, call, plan)
+                return await self._go_on(call_next, request, call, plan, waits)
 
     async def _offline(self, call_next: Next, request: Message, call: Call, target: str) -> Message:
         call.plan = Plan(target=target, amount_micros=call.present_price().bid_micros)
@@ -103,10 +104,15 @@ class PlanChange:
         call.circuit = runtime.breaker.state.value
         if call.spec.kind is not Kind.BID:
             raise circuit_refusal(runtime, "a campaign budget is not deferred.")
-        call.priced = heuristic(self._engines, runtime, request, call, defer=True)
+        call.priced = await heuristic(self._engines, runtime, request, call, defer=True)
         return await self._offline(call_next, request, call, target)
 
-    async def _go_on(self, call_next: Next, request: Message, call: Call, plan: Plan) -> Message:
+    async def _go_on(
+        self, call_next: Next, request: Message, call: Call, plan: Plan, waits: bool
+    ) -> Message:
+        """`waits` False: the target is gone in a moment (an auction), so nothing is remembered of
+        it.
+        """
         runtime = self._engines.runtime(call)
         rules = self._rules[runtime.name]
         call.plan = plan
@@ -118,9 +124,10 @@ class PlanChange:
             add_budget(response, self._keeper.state(runtime.name))
             return response  # type: ignore[no-any-return]
         self._check_step(call, plan, percent, rules)
-        self._check_interval(runtime, plan, rules)
+        if waits:
+            self._check_interval(runtime, plan, rules)
         answer: Message = await call_next(request, call)
-        if call.hold is not None:
+        if waits and call.hold is not None:
             runtime.last_change_ns[plan.target] = self._keeper.now_ns()
         return answer
 

@@ -21,13 +21,13 @@ class RateLimit:
 
     @staticmethod
     def applies_to(spec: MethodSpec) -> bool:
-        return bool(spec.platform)
+        return spec.reaches_platform
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         runtime = self._engines.runtime(call)
         if runtime.mode is Mode.SHADOW and not call.validate_only:
             return call.spec.response_class()
-        await runtime.limiter.take()
+        await runtime.limiter.take(call.weight, reserved=call.spec.urgent)
         call.dispatched = True
         started_ns = self._engines.clock.monotonic_ns()
         if call.permit is not None:

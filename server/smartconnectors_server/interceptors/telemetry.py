@@ -13,13 +13,13 @@ from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.interceptors._base import Engines, Next
 from smartconnectors_server.telemetry import names
 
-_STATUS_PREFIX = "BID_STATUS_"
+_OUTCOMES = {number: name.removeprefix("BID_STATUS_") for name, number in bid_pb2.BidStatus.items()}
 
 
 def outcome_name(response: Any) -> str:
     """`PLACED`, `DEFERRED`, ... of a response that has a status, else `OK`."""
     status: Any = getattr(getattr(response, "result", None), "status", 0)
-    return bid_pb2.BidStatus.Name(status).removeprefix(_STATUS_PREFIX) if status else "OK"
+    return _OUTCOMES[status] if status else "OK"
 
 
 def attributes_of(call: Call, outcome: str) -> dict[str, str | int | bool]:
@@ -57,7 +57,7 @@ class Observe:
 
     @staticmethod
     def applies_to(spec: MethodSpec) -> bool:
-        return bool(spec.platform)
+        return spec.reaches_platform
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         sampled = self._telemetry.sampled()

@@ -105,7 +105,7 @@ class Validation:
             self._read(bid, "bid", call)
         elif kind is Kind.CAMPAIGN_BUDGET:
             self._read(request.update, "update", call)
-        elif call.spec.platform:
+        elif call.spec.platform and kind is Kind.OTHER:
             call.campaign_id = request.update.campaign_id
             call.validate_only = request.update.validate_only
 

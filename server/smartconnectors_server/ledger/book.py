@@ -32,7 +32,9 @@ from smartconnectors_server.ledger.targets import TargetIndex
 HISTORY_LENGTH = 100
 REMEMBERED_CLOSED_HOLDS = 50_000
 
-_LATE_STATES = frozenset({HoldState.RELEASED, HoldState.REJECTED, HoldState.EXPIRED})
+_LATE_STATES = frozenset(
+    {HoldState.RELEASED, HoldState.REJECTED, HoldState.EXPIRED, HoldState.SUPERSEDED}
+)
 
 
 class Book:
@@ -82,7 +84,7 @@ class Book:
 
     def configure(self, budget: Budget) -> None:
         """Adds a budget, empty. What was committed before is added by `replay_settled`."""
-        self._scopes.configure(budget, self._next_sequence)
+        self._scopes.configure(budget, self._next_sequence - 1)
 
     def replay_settled(self, at_ns: int, amount_micros: int, budget_ids: Iterable[str]) -> None:
         """Enters an old commitment; called in the order of `at_ns`, before any other verb."""
@@ -136,8 +138,7 @@ class Book:
         older = self.check(asked, now_ns)
         steps = []
         if older is not None:
-            note = f"a newer bid took its place: {asked.request_id}"
-            steps.append(self._close(older, HoldState.SUPERSEDED, "supersede", now_ns, note=note))
+            steps.append(self._supersede(older, asked.request_id, now_ns))
         hold = self._new_hold(asked, now_ns)
         self._open[hold.hold_id] = hold
         self._by_request[hold.platform, hold.request_id] = hold.hold_id
@@ -193,22 +194,19 @@ class Book:
         uncapped_micros: int,
         note: str,
     ) -> Step:
-        """A held hold becomes deferred, for at most what it held."""
+        """A held hold becomes deferred, for at most what it held; superseded, when a newer one is
+        deferred on its target already.
+        """
         hold = self._open_hold(hold_id, {HoldState.HELD})
         if not 0 <= amount_micros <= hold.amount_micros:
             raise ValueError(f"a hold of {hold.amount_micros} cannot become {amount_micros}")
         steps = []
-        older_id = self._targets.deferred_on(hold.platform, hold.target)
-        if older_id is not None:
-            steps.append(
-                self._close(
-                    self._open[older_id],
-                    HoldState.SUPERSEDED,
-                    "supersede",
-                    now_ns,
-                    note=f"a newer bid took its place: {hold.request_id}",
-                )
-            )
+        waiting_id = self._targets.deferred_on(hold.platform, hold.target)
+        if waiting_id is not None:
+            waiting = self._open[waiting_id]
+            if waiting_id > hold_id:  # ids grow: it came while this one was tried
+                return self._supersede(hold, waiting.request_id, now_ns)
+            steps.append(self._supersede(waiting, hold.request_id, now_ns))
         changed = dataclasses.replace(
             hold,
             state=HoldState.DEFERRED,
@@ -297,6 +295,10 @@ class Book:
         if hold is None or hold.state not in states:
             raise HoldNotOpen(self.get(hold_id), hold_id)
         return hold
+
+    def _supersede(self, older: Hold, newer_request_id: str, now_ns: int) -> Step:
+        note = f"a newer bid took its place: {newer_request_id}"
+        return self._close(older, HoldState.SUPERSEDED, "supersede", now_ns, note=note)
 
     def _close(
         self,

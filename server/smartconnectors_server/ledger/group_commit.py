@@ -37,7 +37,9 @@ class GroupCommit:
         gather_s: float,
         commit_timeout_s: float,
     ) -> None:
-        """`write` runs on a thread of its own and raises sqlite3.Error when nothing was written."""
+        """`write` runs on a thread of its own. When it raises, the batch is written again, so what
+        it may have written already must do no harm then.
+        """
         self._write = write
         self._after_commit = after_commit
         self._gather_s = gather_s
@@ -127,6 +129,7 @@ class GroupCommit:
             self._somebody_waits.clear()
             self._busy = len(waiters) > 1
             if not await self._commit(batch, waiters) and self._stopping:
+                self._fail(self._waiters, "the server stops")
                 return
 
     async def _gather(self) -> None:
@@ -145,9 +148,15 @@ class GroupCommit:
         try:
             done, _ = await asyncio.wait([running], timeout=self._commit_timeout_s)
             if not done:
+                # Who came meanwhile waits for the same disk.
+                waiters += self._waiters
+                self._waiters = []
                 self._fail(waiters, f"a commit took more than {self._commit_timeout_s:g} s")
             await running
-        except sqlite3.Error as error:
+        except Exception as error:
+            # Whatever it is: if this task died of it, everybody would wait for ever.
+            if not isinstance(error, sqlite3.Error | OSError):
+                log.exception("unforeseen error in a commit")
             self._fail(waiters, str(error))
             self._queue = Batch(
                 batch.steps + self._queue.steps,

@@ -112,13 +112,13 @@ class Scopes:
     def touch(self, budget_ids: Iterable[str], sequence: int) -> None:
         """Says that these budgets have changed."""
         for scope in self._known(budget_ids):
-            scope.sequence = sequence
+            scope.sequence = max(scope.sequence + 1, sequence)
 
     def veto(self, budget_ids: Sequence[str], now_ns: int, sequence: int) -> None:
         """Counts a refusal."""
         for scope in self._known(budget_ids):
             scope.vetoes.add(now_ns, 1)
-            scope.sequence = sequence
+            scope.sequence = max(scope.sequence + 1, sequence)
 
     def set_limit(self, budget_id: str, limit_micros: int) -> None:
         """Changes the first limit. Raises KeyError."""
@@ -160,12 +160,13 @@ class Scopes:
                     blocked_by = "limit"
                 elif fits_at_ns is None:
                     blocked_by = "holds"
-                refusals.append((blocked_by, fits_at_ns, budget_id, index))
+                refusals.append((blocked_by, fits_at_ns, room, budget_id, index))
         if not refusals:
             return
         severity = {"limit": 2, "holds": 1, "": 0}
-        blocked_by, fits_at_ns, budget_id, index = max(
-            refusals, key=lambda r: (severity[r[0]], r[1] or 0)
+        # Tightest: what never fits, then what fits last, then where the least room is.
+        blocked_by, fits_at_ns, _, budget_id, index = max(
+            refusals, key=lambda r: (severity[r[0]], r[1] or 0, -r[2])
         )
         raise Refused(
             self.state(budget_id, now_ns), index, asked.amount_micros, fits_at_ns, blocked_by

@@ -104,7 +104,11 @@ class SqliteLedger:
         note = "found held at start: it may have been sent"
         for hold_id in held:
             self._later(self._book.doubt(hold_id, self.now_ns(), note=note))
-        await self._commits.durable()
+        try:
+            await self._commits.durable()
+        except BaseException:
+            await self.close()
+            raise
         return configured
 
     def _configure(self, store: Store, budget: Budget) -> Budget:
@@ -201,9 +205,9 @@ class SqliteLedger:
             hold = self._disk.get(hold_id)
             if hold is not None:
                 self._book.recall(hold)
-        return self._later(
-            self._book.settle(hold_id, self.now_ns(), answer=answer, note=note, late=late)
-        )
+        step = self._book.settle(hold_id, self.now_ns(), answer=answer, note=note, late=late)
+        self._absent.pop((step.hold.platform, step.hold.request_id), None)
+        return self._later(step)
 
     async def release(
         self,
@@ -279,12 +283,15 @@ class SqliteLedger:
         if hold is not None or key in self._absent:
             return hold
         hold = self._read_hold(lambda store: store.find(platform, request_id))
-        if hold is None:
-            # This process is the only writer, so what is absent stays absent until it reserves.
-            self._absent[key] = None
-            if len(self._absent) > REMEMBERED_ABSENT:
-                self._absent.popitem(last=False)
-        return hold
+        if hold is not None:
+            # The file may not have heard yet of what became of it.
+            hold = self._book.get(hold.hold_id) or hold
+            return None if hold.state is HoldState.RELEASED else hold
+        # This process is the only writer, so what is absent stays absent until it reserves.
+        self._absent[key] = None
+        if len(self._absent) > REMEMBERED_ABSENT:
+            self._absent.popitem(last=False)
+        return None
 
     async def get(self, hold_id: str) -> Hold | None:
         return self._book.get(hold_id) or self._read_hold(lambda store: store.get(hold_id))

@@ -1,7 +1,7 @@
 """The SQLite file: its schema, one writing connection and one reading connection.
 
-A batch is one transaction of a few statements whatever its size (`json_each`), because each
-statement lets go of and takes back the interpreter's lock. Nothing here decides anything.
+A batch is one transaction of a few statements whatever its size, because each statement lets go of
+and takes back the interpreter's lock. Nothing here decides anything.
 """
 
 from __future__ import annotations
@@ -54,6 +54,11 @@ CREATE TABLE IF NOT EXISTS holds (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS holds_request ON holds (platform, request_id);
 CREATE INDEX IF NOT EXISTS holds_state ON holds (state, platform, updated_ns);
+CREATE VIEW IF NOT EXISTS priced_holds AS
+    SELECT hold_id, record, updated_ns,
+           row_number() OVER (PARTITION BY platform ORDER BY updated_ns DESC) AS rank
+    FROM holds
+    WHERE state = 'settled' AND (record ->> 'ltv_micros' > 0 OR record ->> 'ai_bid_micros' > 0);
 CREATE TABLE IF NOT EXISTS limits (
     budget_id TEXT PRIMARY KEY,
     limit_micros INTEGER,
@@ -67,21 +72,15 @@ CREATE TABLE IF NOT EXISTS calls (
 CREATE INDEX IF NOT EXISTS calls_at ON calls (platform, at_ns);
 """
 
-_INSERT_ENTRIES = """
-INSERT OR IGNORE INTO entries
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
-       value ->> 7, value ->> 8, value ->> 9
-FROM json_each(?)
-"""
+_INSERT_ENTRIES = "INSERT OR IGNORE INTO entries VALUES {rows}"
 
 _UPSERT_HOLDS = """
-INSERT INTO holds (hold_id, platform, request_id, state, updated_ns, record)
-SELECT value ->> 'hold_id', value ->> 'platform', value ->> 'request_id', value ->> 'state',
-       value ->> 'updated_ns', value
-FROM json_each(?) WHERE true
+INSERT INTO holds (hold_id, platform, request_id, state, updated_ns, record) VALUES {rows}
 ON CONFLICT (hold_id) DO UPDATE SET
     state = excluded.state, updated_ns = excluded.updated_ns, record = excluded.record
 """
+
+_MOST_ROWS = 256
 
 _INSERT_CALLS = """
 INSERT INTO calls SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)
@@ -92,6 +91,9 @@ INSERT INTO limits SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?
 ON CONFLICT (budget_id) DO UPDATE SET
     limit_micros = coalesce(excluded.limit_micros, limit_micros), paused = excluded.paused
 """
+
+
+_Row = tuple[str | int, ...]
 
 
 @dataclass(slots=True)
@@ -125,18 +127,26 @@ class Store:
         connection = sqlite3.connect(
             self._directory / FILE_NAME, isolation_level=None, check_same_thread=False
         )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA busy_timeout = 2000")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA busy_timeout = 2000")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def _check_mark(self) -> None:
         """Refuses a file that ends before what was committed to it."""
         path = self._directory / MARK_NAME
-        try:
-            marked = int(path.read_text() or 0)
-        except FileNotFoundError:
-            marked = 0
+        # A power cut may leave the mark empty, which says nothing; it is not synced on its own.
+        digits = path.read_bytes().strip(b"\0") if path.exists() else b""
+        if digits and not digits.isdigit():
+            raise Damaged(
+                f"{path} should hold the number of the last committed audit line, but is "
+                "unreadable. Restore it, or accept that missing lines go unnoticed by removing it."
+            )
+        marked = int(digits or 0)
         last = self.last_sequence()
         if last < marked:
             raise Damaged(
@@ -161,10 +171,9 @@ class Store:
         writer.execute("BEGIN IMMEDIATE")
         try:
             if entries:
-                writer.execute(_INSERT_ENTRIES, (_entries_json(entries),))
+                _write_rows(writer, _INSERT_ENTRIES, [_entry_row(entry) for entry in entries])
             if holds:
-                records = ",".join(hold.to_json() for hold in holds.values())
-                writer.execute(_UPSERT_HOLDS, (f"[{records}]",))
+                _write_rows(writer, _UPSERT_HOLDS, [_hold_row(hold) for hold in holds.values()])
             if batch.calls:
                 writer.execute(_INSERT_CALLS, (json.dumps(batch.calls),))
             if batch.limits:
@@ -185,10 +194,7 @@ class Store:
             "DELETE FROM holds WHERE hold_id IN ("
             " SELECT hold_id FROM holds"
             "  WHERE state NOT IN ('held', 'deferred', 'in_doubt') AND updated_ns < ?1"
-            "  AND hold_id NOT IN (SELECT hold_id FROM ("
-            "    SELECT hold_id, row_number() OVER"
-            "      (PARTITION BY platform ORDER BY updated_ns DESC) AS rank"
-            "    FROM holds WHERE state = 'settled') WHERE rank <= ?2) LIMIT 1000)",
+            "  AND hold_id NOT IN (SELECT hold_id FROM priced_holds WHERE rank <= ?2) LIMIT 1000)",
             (closed_before_ns, HISTORY_LENGTH),
         )
         self._writer.execute("DELETE FROM calls WHERE at_ns < ?", (calls_before_ns,))
@@ -243,11 +249,7 @@ class Store:
     def recent_settled(self) -> list[Hold]:
         """For each platform the last settled holds with an LTV or an AI bid, oldest first."""
         rows = self._reader.execute(
-            "SELECT record FROM (SELECT record, updated_ns, row_number() OVER"
-            "  (PARTITION BY platform ORDER BY updated_ns DESC) AS rank FROM holds"
-            "  WHERE state = 'settled'"
-            "   AND (record ->> 'ltv_micros' > 0 OR record ->> 'ai_bid_micros' > 0))"
-            " WHERE rank <= ? ORDER BY updated_ns",
+            "SELECT record FROM priced_holds WHERE rank <= ? ORDER BY updated_ns",
             (HISTORY_LENGTH,),
         )
         return [Hold.from_json(record) for (record,) in rows]
@@ -293,22 +295,47 @@ class Store:
         return [(int(at), int(count)) for at, count in rows]
 
 
-def _entries_json(entries: Sequence[Entry]) -> str:
-    return json.dumps(
-        [
-            (
-                e.sequence,
-                e.at_ns,
-                e.verb,
-                json.dumps(e.budget_ids),
-                e.hold_id,
-                e.platform,
-                e.request_id,
-                e.amount_micros,
-                e.currency_code,
-                e.note,
-            )
-            for e in entries
-        ],
-        separators=(",", ":"),
+def _write_rows(writer: sqlite3.Connection, statement: str, rows: Sequence[_Row]) -> None:
+    """Executes `statement` for all rows, as few times as powers of two allow: each of the few
+    statements is then prepared once and kept by the connection.
+    """
+    at, size = 0, _MOST_ROWS
+    while at < len(rows):
+        while size > len(rows) - at:
+            size //= 2
+        chunk = rows[at : at + size]
+        row = f"({', '.join('?' * len(chunk[0]))})"
+        text = statement.format(rows=", ".join([row] * size))
+        writer.execute(text, [value for values in chunk for value in values])
+        at += size
+
+
+def _entry_row(entry: Entry) -> _Row:
+    return (
+        entry.sequence,
+        entry.at_ns,
+        entry.verb,
+        json.dumps(entry.budget_ids),
+        entry.hold_id,
+        entry.platform,
+        entry.request_id,
+        entry.amount_micros,
+        entry.currency_code,
+        _storable(entry.note),
     )
+
+
+def _hold_row(hold: Hold) -> _Row:
+    return (
+        hold.hold_id,
+        hold.platform,
+        hold.request_id,
+        hold.state.value,
+        hold.updated_ns,
+        hold.to_json(),
+    )
+
+
+def _storable(note: str) -> str:
+    """The text without what SQLite cannot give back: a platform may put anything into a message."""
+    return note.encode(errors="replace").decode().replace("\0", "?")

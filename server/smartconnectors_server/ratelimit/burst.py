@@ -46,16 +46,16 @@ class BurstLimit(AsyncLimiter):
     def _loop(self) -> asyncio.AbstractEventLoop:
         return self._time_only_loop
 
-    def wait_ns(self) -> int:
-        """How long until one call has room; 0 when it has room now."""
-        if self.has_capacity(1):
+    def wait_ns(self, count: int = 1) -> int:
+        """How long until `count` calls have room; 0 when they have room now."""
+        if self.has_capacity(count):
             return 0
-        excess = self._level + 1 + _ROUNDING / 2 - self.max_rate
+        excess = self._level + count + _ROUNDING / 2 - self.max_rate
         return max(1, round(excess / self._calls_per_s * NANOS_PER_SECOND))
 
-    async def take(self) -> None:
-        """Takes room for one call, which `wait_ns` has just found, without giving way."""
-        await self.acquire(1)
+    async def take(self, count: int = 1) -> None:
+        """Takes the room that `wait_ns` has just found, without giving way."""
+        await self.acquire(count)
 
     async def restore(self, calls: Iterable[tuple[int, int]], now_ns: int) -> None:
         """Fills the bucket as the calls of (at_ns, count), oldest first, would have."""

@@ -56,28 +56,30 @@ class Claims:
         self._waiting = 0
         self._recording: asyncio.Task[None] | None = None
 
-    def use(self, now_ns: int) -> bool:
-        """Uses one claimed call; False when there is none, and then `extend` is to be awaited."""
-        if self._left == 0 or now_ns >= self._valid_until_ns:
+    def use(self, now_ns: int, count: int = 1) -> bool:
+        """Uses claimed calls; False when there are too few, and then `extend` is to be awaited."""
+        if self._left < count or now_ns >= self._valid_until_ns:
             return False
-        self._left -= 1
+        self._left -= count
         return True
 
-    async def extend(self, room: int) -> None:
+    async def extend(self, room: int, count: int = 1) -> None:
         """Returns when a new claim, of at most `room` calls, has been recorded; everybody who asks
-        meanwhile shares it. Who gives up waiting does not undo it.
+        meanwhile shares it. It covers the `count` calls that each of them wants, if there is room.
+        Who gives up waiting does not undo it.
 
         Raises:
             Exception: what the store raised; nothing is claimed then.
         """
-        self._waiting += 1
+        self._waiting += count
         try:
-            if self._recording is None:
+            # One that is done has nothing more to give, also before its callback has run.
+            if self._recording is None or self._recording.done():
                 self._recording = asyncio.create_task(self._record(room))
                 self._recording.add_done_callback(self._recorded)
             await asyncio.shield(self._recording)
         finally:
-            self._waiting -= 1
+            self._waiting -= count
 
     async def _record(self, room: int) -> None:
         asked_ns = self._now_ns()
@@ -98,6 +100,7 @@ class Claims:
         return self._size
 
     def _recorded(self, recording: asyncio.Task[None]) -> None:
-        self._recording = None
+        if self._recording is recording:
+            self._recording = None
         if not recording.cancelled():
             recording.exception()  # Seen, so that it is not reported when nobody waits any more.

@@ -110,6 +110,11 @@ class RateLimiter:
         """The most calls in one window, as configured."""
         return self._limit
 
+    @property
+    def window_s(self) -> float:
+        """The length of the window, in seconds."""
+        return self._window_s
+
     def used(self) -> int:
         """Calls in the window that ends now."""
         return self._calls.total(self._now_ns())
@@ -137,8 +142,10 @@ class RateLimiter:
         if refusal is not None:
             raise self._rate_limited(refusal, now_ns, reserved=reserved)
 
-    async def take(self, *, reserved: bool = False) -> None:
-        """Takes one call, which the caller makes right after. `reserved`: may use the reserve.
+    async def take(self, count: int = 1, *, reserved: bool = False) -> None:
+        """Takes `count` calls, all or none, which the caller makes right after.
+
+        `reserved`: may use the reserve. More calls than the limit or the burst never fit.
 
         Raises:
             RateLimited: not now; nothing was taken.
@@ -148,16 +155,16 @@ class RateLimiter:
             raise RuntimeError(f"the rate limiter of {self._platform} has not been opened")
         while True:
             now_ns = self._now_ns()
-            refusal = self._refusal(now_ns, reserved=reserved)
+            refusal = self._refusal(now_ns, count, reserved=reserved)
             if refusal is not None:
                 raise self._rate_limited(refusal, now_ns, reserved=reserved)
-            if self._claims.use(now_ns):
+            if self._claims.use(now_ns, count):
                 break
             # Time passes and others take meanwhile, so everything is asked again afterwards.
-            await self._claims.extend(self._limit - self._calls.total(now_ns))
-        self._calls.add(now_ns, 1)
+            await self._claims.extend(self._limit - self._calls.total(now_ns), count)
+        self._calls.add(now_ns, count)
         if self._burst is not None:
-            await self._burst.take()
+            await self._burst.take(count)
 
     def tighten(
         self, retry_after_s: float | None = None, usage_percent: float | None = None
@@ -170,25 +177,28 @@ class RateLimiter:
         """
         self._floor.tighten(self._now_ns(), retry_after_s, usage_percent)
 
-    def _refusal(self, now_ns: int, *, reserved: bool) -> _Refusal | None:
+    def _refusal(self, now_ns: int, count: int = 1, *, reserved: bool) -> _Refusal | None:
         floor, kept = self._floor, 0 if reserved else self._reserve
         allowed = floor.limit(now_ns) - kept
-        wait_ns = 0 if self._burst is None else self._burst.wait_ns()
-        if self._calls.total(now_ns) < allowed and now_ns >= floor.not_before_ns and wait_ns == 0:
+        wait_ns = 0 if self._burst is None else self._burst.wait_ns(count)
+        used = self._calls.total(now_ns)
+        if used + count <= allowed and now_ns >= floor.not_before_ns and wait_ns == 0:
             return None
         return max(
             (
-                _Refusal("window", self._fits_at_ns(now_ns, self._limit - kept)),
+                _Refusal("window", self._fits_at_ns(now_ns, self._limit - kept, count)),
                 _Refusal("burst", now_ns + wait_ns),
                 _Refusal("platform", floor.not_before_ns),
-                _Refusal("platform", min(floor.lapses_ns, self._fits_at_ns(now_ns, allowed))),
+                _Refusal(
+                    "platform", min(floor.lapses_ns, self._fits_at_ns(now_ns, allowed, count))
+                ),
             ),
             key=lambda refusal: refusal.ready_ns,
         )
 
-    def _fits_at_ns(self, now_ns: int, allowed: int) -> int:
-        """When one more call is within `allowed`; an instant past any report if it never is."""
-        fits_at_ns = self._calls.fits_at_ns(now_ns, allowed, 1)
+    def _fits_at_ns(self, now_ns: int, allowed: int, count: int) -> int:
+        """When more calls are within `allowed`; an instant past any report if they never are."""
+        fits_at_ns = self._calls.fits_at_ns(now_ns, allowed, count)
         return now_ns + 2 * self._window_ns if fits_at_ns is None else fits_at_ns
 
     def _rate_limited(self, refusal: _Refusal, now_ns: int, *, reserved: bool) -> RateLimited:

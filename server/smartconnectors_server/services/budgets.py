@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
@@ -11,6 +12,7 @@ from smartconnectors_server.errors import InvalidBid
 from smartconnectors_server.messages import entry_message, hold_message, stats_message
 
 DEFAULT_PAGE_SIZE = 100
+_PAGE_TOKEN = re.compile("[0-9]{0,18}")  # a sequence number, within 64 bits
 
 PAUSE_NOTICE = (
     "New bids are refused. Campaigns that are live on the platform keep spending by their last "
@@ -100,7 +102,7 @@ class BudgetServicer:
     async def ListLedgerEntries(
         self, request: pb.ListLedgerEntriesRequest, _call: Call
     ) -> pb.ListLedgerEntriesResponse:
-        if request.page_token and not request.page_token.isdecimal():
+        if not _PAGE_TOKEN.fullmatch(request.page_token):
             raise InvalidBid.of("page_token", "is not one that this server gave")
         page = await self._keeper.entries(
             budget_id=request.budget_id,

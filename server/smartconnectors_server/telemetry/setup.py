@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal, Protocol, TextIO
 
 import structlog
+
+_UNSAFE = re.compile(r"""[^!-~]|[="']|^$""")
 
 
 class SpanExporting(Protocol):
@@ -101,27 +104,50 @@ class Telemetry:
             self._spans.shutdown()
 
 
+def text_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    """An event as one line of text, laid out as `structlog.dev.ConsoleRenderer` lays it out. A
+    value that could be mistaken for something else is quoted and escaped.
+    """
+    head = f"{event.pop('timestamp')} [{event.pop('level'):<9}] {event.pop('event'):<30}"
+    return " ".join([head, *[f"{key}={_text(event[key])}" for key in sorted(event)]])
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str) and not _UNSAFE.search(value):
+        return value
+    return repr(value)
+
+
 def configure_logging(log_format: Literal["text", "json"], stream: TextIO = sys.stderr) -> None:
-    """Sends every log line, ours and libraries', to `stream` in one format."""
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
-        if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    """Sends every log line, ours and libraries', to `stream` in one format.
+
+    Our own events, one for each bid, go straight there: the way through `logging` costs three times
+    as much.
+    """
+    on_terminal = stream.isatty()
+    # Never structlog's default, which shows the local variables, and so secrets and requests.
+    console = structlog.dev.ConsoleRenderer(
+        colors=on_terminal, exception_formatter=structlog.dev.plain_traceback
     )
+    as_json = structlog.processors.JSONRenderer()
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    rendered: Any = as_json if log_format == "json" else console if on_terminal else text_line
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*shared, rendered],
+        logger_factory=structlog.WriteLoggerFactory(stream),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
+    foreign: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if log_format == "json":
+        foreign.append(structlog.processors.format_exc_info)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[*foreign, as_json if log_format == "json" else console],
             foreign_pre_chain=shared,
         )
     )

@@ -21,6 +21,7 @@ from smartconnectors_server.connector import (
     Sent,
 )
 from smartconnectors_server.connector.sandbox import Sandbox
+from smartconnectors_server.errors import PlatformUnavailable
 from smartconnectors_server.platforms import PLATFORMS
 
 CAMPAIGNS = tuple(str(campaign_id) for campaign_id in range(1001, 1011))
@@ -86,7 +87,12 @@ class Bench:
     async def look(self) -> Finding:
         """Asks after the change that was sent last."""
         request, priced, plan = self.sent[-1]
-        return await self.connector.lookup(Sent(request, priced, plan.target, plan.before))
+        sent = Sent(request, priced, plan.target, plan.before)
+        try:
+            return await self.connector.lookup(sent)
+        except PlatformUnavailable:
+            # A connection may break a moment after it was reset; the reconciler asks again, too.
+            return await self.connector.lookup(sent)
 
     def applied(self) -> int:
         """How many changes the sandbox says it applied."""

@@ -171,7 +171,7 @@ class GoogleAdsConnector:
             # Also when this is cancelled: then nobody knows what the campaign is like.
             if accepted:
                 self._cache.put(key, change.after)
-            elif call.dispatched:
+            elif call.dispatched and not call.validate_only:
                 self._cache.drop(key)
         return change.answer, platform_request_id
 

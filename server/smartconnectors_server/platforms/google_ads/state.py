@@ -28,6 +28,8 @@ _CAMPAIGN_FIELDS = (
     "campaign.maximize_conversions.target_cpa_micros",
     "campaign.target_cpa.target_cpa_micros",
     "campaign.url_custom_parameters",
+)
+_PORTFOLIO_FIELDS = (
     "bidding_strategy.resource_name",
     "bidding_strategy.id",
     "bidding_strategy.type",
@@ -55,7 +57,7 @@ _AUDIENCE_FIELDS = ("campaign_criterion.resource_name", "campaign_criterion.user
 def campaign_query(campaign_id: str) -> str:
     """Reads everything that a bid or budget of the campaign needs, in one operation."""
     conditions = (f"campaign.id = {campaign_id}", "campaign.status != 'REMOVED'")
-    return _query(_CAMPAIGN_FIELDS + _BUDGET_FIELDS, "campaign", conditions)
+    return _query(_CAMPAIGN_FIELDS + _PORTFOLIO_FIELDS + _BUDGET_FIELDS, "campaign", conditions)
 
 
 def ad_group_query(ad_group_id: str) -> str:

@@ -86,6 +86,10 @@ class Tokens:
                 await self._wait_for(fetching)
         return f"Bearer {self._credentials.token}"
 
+    async def warm_up(self) -> None:
+        """Fetches one ahead of the first request. A failure is left for that request to meet."""
+        await asyncio.wait([self._fetch()], timeout=self._timeout_s)
+
     def forget(self) -> None:
         """Fetches a new one next time: Google no longer takes this one."""
         self._credentials.token = None

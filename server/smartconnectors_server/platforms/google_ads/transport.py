@@ -9,6 +9,7 @@ whose outcome is unknown must not be sent twice.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import logging
 from collections.abc import Callable
@@ -38,7 +39,6 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 150),
     # Answers are never too large: an answer that cannot be read is a change in doubt.
     ("grpc.max_receive_message_length", -1),
-    ("grpc.keepalive_time_ms", 60_000),
 )
 
 _calls: ContextVar[list[Any] | None] = ContextVar("google_ads_calls", default=None)
@@ -83,7 +83,8 @@ class Transport:
         self._client: Any = None
 
     async def open(self) -> None:
-        """Imports the library in a thread and opens the channel; sends nothing.
+        """Imports the library in a thread, opens the channel and fetches a token, so that no bid is
+        timed with that; asks nothing of Google Ads. Returns also when Google cannot be reached.
 
         Raises PlatformUnavailable when the configured key file cannot be used.
         """
@@ -105,7 +106,7 @@ class Transport:
             )
         transport = self._library.transport(channel=self._channel)
         self._client = self._library.client(transport=transport)
-        self._channel.get_state(try_to_connect=True)
+        await asyncio.gather(self._tokens.warm_up(), _warm_up(self._channel))
 
     async def close(self) -> None:
         """Closes the channel."""
@@ -245,6 +246,13 @@ class Transport:
         if translated.metadata.get("platform_status") == "UNAUTHENTICATED" and self._tokens:
             self._tokens.forget()
         return translated
+
+
+async def _warm_up(channel: grpc.aio.Channel) -> None:
+    """Connects ahead of the first request. A failure is left for that request to meet."""
+    state = channel.get_state(try_to_connect=True)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(_wait_until_ready(channel, state), _CONNECT_S)
 
 
 async def _wait_until_ready(channel: grpc.aio.Channel, state: grpc.ChannelConnectivity) -> None:

@@ -237,6 +237,6 @@ def _answer(object_id: str, intent: Intent, priced: Priced) -> pb.PlaceBidRespon
             bid_strategy=intent.strategy,
             optimization_goal=intent.goal,
             roas_average_floor=intent.roas_floor,
-            bid_amount=intent.bid_amount,
+            bid_amount_minor_units=intent.bid_amount,
         ),
     )

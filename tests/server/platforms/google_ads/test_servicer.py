@@ -57,7 +57,7 @@ async def test_a_portfolio_takes_roas_and_ceiling_and_its_campaign_the_marker(ri
 async def test_a_portfolio_that_more_share_than_allowed_is_left_alone(rig: Rig) -> None:
     request = rig.request("1009")
     request.target_roas.max_shared_campaigns = 1
-    with pytest.raises(InvalidBid, match="max_shared_campaigns: .*shared by 2 campaigns"):
+    with pytest.raises(InvalidBid, match=r"max_shared_campaigns: .*shared by 2 campaigns"):
         await rig.plan(request)
 
 
@@ -258,6 +258,9 @@ async def test_secrets_go_nowhere_near_a_sandbox_or_a_log(
     make_rig: MakeRig, sandbox: GoogleAdsSandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    # Google's libraries keep their records to themselves unless a handler asks for them here.
+    caplog.set_level(logging.DEBUG, logger="google")
+    logging.getLogger("google").addHandler(caplog.handler)
     secrets = {
         "api_key": "hidden-developer-token",
         "client_secret": "hidden-client-secret",
@@ -265,6 +268,7 @@ async def test_secrets_go_nowhere_near_a_sandbox_or_a_log(
     }
     rig = await make_rig(**secrets, client_id="id")
     await rig.bid(rig.request("1001"))
+    logging.getLogger("google").removeHandler(caplog.handler)
     assert "developer-token" not in rig.mutates()[-1].facts["headers"]
     logged = repr([record.__dict__ for record in caplog.records])
     for secret in (*secrets.values(), "sandbox-token-1"):
@@ -299,3 +303,22 @@ async def test_a_hundred_bids_at_once_on_one_channel_all_arrive(rig: Rig) -> Non
     await asyncio.gather(*(rig.send(*pair) for pair in zip(requests, plans, strict=True)))
     assert len(rig.mutates()) == 100
     assert len({entry.facts["custom_parameters"]["kikireq"] for entry in rig.mutates()}) == 100
+
+
+async def test_connecting_to_a_platform_that_is_away_succeeds_and_the_first_bid_finds_out(
+    sandbox: GoogleAdsSandbox, make_rig: MakeRig
+) -> None:
+    await sandbox.add_fault(Fault(FaultKind.REFUSE))
+    rig = await make_rig()
+    with pytest.raises(PlatformUnavailable):
+        await rig.plan(rig.request("1001"))
+    await sandbox.clear_faults()
+    await rig.bid(rig.request("1001"))
+    assert len(rig.mutates()) == 1
+
+
+async def test_once_connected_the_first_bid_needs_no_token_any_more(rig: Rig) -> None:
+    fetched = [entry.method for entry in rig.sandbox.journal()]
+    await rig.bid(rig.request("1001"))
+    assert fetched == ["oauth_token"]
+    assert [entry.method for entry in rig.sandbox.journal()].count("oauth_token") == 1

@@ -101,7 +101,7 @@ async def test_credentials_that_google_does_not_take_are_said_to_be_so(
 
 async def test_an_endpoint_that_is_away_means_nothing_was_sent(office: Office) -> None:
     await office.endpoint.close()
-    with pytest.raises(PlatformUnavailable, match="was not reached|did not answer"):
+    with pytest.raises(PlatformUnavailable, match=r"was not reached|did not answer"):
         await office.tokens().authorization()
 
 

@@ -80,6 +80,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INTERNAL. A fault of this server, before anything was sent. Nothing is held."""
     ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 20
     """NOT_FOUND. No budget, hold or page with this name exists."""
+    ERROR_REASON_NO_BID: _ErrorReason.ValueType  # 21
+    """FAILED_PRECONDITION. The auction must not be bid on, so no bid was sent: `nbr` in the metadata is
+    OpenRTB's number for why, `rule` is the rule that said so, and `bid_response_json` the no-bid
+    response for the exchange. Nothing is held.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of an error, carried without its prefix in `google.rpc.ErrorInfo.reason`, with
@@ -145,4 +150,9 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 19
 """INTERNAL. A fault of this server, before anything was sent. Nothing is held."""
 ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 20
 """NOT_FOUND. No budget, hold or page with this name exists."""
+ERROR_REASON_NO_BID: ErrorReason.ValueType  # 21
+"""FAILED_PRECONDITION. The auction must not be bid on, so no bid was sent: `nbr` in the metadata is
+OpenRTB's number for why, `rule` is the rule that said so, and `bid_response_json` the no-bid
+response for the exchange. Nothing is held.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -86,7 +86,8 @@ class TargetRoas(_message.Message):
     """
     max_shared_campaigns: _builtins.int
     """A portfolio strategy moves every campaign that shares it. The bid is refused when more
-    campaigns than this share it. 0 means 1: only the campaign itself.
+    campaigns than this share it. 0: as the server is configured; unless it says otherwise, only the
+    campaign itself, and any number in a sandbox.
     """
     def __init__(
         self,
@@ -475,7 +476,7 @@ class StreamBidsRequest(_message.Message):
     BID_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def bid(self) -> Global___PlaceBidRequest:
-        """Required. The bid."""
+        """Required. The bid. Checked for itself: a malformed one is answered, and the stream goes on."""
 
     def __init__(
         self,

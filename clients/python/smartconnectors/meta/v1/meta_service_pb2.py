@@ -29,7 +29,7 @@ from smartconnectors.common.v1 import connector_pb2 as smartconnectors_dot_commo
 from smartconnectors.common.v1 import options_pb2 as smartconnectors_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*smartconnectors/meta/v1/meta_service.proto\x12\x17smartconnectors.meta.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#smartconnectors/common/v1/bid.proto\x1a(smartconnectors/common/v1/campaign.proto\x1a)smartconnectors/common/v1/connector.proto\x1a\'smartconnectors/common/v1/options.proto\">\n\x07MinRoas\x12*\n\x04roas\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@){\x14\xaeG\xe1z\x84?H\x00\x88\x01\x01\x42\x07\n\x05_roas\",\n\x06\x42idCap\x12\"\n\x11optimization_goal\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"-\n\x07\x43ostCap\x12\"\n\x11optimization_goal\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x9e\x02\n\x0fPlaceBidRequest\x12:\n\x03\x62id\x18\x01 \x01(\x0b\x32%.smartconnectors.common.v1.BidRequestB\x06\xbaH\x03\xc8\x01\x01\x12\'\n\tad_set_id\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[0-9]{0,20}$\x12\x34\n\x08min_roas\x18\x03 \x01(\x0b\x32 .smartconnectors.meta.v1.MinRoasH\x00\x12\x32\n\x07\x62id_cap\x18\x04 \x01(\x0b\x32\x1f.smartconnectors.meta.v1.BidCapH\x00\x12\x34\n\x08\x63ost_cap\x18\x05 \x01(\x0b\x32 .smartconnectors.meta.v1.CostCapH\x00\x42\x06\n\x04knob\"\x8f\x01\n\x07MetaBid\x12\x11\n\tobject_id\x18\x01 \x01(\t\x12\x14\n\x0c\x62id_strategy\x18\x02 \x01(\t\x12\x19\n\x11optimization_goal\x18\x03 \x01(\t\x12\x1a\n\x12roas_average_floor\x18\x04 \x01(\x03\x12\x12\n\nbid_amount\x18\x05 \x01(\x03\x12\x10\n\x08trace_id\x18\x06 \x01(\t\"z\n\x10PlaceBidResponse\x12\x36\n\x06result\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BidResponse\x12.\n\x04meta\x18\x02 \x01(\x0b\x32 .smartconnectors.meta.v1.MetaBid\"f\n\x1bUpdateCampaignBudgetRequest\x12G\n\x06update\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignBudgetUpdateB\x06\xbaH\x03\xc8\x01\x01\"_\n\x1cUpdateCampaignBudgetResponse\x12?\n\x06result\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignBudgetResult\"`\n\x1bUpdateTargetAudienceRequest\x12\x41\n\x06update\x18\x01 \x01(\x0b\x32).smartconnectors.common.v1.AudienceUpdateB\x06\xbaH\x03\xc8\x01\x01\"Y\n\x1cUpdateTargetAudienceResponse\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32).smartconnectors.common.v1.AudienceResult\"W\n\x10PlaceBidsRequest\x12\x43\n\x04\x62ids\x18\x01 \x03(\x0b\x32(.smartconnectors.meta.v1.PlaceBidRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\x9e\x01\n\tBidAnswer\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12=\n\x08response\x18\x02 \x01(\x0b\x32).smartconnectors.meta.v1.PlaceBidResponseH\x00\x12\x34\n\x05\x65rror\x18\x03 \x01(\x0b\x32#.smartconnectors.common.v1.BidErrorH\x00\x42\x08\n\x06\x61nswer\"H\n\x11PlaceBidsResponse\x12\x33\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\".smartconnectors.meta.v1.BidAnswer\"R\n\x11StreamBidsRequest\x12=\n\x03\x62id\x18\x01 \x01(\x0b\x32(.smartconnectors.meta.v1.PlaceBidRequestB\x06\xbaH\x03\xc8\x01\x01\"H\n\x12StreamBidsResponse\x12\x32\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\".smartconnectors.meta.v1.BidAnswer\"B\n\rGetBidRequest\x12\x31\n\nrequest_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{1,64}$\"D\n\x0eGetBidResponse\x12\x32\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\".smartconnectors.meta.v1.BidAnswer\"_\n\x14PauseCampaignRequest\x12G\n\x06update\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusUpdateB\x06\xbaH\x03\xc8\x01\x01\"X\n\x15PauseCampaignResponse\x12?\n\x06result\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusResult\"`\n\x15ResumeCampaignRequest\x12G\n\x06update\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusUpdateB\x06\xbaH\x03\xc8\x01\x01\"Y\n\x16ResumeCampaignResponse\x12?\n\x06result\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusResult\"\x1b\n\x19GetConnectorStatusRequest\"X\n\x1aGetConnectorStatusResponse\x12:\n\x06status\x18\x01 \x01(\x0b\x32*.smartconnectors.common.v1.ConnectorStatus2\x83\t\n\x0bMetaService\x12o\n\x08PlaceBid\x12(.smartconnectors.meta.v1.PlaceBidRequest\x1a).smartconnectors.meta.v1.PlaceBidResponse\"\x0e\xaa\xd4\x18\n\n\x04meta\x10\x01\x18\x02\x12r\n\tPlaceBids\x12).smartconnectors.meta.v1.PlaceBidsRequest\x1a*.smartconnectors.meta.v1.PlaceBidsResponse\"\x0e\xaa\xd4\x18\n\n\x04meta\x10\x01\x18\x02\x12y\n\nStreamBids\x12*.smartconnectors.meta.v1.StreamBidsRequest\x1a+.smartconnectors.meta.v1.StreamBidsResponse\"\x0e\xaa\xd4\x18\n\n\x04meta\x10\x01\x18\x02(\x01\x30\x01\x12\x61\n\x06GetBid\x12&.smartconnectors.meta.v1.GetBidRequest\x1a\'.smartconnectors.meta.v1.GetBidResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x93\x01\n\x14UpdateCampaignBudget\x12\x34.smartconnectors.meta.v1.UpdateCampaignBudgetRequest\x1a\x35.smartconnectors.meta.v1.UpdateCampaignBudgetResponse\"\x0e\xaa\xd4\x18\n\n\x04meta\x10\x01\x18\x02\x12\x91\x01\n\x14UpdateTargetAudience\x12\x34.smartconnectors.meta.v1.UpdateTargetAudienceRequest\x1a\x35.smartconnectors.meta.v1.UpdateTargetAudienceResponse\"\x0c\xaa\xd4\x18\x08\n\x04meta\x18\x02\x12~\n\rPauseCampaign\x12-.smartconnectors.meta.v1.PauseCampaignRequest\x1a..smartconnectors.meta.v1.PauseCampaignResponse\"\x0e\xaa\xd4\x18\n\n\x04meta\x18\x02 \x01\x12\x7f\n\x0eResumeCampaign\x12..smartconnectors.meta.v1.ResumeCampaignRequest\x1a/.smartconnectors.meta.v1.ResumeCampaignResponse\"\x0c\xaa\xd4\x18\x08\n\x04meta\x18\x02\x12\x85\x01\n\x12GetConnectorStatus\x12\x32.smartconnectors.meta.v1.GetConnectorStatusRequest\x1a\x33.smartconnectors.meta.v1.GetConnectorStatusResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*smartconnectors/meta/v1/meta_service.proto\x12\x17smartconnectors.meta.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#smartconnectors/common/v1/bid.proto\x1a(smartconnectors/common/v1/campaign.proto\x1a)smartconnectors/common/v1/connector.proto\x1a\'smartconnectors/common/v1/options.proto\">\n\x07MinRoas\x12*\n\x04roas\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00@\x8f@){\x14\xaeG\xe1z\x84?H\x00\x88\x01\x01\x42\x07\n\x05_roas\",\n\x06\x42idCap\x12\"\n\x11optimization_goal\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"-\n\x07\x43ostCap\x12\"\n\x11optimization_goal\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x9e\x02\n\x0fPlaceBidRequest\x12:\n\x03\x62id\x18\x01 \x01(\x0b\x32%.smartconnectors.common.v1.BidRequestB\x06\xbaH\x03\xc8\x01\x01\x12\'\n\tad_set_id\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[0-9]{0,20}$\x12\x34\n\x08min_roas\x18\x03 \x01(\x0b\x32 .smartconnectors.meta.v1.MinRoasH\x00\x12\x32\n\x07\x62id_cap\x18\x04 \x01(\x0b\x32\x1f.smartconnectors.meta.v1.BidCapH\x00\x12\x34\n\x08\x63ost_cap\x18\x05 \x01(\x0b\x32 .smartconnectors.meta.v1.CostCapH\x00\x42\x06\n\x04knob\"\x9b\x01\n\x07MetaBid\x12\x11\n\tobject_id\x18\x01 \x01(\t\x12\x14\n\x0c\x62id_strategy\x18\x02 \x01(\t\x12\x19\n\x11optimization_goal\x18\x03 \x01(\t\x12\x1a\n\x12roas_average_floor\x18\x04 \x01(\x05\x12\x1e\n\x16\x62id_amount_minor_units\x18\x05 \x01(\x03\x12\x10\n\x08trace_id\x18\x06 \x01(\t\"z\n\x10PlaceBidResponse\x12\x36\n\x06result\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BidResponse\x12.\n\x04meta\x18\x02 \x01(\x0b\x32 .smartconnectors.meta.v1.MetaBid\"f\n\x1bUpdateCampaignBudgetRequest\x12G\n\x06update\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignBudgetUpdateB\x06\xbaH\x03\xc8\x01\x01\"_\n\x1cUpdateCampaignBudgetResponse\x12?\n\x06result\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignBudgetResult\"`\n\x1bUpdateTargetAudienceRequest\x12\x41\n\x06update\x18\x01 \x01(\x0b\x32).smartconnectors.common.v1.AudienceUpdateB\x06\xbaH\x03\xc8\x01\x01\"Y\n\x1cUpdateTargetAudienceResponse\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32).smartconnectors.common.v1.AudienceResult\"\\\n\x10PlaceBidsRequest\x12H\n\x04\x62ids\x18\x01 \x03(\x0b\x32(.smartconnectors.meta.v1.PlaceBidRequestB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"\x9e\x01\n\tBidAnswer\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12=\n\x08response\x18\x02 \x01(\x0b\x32).smartconnectors.meta.v1.PlaceBidResponseH\x00\x12\x34\n\x05\x65rror\x18\x03 \x01(\x0b\x32#.smartconnectors.common.v1.BidErrorH\x00\x42\x08\n\x06\x61nswer\"H\n\x11PlaceBidsResponse\x12\x33\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\".smartconnectors.meta.v1.BidAnswer\"R\n\x11StreamBidsRequest\x12=\n\x03\x62id\x18\x01 \x01(\x0b\x32(.smartconnectors.meta.v1.PlaceBidRequestB\x06\xbaH\x03\xd8\x01\x03\"H\n\x12StreamBidsResponse\x12\x32\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\".smartconnectors.meta.v1.BidAnswer\"B\n\rGetBidRequest\x12\x31\n\nrequest_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{1,64}$\"D\n\x0eGetBidResponse\x12\x32\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\".smartconnectors.meta.v1.BidAnswer\"_\n\x14PauseCampaignRequest\x12G\n\x06update\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusUpdateB\x06\xbaH\x03\xc8\x01\x01\"X\n\x15PauseCampaignResponse\x12?\n\x06result\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusResult\"`\n\x15ResumeCampaignRequest\x12G\n\x06update\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusUpdateB\x06\xbaH\x03\xc8\x01\x01\"Y\n\x16ResumeCampaignResponse\x12?\n\x06result\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusResult\"\x1b\n\x19GetConnectorStatusRequest\"X\n\x1aGetConnectorStatusResponse\x12:\n\x06status\x18\x01 \x01(\x0b\x32*.smartconnectors.common.v1.ConnectorStatus2\x83\t\n\x0bMetaService\x12o\n\x08PlaceBid\x12(.smartconnectors.meta.v1.PlaceBidRequest\x1a).smartconnectors.meta.v1.PlaceBidResponse\"\x0e\xaa\xd4\x18\n\n\x04meta\x10\x01\x18\x02\x12r\n\tPlaceBids\x12).smartconnectors.meta.v1.PlaceBidsRequest\x1a*.smartconnectors.meta.v1.PlaceBidsResponse\"\x0e\xaa\xd4\x18\n\n\x04meta\x10\x01\x18\x02\x12y\n\nStreamBids\x12*.smartconnectors.meta.v1.StreamBidsRequest\x1a+.smartconnectors.meta.v1.StreamBidsResponse\"\x0e\xaa\xd4\x18\n\n\x04meta\x10\x01\x18\x02(\x01\x30\x01\x12\x61\n\x06GetBid\x12&.smartconnectors.meta.v1.GetBidRequest\x1a\'.smartconnectors.meta.v1.GetBidResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x93\x01\n\x14UpdateCampaignBudget\x12\x34.smartconnectors.meta.v1.UpdateCampaignBudgetRequest\x1a\x35.smartconnectors.meta.v1.UpdateCampaignBudgetResponse\"\x0e\xaa\xd4\x18\n\n\x04meta\x10\x01\x18\x02\x12\x91\x01\n\x14UpdateTargetAudience\x12\x34.smartconnectors.meta.v1.UpdateTargetAudienceRequest\x1a\x35.smartconnectors.meta.v1.UpdateTargetAudienceResponse\"\x0c\xaa\xd4\x18\x08\n\x04meta\x18\x02\x12~\n\rPauseCampaign\x12-.smartconnectors.meta.v1.PauseCampaignRequest\x1a..smartconnectors.meta.v1.PauseCampaignResponse\"\x0e\xaa\xd4\x18\n\n\x04meta\x18\x02 \x01\x12\x7f\n\x0eResumeCampaign\x12..smartconnectors.meta.v1.ResumeCampaignRequest\x1a/.smartconnectors.meta.v1.ResumeCampaignResponse\"\x0c\xaa\xd4\x18\x08\n\x04meta\x18\x02\x12\x85\x01\n\x12GetConnectorStatus\x12\x32.smartconnectors.meta.v1.GetConnectorStatusRequest\x1a\x33.smartconnectors.meta.v1.GetConnectorStatusResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,9 +51,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATETARGETAUDIENCEREQUEST'].fields_by_name['update']._loaded_options = None
   _globals['_UPDATETARGETAUDIENCEREQUEST'].fields_by_name['update']._serialized_options = b'\272H\003\310\001\001'
   _globals['_PLACEBIDSREQUEST'].fields_by_name['bids']._loaded_options = None
-  _globals['_PLACEBIDSREQUEST'].fields_by_name['bids']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
+  _globals['_PLACEBIDSREQUEST'].fields_by_name['bids']._serialized_options = b'\272H\r\222\001\n\010\001\020\350\007\"\003\330\001\003'
   _globals['_STREAMBIDSREQUEST'].fields_by_name['bid']._loaded_options = None
-  _globals['_STREAMBIDSREQUEST'].fields_by_name['bid']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_STREAMBIDSREQUEST'].fields_by_name['bid']._serialized_options = b'\272H\003\330\001\003'
   _globals['_GETBIDREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_GETBIDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9_.-]{1,64}$'
   _globals['_PAUSECAMPAIGNREQUEST'].fields_by_name['update']._loaded_options = None
@@ -87,43 +87,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLACEBIDREQUEST']._serialized_start=421
   _globals['_PLACEBIDREQUEST']._serialized_end=707
   _globals['_METABID']._serialized_start=710
-  _globals['_METABID']._serialized_end=853
-  _globals['_PLACEBIDRESPONSE']._serialized_start=855
-  _globals['_PLACEBIDRESPONSE']._serialized_end=977
-  _globals['_UPDATECAMPAIGNBUDGETREQUEST']._serialized_start=979
-  _globals['_UPDATECAMPAIGNBUDGETREQUEST']._serialized_end=1081
-  _globals['_UPDATECAMPAIGNBUDGETRESPONSE']._serialized_start=1083
-  _globals['_UPDATECAMPAIGNBUDGETRESPONSE']._serialized_end=1178
-  _globals['_UPDATETARGETAUDIENCEREQUEST']._serialized_start=1180
-  _globals['_UPDATETARGETAUDIENCEREQUEST']._serialized_end=1276
-  _globals['_UPDATETARGETAUDIENCERESPONSE']._serialized_start=1278
-  _globals['_UPDATETARGETAUDIENCERESPONSE']._serialized_end=1367
-  _globals['_PLACEBIDSREQUEST']._serialized_start=1369
-  _globals['_PLACEBIDSREQUEST']._serialized_end=1456
-  _globals['_BIDANSWER']._serialized_start=1459
-  _globals['_BIDANSWER']._serialized_end=1617
-  _globals['_PLACEBIDSRESPONSE']._serialized_start=1619
-  _globals['_PLACEBIDSRESPONSE']._serialized_end=1691
-  _globals['_STREAMBIDSREQUEST']._serialized_start=1693
-  _globals['_STREAMBIDSREQUEST']._serialized_end=1775
-  _globals['_STREAMBIDSRESPONSE']._serialized_start=1777
-  _globals['_STREAMBIDSRESPONSE']._serialized_end=1849
-  _globals['_GETBIDREQUEST']._serialized_start=1851
-  _globals['_GETBIDREQUEST']._serialized_end=1917
-  _globals['_GETBIDRESPONSE']._serialized_start=1919
-  _globals['_GETBIDRESPONSE']._serialized_end=1987
-  _globals['_PAUSECAMPAIGNREQUEST']._serialized_start=1989
-  _globals['_PAUSECAMPAIGNREQUEST']._serialized_end=2084
-  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_start=2086
-  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_end=2174
-  _globals['_RESUMECAMPAIGNREQUEST']._serialized_start=2176
-  _globals['_RESUMECAMPAIGNREQUEST']._serialized_end=2272
-  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_start=2274
-  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_end=2363
-  _globals['_GETCONNECTORSTATUSREQUEST']._serialized_start=2365
-  _globals['_GETCONNECTORSTATUSREQUEST']._serialized_end=2392
-  _globals['_GETCONNECTORSTATUSRESPONSE']._serialized_start=2394
-  _globals['_GETCONNECTORSTATUSRESPONSE']._serialized_end=2482
-  _globals['_METASERVICE']._serialized_start=2485
-  _globals['_METASERVICE']._serialized_end=3640
+  _globals['_METABID']._serialized_end=865
+  _globals['_PLACEBIDRESPONSE']._serialized_start=867
+  _globals['_PLACEBIDRESPONSE']._serialized_end=989
+  _globals['_UPDATECAMPAIGNBUDGETREQUEST']._serialized_start=991
+  _globals['_UPDATECAMPAIGNBUDGETREQUEST']._serialized_end=1093
+  _globals['_UPDATECAMPAIGNBUDGETRESPONSE']._serialized_start=1095
+  _globals['_UPDATECAMPAIGNBUDGETRESPONSE']._serialized_end=1190
+  _globals['_UPDATETARGETAUDIENCEREQUEST']._serialized_start=1192
+  _globals['_UPDATETARGETAUDIENCEREQUEST']._serialized_end=1288
+  _globals['_UPDATETARGETAUDIENCERESPONSE']._serialized_start=1290
+  _globals['_UPDATETARGETAUDIENCERESPONSE']._serialized_end=1379
+  _globals['_PLACEBIDSREQUEST']._serialized_start=1381
+  _globals['_PLACEBIDSREQUEST']._serialized_end=1473
+  _globals['_BIDANSWER']._serialized_start=1476
+  _globals['_BIDANSWER']._serialized_end=1634
+  _globals['_PLACEBIDSRESPONSE']._serialized_start=1636
+  _globals['_PLACEBIDSRESPONSE']._serialized_end=1708
+  _globals['_STREAMBIDSREQUEST']._serialized_start=1710
+  _globals['_STREAMBIDSREQUEST']._serialized_end=1792
+  _globals['_STREAMBIDSRESPONSE']._serialized_start=1794
+  _globals['_STREAMBIDSRESPONSE']._serialized_end=1866
+  _globals['_GETBIDREQUEST']._serialized_start=1868
+  _globals['_GETBIDREQUEST']._serialized_end=1934
+  _globals['_GETBIDRESPONSE']._serialized_start=1936
+  _globals['_GETBIDRESPONSE']._serialized_end=2004
+  _globals['_PAUSECAMPAIGNREQUEST']._serialized_start=2006
+  _globals['_PAUSECAMPAIGNREQUEST']._serialized_end=2101
+  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_start=2103
+  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_end=2191
+  _globals['_RESUMECAMPAIGNREQUEST']._serialized_start=2193
+  _globals['_RESUMECAMPAIGNREQUEST']._serialized_end=2289
+  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_start=2291
+  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_end=2380
+  _globals['_GETCONNECTORSTATUSREQUEST']._serialized_start=2382
+  _globals['_GETCONNECTORSTATUSREQUEST']._serialized_end=2409
+  _globals['_GETCONNECTORSTATUSRESPONSE']._serialized_start=2411
+  _globals['_GETCONNECTORSTATUSRESPONSE']._serialized_end=2499
+  _globals['_METASERVICE']._serialized_start=2502
+  _globals['_METASERVICE']._serialized_end=3657
 # @@protoc_insertion_point(module_scope)

@@ -153,7 +153,7 @@ class MetaBid(_message.Message):
     BID_STRATEGY_FIELD_NUMBER: _builtins.int
     OPTIMIZATION_GOAL_FIELD_NUMBER: _builtins.int
     ROAS_AVERAGE_FLOOR_FIELD_NUMBER: _builtins.int
-    BID_AMOUNT_FIELD_NUMBER: _builtins.int
+    BID_AMOUNT_MINOR_UNITS_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
     object_id: _builtins.str
     """The ad set, or the campaign when it has the budget."""
@@ -163,7 +163,7 @@ class MetaBid(_message.Message):
     """As Meta names it. Empty: left as it was."""
     roas_average_floor: _builtins.int
     """The ROAS floor that was set, times 10,000 as Meta takes it. 0 when a cap was."""
-    bid_amount: _builtins.int
+    bid_amount_minor_units: _builtins.int
     """The cap that was set, in minor units of the account's currency. 0 when a floor was."""
     trace_id: _builtins.str
     """Meta's trace id of the request, for its support. Empty when it gave none."""
@@ -174,12 +174,12 @@ class MetaBid(_message.Message):
         bid_strategy: _builtins.str = ...,
         optimization_goal: _builtins.str = ...,
         roas_average_floor: _builtins.int = ...,
-        bid_amount: _builtins.int = ...,
+        bid_amount_minor_units: _builtins.int = ...,
         trace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bid_amount", b"bid_amount", "bid_strategy", b"bid_strategy", "object_id", b"object_id", "optimization_goal", b"optimization_goal", "roas_average_floor", b"roas_average_floor", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bid_amount_minor_units", b"bid_amount_minor_units", "bid_strategy", b"bid_strategy", "object_id", b"object_id", "optimization_goal", b"optimization_goal", "roas_average_floor", b"roas_average_floor", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -404,7 +404,7 @@ class StreamBidsRequest(_message.Message):
     BID_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def bid(self) -> Global___PlaceBidRequest:
-        """Required. The bid."""
+        """Required. The bid. Checked for itself: a malformed one is answered, and the stream goes on."""
 
     def __init__(
         self,

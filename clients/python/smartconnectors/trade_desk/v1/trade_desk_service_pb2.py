@@ -29,7 +29,7 @@ from smartconnectors.common.v1 import connector_pb2 as smartconnectors_dot_commo
 from smartconnectors.common.v1 import options_pb2 as smartconnectors_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6smartconnectors/trade_desk/v1/trade_desk_service.proto\x12\x1dsmartconnectors.trade_desk.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#smartconnectors/common/v1/bid.proto\x1a(smartconnectors/common/v1/campaign.proto\x1a)smartconnectors/common/v1/connector.proto\x1a\'smartconnectors/common/v1/options.proto\"\x92\x01\n\x07OpenRtb\x12%\n\x10\x62id_request_json\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06 \x02(\x80\x80\x10\x12(\n\x10price_cpm_micros\x18\x02 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x01\x12\x18\n\x06imp_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1c\n\x0b\x63reative_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\x9c\x01\n\x07\x41\x64Group\x12\x1c\n\x0b\x61\x64_group_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12+\n\x13\x62\x61se_bid_cpm_micros\x18\x02 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x01\x12/\n\x12max_bid_cpm_micros\x18\x03 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x01H\x00\x88\x01\x01\x42\x15\n\x13_max_bid_cpm_micros\"\xd6\x01\n\x0fPlaceBidRequest\x12:\n\x03\x62id\x18\x01 \x01(\x0b\x32%.smartconnectors.common.v1.BidRequestB\x06\xbaH\x03\xc8\x01\x01\x12:\n\x08open_rtb\x18\x02 \x01(\x0b\x32&.smartconnectors.trade_desk.v1.OpenRtbH\x00\x12:\n\x08\x61\x64_group\x18\x03 \x01(\x0b\x32&.smartconnectors.trade_desk.v1.AdGroupH\x00\x42\x0f\n\x06target\x12\x05\xbaH\x02\x08\x01\"{\n\nOpenRtbBid\x12\x19\n\x11\x62id_response_json\x18\x01 \x01(\t\x12\x18\n\x0bno_bid_code\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x15\n\rno_bid_reason\x18\x03 \x01(\t\x12\x11\n\tsubmitted\x18\x04 \x01(\x08\x42\x0e\n\x0c_no_bid_code\"Z\n\nAdGroupBid\x12\x13\n\x0b\x61\x64_group_id\x18\x01 \x01(\t\x12\x1b\n\x13\x62\x61se_bid_cpm_micros\x18\x02 \x01(\x03\x12\x1a\n\x12max_bid_cpm_micros\x18\x03 \x01(\x03\"\xd6\x01\n\x10PlaceBidResponse\x12\x36\n\x06result\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BidResponse\x12=\n\x08open_rtb\x18\x02 \x01(\x0b\x32).smartconnectors.trade_desk.v1.OpenRtbBidH\x00\x12=\n\x08\x61\x64_group\x18\x03 \x01(\x0b\x32).smartconnectors.trade_desk.v1.AdGroupBidH\x00\x42\x0c\n\ntrade_desk\"f\n\x1bUpdateCampaignBudgetRequest\x12G\n\x06update\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignBudgetUpdateB\x06\xbaH\x03\xc8\x01\x01\"_\n\x1cUpdateCampaignBudgetResponse\x12?\n\x06result\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignBudgetResult\"`\n\x1bUpdateTargetAudienceRequest\x12\x41\n\x06update\x18\x01 \x01(\x0b\x32).smartconnectors.common.v1.AudienceUpdateB\x06\xbaH\x03\xc8\x01\x01\"Y\n\x1cUpdateTargetAudienceResponse\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32).smartconnectors.common.v1.AudienceResult\"]\n\x10PlaceBidsRequest\x12I\n\x04\x62ids\x18\x01 \x03(\x0b\x32..smartconnectors.trade_desk.v1.PlaceBidRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\xa4\x01\n\tBidAnswer\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x43\n\x08response\x18\x02 \x01(\x0b\x32/.smartconnectors.trade_desk.v1.PlaceBidResponseH\x00\x12\x34\n\x05\x65rror\x18\x03 \x01(\x0b\x32#.smartconnectors.common.v1.BidErrorH\x00\x42\x08\n\x06\x61nswer\"N\n\x11PlaceBidsResponse\x12\x39\n\x07\x61nswers\x18\x01 \x03(\x0b\x32(.smartconnectors.trade_desk.v1.BidAnswer\"X\n\x11StreamBidsRequest\x12\x43\n\x03\x62id\x18\x01 \x01(\x0b\x32..smartconnectors.trade_desk.v1.PlaceBidRequestB\x06\xbaH\x03\xc8\x01\x01\"N\n\x12StreamBidsResponse\x12\x38\n\x06\x61nswer\x18\x01 \x01(\x0b\x32(.smartconnectors.trade_desk.v1.BidAnswer\"B\n\rGetBidRequest\x12\x31\n\nrequest_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{1,64}$\"J\n\x0eGetBidResponse\x12\x38\n\x06\x61nswer\x18\x01 \x01(\x0b\x32(.smartconnectors.trade_desk.v1.BidAnswer\"_\n\x14PauseCampaignRequest\x12G\n\x06update\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusUpdateB\x06\xbaH\x03\xc8\x01\x01\"X\n\x15PauseCampaignResponse\x12?\n\x06result\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusResult\"`\n\x15ResumeCampaignRequest\x12G\n\x06update\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusUpdateB\x06\xbaH\x03\xc8\x01\x01\"Y\n\x16ResumeCampaignResponse\x12?\n\x06result\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusResult\"\x1b\n\x19GetConnectorStatusRequest\"X\n\x1aGetConnectorStatusResponse\x12:\n\x06status\x18\x01 \x01(\x0b\x32*.smartconnectors.common.v1.ConnectorStatus2\xa3\n\n\x10TradeDeskService\x12\x81\x01\n\x08PlaceBid\x12..smartconnectors.trade_desk.v1.PlaceBidRequest\x1a/.smartconnectors.trade_desk.v1.PlaceBidResponse\"\x14\xaa\xd4\x18\x10\n\ntrade_desk\x10\x01\x18\x02\x12\x84\x01\n\tPlaceBids\x12/.smartconnectors.trade_desk.v1.PlaceBidsRequest\x1a\x30.smartconnectors.trade_desk.v1.PlaceBidsResponse\"\x14\xaa\xd4\x18\x10\n\ntrade_desk\x10\x01\x18\x02\x12\x8b\x01\n\nStreamBids\x12\x30.smartconnectors.trade_desk.v1.StreamBidsRequest\x1a\x31.smartconnectors.trade_desk.v1.StreamBidsResponse\"\x14\xaa\xd4\x18\x10\n\ntrade_desk\x10\x01\x18\x02(\x01\x30\x01\x12m\n\x06GetBid\x12,.smartconnectors.trade_desk.v1.GetBidRequest\x1a-.smartconnectors.trade_desk.v1.GetBidResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\xa5\x01\n\x14UpdateCampaignBudget\x12:.smartconnectors.trade_desk.v1.UpdateCampaignBudgetRequest\x1a;.smartconnectors.trade_desk.v1.UpdateCampaignBudgetResponse\"\x14\xaa\xd4\x18\x10\n\ntrade_desk\x10\x01\x18\x02\x12\xa3\x01\n\x14UpdateTargetAudience\x12:.smartconnectors.trade_desk.v1.UpdateTargetAudienceRequest\x1a;.smartconnectors.trade_desk.v1.UpdateTargetAudienceResponse\"\x12\xaa\xd4\x18\x0e\n\ntrade_desk\x18\x02\x12\x90\x01\n\rPauseCampaign\x12\x33.smartconnectors.trade_desk.v1.PauseCampaignRequest\x1a\x34.smartconnectors.trade_desk.v1.PauseCampaignResponse\"\x14\xaa\xd4\x18\x10\n\ntrade_desk\x18\x02 \x01\x12\x91\x01\n\x0eResumeCampaign\x12\x34.smartconnectors.trade_desk.v1.ResumeCampaignRequest\x1a\x35.smartconnectors.trade_desk.v1.ResumeCampaignResponse\"\x12\xaa\xd4\x18\x0e\n\ntrade_desk\x18\x02\x12\x91\x01\n\x12GetConnectorStatus\x12\x38.smartconnectors.trade_desk.v1.GetConnectorStatusRequest\x1a\x39.smartconnectors.trade_desk.v1.GetConnectorStatusResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6smartconnectors/trade_desk/v1/trade_desk_service.proto\x12\x1dsmartconnectors.trade_desk.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#smartconnectors/common/v1/bid.proto\x1a(smartconnectors/common/v1/campaign.proto\x1a)smartconnectors/common/v1/connector.proto\x1a\'smartconnectors/common/v1/options.proto\"\x92\x01\n\x07OpenRtb\x12%\n\x10\x62id_request_json\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06 \x02(\x80\x80\x10\x12(\n\x10price_cpm_micros\x18\x02 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x01\x12\x18\n\x06imp_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1c\n\x0b\x63reative_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xb9\x01\n\x07\x41\x64Group\x12\x1c\n\x0b\x61\x64_group_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x30\n\x13\x62\x61se_bid_cpm_micros\x18\x02 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x01H\x00\x88\x01\x01\x12/\n\x12max_bid_cpm_micros\x18\x03 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x01H\x01\x88\x01\x01\x42\x16\n\x14_base_bid_cpm_microsB\x15\n\x13_max_bid_cpm_micros\"\xcf\x01\n\x0fPlaceBidRequest\x12:\n\x03\x62id\x18\x01 \x01(\x0b\x32%.smartconnectors.common.v1.BidRequestB\x06\xbaH\x03\xc8\x01\x01\x12:\n\x08open_rtb\x18\x02 \x01(\x0b\x32&.smartconnectors.trade_desk.v1.OpenRtbH\x00\x12:\n\x08\x61\x64_group\x18\x03 \x01(\x0b\x32&.smartconnectors.trade_desk.v1.AdGroupH\x00\x42\x08\n\x06target\":\n\nOpenRtbBid\x12\x19\n\x11\x62id_response_json\x18\x01 \x01(\t\x12\x11\n\tsubmitted\x18\x02 \x01(\x08\"Z\n\nAdGroupBid\x12\x13\n\x0b\x61\x64_group_id\x18\x01 \x01(\t\x12\x1b\n\x13\x62\x61se_bid_cpm_micros\x18\x02 \x01(\x03\x12\x1a\n\x12max_bid_cpm_micros\x18\x03 \x01(\x03\"\xd6\x01\n\x10PlaceBidResponse\x12\x36\n\x06result\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BidResponse\x12=\n\x08open_rtb\x18\x02 \x01(\x0b\x32).smartconnectors.trade_desk.v1.OpenRtbBidH\x00\x12=\n\x08\x61\x64_group\x18\x03 \x01(\x0b\x32).smartconnectors.trade_desk.v1.AdGroupBidH\x00\x42\x0c\n\ntrade_desk\"f\n\x1bUpdateCampaignBudgetRequest\x12G\n\x06update\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignBudgetUpdateB\x06\xbaH\x03\xc8\x01\x01\"_\n\x1cUpdateCampaignBudgetResponse\x12?\n\x06result\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignBudgetResult\"`\n\x1bUpdateTargetAudienceRequest\x12\x41\n\x06update\x18\x01 \x01(\x0b\x32).smartconnectors.common.v1.AudienceUpdateB\x06\xbaH\x03\xc8\x01\x01\"Y\n\x1cUpdateTargetAudienceResponse\x12\x39\n\x06result\x18\x01 \x01(\x0b\x32).smartconnectors.common.v1.AudienceResult\"b\n\x10PlaceBidsRequest\x12N\n\x04\x62ids\x18\x01 \x03(\x0b\x32..smartconnectors.trade_desk.v1.PlaceBidRequestB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"\xa4\x01\n\tBidAnswer\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x43\n\x08response\x18\x02 \x01(\x0b\x32/.smartconnectors.trade_desk.v1.PlaceBidResponseH\x00\x12\x34\n\x05\x65rror\x18\x03 \x01(\x0b\x32#.smartconnectors.common.v1.BidErrorH\x00\x42\x08\n\x06\x61nswer\"N\n\x11PlaceBidsResponse\x12\x39\n\x07\x61nswers\x18\x01 \x03(\x0b\x32(.smartconnectors.trade_desk.v1.BidAnswer\"X\n\x11StreamBidsRequest\x12\x43\n\x03\x62id\x18\x01 \x01(\x0b\x32..smartconnectors.trade_desk.v1.PlaceBidRequestB\x06\xbaH\x03\xd8\x01\x03\"N\n\x12StreamBidsResponse\x12\x38\n\x06\x61nswer\x18\x01 \x01(\x0b\x32(.smartconnectors.trade_desk.v1.BidAnswer\"B\n\rGetBidRequest\x12\x31\n\nrequest_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{1,64}$\"J\n\x0eGetBidResponse\x12\x38\n\x06\x61nswer\x18\x01 \x01(\x0b\x32(.smartconnectors.trade_desk.v1.BidAnswer\"_\n\x14PauseCampaignRequest\x12G\n\x06update\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusUpdateB\x06\xbaH\x03\xc8\x01\x01\"X\n\x15PauseCampaignResponse\x12?\n\x06result\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusResult\"`\n\x15ResumeCampaignRequest\x12G\n\x06update\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusUpdateB\x06\xbaH\x03\xc8\x01\x01\"Y\n\x16ResumeCampaignResponse\x12?\n\x06result\x18\x01 \x01(\x0b\x32/.smartconnectors.common.v1.CampaignStatusResult\"\x1b\n\x19GetConnectorStatusRequest\"X\n\x1aGetConnectorStatusResponse\x12:\n\x06status\x18\x01 \x01(\x0b\x32*.smartconnectors.common.v1.ConnectorStatus2\xa3\n\n\x10TradeDeskService\x12\x81\x01\n\x08PlaceBid\x12..smartconnectors.trade_desk.v1.PlaceBidRequest\x1a/.smartconnectors.trade_desk.v1.PlaceBidResponse\"\x14\xaa\xd4\x18\x10\n\ntrade_desk\x10\x01\x18\x02\x12\x84\x01\n\tPlaceBids\x12/.smartconnectors.trade_desk.v1.PlaceBidsRequest\x1a\x30.smartconnectors.trade_desk.v1.PlaceBidsResponse\"\x14\xaa\xd4\x18\x10\n\ntrade_desk\x10\x01\x18\x02\x12\x8b\x01\n\nStreamBids\x12\x30.smartconnectors.trade_desk.v1.StreamBidsRequest\x1a\x31.smartconnectors.trade_desk.v1.StreamBidsResponse\"\x14\xaa\xd4\x18\x10\n\ntrade_desk\x10\x01\x18\x02(\x01\x30\x01\x12m\n\x06GetBid\x12,.smartconnectors.trade_desk.v1.GetBidRequest\x1a-.smartconnectors.trade_desk.v1.GetBidResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\xa5\x01\n\x14UpdateCampaignBudget\x12:.smartconnectors.trade_desk.v1.UpdateCampaignBudgetRequest\x1a;.smartconnectors.trade_desk.v1.UpdateCampaignBudgetResponse\"\x14\xaa\xd4\x18\x10\n\ntrade_desk\x10\x01\x18\x02\x12\xa3\x01\n\x14UpdateTargetAudience\x12:.smartconnectors.trade_desk.v1.UpdateTargetAudienceRequest\x1a;.smartconnectors.trade_desk.v1.UpdateTargetAudienceResponse\"\x12\xaa\xd4\x18\x0e\n\ntrade_desk\x18\x02\x12\x90\x01\n\rPauseCampaign\x12\x33.smartconnectors.trade_desk.v1.PauseCampaignRequest\x1a\x34.smartconnectors.trade_desk.v1.PauseCampaignResponse\"\x14\xaa\xd4\x18\x10\n\ntrade_desk\x18\x02 \x01\x12\x91\x01\n\x0eResumeCampaign\x12\x34.smartconnectors.trade_desk.v1.ResumeCampaignRequest\x1a\x35.smartconnectors.trade_desk.v1.ResumeCampaignResponse\"\x12\xaa\xd4\x18\x0e\n\ntrade_desk\x18\x02\x12\x91\x01\n\x12GetConnectorStatus\x12\x38.smartconnectors.trade_desk.v1.GetConnectorStatusRequest\x1a\x39.smartconnectors.trade_desk.v1.GetConnectorStatusResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,8 +50,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADGROUP'].fields_by_name['base_bid_cpm_micros']._serialized_options = b'\272H\013\"\t\030\200\240\224\245\215\035(\001'
   _globals['_ADGROUP'].fields_by_name['max_bid_cpm_micros']._loaded_options = None
   _globals['_ADGROUP'].fields_by_name['max_bid_cpm_micros']._serialized_options = b'\272H\013\"\t\030\200\240\224\245\215\035(\001'
-  _globals['_PLACEBIDREQUEST'].oneofs_by_name['target']._loaded_options = None
-  _globals['_PLACEBIDREQUEST'].oneofs_by_name['target']._serialized_options = b'\272H\002\010\001'
   _globals['_PLACEBIDREQUEST'].fields_by_name['bid']._loaded_options = None
   _globals['_PLACEBIDREQUEST'].fields_by_name['bid']._serialized_options = b'\272H\003\310\001\001'
   _globals['_UPDATECAMPAIGNBUDGETREQUEST'].fields_by_name['update']._loaded_options = None
@@ -59,9 +57,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATETARGETAUDIENCEREQUEST'].fields_by_name['update']._loaded_options = None
   _globals['_UPDATETARGETAUDIENCEREQUEST'].fields_by_name['update']._serialized_options = b'\272H\003\310\001\001'
   _globals['_PLACEBIDSREQUEST'].fields_by_name['bids']._loaded_options = None
-  _globals['_PLACEBIDSREQUEST'].fields_by_name['bids']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
+  _globals['_PLACEBIDSREQUEST'].fields_by_name['bids']._serialized_options = b'\272H\r\222\001\n\010\001\020\350\007\"\003\330\001\003'
   _globals['_STREAMBIDSREQUEST'].fields_by_name['bid']._loaded_options = None
-  _globals['_STREAMBIDSREQUEST'].fields_by_name['bid']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_STREAMBIDSREQUEST'].fields_by_name['bid']._serialized_options = b'\272H\003\330\001\003'
   _globals['_GETBIDREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_GETBIDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9_.-]{1,64}$'
   _globals['_PAUSECAMPAIGNREQUEST'].fields_by_name['update']._loaded_options = None
@@ -89,49 +87,49 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPENRTB']._serialized_start=282
   _globals['_OPENRTB']._serialized_end=428
   _globals['_ADGROUP']._serialized_start=431
-  _globals['_ADGROUP']._serialized_end=587
-  _globals['_PLACEBIDREQUEST']._serialized_start=590
-  _globals['_PLACEBIDREQUEST']._serialized_end=804
-  _globals['_OPENRTBBID']._serialized_start=806
-  _globals['_OPENRTBBID']._serialized_end=929
-  _globals['_ADGROUPBID']._serialized_start=931
-  _globals['_ADGROUPBID']._serialized_end=1021
-  _globals['_PLACEBIDRESPONSE']._serialized_start=1024
-  _globals['_PLACEBIDRESPONSE']._serialized_end=1238
-  _globals['_UPDATECAMPAIGNBUDGETREQUEST']._serialized_start=1240
-  _globals['_UPDATECAMPAIGNBUDGETREQUEST']._serialized_end=1342
-  _globals['_UPDATECAMPAIGNBUDGETRESPONSE']._serialized_start=1344
-  _globals['_UPDATECAMPAIGNBUDGETRESPONSE']._serialized_end=1439
-  _globals['_UPDATETARGETAUDIENCEREQUEST']._serialized_start=1441
-  _globals['_UPDATETARGETAUDIENCEREQUEST']._serialized_end=1537
-  _globals['_UPDATETARGETAUDIENCERESPONSE']._serialized_start=1539
-  _globals['_UPDATETARGETAUDIENCERESPONSE']._serialized_end=1628
-  _globals['_PLACEBIDSREQUEST']._serialized_start=1630
-  _globals['_PLACEBIDSREQUEST']._serialized_end=1723
-  _globals['_BIDANSWER']._serialized_start=1726
-  _globals['_BIDANSWER']._serialized_end=1890
-  _globals['_PLACEBIDSRESPONSE']._serialized_start=1892
-  _globals['_PLACEBIDSRESPONSE']._serialized_end=1970
-  _globals['_STREAMBIDSREQUEST']._serialized_start=1972
-  _globals['_STREAMBIDSREQUEST']._serialized_end=2060
-  _globals['_STREAMBIDSRESPONSE']._serialized_start=2062
-  _globals['_STREAMBIDSRESPONSE']._serialized_end=2140
-  _globals['_GETBIDREQUEST']._serialized_start=2142
-  _globals['_GETBIDREQUEST']._serialized_end=2208
-  _globals['_GETBIDRESPONSE']._serialized_start=2210
-  _globals['_GETBIDRESPONSE']._serialized_end=2284
-  _globals['_PAUSECAMPAIGNREQUEST']._serialized_start=2286
-  _globals['_PAUSECAMPAIGNREQUEST']._serialized_end=2381
-  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_start=2383
-  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_end=2471
-  _globals['_RESUMECAMPAIGNREQUEST']._serialized_start=2473
-  _globals['_RESUMECAMPAIGNREQUEST']._serialized_end=2569
-  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_start=2571
-  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_end=2660
-  _globals['_GETCONNECTORSTATUSREQUEST']._serialized_start=2662
-  _globals['_GETCONNECTORSTATUSREQUEST']._serialized_end=2689
-  _globals['_GETCONNECTORSTATUSRESPONSE']._serialized_start=2691
-  _globals['_GETCONNECTORSTATUSRESPONSE']._serialized_end=2779
-  _globals['_TRADEDESKSERVICE']._serialized_start=2782
-  _globals['_TRADEDESKSERVICE']._serialized_end=4097
+  _globals['_ADGROUP']._serialized_end=616
+  _globals['_PLACEBIDREQUEST']._serialized_start=619
+  _globals['_PLACEBIDREQUEST']._serialized_end=826
+  _globals['_OPENRTBBID']._serialized_start=828
+  _globals['_OPENRTBBID']._serialized_end=886
+  _globals['_ADGROUPBID']._serialized_start=888
+  _globals['_ADGROUPBID']._serialized_end=978
+  _globals['_PLACEBIDRESPONSE']._serialized_start=981
+  _globals['_PLACEBIDRESPONSE']._serialized_end=1195
+  _globals['_UPDATECAMPAIGNBUDGETREQUEST']._serialized_start=1197
+  _globals['_UPDATECAMPAIGNBUDGETREQUEST']._serialized_end=1299
+  _globals['_UPDATECAMPAIGNBUDGETRESPONSE']._serialized_start=1301
+  _globals['_UPDATECAMPAIGNBUDGETRESPONSE']._serialized_end=1396
+  _globals['_UPDATETARGETAUDIENCEREQUEST']._serialized_start=1398
+  _globals['_UPDATETARGETAUDIENCEREQUEST']._serialized_end=1494
+  _globals['_UPDATETARGETAUDIENCERESPONSE']._serialized_start=1496
+  _globals['_UPDATETARGETAUDIENCERESPONSE']._serialized_end=1585
+  _globals['_PLACEBIDSREQUEST']._serialized_start=1587
+  _globals['_PLACEBIDSREQUEST']._serialized_end=1685
+  _globals['_BIDANSWER']._serialized_start=1688
+  _globals['_BIDANSWER']._serialized_end=1852
+  _globals['_PLACEBIDSRESPONSE']._serialized_start=1854
+  _globals['_PLACEBIDSRESPONSE']._serialized_end=1932
+  _globals['_STREAMBIDSREQUEST']._serialized_start=1934
+  _globals['_STREAMBIDSREQUEST']._serialized_end=2022
+  _globals['_STREAMBIDSRESPONSE']._serialized_start=2024
+  _globals['_STREAMBIDSRESPONSE']._serialized_end=2102
+  _globals['_GETBIDREQUEST']._serialized_start=2104
+  _globals['_GETBIDREQUEST']._serialized_end=2170
+  _globals['_GETBIDRESPONSE']._serialized_start=2172
+  _globals['_GETBIDRESPONSE']._serialized_end=2246
+  _globals['_PAUSECAMPAIGNREQUEST']._serialized_start=2248
+  _globals['_PAUSECAMPAIGNREQUEST']._serialized_end=2343
+  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_start=2345
+  _globals['_PAUSECAMPAIGNRESPONSE']._serialized_end=2433
+  _globals['_RESUMECAMPAIGNREQUEST']._serialized_start=2435
+  _globals['_RESUMECAMPAIGNREQUEST']._serialized_end=2531
+  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_start=2533
+  _globals['_RESUMECAMPAIGNRESPONSE']._serialized_end=2622
+  _globals['_GETCONNECTORSTATUSREQUEST']._serialized_start=2624
+  _globals['_GETCONNECTORSTATUSREQUEST']._serialized_end=2651
+  _globals['_GETCONNECTORSTATUSRESPONSE']._serialized_start=2653
+  _globals['_GETCONNECTORSTATUSRESPONSE']._serialized_end=2741
+  _globals['_TRADEDESKSERVICE']._serialized_start=2744
+  _globals['_TRADEDESKSERVICE']._serialized_end=4059
 # @@protoc_insertion_point(module_scope)

@@ -32,9 +32,13 @@ class OpenRtb(_message.Message):
     IMP_ID_FIELD_NUMBER: _builtins.int
     CREATIVE_ID_FIELD_NUMBER: _builtins.int
     bid_request_json: _builtins.str
-    """Required. The OpenRTB 2.5 BidRequest as JSON, in UTF-8. 2 bytes to 256 KiB."""
+    """Required. The OpenRTB 2.5 BidRequest as JSON, in UTF-8. 2 bytes to 256 KiB. An auction that must
+    not be bid on is refused with NO_BID.
+    """
     price_cpm_micros: _builtins.int
-    """Required. The price, in micros of the currency for a thousand impressions. 1 to 10^12."""
+    """Required. The price, in micros of the currency for a thousand impressions. A thousandth of it is
+    the most that the impression can cost, so it must not be above `bid_micros`. 1 to 10^12.
+    """
     imp_id: _builtins.str
     """The impression to bid on. Empty: the first that a creative of the campaign fits. 128 characters
     at most.
@@ -71,7 +75,9 @@ class AdGroup(_message.Message):
     most.
     """
     base_bid_cpm_micros: _builtins.int
-    """Required. The base bid, in micros of the currency for a thousand impressions. 1 to 10^12."""
+    """The base bid, in micros of the currency for a thousand impressions. Absent: `bid_micros`, or what
+    the service prices the bid at. 1 to 10^12.
+    """
     max_bid_cpm_micros: _builtins.int
     """The most to bid, in micros of the currency for a thousand impressions; not below the base bid.
     Absent: left as it is. 1 to 10^12.
@@ -80,15 +86,20 @@ class AdGroup(_message.Message):
         self,
         *,
         ad_group_id: _builtins.str = ...,
-        base_bid_cpm_micros: _builtins.int = ...,
+        base_bid_cpm_micros: _builtins.int | None = ...,
         max_bid_cpm_micros: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_bid_cpm_micros", b"_max_bid_cpm_micros", "max_bid_cpm_micros", b"max_bid_cpm_micros"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_base_bid_cpm_micros", b"_base_bid_cpm_micros", "_max_bid_cpm_micros", b"_max_bid_cpm_micros", "base_bid_cpm_micros", b"base_bid_cpm_micros", "max_bid_cpm_micros", b"max_bid_cpm_micros"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_bid_cpm_micros", b"_max_bid_cpm_micros", "ad_group_id", b"ad_group_id", "base_bid_cpm_micros", b"base_bid_cpm_micros", "max_bid_cpm_micros", b"max_bid_cpm_micros"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_base_bid_cpm_micros", b"_base_bid_cpm_micros", "_max_bid_cpm_micros", b"_max_bid_cpm_micros", "ad_group_id", b"ad_group_id", "base_bid_cpm_micros", b"base_bid_cpm_micros", "max_bid_cpm_micros", b"max_bid_cpm_micros"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__base_bid_cpm_micros: _TypeAlias = _typing.Literal["base_bid_cpm_micros"]  # noqa: Y015
+    _WhichOneofArgType__base_bid_cpm_micros: _TypeAlias = _typing.Literal["_base_bid_cpm_micros", b"_base_bid_cpm_micros"]  # noqa: Y015
     _WhichOneofReturnType__max_bid_cpm_micros: _TypeAlias = _typing.Literal["max_bid_cpm_micros"]  # noqa: Y015
     _WhichOneofArgType__max_bid_cpm_micros: _TypeAlias = _typing.Literal["_max_bid_cpm_micros", b"_max_bid_cpm_micros"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__base_bid_cpm_micros) -> _WhichOneofReturnType__base_bid_cpm_micros | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_bid_cpm_micros) -> _WhichOneofReturnType__max_bid_cpm_micros | None: ...
 
 Global___AdGroup: _TypeAlias = AdGroup  # noqa: Y015
@@ -138,32 +149,24 @@ class OpenRtbBid(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BID_RESPONSE_JSON_FIELD_NUMBER: _builtins.int
-    NO_BID_CODE_FIELD_NUMBER: _builtins.int
-    NO_BID_REASON_FIELD_NUMBER: _builtins.int
     SUBMITTED_FIELD_NUMBER: _builtins.int
     bid_response_json: _builtins.str
-    """The OpenRTB 2.5 BidResponse as JSON. Empty: no bid, see `no_bid_reason`."""
-    no_bid_code: _builtins.int
-    """Why there is no bid, as OpenRTB 2.5 numbers it (`nbr`). Unset when there is one."""
-    no_bid_reason: _builtins.str
-    """Why there is no bid, in a sentence."""
+    """The OpenRTB 2.5 BidResponse as JSON."""
     submitted: _builtins.bool
-    """True: it was submitted to the configured exchange endpoint, which took it."""
+    """True: it was submitted to the configured exchange endpoint, which took it. False: there is no
+    such endpoint, and authoring it is what committed its amount.
+    """
     def __init__(
         self,
         *,
         bid_response_json: _builtins.str = ...,
-        no_bid_code: _builtins.int | None = ...,
-        no_bid_reason: _builtins.str = ...,
         submitted: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_no_bid_code", b"_no_bid_code", "no_bid_code", b"no_bid_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_no_bid_code", b"_no_bid_code", "bid_response_json", b"bid_response_json", "no_bid_code", b"no_bid_code", "no_bid_reason", b"no_bid_reason", "submitted", b"submitted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bid_response_json", b"bid_response_json", "submitted", b"submitted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__no_bid_code: _TypeAlias = _typing.Literal["no_bid_code"]  # noqa: Y015
-    _WhichOneofArgType__no_bid_code: _TypeAlias = _typing.Literal["_no_bid_code", b"_no_bid_code"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__no_bid_code) -> _WhichOneofReturnType__no_bid_code | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OpenRtbBid: _TypeAlias = OpenRtbBid  # noqa: Y015
 
@@ -424,7 +427,7 @@ class StreamBidsRequest(_message.Message):
     BID_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def bid(self) -> Global___PlaceBidRequest:
-        """Required. The bid."""
+        """Required. The bid. Checked for itself: a malformed one is answered, and the stream goes on."""
 
     def __init__(
         self,

@@ -1,0 +1,181 @@
+"""Batches and streams: every bid of them goes through the chain as if it had come alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from smartconnectors_server.call import Call, Kind, MethodSpec, MethodTable
+from smartconnectors_server.connector import Connector, Mode
+from smartconnectors_server.errors import ConnectorError, InvalidBid
+from smartconnectors_server.interceptors._base import Engines, Interceptor, Next, PlatformRuntime
+from smartconnectors_server.interceptors.answers import bid_error
+from smartconnectors_server.interceptors.batch import Batch
+from smartconnectors_server.interceptors.chain import compose
+from smartconnectors_server.interceptors.status import foreseen, parse
+from smartconnectors_server.interceptors.validation import check_rules
+
+STREAM_CONCURRENCY = 64
+"""Bids of one stream that are under way, or answered and not yet read, at once."""
+
+_ALONE = frozenset({"circuit_breaker", "rate_limit"})
+
+
+class ManyBids:
+    """Sends many bids of one platform."""
+
+    def __init__(
+        self,
+        engines: Engines,
+        methods: MethodTable,
+        chain: Sequence[Interceptor],
+        runtime: PlatformRuntime,
+    ) -> None:
+        self._engines = engines
+        self._runtime = runtime
+        self._spec = next(
+            spec for spec in methods if spec.platform == runtime.name and spec.kind is Kind.BID
+        )
+        inner = [i for i in chain if i.name != "status"]
+        self._outer = [i for i in inner if i.name not in _ALONE]
+        self._guards = [i for i in inner if i.name in _ALONE]
+        self._whole = compose(inner, self._spec, self._send_alone)
+        self._alone = compose(self._guards, self._spec, self._send_alone)
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """Ends every stream once what is under way on it is answered."""
+        self._closing.set()
+
+    async def _send_alone(self, request: Any, call: Call) -> Any:
+        connector: Any = await self._runtime.connector()
+        return await connector.PlaceBid(request, call)
+
+    # Batches
+
+    async def batch(self, bids: Sequence[Any], outer: Call) -> list[Any]:
+        """A response or a ConnectorError for each bid, in order."""
+        connector = await self._runtime.connector()
+        calls = [self._call(outer) for _ in bids]
+        chain = self._whole
+        if connector.max_batch > 1 and self._runtime.mode is not Mode.SHADOW:
+            batch = Batch(self._runtime, outer.spec, self._guards, self._alone, connector.max_batch)
+            for call in calls:
+                batch.enter(call)
+            chain = compose(self._outer, self._spec, batch.dispatch)
+            await self._prefetch(connector, bids)
+        times = Counter(bid.bid.request_id for bid in bids)
+        return await asyncio.gather(
+            *(
+                self._one(chain, bid, call, repeated=times[bid.bid.request_id] > 1)
+                for bid, call in zip(bids, calls, strict=True)
+            )
+        )
+
+    async def _prefetch(self, connector: Connector, bids: Sequence[Any]) -> None:
+        """Reads what the plans will need, for all well-formed bids at once. What cannot be read is
+        left to each plan to say.
+        """
+        readable = []
+        for bid in bids:
+            try:
+                check_rules(bid)
+            except InvalidBid:
+                continue
+            readable.append(bid)
+        try:
+            await connector.prefetch(readable)
+        except ConnectorError:
+            return
+
+    async def _one(self, chain: Next, bid: Any, call: Call, *, repeated: bool = False) -> Any:
+        try:
+            if repeated:
+                raise InvalidBid.of("bid.request_id", "stands more than once in this batch")
+            return await chain(bid, call)
+        except Exception as error:
+            return foreseen(error, call)
+        finally:
+            if call.batch is not None:
+                call.batch.pause(call)
+
+    # Streams
+
+    async def stream(
+        self, raws: AsyncIterator[bytes], outer: Call
+    ) -> AsyncIterator[tuple[str, Any]]:
+        """(request id, response or ConnectorError) for each message, as they are done."""
+        answers: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
+        room = asyncio.Semaphore(STREAM_CONCURRENCY)
+        reader = asyncio.create_task(self._read(raws, outer, answers, room))
+        try:
+            while (answer := await answers.get()) is not None:
+                yield answer
+                room.release()
+            await reader
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    async def _read(
+        self,
+        raws: AsyncIterator[bytes],
+        outer: Call,
+        answers: asyncio.Queue[tuple[str, Any] | None],
+        room: asyncio.Semaphore,
+    ) -> None:
+        closing = asyncio.create_task(self._closing.wait())
+        tasks: set[asyncio.Task[None]] = set()
+        try:
+            while (raw := await self._next(raws, closing)) is not None:
+                await room.acquire()
+                task = asyncio.create_task(self._answer(raw, outer, answers))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            await asyncio.gather(*tasks)
+        finally:
+            closing.cancel()
+            for task in tasks:
+                task.cancel()
+            answers.put_nowait(None)
+
+    @staticmethod
+    async def _next(raws: AsyncIterator[bytes], closing: asyncio.Task[Any]) -> bytes | None:
+        """The next message; None at the end, and when the server stops."""
+        following = asyncio.ensure_future(anext(raws, None))
+        await asyncio.wait([following, closing], return_when=asyncio.FIRST_COMPLETED)
+        if following.done():
+            return following.result()
+        following.cancel()
+        return None
+
+    async def _answer(
+        self, raw: bytes, outer: Call, answers: asyncio.Queue[tuple[str, Any] | None]
+    ) -> None:
+        call = self._call(outer)
+        request_id, answer = "", None
+        try:
+            message: Any = parse(raw, outer.spec)
+            request_id = message.bid.bid.request_id
+            answer = await self._one(self._whole, message.bid, call)
+        except ConnectorError as error:
+            answer = error
+        answers.put_nowait((request_id, answer))
+
+    def _call(self, outer: Call) -> Call:
+        return Call(spec=self._spec, started_ns=outer.started_ns, deadline_ns=outer.deadline_ns)
+
+
+def answer_message(spec: MethodSpec, field: str, request_id: str, result: Any) -> Any:
+    """A BidAnswer of the service that `spec` belongs to; `field` is where its response has it."""
+    holder: Any = spec.response_class()
+    answers = getattr(holder, field)
+    answer = answers.add() if field == "answers" else answers
+    answer.request_id = request_id
+    if isinstance(result, ConnectorError):
+        answer.error.CopyFrom(bid_error(result))
+    else:
+        answer.response.CopyFrom(result)
+    return holder

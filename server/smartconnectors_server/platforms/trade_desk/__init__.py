@@ -1,0 +1,53 @@
+"""The Trade Desk: what the server knows of it without importing anything slow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smartconnectors.trade_desk.v1 import trade_desk_service_pb2
+from smartconnectors_server.connector import Connector, Context, Defaults, Platform
+from smartconnectors_server.connector.sandbox import Sandbox
+from smartconnectors_server.platforms.trade_desk.options import (
+    ENVIRONMENT,
+    TradeDeskOptions,
+    missing_credentials,
+)
+
+
+def _connector(context: Context) -> Connector:
+    from smartconnectors_server.platforms.trade_desk.servicer import TradeDeskConnector
+
+    return TradeDeskConnector(context)
+
+
+def _sandbox() -> Sandbox:
+    from smartconnectors_server.platforms.trade_desk.sandbox import TradeDeskSandbox
+
+    return TradeDeskSandbox()
+
+
+def _register(connector: Any, server: Any) -> None:
+    from smartconnectors.trade_desk.v1 import trade_desk_service_pb2_grpc
+
+    trade_desk_service_pb2_grpc.add_TradeDeskServiceServicer_to_server(connector, server)
+
+
+PLATFORM = Platform(
+    name="trade_desk",
+    title="The Trade Desk",
+    service=trade_desk_service_pb2.DESCRIPTOR.services_by_name["TradeDeskService"],
+    defaults=Defaults(
+        budget_micros=600_000_000,
+        rate_limit_calls=300,
+        rate_limit_window_s=60.0,
+        fallback_multiplier_milli=1000,
+    ),
+    options=TradeDeskOptions,
+    environment=ENVIRONMENT,
+    budget_variable="TRADEDESK_BUDGET",
+    endpoint_variable="TRADEDESK_ENDPOINT",
+    missing_credentials=missing_credentials,
+    connector=_connector,
+    register=_register,
+    sandbox=_sandbox,
+)

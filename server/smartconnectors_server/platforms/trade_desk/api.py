@@ -1,0 +1,160 @@
+"""REST v3 of The Trade Desk: its header, its quota, its answers. Nothing is repeated but a read
+whose token had run out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from smartconnectors_server.clock import Clock
+from smartconnectors_server.connector import Gate, QuotaSignal
+from smartconnectors_server.connector.http import Answer, HttpTransport
+from smartconnectors_server.errors import PlatformUnavailable
+from smartconnectors_server.platforms.trade_desk import amounts, answers
+from smartconnectors_server.platforms.trade_desk.answers import TokenRefused
+from smartconnectors_server.platforms.trade_desk.state import results_of
+from smartconnectors_server.platforms.trade_desk.tokens import (
+    TOKEN_LIFE_MIN,
+    Credentials,
+    Tokens,
+)
+
+PAGE_SIZE = 200
+FIRST_BACK_OFF_S = 2.0
+LONGEST_BACK_OFF_S = 300.0
+
+Document = Mapping[str, Any]
+
+
+class BackOff:
+    """How long to wait after a 429 that does not say: twice as long each time, until one passes."""
+
+    def __init__(self) -> None:
+        self._refusals = 0
+
+    def refused(self, asked_s: float | None) -> float:
+        """Counts one refusal; what The Trade Desk asks for goes before our own guess."""
+        wait_s = min(FIRST_BACK_OFF_S * 2.0**self._refusals, LONGEST_BACK_OFF_S)
+        self._refusals = min(self._refusals + 1, 32)
+        return wait_s if asked_s is None else asked_s
+
+    def passed(self) -> None:
+        """Starts over."""
+        self._refusals = 0
+
+
+class Api:
+    """One account's REST API."""
+
+    def __init__(
+        self,
+        transport: HttpTransport,
+        credentials: Credentials,
+        gate: Gate,
+        clock: Clock,
+        *,
+        page_size: int = PAGE_SIZE,
+    ) -> None:
+        """`page_size`: how many entities a query is answered at a time."""
+        self._page_size = page_size
+        self._transport = transport
+        self._credentials = credentials
+        self._gate = gate
+        self._tokens = Tokens(credentials, clock, self._log_in)
+        self._back_off = BackOff()
+
+    async def ready(self) -> None:
+        """Fetches a token when there is none that lasts, so that a change need not wait for it.
+
+        Raises PlatformRejected, PlatformUnavailable, RateLimited.
+        """
+        await self._tokens.get()
+
+    async def read(
+        self, what: str, method: str, path: str, body: Document | None = None
+    ) -> Document:
+        """Reads one document; once more with a new token when the old one had run out.
+
+        Raises UnknownTarget, PlatformRejected, PlatformUnavailable, RateLimited.
+        """
+        token = await self._tokens.get()
+        try:
+            return await self._read(what, method, path, body, token)
+        except TokenRefused:
+            if not self._tokens.refused(token):
+                raise
+        return await self._read(what, method, path, body, await self._tokens.get())
+
+    async def read_all(self, what: str, path: str, body: Document) -> list[Document]:
+        """Every page of a query. Raises as `read`, and UnreadableEntity."""
+        found: list[Document] = []
+        while True:
+            page = {**body, "PageStartIndex": len(found), "PageSize": self._page_size}
+            document = await self.read(what, "POST", path, page)
+            results = results_of(document)
+            found += results
+            if len(results) < self._page_size:
+                return found
+
+    async def change(
+        self, method: str, path: str, body: Document, dispatched: Callable[[], None]
+    ) -> Document:
+        """Sends one change, once; the entity as it is then. `dispatched` is called when bytes may
+        be about to leave.
+
+        Raises UnknownTarget, PlatformRejected, RateLimited, PlatformUnavailable, OutcomeUnknown.
+        """
+        token = await self._tokens.get()
+        dispatched()
+        answer = await self._send(method, path, body, token, changes=True)
+        try:
+            return self._document(answer, changes=True)
+        except TokenRefused:
+            self._tokens.refused(token)  # the next one comes with a fresh token
+            raise
+
+    async def _read(
+        self, what: str, method: str, path: str, body: Document | None, token: str
+    ) -> Document:
+        async with self._gate.read(what):
+            answer = await self._send(method, path, body, token, changes=False)
+            return self._document(answer, changes=False)
+
+    async def _log_in(self) -> str:
+        body = {
+            "Login": self._credentials.login,
+            "Password": self._credentials.password.get_secret_value(),
+            "TokenExpirationInMinutes": TOKEN_LIFE_MIN,
+        }
+        async with self._gate.read("token"):
+            answer = await self._send("POST", "/authentication", body, "", changes=False)
+            token = self._document(answer, changes=False).get("Token")
+            if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+                raise PlatformUnavailable("The Trade Desk answered the login without a token")
+            return token
+
+    async def _send(
+        self, method: str, path: str, body: Document | None, token: str, *, changes: bool
+    ) -> Answer:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if token:
+            headers["TTD-Auth"] = token
+        return await self._transport.send(
+            method,
+            f"/v3{path}",
+            changes=changes,
+            headers=headers,
+            content=None if body is None else amounts.write(body),
+        )
+
+    def _document(self, answer: Answer, *, changes: bool) -> Document:
+        retry_after_s = 0.0
+        if answer.status == answers.TOO_MANY:
+            retry_after_s = self._back_off.refused(answers.retry_after_of(answer))
+            self._gate.tighten(QuotaSignal(retry_after_s=retry_after_s, detail="429"))
+        elif 200 <= answer.status < 300:
+            self._back_off.passed()
+        return answers.document_of(
+            answer, changes=changes, retry_after_s=retry_after_s, secrets=self._tokens.secrets()
+        )

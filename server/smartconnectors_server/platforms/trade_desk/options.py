@@ -1,0 +1,103 @@
+"""The Trade Desk's own settings."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from smartconnectors_server.connector import Options
+
+ENVIRONMENT = {
+    "TRADEDESK_API_KEY": "api_token",
+    "TRADEDESK_PARTNER_ID": "partner_id",
+    "TRADEDESK_ADVERTISER_ID": "advertiser_id",
+    "TRADEDESK_LOGIN": "login",
+    "TRADEDESK_PASSWORD": "password",
+    "TRADEDESK_EXCHANGE_ENDPOINT": "exchange_endpoint",
+}
+
+_URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
+_CATEGORY = re.compile(r"IAB[0-9]{1,2}(-[0-9]{1,2})?")
+_ATTRIBUTES = range(1, 18)
+
+
+def _url(value: str) -> str:
+    if value and not _URL.fullmatch(value):
+        raise ValueError("an http or https URL without query, such as https://bids.example.com")
+    return value.rstrip("/")
+
+
+def _categories(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(_CATEGORY.fullmatch(category) for category in value):
+        raise ValueError("IAB content categories as OpenRTB 2.5 lists them, such as IAB3-1")
+    return value
+
+
+def _attributes(value: tuple[int, ...]) -> tuple[int, ...]:
+    if not all(attribute in _ATTRIBUTES for attribute in value):
+        raise ValueError("creative attributes as OpenRTB 2.5 numbers them, 1 to 17")
+    return value
+
+
+Url = Annotated[str, AfterValidator(_url)]
+
+
+class TradeDeskOptions(Options):
+    """What the connector needs to know of the account and, for `open_rtb`, of the bidder."""
+
+    api_token: SecretStr = Field(SecretStr(""), examples=["..."])
+    """A long-lived API token, sent as `TTD-Auth`."""
+    login: str = ""
+    """An API user's login, instead of a long-lived token: a token is fetched once a day."""
+    password: SecretStr = Field(SecretStr(""), examples=["..."])
+    """Its password. Better in the environment than in a file."""
+    partner_id: str = Field("", max_length=64)
+    """The partner. The seat that bids for `open_rtb`, unless `seat` says another."""
+    advertiser_id: str = Field("", max_length=64)
+    """Only campaigns of this advertiser are bid on by `open_rtb`. Empty: the campaign's own."""
+    seat: str = Field("", max_length=64)
+    """The buyer seat in bid responses. Empty: the partner."""
+    exchange_endpoint: Annotated[str | None, AfterValidator(lambda v: v and _url(v))] = Field(
+        None, examples=["https://exchange.example.com/bids"]
+    )
+    """Where authored bid responses are submitted; must be a URL. Empty: nowhere. Absent: nowhere,
+    but in sandbox the sandbox's own exchange."""
+    notice_base_url: Url = ""
+    """Where win, billing and loss notices are to be sent, without `/openrtb/...`. Empty: bid
+    responses name no notice URLs; in sandbox an address that nothing is sent to."""
+    iab_categories: Annotated[tuple[str, ...], AfterValidator(_categories)] = Field(
+        (), examples=[("IAB3-1",)]
+    )
+    """What the advertiser's ads are about, for `cat` and against `bcat`. Empty: auctions that block
+    categories are not bid on."""
+    creative_attributes: Annotated[tuple[int, ...], AfterValidator(_attributes)] = Field(
+        (), examples=[(3,)]
+    )
+    """Attributes that every creative has, for `attr` and against `battr`."""
+    app_bundle: str = Field("", max_length=256)
+    """The app that is advertised, for `bundle` and against `bapp`. Empty: none is."""
+    ltv_in_bid_ext: bool = True
+    """False: neither the LTV nor the explanation is written into `ext.kiki` of bid responses, where
+    the exchange reads them."""
+    cache_ttl_s: float = Field(60.0, ge=0, le=3600)
+    """How long what was read of campaigns, ad groups and creatives may be used to plan."""
+
+
+def missing_credentials(options: TradeDeskOptions) -> tuple[str, ...]:
+    """The variables that are still needed to reach the real account; empty: none.
+
+    A login with its password stands in for the API token.
+    """
+    missing = []
+    if not options.api_token.get_secret_value():
+        if options.login and options.password.get_secret_value():
+            pass
+        elif options.login:
+            missing.append("TRADEDESK_PASSWORD")
+        else:
+            missing.append("TRADEDESK_API_KEY")
+    if not options.partner_id:
+        missing.append("TRADEDESK_PARTNER_ID")
+    return tuple(missing)

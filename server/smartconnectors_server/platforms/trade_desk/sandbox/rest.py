@@ -1,0 +1,171 @@
+"""REST v3 as the sandbox speaks it: what it answers to a request, and what that changes."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+from smartconnectors_server.platforms.trade_desk import amounts
+from smartconnectors_server.platforms.trade_desk.sandbox import changes
+from smartconnectors_server.platforms.trade_desk.sandbox.accounts import account
+from smartconnectors_server.platforms.trade_desk.sandbox.refusals import Refused, invalid
+from smartconnectors_server.platforms.trade_desk.sandbox_access import (
+    SANDBOX_LOGIN,
+    SANDBOX_PASSWORD,
+    SANDBOX_TOKEN,
+)
+
+Entity = dict[str, Any]
+
+_ID_FIELDS = {
+    "advertiser": "AdvertiserId",
+    "campaign": "CampaignId",
+    "adgroup": "AdGroupId",
+    "creative": "CreativeId",
+}
+_QUERIES = {
+    ("adgroup", "campaign"): "CampaignId",
+    ("creative", "advertiser"): "AdvertiserId",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A request's method and path, with what was an id in it taken out.
+
+    `name` is what the journal and faults call it, for example `GET /v3/adgroup/{id}`.
+    """
+
+    name: str
+    kind: str = ""
+    entity_id: str = ""
+    parent: str = ""
+    changes: bool = False
+
+
+def route_of(method: str, path: str) -> Route:
+    """Where a request goes. Raises Refused with 404 when nowhere."""
+    parts = path.strip("/").split("/")
+    match (method, parts):
+        case ("POST", ["v3", "authentication"]):
+            return Route("POST /v3/authentication", "authentication")
+        case ("GET", ["v3", kind, entity_id]) if kind in _ID_FIELDS:
+            return Route(f"GET /v3/{kind}/{{id}}", kind, entity_id)
+        case ("POST", ["v3", kind, "query", parent]) if (kind, parent) in _QUERIES:
+            return Route(f"POST /v3/{kind}/query/{parent}", kind, parent=parent)
+        case ("PUT", ["v3", "adgroup" | "campaignflight" as kind]):
+            return Route(f"PUT /v3/{kind}", kind, changes=True)
+        case _:
+            pass
+    raise Refused(404, f"No endpoint {method} /{'/'.join(parts)}.")
+
+
+class Rest:
+    """The entities, and the rules by which they change."""
+
+    def __init__(self) -> None:
+        self._entities = account()
+        self._tokens = {SANDBOX_TOKEN}
+        self._logins = 0
+
+    def reset(self) -> None:
+        """Every entity as it was at first. Tokens stay good."""
+        self._entities = account()
+
+    def revoke_tokens(self) -> None:
+        """Makes every token that a login fetched invalid, and the long-lived one."""
+        self._tokens.clear()
+
+    def answer(self, route: Route, token: str, body: Any) -> tuple[Entity, dict[str, Any]]:
+        """(the answer, facts for the journal). Raises Refused."""
+        if route.kind == "authentication":
+            return self._log_in(body), {}
+        if token not in self._tokens:
+            raise Refused(401, "The token is missing, expired or unknown.")
+        if route.changes:
+            return self._change(route, body)
+        if route.parent:
+            return self._query(route, body), {}
+        return copy.deepcopy(self._entity(route.kind, route.entity_id)), {}
+
+    def facts_of(self, route: Route, body: Any) -> dict[str, Any]:
+        """What the wire says of a change, whether it is applied or not."""
+        if not route.changes or not isinstance(body, dict):
+            return {}
+        facts = changes.facts_of(body)
+        ad_group = self._entities["adgroup"].get(str(body.get("AdGroupId")))
+        if ad_group is not None:
+            facts["campaign_id"] = ad_group["CampaignId"]
+        flight_id = body.get("CampaignFlightId")
+        for campaign in self._entities["campaign"].values():
+            if any(one["CampaignFlightId"] == flight_id for one in campaign["CampaignFlights"]):
+                facts["campaign_id"] = campaign["CampaignId"]
+        return facts
+
+    def _log_in(self, body: Any) -> Entity:
+        asked = _object(body)
+        if (asked.get("Login"), asked.get("Password")) != (SANDBOX_LOGIN, SANDBOX_PASSWORD):
+            raise Refused(401, "The login or the password is wrong.")
+        self._logins += 1
+        token = f"{SANDBOX_TOKEN}-{self._logins}"
+        self._tokens.add(token)
+        return {"Token": token}
+
+    def _query(self, route: Route, body: Any) -> Entity:
+        asked, field = _object(body), _QUERIES[route.kind, route.parent]
+        self._entity(route.parent, str(asked.get(field)))
+        start, size = asked.get("PageStartIndex", 0), asked.get("PageSize", 100)
+        if not isinstance(start, int) or not isinstance(size, int) or start < 0 or size < 1:
+            raise invalid("PageSize", "must be at least 1")
+        entities = [
+            one for one in self._entities[route.kind].values() if one[field] == asked[field]
+        ]
+        return {
+            "Result": copy.deepcopy(entities[start : start + size]),
+            "ResultCount": len(entities[start : start + size]),
+            "TotalFilteredCount": len(entities),
+        }
+
+    def _change(self, route: Route, body: Any) -> tuple[Entity, dict[str, Any]]:
+        asked = _object(body)
+        if route.kind == "campaignflight":
+            return self._change_flight(asked), {}
+        ad_group = self._entity("adgroup", str(asked.get("AdGroupId")))
+        campaign = self._entity("campaign", ad_group["CampaignId"])
+        advertiser = self._entity("advertiser", campaign["AdvertiserId"])
+        changed = changes.change_ad_group(ad_group, asked, advertiser["CurrencyCode"])
+        self._entities["adgroup"][ad_group["AdGroupId"]] = changed
+        return copy.deepcopy(changed), {}
+
+    def _change_flight(self, asked: Entity) -> Entity:
+        for campaign in self._entities["campaign"].values():
+            for flight in campaign["CampaignFlights"]:
+                if flight["CampaignFlightId"] == asked.get("CampaignFlightId"):
+                    if campaign["BudgetingVersion"] == "Kokai":
+                        raise invalid("CampaignFlightId", "is of a Kokai campaign; use GraphQL")
+                    flight.update(changes.flight_change(asked))
+                    return {**flight, "CampaignId": campaign["CampaignId"]}
+        raise Refused(404, "There is no such campaign flight.")
+
+    def _entity(self, kind: str, entity_id: str) -> Entity:
+        entity = self._entities[kind].get(entity_id)
+        if entity is None:
+            raise Refused(404, f"There is no such {kind}.")
+        return entity
+
+
+def parsed(body: bytes) -> Any:
+    """The body as JSON, or None when it is empty. Raises Refused."""
+    if not body:
+        return None
+    try:
+        return amounts.parse(body)
+    except ValueError:
+        raise Refused(400, "The body is not JSON.") from None
+
+
+def _object(body: Any) -> Entity:
+    if not isinstance(body, dict):
+        raise Refused(400, "The body is not a JSON object.")
+    return body

@@ -1,0 +1,251 @@
+"""What a ledger still knows when it is opened again."""
+
+from __future__ import annotations
+
+import os
+
+from tests.conformance.ledger.bench import (
+    PLATFORM,
+    USD,
+    Bench,
+    ask,
+    budget,
+    commit,
+    daily,
+    deferred,
+    refusal,
+    sums,
+)
+
+from smartconnectors_server.ledger import (
+    Budget,
+    DuplicateRequest,
+    HoldState,
+    Limit,
+    Refused,
+    SlidingWindow,
+    StateDirectoryLocked,
+)
+
+
+async def what_was_held_is_in_doubt_afterwards(bench: Bench) -> None:
+    ledger = await bench.open()
+    hold = await ledger.reserve(ask("a", 10 * USD, request=b"sent", before="was"))
+    ledger = await bench.restart()
+    (found,) = ledger.open_holds()
+    assert found.state is HoldState.IN_DOUBT
+    assert (found.hold_id, found.request, found.before) == (hold.hold_id, b"sent", "was")
+    assert found.dispatched_ns == hold.dispatched_ns
+    assert sums(ledger.state(PLATFORM)) == (0, 0, 0, 10)
+    await ledger.settle(found.hold_id)
+    ledger = await bench.restart()
+    assert sums(ledger.state(PLATFORM)) == (10, 0, 0, 0)
+
+
+async def what_was_deferred_or_in_doubt_stays_so(bench: Bench) -> None:
+    ledger = await bench.open()
+    waiting = await ledger.reserve(deferred(ledger, "a", USD, target="campaigns/1"))
+    doubted = await ledger.reserve(ask("b", 2 * USD, target="campaigns/2"))
+    doubted = await ledger.doubt(doubted.hold_id, error="{}", note="timed out")
+    ledger = await bench.restart(away_s=30)
+    assert set(ledger.open_holds()) == {waiting, doubted}
+    assert sums(ledger.state(PLATFORM)) == (0, 0, 1, 2)
+    await ledger.reserve(deferred(ledger, "c", 3 * USD, target="campaigns/1"))
+    assert sums(ledger.state(PLATFORM)) == (0, 0, 3, 2)
+
+
+async def what_was_dispatched_from_the_deferred_is_in_doubt_afterwards(bench: Bench) -> None:
+    ledger = await bench.open()
+    waiting = await ledger.reserve(deferred(ledger, "a", USD))
+    held = await ledger.dispatch(waiting.hold_id, target="portfolios/7", before="was")
+    ledger = await bench.restart()
+    (found,) = ledger.open_holds()
+    assert found.state is HoldState.IN_DOUBT
+    assert (found.target, found.before) == ("portfolios/7", "was")
+    assert found.dispatched_ns == held.dispatched_ns
+
+
+async def what_was_committed_is_still_in_its_window(bench: Bench) -> None:
+    ledger = await bench.open()
+    await commit(ledger, "a", 200 * USD)
+    bench.clock.advance(100)
+    await commit(ledger, "b", 300 * USD)
+    ledger = await bench.restart(away_s=100)
+    assert sums(ledger.state(PLATFORM)) == (500, 0, 0, 0)
+    assert ledger.state(PLATFORM).accepted_count == 2
+    error = await refusal(ledger.reserve(ask("c", 200 * USD)), Refused)
+    assert error.fits_at_ns == ledger.now_ns() + 400 * 10**9
+    bench.clock.advance(400)
+    assert sums(ledger.state(PLATFORM)) == (300, 0, 0, 0)
+    bench.clock.advance(100)
+    assert sums(ledger.state(PLATFORM)) == (0, 0, 0, 0)
+
+
+async def what_was_committed_late_is_still_in_its_window(bench: Bench) -> None:
+    ledger = await bench.open()
+    hold = await ledger.reserve(ask("a", 200 * USD))
+    await ledger.release(hold.hold_id)
+    ledger = await bench.restart(away_s=86_400)
+    await ledger.settle(hold.hold_id, late=True)
+    ledger = await bench.restart()
+    assert sums(ledger.state(PLATFORM)) == (200, 0, 0, 0)
+
+
+async def every_scope_is_restored(bench: Bench) -> None:
+    both = (PLATFORM, "total")
+    budgets = (budget(), budget("total", 500 * USD, daily(300 * USD)))
+    ledger = await bench.open(*budgets)
+    await commit(ledger, "a", 10 * USD, budget_ids=both)
+    await commit(ledger, "b", 20 * USD, budget_ids=("total",))
+    await ledger.reserve(ask("c", 5 * USD, budget_ids=both))
+    ledger = await bench.restart(*budgets)
+    assert sums(ledger.state(PLATFORM)) == (10, 0, 0, 5)
+    assert sums(ledger.state("total")) == (30, 0, 0, 5)
+    assert ledger.state("total").limits[1].committed_micros == 30 * USD
+    assert ledger.budget_ids() == both
+
+
+async def a_wider_window_counts_what_a_narrower_one_had_forgotten(bench: Bench) -> None:
+    ledger = await bench.open()
+    await commit(ledger, "a", 200 * USD)
+    bench.clock.advance(601)
+    await commit(ledger, "b", 100 * USD)
+    assert sums(ledger.state(PLATFORM)) == (100, 0, 0, 0)
+    wide = Budget(PLATFORM, "USD", (Limit(500 * USD, SlidingWindow(3600.0)),))
+    ledger = await bench.restart(wide)
+    assert sums(ledger.state(PLATFORM)) == (300, 0, 0, 0)
+
+
+async def an_operators_limit_and_pause_win_over_the_configuration(bench: Bench) -> None:
+    ledger = await bench.open()
+    await ledger.set_limit(PLATFORM, 50 * USD, "less")
+    await ledger.set_paused(PLATFORM, True, "stop")
+    configured = budget(PLATFORM, 700 * USD, daily(9 * USD))
+    await bench.finish()
+    ledger = bench.make(bench.directory, bench.clock)
+    (told,) = await ledger.open([configured])
+    try:
+        assert told.limits == (Limit(50 * USD, SlidingWindow(600.0)), daily(9 * USD))
+        assert told.paused
+        state = ledger.state(PLATFORM)
+        assert [s.limit for s in state.limits] == list(told.limits)
+        assert state.paused
+        await ledger.set_paused(PLATFORM, False, "go on")
+    finally:
+        await ledger.close()
+    ledger = await bench.open(configured)
+    assert not ledger.state(PLATFORM).paused
+    assert ledger.state(PLATFORM).limits[0].limit.limit_micros == 50 * USD
+
+
+async def a_pause_does_not_fix_the_limit(bench: Bench) -> None:
+    ledger = await bench.open()
+    await ledger.set_paused(PLATFORM, True, "stop")
+    ledger = await bench.restart(budget(PLATFORM, 700 * USD))
+    assert ledger.state(PLATFORM).limits[0].limit.limit_micros == 700 * USD
+    assert ledger.state(PLATFORM).paused
+
+
+async def a_known_request_id_stays_known(bench: Bench) -> None:
+    ledger = await bench.open()
+    await commit(ledger, "settled", USD)
+    held = await ledger.reserve(ask("held", USD))
+    await ledger.reserve(deferred(ledger, "deferred", USD))
+    for state in (HoldState.REJECTED, HoldState.EXPIRED, HoldState.RELEASED):
+        hold = await ledger.reserve(ask(state.value, USD))
+        await ledger.release(hold.hold_id, state, error="{}")
+    ledger = await bench.restart()
+    for name in ("settled", "held", "deferred", "rejected", "expired"):
+        error = await refusal(ledger.reserve(ask(name, USD)), DuplicateRequest)
+        assert error.hold.request_id == name
+        assert error.hold.fingerprint == f"fingerprint of {name}"
+    await ledger.reserve(ask("released", USD))
+    again = await ledger.get(held.hold_id)
+    assert again is not None
+    assert again.state is HoldState.IN_DOUBT
+
+
+async def hold_ids_are_never_given_twice(bench: Bench) -> None:
+    seen = set()
+    for number in range(4):
+        ledger = await bench.restart()
+        hold = await ledger.reserve(ask(f"r{number}", USD))
+        await ledger.release(hold.hold_id)
+        seen.add(hold.hold_id)
+    assert len(seen) == 4
+    assert sorted(seen) == [min(seen), *sorted(seen)[1:]]
+
+
+async def answers_survive(bench: Bench) -> None:
+    ledger = await bench.open()
+    hold = await ledger.reserve(ask("a", USD))
+    await ledger.settle(hold.hold_id, answer=b"\x00placed\xff", note="naïve €")
+    rejected = await ledger.reserve(ask("b", USD))
+    await ledger.release(rejected.hold_id, HoldState.REJECTED, error='{"message": "no"}')
+    ledger = await bench.restart()
+    found, refused = await ledger.find(PLATFORM, "a"), await ledger.get(rejected.hold_id)
+    assert found is not None
+    assert refused is not None
+    assert (found.answer, found.note, found.state) == (
+        b"\x00placed\xff",
+        "naïve €",
+        HoldState.SETTLED,
+    )
+    assert refused.error == '{"message": "no"}'
+
+
+async def the_last_hundred_prices_are_restored_in_order(bench: Bench) -> None:
+    ledger = await bench.open(budget(PLATFORM, 10**15))
+    for number in range(1, 121):
+        await commit(ledger, f"r{number}", USD, ltv_micros=number)
+        bench.clock.advance(1)
+    await commit(ledger, "no ltv", USD)
+    await commit(ledger, "ai", USD, ai_bid_micros=9)
+    await ledger.reserve(ask("not settled", USD, ltv_micros=999))
+    before = [(h.ltv_micros, h.ai_bid_micros) for h in ledger.recent_settled(PLATFORM)]
+    assert before == [(n, 0) for n in range(22, 121)] + [(0, 9)]
+    ledger = await bench.restart(budget(PLATFORM, 10**15))
+    after = [(h.ltv_micros, h.ai_bid_micros) for h in ledger.recent_settled(PLATFORM)]
+    assert after == before
+    assert ledger.recent_settled("meta") == ()
+
+
+async def ledger_time_never_goes_back(bench: Bench) -> None:
+    ledger = await bench.open()
+    await commit(ledger, "a", 500 * USD)
+    before_ns = ledger.now_ns()
+    await bench.finish()
+    bench.clock.step_wall(-7200)
+    ledger = await bench.open()
+    assert ledger.now_ns() >= before_ns
+    await refusal(ledger.reserve(ask("b", USD)), Refused)
+    bench.clock.advance(599)
+    await refusal(ledger.reserve(ask("b", USD)), Refused)
+    bench.clock.advance(1)
+    await ledger.reserve(ask("b", USD))
+
+
+async def calls_to_platforms_are_remembered(bench: Bench) -> None:
+    ledger = await bench.open()
+    start_ns = ledger.now_ns()
+    for number in range(5):
+        await ledger.record_calls(PLATFORM, start_ns + number, number + 1)
+    await ledger.record_calls("meta", start_ns, 7)
+    ledger = await bench.restart(away_s=1)
+    assert await ledger.calls_since(PLATFORM, start_ns + 2) == (
+        (start_ns + 3, 4),
+        (start_ns + 4, 5),
+    )
+    assert await ledger.calls_since("meta", 0) == ((start_ns, 7),)
+    assert await ledger.calls_since("x", 0) == ()
+
+
+async def a_second_server_is_refused_and_told_who_has_it(bench: Bench) -> None:
+    first = await bench.open()
+    second = bench.make(bench.directory, bench.clock)
+    error = await refusal(second.open([budget()]), StateDirectoryLocked)
+    assert str(os.getpid()) in str(error)
+    assert str(bench.directory) in str(error)
+    await first.reserve(ask("a", USD))
+    ledger = await bench.restart()
+    assert sums(ledger.state(PLATFORM)) == (0, 0, 0, 1)

@@ -1,0 +1,279 @@
+"""Starting, draining, stopping: real processes, real signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sqlite3
+import statistics
+from typing import TYPE_CHECKING, Any
+
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
+from smartconnectors.common.v1 import bid_pb2
+from smartconnectors_server.app import StartupError
+from smartconnectors_server.connector.sandbox import FaultKind
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Link, Stage, Words
+
+AMOUNT = 15_000_000
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICES = (
+    "smartconnectors.budgets.v1.BudgetService",
+    "smartconnectors.google_ads.v1.GoogleAdsService",
+)
+READY_WITHIN_S = 1.5
+
+
+async def health(link: Link, service: str = "") -> int:
+    stub: Any = health_pb2_grpc.HealthStub(link.channel)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+    return int(answer.status)
+
+
+async def refusal_to_start(stage: Stage, *arguments: str, **overrides: Any) -> tuple[int, str]:
+    """(exit code, what it said) of a `serve` that must not start."""
+    process = await stage.spawn(*arguments, **overrides)
+    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert output == b""
+    assert process.returncode is not None
+    return process.returncode, (stage.directory / "serve.log").read_text()
+
+
+# Draining
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_lets_the_bid_in_flight_end_and_exits_with_zero(
+    stage: Stage, say: Words, number: signal.Signals
+) -> None:
+    """Not serving comes first: while a load balancer looks away, calls are still taken."""
+    process = await stage.process(server={"drain_pause_s": 0.5})
+    assert await health(process) == SERVING
+    await stage.fault(FaultKind.SLOW, delay_ms=1_000)
+    in_flight = asyncio.ensure_future(process.place(say.bid("r", 15)))
+    await say.eventually(lambda: stage.mutates("r"), bool)
+
+    process.signal(number)
+    for service in ("", *SERVICES):
+        await say.eventually(lambda s=service: health(process, s), lambda seen: seen == NOT_SERVING)
+    assert (await process.stats()).held_micros == AMOUNT
+    assert (await in_flight).status == bid_pb2.BID_STATUS_PLACED
+    assert await process.ended() == 0
+
+    await stage.fault(FaultKind.REFUSE)  # nothing has to be asked of the platform
+    server = await stage.serve()
+    assert await server.money() == {"committed": AMOUNT}
+    assert (await server.place(say.bid("r", 15))).replayed
+
+
+async def test_a_bid_whose_caller_is_gone_is_settled_before_the_server_ends(
+    stage: Stage, say: Words
+) -> None:
+    """The grace is over long before the platform answers."""
+    process = await stage.process(server={"drain_grace_s": 0})
+    await stage.fault(FaultKind.SLOW, delay_ms=1_000)
+    in_flight = asyncio.ensure_future(process.place(say.bid("r", 15)))
+    await say.eventually(lambda: stage.mutates("r"), bool)
+    process.signal(signal.SIGTERM)
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await in_flight
+    assert await process.ended() == 0
+    await stage.fault(FaultKind.REFUSE)
+    server = await stage.serve()
+    assert await server.money() == {"committed": AMOUNT}
+
+
+async def test_no_call_is_lost_or_left_held_when_a_busy_server_is_stopped(
+    stage: Stage, say: Words
+) -> None:
+    """Every caller hears placed, or a refusal that held nothing; the sums agree with both."""
+    process = await stage.process()
+    await stage.fault(FaultKind.SLOW, times=50, delay_ms=50)
+    calls = [
+        asyncio.ensure_future(
+            process.place(say.bid(f"r{n}", 1, campaign=str(1001 + n % 8), ltv_usd=2 + n / 100))
+        )
+        for n in range(50)
+    ]
+    await say.eventually(lambda: len(stage.mutates()), lambda count: count >= 5)
+    process.signal(signal.SIGTERM)
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert await process.ended() == 0
+    heard = sum(not isinstance(result, BaseException) for result in results)
+    server = await stage.serve()
+    assert await server.money() == {"committed": len(stage.mutates()) * 1_000_000}
+    assert len(stage.mutates()) >= heard >= 5
+
+
+async def test_whoever_watches_health_does_not_hold_up_the_drain(stage: Stage, say: Words) -> None:
+    server = await stage.serve(server={"drain_grace_s": 300})
+    stub: Any = health_pb2_grpc.HealthStub(server.channel)
+    watch = stub.Watch(health_pb2.HealthCheckRequest(service=""))
+    assert (await watch.read()).status == SERVING
+    await asyncio.wait_for(server.stop_server(), 5)
+    assert (await watch.read()).status == NOT_SERVING
+    assert await watch.read() is grpc.aio.EOF
+
+
+async def test_health_of_a_service_that_is_not_there_is_said_to_be_unknown(stage: Stage) -> None:
+    server = await stage.serve()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await health(server, "smartconnectors.nothing.v1.NothingService")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    stub: Any = health_pb2_grpc.HealthStub(server.channel)
+    watch = stub.Watch(health_pb2.HealthCheckRequest(service="nothing"))
+    assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    watch.cancel()
+
+
+async def test_health_says_not_serving_while_the_ledger_is_out_of_reach_and_serving_again(
+    stage: Stage, say: Words
+) -> None:
+    server = await stage.serve(ledger={"commit_timeout_s": 0.2})
+    await server.place(say.bid("first", 15))
+    await server.audited("first", "reserve", "settle")
+    blocker = sqlite3.connect(stage.directory / "state" / "ledger.sqlite3", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    refusal = await say.refused(server.place(say.bid("r", 15, campaign="1002")))
+    assert refusal.reason == "LEDGER_UNAVAILABLE"
+    for service in ("", *SERVICES):
+        await say.eventually(lambda s=service: health(server, s), lambda seen: seen == NOT_SERVING)
+    assert (await server.stats()).committed_micros == AMOUNT  # reading still works
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    await say.eventually(lambda: health(server), lambda seen: seen == SERVING, within_s=20)
+    assert (await server.place(say.bid("r", 15, campaign="1002"))).status
+
+
+async def test_an_open_breaker_stays_serving(stage: Stage, say: Words) -> None:
+    server = await stage.serve(circuit_breaker={"failure_threshold": 1})
+    await stage.fault(FaultKind.REFUSE)
+    await say.refused(server.place(say.bid("r", 15)))
+    assert server.app.runtimes["google_ads"].breaker.state.value == "open"
+    assert {await health(server, service) for service in ("", *SERVICES)} == {SERVING}
+
+
+# Starting
+
+
+async def test_a_second_server_on_one_state_directory_refuses_to_start_and_names_the_first(
+    stage: Stage,
+) -> None:
+    first = await stage.process()
+    code, said = await refusal_to_start(stage)
+    assert code == 1
+    assert f"in use by another server (process {first.process.pid})" in said
+    assert "--state-dir" in said
+    assert "Traceback" not in said
+    await first.kill()
+    again = await stage.process()  # the lock went with the process
+    assert await health(again) == SERVING
+
+
+async def test_a_port_that_is_taken_is_named_in_the_refusal_and_the_ledger_is_free_again(
+    stage: Stage,
+) -> None:
+    first = await stage.serve(state="one")
+    port = first.address.rpartition(":")[2]
+    code, said = await refusal_to_start(stage, "--grpc-port", port, state="two")
+    assert code == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in said
+    assert "--grpc-port" in said
+    assert "Traceback" not in said
+    assert await health(await stage.serve(state="two")) == SERVING
+
+
+async def test_the_application_itself_leaves_nothing_open_when_it_cannot_listen(
+    stage: Stage,
+) -> None:
+    first = await stage.serve(state="one")
+    port = int(first.address.rpartition(":")[2])
+    with pytest.raises(StartupError, match="is another server there"):
+        await stage.serve(state="two", server={"grpc_port": port})
+    assert await health(await stage.serve(state="two")) == SERVING
+
+
+async def test_an_address_that_others_reach_is_refused_without_consent(stage: Stage) -> None:
+    code, said = await refusal_to_start(stage, "--host", "0.0.0.0")
+    assert code == 2
+    assert "--insecure" in said
+    assert "Traceback" not in said
+
+
+async def test_an_address_that_others_reach_is_served_with_consent(stage: Stage) -> None:
+    process = await stage.process("--host", "0.0.0.0", "--insecure")
+    port = process.address.rpartition(":")[2]
+    process.use(f"127.0.0.1:{port}")
+    assert await health(process) == SERVING
+
+
+async def test_a_damaged_ledger_is_refused_and_not_emptied(stage: Stage, say: Words) -> None:
+    server = await stage.serve()
+    await server.place(say.bid("r", 15))
+    await server.stop()
+    (stage.directory / "state" / "ledger.sqlite3").unlink()
+    code, said = await refusal_to_start(stage)
+    assert code == 1
+    assert "Cannot start" in said
+    assert "Traceback" not in said
+
+
+async def test_a_server_is_ready_within_a_second_and_a_half(stage: Stage) -> None:
+    """The median of three: the platform's library is imported after the server is ready."""
+    took_s = []
+    for number in range(3):
+        process = await stage.process(state=f"state-{number}")
+        took_s.append(process.ready_s)
+        await process.kill()
+    assert statistics.median(took_s) < READY_WITHIN_S, took_s
+
+
+# What anybody may ask a server
+
+
+async def test_reflection_lists_every_service(stage: Stage) -> None:
+    server = await stage.serve()
+    channel: Any = server.channel
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+    call = stub.ServerReflectionInfo(
+        iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    )
+    names = {service.name async for answer in call for service in _listed(answer)}
+    assert names == {
+        *SERVICES,
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+
+
+def _listed(answer: Any) -> Any:
+    return answer.list_services_response.service
+
+
+async def test_a_method_that_does_not_exist_is_said_not_to(stage: Stage) -> None:
+    server = await stage.serve()
+    call: Any = server.channel.unary_unary("/smartconnectors.google_ads.v1.GoogleAdsService/Spend")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(b"")
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_the_first_bid_waits_for_the_platform_and_not_the_other_way_round(
+    stage: Stage, say: Words
+) -> None:
+    """The server is ready before the sandbox that it brings with it."""
+    process = await stage.process(endpoint=None)
+    result = await process.place(say.bid("r", 15))
+    assert result.status == bid_pb2.BID_STATUS_PLACED
+    assert stage.mutates() == []  # its own sandbox, not this one
+    assert await process.money() == {"committed": AMOUNT}
+    listed = await process.budgets.ListBudgetStats(budgets_pb2.ListBudgetStatsRequest())
+    assert [stats.budget_id for stats in listed.stats] == ["google_ads"]

@@ -1,0 +1,214 @@
+"""What is in doubt is looked up until it is known, and never freed by time alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from tests.conformance.ledger.bench import PLATFORM, USD, ask, sums
+from tests.server.budget.conftest import House
+
+from smartconnectors_server.budget import Finding, Reconciler
+from smartconnectors_server.clock import NANOS_PER_SECOND
+from smartconnectors_server.errors import PlatformUnavailable, UnknownTarget
+from smartconnectors_server.ledger import Hold, HoldState
+
+QUIET_S = 10.0
+APPLIED, NOT_APPLIED, INCONCLUSIVE = Finding
+
+Answer = Finding | Exception | Callable[[], Finding]
+
+
+class Platforms:
+    """Says of each request what the test wants it to, and keeps what was asked."""
+
+    def __init__(self, **answers: Answer) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    async def lookup(self, hold: Hold) -> Finding:
+        self.asked.append(hold.request_id)
+        answer = self.answers[hold.request_id]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, Finding) else answer()
+
+
+def reconciler(house: House, platforms: Platforms, interval_s: float = 2.0) -> Reconciler:
+    return Reconciler(
+        house.keeper,
+        house.clock,
+        platforms.lookup,
+        interval_s=interval_s,
+        quiet_period_s=lambda _: QUIET_S,
+    )
+
+
+async def in_doubt(house: House, name: str, amount: int = USD, platform: str = PLATFORM) -> Hold:
+    hold = await house.ledger.reserve(ask(name, amount, platform=platform, budget_ids=(platform,)))
+    return await house.ledger.doubt(hold.hold_id)
+
+
+async def state_of(house: House, hold: Hold) -> HoldState:
+    found = await house.ledger.get(hold.hold_id)
+    assert found is not None
+    return found.state
+
+
+async def test_what_was_applied_is_settled_at_once(house: House) -> None:
+    hold = await in_doubt(house, "a", 5 * USD)
+    await reconciler(house, Platforms(a=APPLIED)).look()
+    assert await state_of(house, hold) is HoldState.SETTLED
+    assert sums(house.ledger.state(PLATFORM)) == (5, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("finding", "state", "sum_after"),
+    [
+        (NOT_APPLIED, HoldState.RELEASED, (0, 0, 0, 0)),
+        (INCONCLUSIVE, HoldState.SETTLED, (5, 0, 0, 0)),
+    ],
+)
+async def test_anything_else_waits_for_the_quiet_period(
+    house: House, finding: Finding, state: HoldState, sum_after: tuple[int, int, int, int]
+) -> None:
+    hold = await in_doubt(house, "a", 5 * USD)
+    looker = reconciler(house, Platforms(a=finding))
+    for wait_s in (0.0, QUIET_S - 0.001):
+        house.clock.advance(wait_s)
+        await looker.look()
+        assert await state_of(house, hold) is HoldState.IN_DOUBT
+    house.clock.advance(0.001)
+    await looker.look()
+    assert await state_of(house, hold) is state
+    assert sums(house.ledger.state(PLATFORM)) == sum_after
+
+
+async def test_what_nobody_can_say_is_marked_as_assumed(house: House) -> None:
+    hold = await in_doubt(house, "a")
+    house.clock.advance(QUIET_S)
+    await reconciler(house, Platforms(a=INCONCLUSIVE)).look()
+    settled = await house.ledger.get(hold.hold_id)
+    assert settled is not None
+    assert settled.note == "assumed: looked up 10.0 s after the call ended: inconclusive"
+
+
+async def test_what_was_seen_is_as_old_as_the_beginning_of_the_look(house: House) -> None:
+    def slow() -> Finding:
+        house.clock.advance(QUIET_S)
+        return NOT_APPLIED
+
+    hold = await in_doubt(house, "a")
+    looker = reconciler(house, Platforms(a=slow))
+    await looker.look()
+    assert await state_of(house, hold) is HoldState.IN_DOUBT
+    await looker.look()
+    assert await state_of(house, hold) is HoldState.RELEASED
+
+
+async def test_the_quiet_period_begins_when_the_call_has_ended(house: House) -> None:
+    """Between the reserve and the dispatch a call may wait for the disk or for its turn."""
+    hold = await house.ledger.reserve(ask("a", USD))
+    house.clock.advance(QUIET_S)  # it was sent at the end of this
+    await house.ledger.doubt(hold.hold_id)
+    looker = reconciler(house, Platforms(a=NOT_APPLIED))
+    await looker.look()
+    assert await state_of(house, hold) is HoldState.IN_DOUBT
+    house.clock.advance(QUIET_S)
+    await looker.look()
+    assert await state_of(house, hold) is HoldState.RELEASED
+
+
+async def test_time_without_a_look_frees_nothing(house: House) -> None:
+    hold = await in_doubt(house, "a")
+    looker = reconciler(house, Platforms(a=PlatformUnavailable("down")))
+    for _ in range(10):
+        house.clock.advance(86_400)
+        await looker.look()
+    assert await state_of(house, hold) is HoldState.IN_DOUBT
+    assert house.ledger.state(PLATFORM).in_doubt_micros == USD
+
+
+async def test_a_platform_that_cannot_be_asked_does_not_stop_another(house: House) -> None:
+    await in_doubt(house, "a")
+    other = await in_doubt(house, "b", platform="meta")
+    await reconciler(house, Platforms(a=PlatformUnavailable("down"), b=APPLIED)).look()
+    assert await state_of(house, other) is HoldState.SETTLED
+
+
+async def test_a_platform_that_is_down_is_asked_once_a_look(house: House) -> None:
+    for name in "abc":
+        await in_doubt(house, name)
+    down = PlatformUnavailable("down")
+    platforms = Platforms(a=down, b=down, c=down)
+    await reconciler(house, platforms).look()
+    assert len(platforms.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [PlatformUnavailable("only for this one"), UnknownTarget("gone"), KeyError("unforeseen")],
+)
+async def test_a_hold_that_can_never_be_looked_up_does_not_keep_the_others_in_doubt(
+    house: House, error: Exception
+) -> None:
+    first = await in_doubt(house, "a")
+    others = [await in_doubt(house, name) for name in "bcd"]
+    looker = reconciler(house, Platforms(a=error, b=APPLIED, c=APPLIED, d=APPLIED))
+    for _ in range(2):
+        await looker.look()
+    assert [await state_of(house, hold) for hold in others] == [HoldState.SETTLED] * 3
+    assert await state_of(house, first) is HoldState.IN_DOUBT
+
+
+async def test_what_an_operator_ended_during_the_look_stays_ended(house: House) -> None:
+    hold = await in_doubt(house, "a")
+    house.clock.advance(QUIET_S)
+
+    async def lookup(_hold: Hold) -> Finding:
+        await house.keeper.end_by_operator(hold.hold_id, settled=False, reason="I looked")
+        return INCONCLUSIVE
+
+    looker = Reconciler(
+        house.keeper, house.clock, lookup, interval_s=1, quiet_period_s=lambda _: QUIET_S
+    )
+    await looker.look()
+    assert await state_of(house, hold) is HoldState.RELEASED
+
+
+async def test_what_an_operator_gave_back_in_error_enters_when_it_was_applied(house: House) -> None:
+    hold = await in_doubt(house, "a")
+
+    async def lookup(_hold: Hold) -> Finding:
+        await house.keeper.end_by_operator(hold.hold_id, settled=False, reason="wrong")
+        return APPLIED
+
+    looker = Reconciler(
+        house.keeper, house.clock, lookup, interval_s=1, quiet_period_s=lambda _: QUIET_S
+    )
+    await looker.look()
+    assert await state_of(house, hold) is HoldState.SETTLED
+    assert sums(house.ledger.state(PLATFORM)) == (1, 0, 0, 0)
+
+
+async def test_it_looks_every_interval(house: House) -> None:
+    await in_doubt(house, "a")
+    platforms = Platforms(a=NOT_APPLIED)
+    running = asyncio.ensure_future(reconciler(house, platforms, interval_s=2.0).run())
+    for looks in range(1, 4):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(platforms.asked) == looks
+        house.clock.advance(2.0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_only_what_is_in_doubt_is_looked_up(house: House) -> None:
+    await house.ledger.reserve(ask("held", USD))
+    until_ns = house.ledger.now_ns() + NANOS_PER_SECOND
+    await house.ledger.reserve(ask("deferred", USD, defer_until_ns=until_ns))
+    platforms = Platforms()
+    await reconciler(house, platforms).look()
+    assert platforms.asked == []

@@ -1,0 +1,70 @@
+"""What the demo counts with: its own table of what it sent; and processes that cannot start."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smartconnectors_server.cli.config_file import render_document
+from smartconnectors_server.cli.demo.performance import SCENARIOS, settings_text
+from smartconnectors_server.cli.demo.processes import Process, ProcessFailed
+from smartconnectors_server.cli.demo.sent import SentTable
+
+
+def change(campaign_id: str, roas: float, *, applied: bool = True) -> dict[str, Any]:
+    facts = {"campaign_id": campaign_id, "target_roas": roas}
+    return {"changes": True, "applied": applied, "facts": facts}
+
+
+def test_money_at_the_sandbox_is_counted_by_what_was_sent_not_by_what_the_server_says() -> None:
+    table = SentTable()
+    first = table.bid("1001", "15.00", "2.01")
+    second = table.bid("1001", "75.00", "4.00")
+    table.bid("1002", "300.00", "2.00")
+    read = {"changes": False, "applied": True, "facts": {"campaign_id": "1002"}}
+    refused = change("1002", 2.0, applied=False)
+
+    applied = table.applied_google_ads([change("1001", 2.01), read, refused, change("1001", 4.0)])
+
+    assert applied.bids == (first, second)
+    assert applied.total_micros == 90_000_000
+    assert applied.unknown == 0
+
+
+def test_a_change_applied_twice_counts_twice() -> None:
+    table = SentTable()
+    table.bid("1001", "15.00", "2.00")
+    applied = table.applied_google_ads([change("1001", 2.0), change("1001", 2.0)])
+    assert applied.total_micros == 30_000_000
+
+
+def test_a_change_that_nobody_sent_is_counted_as_such() -> None:
+    table = SentTable()
+    table.bid("1001", "15.00", "2.00")
+    applied = table.applied_google_ads([change("1001", 2.5), change("1002", 2.0)])
+    assert (applied.bids, applied.unknown) == ((), 2)
+
+
+def test_two_bids_that_would_look_the_same_on_the_wire_are_refused() -> None:
+    table = SentTable()
+    table.bid("1001", "15.00", "2.00")
+    with pytest.raises(ValueError, match="already bid for"):
+        table.bid("1001", "75.00", "2.00")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_settings_of_a_scenario_are_shown_and_can_be_written(scenario: Any) -> None:
+    assert tomllib.loads(render_document(scenario.settings)) == scenario.settings
+    shown = settings_text(scenario)
+    assert (shown == "the defaults") == (scenario.settings == {})
+
+
+async def test_a_server_that_does_not_start_is_told_with_its_last_words(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.toml")
+    process = Process(("serve", "--config", missing), log=tmp_path / "log")
+    with pytest.raises(ProcessFailed, match=r"missing\.toml: cannot be read"):
+        async with process:
+            pass

@@ -1,0 +1,270 @@
+"""The whole chain around a platform that does what a test says, without a network between."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smartconnectors.common.v1 import bid_pb2
+from smartconnectors.google_ads.v1 import google_ads_service_pb2 as ads_pb2
+from smartconnectors_server.app import Application, load_settings
+from smartconnectors_server.call import Call, Plan
+from smartconnectors_server.clock import ManualClock
+from smartconnectors_server.connector import Context, Finding, OneByOne, Platform
+from smartconnectors_server.errors import ConnectorError, PlatformRejected
+from smartconnectors_server.interceptors import compose
+from smartconnectors_server.ledger import BudgetState, HoldState
+from smartconnectors_server.platforms import PLATFORMS
+
+USD = 1_000_000
+GOOGLE = PLATFORMS["google_ads"]
+PATH = "/smartconnectors.google_ads.v1.GoogleAdsService/"
+
+
+class Script(OneByOne):
+    """A connector. What it does is in its attributes; what it was asked is in `log`.
+
+    Attributes:
+        plans: awaited for each plan; returns it or raises.
+        sends: awaited for each change, `dispatched` said; returns or raises.
+        finding: what a lookup says.
+    """
+
+    def __init__(self) -> None:
+        self.context: Context | None = None
+        self.log: list[str] = []
+        self.plans: Callable[[Any, Any], Awaitable[Plan]] = self._plan
+        self.sends: Callable[[Any, Call], Awaitable[None]] = self._send
+        self.finding = Finding.INCONCLUSIVE
+        self.before_value: int | None = 100
+        self.after_value = 90
+        self.target = ""
+        """Empty: the campaign."""
+
+    async def _plan(self, request: Any, priced: Any) -> Plan:
+        amount = priced.bid_micros
+        if isinstance(request, ads_pb2.UpdateCampaignBudgetRequest):
+            amount = max(0, request.update.daily_budget_micros - 100 * USD)
+        return Plan(
+            target=self.target or self.offline_target(request),
+            amount_micros=amount,
+            before_value=self.before_value,
+            after_value=self.after_value,
+            lowers_exposure=bool(self.before_value) and self.after_value < (self.before_value or 0),
+        )
+
+    async def _send(self, request: Any, call: Call) -> None:
+        return None
+
+    # What a connector has
+
+    async def connect(self) -> None:
+        self.log.append("connect")
+
+    async def close(self) -> None:
+        self.log.append("close")
+
+    async def plan(self, request: Any, priced: Any) -> Plan:
+        self.log.append("plan")
+        return await self.plans(request, priced)
+
+    def offline_target(self, request: Any) -> str:
+        common = request.bid if isinstance(request, ads_pb2.PlaceBidRequest) else request.update
+        return f"campaigns/{common.campaign_id}"
+
+    async def lookup(self, sent: Any) -> Finding:
+        self.log.append("lookup")
+        return self.finding
+
+    async def PlaceBid(self, request: Any, call: Call) -> Any:  # noqa: N802
+        self.log.append(f"send {request.bid.request_id}")
+        await self.sends(request, call)
+        return ads_pb2.PlaceBidResponse()
+
+    async def UpdateCampaignBudget(self, request: Any, call: Call) -> Any:  # noqa: N802
+        self.log.append(f"send {request.update.request_id}")
+        await self.sends(request, call)
+        return ads_pb2.UpdateCampaignBudgetResponse()
+
+    async def UpdateTargetAudience(self, request: Any, call: Call) -> Any:  # noqa: N802
+        self.log.append("audience")
+        await self.sends(request, call)
+        return ads_pb2.UpdateTargetAudienceResponse()
+
+    async def prefetch(self, requests: Any) -> None:
+        self.log.append(f"prefetch {len(requests)}")
+
+    async def place_many(self, planned: Any) -> Any:
+        """All at once; `sends` is asked of each."""
+        self.log.append("many " + " ".join(request.bid.request_id for request, _ in planned))
+        placed: list[Any] = []
+        for request, call in planned:
+            try:
+                await self.sends(request, call)
+            except PlatformRejected as error:
+                placed.append(error)
+            else:
+                placed.append(ads_pb2.PlaceBidResponse())
+        return placed
+
+    @property
+    def batches(self) -> list[list[str]]:
+        """The ids of the requests that were sent together, in order."""
+        return [line.split()[1:] for line in self.log if line.startswith("many ")]
+
+    @property
+    def sent(self) -> list[str]:
+        """The ids of the requests that were sent, in order."""
+        return [line.removeprefix("send ") for line in self.log if line.startswith("send ")]
+
+
+def bid(request_id: str, usd: int | None = 15, campaign: str = "1", **fields: Any) -> Any:
+    """A bid of so many dollars, with an LTV of $20 unless said otherwise."""
+    common = {"predicted_ltv_micros": 20 * USD, **fields}
+    message = bid_pb2.BidRequest(request_id=request_id, campaign_id=campaign, **common)
+    if usd is not None:
+        message.bid_micros = usd * USD
+    return ads_pb2.PlaceBidRequest(bid=message)
+
+
+class House:
+    """An application whose chain is called directly."""
+
+    def __init__(self, app: Application, script: Script, clock: ManualClock) -> None:
+        self.app = app
+        self.script = script
+        self.clock = clock
+        self.runtime = app.runtimes["google_ads"]
+        self._inner = app._chain[1:]  # inside the boundary to gRPC: messages and exceptions
+
+    async def call(self, request: Any, *, deadline_s: float | None = None) -> Any:
+        """What the method that takes this request answers. Raises ConnectorError."""
+        name = type(request).__name__.removesuffix("Request")
+        spec = self.app._methods.get(PATH + name)
+        assert spec is not None
+        now_ns = self.clock.monotonic_ns()
+        deadline_ns = None if deadline_s is None else now_ns + round(deadline_s * 1e9)
+        chain = compose(self._inner, spec, getattr(self.app._servicers["google_ads"], name))
+        return await chain(request, Call(spec=spec, started_ns=now_ns, deadline_ns=deadline_ns))
+
+    def begin(self, request: Any, *, deadline_s: float | None = None) -> asyncio.Task[Any]:
+        """The same as a task."""
+        return asyncio.ensure_future(self.call(request, deadline_s=deadline_s))
+
+    async def status(self, request: Any) -> str:
+        """What became of it, without the prefix."""
+        answer = await self.call(request)
+        return bid_pb2.BidStatus.Name(answer.result.status).removeprefix("BID_STATUS_")
+
+    async def refused(self, request: Any, *, deadline_s: float | None = None) -> ConnectorError:
+        """Why it is refused."""
+        with pytest.raises(ConnectorError) as caught:
+            await self.call(request, deadline_s=deadline_s)
+        return caught.value
+
+    @property
+    def state(self) -> BudgetState:
+        return self.app.keeper.state("google_ads")
+
+    def money(self) -> dict[str, int]:
+        """What the budget counts, in micros; what is zero is left out."""
+        figures = {
+            "committed": self.state.limits[0].committed_micros,
+            "held": self.state.held_micros,
+            "deferred": self.state.deferred_micros,
+            "in_doubt": self.state.in_doubt_micros,
+        }
+        return {name: micros for name, micros in figures.items() if micros}
+
+    def holds(self, state: HoldState | None = None) -> int:
+        return len(self.app.keeper.open_holds(state))
+
+    async def until(self, holds: Callable[[], Any], *, passing_s: float = 0.0) -> None:
+        """Lets others run until it holds. `passing_s`: of the clock's time, meanwhile, each time
+        that they have had a chance.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + 10
+        while not holds():
+            assert loop.time() < give_up_at, f"it never came to hold: {self.money()}"
+            for _ in range(20):
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.001)  # the disk's thread needs the machine, too
+            self.clock.advance(passing_s)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Advances the clock, step by step, so that background work wakes as often as it would."""
+        for _ in range(20):
+            self.clock.advance(seconds / 20)
+            for _ in range(50):
+                await asyncio.sleep(0)
+
+    def open_breaker(self) -> None:
+        """Opens it as so many failed calls would."""
+        while self.runtime.breaker.would_admit():
+            self.runtime.breaker.acquire().fail()
+
+
+Build = Callable[..., Awaitable[House]]
+
+
+@pytest.fixture
+async def build(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Build]:
+    """Builds houses; overrides are the platform's settings, but for `server`."""
+    houses: list[House] = []
+
+    async def build_one(*, credentials: bool = False, **overrides: Any) -> House:
+        script = Script()
+
+        def connector(context: Context) -> Any:
+            script.context = context
+            return script
+
+        platform: Platform = dataclasses.replace(
+            GOOGLE,
+            connector=connector,
+            missing_credentials=lambda _: () if credentials else ("GOOGLE_ADS_CUSTOMER_ID",),
+        )
+        server = {
+            "state_dir": str(tmp_path / "state"),
+            "grpc_port": 0,
+            "drain_pause_s": 0,
+            **overrides.pop("server", {}),
+        }
+        where = {} if credentials else {"endpoint": "127.0.0.1:1"}
+        theirs = {
+            "rate_limit": {"calls": 100_000},
+            "budget": {"limit": "100"},
+            **where,
+            **overrides,
+        }
+        document = {"server": server, "platforms": {"google_ads": theirs}}
+        app = Application(
+            load_settings(None, {}, document), platforms={"google_ads": platform}, clock=clock
+        )
+        await app.start()
+        house = House(app, script, clock)
+        houses.append(house)
+        return house
+
+    yield build_one
+    for house in houses:
+        # A test that failed may have left a call that never ends, and the drain waits for it.
+        await asyncio.wait_for(house.app.stop(), 5)
+
+
+@pytest.fixture
+async def house(build: Build) -> House:
+    """One with $100, in a sandbox."""
+    return await build()
+
+
+@pytest.fixture
+def make_bid() -> Callable[..., Any]:
+    """Makes a bid. As a fixture because test files do not import each other."""
+    return bid

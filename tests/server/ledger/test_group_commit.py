@@ -1,0 +1,176 @@
+"""Many changes, one transaction: in order, none lost, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from smartconnectors_server.ledger import Unavailable
+from smartconnectors_server.ledger.group_commit import MAX_QUEUED_STEPS, GroupCommit
+from smartconnectors_server.ledger.records import Step
+from smartconnectors_server.ledger.store import Batch
+
+
+class Disk:
+    """Where batches go: it can be slow, and it can refuse."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.error: BaseException | None = None
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.begun = threading.Event()
+
+    def write(self, batch: Batch) -> None:
+        self.begun.set()
+        assert self.may_go_on.wait(30)
+        if self.error is not None:
+            raise self.error
+        self.batches.append(batch)
+
+    @property
+    def calls(self) -> list[int]:
+        """The counts of the calls that were written, in order."""
+        return [count for batch in self.batches for _, _, count in batch.calls]
+
+
+async def nothing() -> None:
+    """Nothing follows a commit."""
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Returns when it is so."""
+    async with asyncio.timeout(20):
+        while not true():  # noqa: ASYNC110 - no event of another thread's reaches this loop
+            await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def committing(
+    disk: Disk, *, gather_s: float = 0.001, commit_timeout_s: float = 5.0
+) -> AsyncIterator[GroupCommit]:
+    commits = GroupCommit(disk.write, nothing, gather_s=gather_s, commit_timeout_s=commit_timeout_s)
+    commits.start()
+    try:
+        yield commits
+    finally:
+        disk.error = None
+        disk.may_go_on.set()
+        await commits.stop()
+
+
+async def test_what_was_awaited_is_written_in_order() -> None:
+    disk = Disk()
+    async with committing(disk) as commits:
+        await asyncio.gather(*(commits.durable(calls=("x", 0, n)) for n in range(100)))
+        assert disk.calls == list(range(100))
+        assert len(disk.batches) < 10
+
+
+async def test_what_nobody_waits_for_is_written_too() -> None:
+    disk = Disk()
+    async with committing(disk) as commits:
+        commits.later(Step())
+        await until(lambda: len(disk.batches) == 1)
+
+
+async def test_stopping_writes_what_is_queued() -> None:
+    disk = Disk()
+    async with committing(disk, gather_s=10.0) as commits:
+        commits.later(Step())
+    assert len(disk.batches) == 1
+
+
+async def test_a_failed_commit_refuses_who_waits_and_loses_nothing() -> None:
+    disk = Disk()
+    async with committing(disk) as commits:
+        disk.error = sqlite3.OperationalError("database or disk is full")
+        with pytest.raises(Unavailable, match="disk is full"):
+            await commits.durable(calls=("x", 0, 1))
+        assert not commits.available
+        with pytest.raises(Unavailable):
+            commits.check()
+        commits.later(Step())
+        disk.error = None
+        await until(lambda: commits.available)
+        await commits.durable(calls=("x", 0, 2))
+        assert disk.calls == [1, 2]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyError("unforeseen")])
+async def test_whatever_fails_the_commits_go_on(error: Exception) -> None:
+    disk = Disk()
+    async with committing(disk) as commits:
+        disk.error = error
+        async with asyncio.timeout(5):
+            with pytest.raises(Unavailable):
+                await commits.durable(calls=("x", 0, 1))
+        disk.error = None
+        await until(lambda: commits.available)
+        assert disk.calls == [1]
+
+
+async def test_a_stalled_commit_refuses_everybody_within_its_timeout() -> None:
+    disk = Disk()
+    async with committing(disk, commit_timeout_s=0.1) as commits:
+        disk.may_go_on.clear()
+        first = asyncio.ensure_future(commits.durable(calls=("x", 0, 1)))
+        await until(disk.begun.is_set)
+        second = asyncio.ensure_future(commits.durable(calls=("x", 0, 2)))
+        async with asyncio.timeout(5):
+            for waiting in (first, second):
+                with pytest.raises(Unavailable, match=r"took more than 0\.1 s"):
+                    await waiting
+        assert not commits.available
+        assert disk.batches == []
+        disk.may_go_on.set()
+        await until(lambda: commits.available)
+        await until(lambda: disk.calls == [1, 2])
+
+
+async def test_stopping_on_a_disk_that_fails_leaves_nobody_waiting() -> None:
+    disk = Disk()
+    async with committing(disk) as commits:
+        disk.may_go_on.clear()
+        first = asyncio.ensure_future(commits.durable(calls=("x", 0, 1)))
+        await until(disk.begun.is_set)
+        second = asyncio.ensure_future(commits.durable(calls=("x", 0, 2)))
+        await asyncio.sleep(0)
+        disk.error = sqlite3.OperationalError("disk I/O error")
+        stopping = asyncio.ensure_future(commits.stop())
+        await asyncio.sleep(0)
+        disk.may_go_on.set()
+        async with asyncio.timeout(5):
+            results = await asyncio.gather(first, second, stopping, return_exceptions=True)
+        assert [type(result) for result in results] == [Unavailable, Unavailable, type(None)]
+
+
+async def test_a_queue_that_is_full_takes_nothing_more() -> None:
+    disk = Disk()
+    async with committing(disk) as commits:
+        disk.may_go_on.clear()
+        commits.later(Step())
+        await until(disk.begun.is_set)
+        for _ in range(MAX_QUEUED_STEPS):
+            commits.check()
+            commits.later(Step())
+        with pytest.raises(Unavailable, match="behind"):
+            commits.check()
+
+
+async def test_who_gives_up_does_not_keep_the_others_from_their_answer() -> None:
+    disk = Disk()
+    async with committing(disk) as commits:
+        disk.may_go_on.clear()
+        waiting = [asyncio.ensure_future(commits.durable(calls=("x", 0, n))) for n in range(3)]
+        await until(disk.begun.is_set)
+        waiting[1].cancel()
+        disk.may_go_on.set()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert results[0] is results[2] is None
+        assert disk.calls == [0, 1, 2]

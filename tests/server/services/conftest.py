@@ -1,0 +1,80 @@
+"""The budget service over a real ledger, called as the chain calls it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smartconnectors_server.budget import Alerts, Keeper, Watch
+from smartconnectors_server.clock import ManualClock
+from smartconnectors_server.ledger import (
+    Budget,
+    Hold,
+    Limit,
+    Reservation,
+    SlidingWindow,
+)
+from smartconnectors_server.ledger.sqlite import SqliteLedger
+from smartconnectors_server.services.budgets import BudgetServicer
+
+USD = 1_000_000
+
+
+class Counter:
+    """The service, and a keeper to hold money with.
+
+    Attributes:
+        service: called with a request and no call.
+        keeper: of the same ledger.
+    """
+
+    def __init__(self, keeper: Keeper, watch: Watch) -> None:
+        self.keeper = keeper
+        self.watch = watch
+        self._service = BudgetServicer(keeper, watch)
+
+    async def ask(self, method: str, request: Any) -> Any:
+        """What the method answers. Raises ConnectorError."""
+        return await getattr(self._service, method)(request, None)
+
+    def stream(self, request: Any) -> Any:
+        return self._service.WatchBudgetStats(request, None)  # type: ignore[arg-type]
+
+    async def hold(self, request_id: str, usd: int, budget: str = "google_ads") -> Hold:
+        """Holds so much."""
+        return await self.keeper.reserve(
+            Reservation(
+                platform=budget.partition("/")[0],
+                request_id=request_id,
+                fingerprint="f",
+                method="/m",
+                target=f"campaigns/{request_id}",
+                budget_ids=(budget,),
+                amount_micros=usd * USD,
+                currency_code="USD",
+                source="ai",
+                request=b"",
+            )
+        )
+
+
+@pytest.fixture
+async def counter(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Counter]:
+    """Two budgets: $100 in ten minutes, and $50."""
+    ledger = SqliteLedger(tmp_path, clock)
+    window = SlidingWindow(600.0)
+    await ledger.open(
+        [
+            Budget("google_ads", "USD", (Limit(100 * USD, window),)),
+            Budget("meta", "USD", (Limit(50 * USD, window),)),
+        ]
+    )
+    watch = Watch(ledger, clock)
+    yield Counter(Keeper(ledger, watch, Alerts()), watch)
+    await ledger.close()
+
+
+Ask = Callable[..., Awaitable[Any]]

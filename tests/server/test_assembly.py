@@ -1,0 +1,172 @@
+"""From settings to parts: modes, budgets, quiet periods, and what is refused with which words."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smartconnectors_server.assembly import (
+    StartupError,
+    budgets_of,
+    load_settings,
+    mode_of,
+    quiet_period_s,
+    variables_of,
+)
+from smartconnectors_server.connector import Mode
+from smartconnectors_server.ledger import CalendarWindow, SlidingWindow
+from smartconnectors_server.platforms import PLATFORMS
+from smartconnectors_server.settings import Settings, SettingsError
+
+GOOGLE = PLATFORMS["google_ads"]
+CREDENTIALS = {
+    "GOOGLE_ADS_CUSTOMER_ID": "123-456-7890",
+    "GOOGLE_ADS_REFRESH_TOKEN": "refresh",
+    "GOOGLE_ADS_CLIENT_ID": "client",
+    "GOOGLE_ADS_CLIENT_SECRET": "secret",
+}
+
+
+def settings(environment: dict[str, str] | None = None, **platform: Any) -> Settings:
+    document = {"platforms": {"google_ads": platform}} if platform else {}
+    return load_settings(None, environment or {}, document)
+
+
+def test_without_credentials_the_mode_is_sandbox() -> None:
+    assert mode_of(GOOGLE, settings()) is Mode.SANDBOX
+
+
+def test_credentials_alone_never_spend() -> None:
+    assert mode_of(GOOGLE, settings(CREDENTIALS)) is Mode.SHADOW
+
+
+def test_live_has_to_be_said() -> None:
+    assert mode_of(GOOGLE, settings(CREDENTIALS, mode="live")) is Mode.LIVE
+
+
+def test_an_endpoint_counts_as_a_sandbox_whatever_the_mode() -> None:
+    environment = {**CREDENTIALS, "GOOGLE_ADS_ENDPOINT": "127.0.0.1:9"}
+    assert mode_of(GOOGLE, settings(environment, mode="live")) is Mode.SANDBOX
+
+
+@pytest.mark.parametrize("mode", ["shadow", "live"])
+@pytest.mark.parametrize("missing", CREDENTIALS)
+def test_a_mode_without_the_credentials_for_it_names_what_is_missing(
+    mode: str, missing: str
+) -> None:
+    environment = {key: value for key, value in CREDENTIALS.items() if key != missing}
+    with pytest.raises(StartupError, match=missing) as caught:
+        mode_of(GOOGLE, settings(environment, mode=mode))
+    for value in CREDENTIALS.values():
+        assert value not in str(caught.value)
+
+
+def test_every_platform_says_its_variables_and_they_are_read_exactly() -> None:
+    assert variables_of(PLATFORMS)["GOOGLE_ADS_BUDGET"] == (
+        *("platforms", "google_ads", "budget", "limit"),
+    )
+    read = settings({"GOOGLE_ADS_BUDGET": "750.10"})
+    assert read.platforms["google_ads"].budget.limit == 750_100_000
+
+
+def test_a_platform_without_settings_has_its_default_budget() -> None:
+    (budget,) = budgets_of(PLATFORMS, settings())
+    assert (budget.budget_id, budget.currency_code) == ("google_ads", "USD")
+    assert budget.limits[0].limit_micros == 500_000_000
+    assert budget.limits[0].window == SlidingWindow(600.0)
+
+
+def test_campaigns_further_limits_and_the_total_are_budgets_of_their_own() -> None:
+    read = load_settings(
+        None,
+        {},
+        {
+            "total_budget": {"limit": "900"},
+            "platforms": {
+                "google_ads": {
+                    "budget": {
+                        "limit": "100",
+                        "window_s": 60,
+                        "campaigns": {"1001": "20"},
+                        "further_limits": [
+                            {"limit": "500", "calendar": "day", "time_zone": "Europe/Berlin"}
+                        ],
+                    }
+                }
+            },
+        },
+    )
+    google, campaign, total = budgets_of(PLATFORMS, read)
+    assert [limit.limit_micros for limit in google.limits] == [100_000_000, 500_000_000]
+    assert google.limits[1].window == CalendarWindow("day", "Europe/Berlin")
+    assert (campaign.budget_id, campaign.limits[0].limit_micros) == (
+        "google_ads/campaigns/1001",
+        20_000_000,
+    )
+    assert campaign.limits[0].window == SlidingWindow(60.0)
+    assert (total.budget_id, total.limits[0].limit_micros) == ("total", 900_000_000)
+
+
+@pytest.mark.parametrize(
+    "limit", [{"limit": "1"}, {"limit": "1", "calendar": "day", "window_s": 9}]
+)
+def test_a_further_limit_has_one_window(limit: dict[str, Any]) -> None:
+    read = settings(budget={"limit": "1", "further_limits": [limit]})
+    with pytest.raises(StartupError, match="exactly one of window_s and calendar"):
+        budgets_of(PLATFORMS, read)
+
+
+def test_a_total_has_one_currency() -> None:
+    read = load_settings(
+        None,
+        {},
+        {
+            "total_budget": {"limit": "1", "currency": "EUR"},
+            "platforms": {"google_ads": {"budget": {"limit": "1"}}},
+        },
+    )
+    with pytest.raises(StartupError, match="a total has one currency"):
+        budgets_of(PLATFORMS, read)
+
+
+def test_the_quiet_period_is_twice_the_timeout_and_never_less() -> None:
+    assert quiet_period_s(settings(timeout_ms=300), "google_ads") == 0.6
+    with pytest.raises(SettingsError, match=r"reconciler\.quiet_period_s: at least 0\.6"):
+        load_settings(
+            None,
+            {},
+            {
+                "reconciler": {"quiet_period_s": 0.5},
+                "platforms": {"google_ads": {"timeout_ms": 300}},
+            },
+        )
+
+
+def test_the_quiet_period_is_checked_for_a_platform_without_settings_too() -> None:
+    """Its timeout is the default of five seconds."""
+    with pytest.raises(SettingsError, match=r"reconciler\.quiet_period_s: at least 10"):
+        load_settings(None, {}, {"reconciler": {"quiet_period_s": 1}})
+
+
+def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(
+        '[ledger]\nkind = "paper"\n[platforms.nobody]\nmode = "live"\n'
+        '[platforms.google_ads.options]\ncustomer_id = "12"\nmisspelt = 1\n'
+    )
+    with pytest.raises(SettingsError) as caught:
+        load_settings(config, {})
+    said = str(caught.value)
+    assert "ledger.kind: one of sqlite" in said
+    assert "platforms.nobody: no such platform; there are: google_ads" in said
+    assert "platforms.google_ads.options.customer_id" in said
+    assert "platforms.google_ads.options.misspelt: unknown key" in said
+    assert len(said.splitlines()) == 4
+
+
+def test_a_platform_can_say_that_it_needs_nothing() -> None:
+    open_to_all = dataclasses.replace(GOOGLE, missing_credentials=lambda _: ())
+    assert mode_of(open_to_all, settings()) is Mode.SHADOW

@@ -1,0 +1,109 @@
+"""A world in which time is a number: an event loop that never waits, a clock on it, and a disk.
+
+Everything that happens is decided by one seeded source of chance, and nothing runs on a thread of
+its own, so that a run can be had again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import selectors
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+START_NS = 1_800_000_000 * 10**9
+
+
+@dataclass
+class Disk:
+    """How long a piece of work on the disk takes, and whether it fails."""
+
+    chance: random.Random
+    fails: float = 0.0
+    fails_after: float = 0.0
+    """The work is done, and the error comes all the same."""
+    stalls: float = 0.0
+
+    def duration_s(self) -> float:
+        if self.chance.random() < self.stalls:
+            return self.chance.uniform(0.3, 6.0)
+        return self.chance.uniform(0.0003, 0.004)
+
+    def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        if self.chance.random() < self.fails:
+            raise sqlite3.OperationalError("disk I/O error")
+        result = work(*arguments)
+        if self.chance.random() < self.fails_after:
+            raise sqlite3.OperationalError("disk I/O error, afterwards")
+        return result
+
+
+class _Selector(selectors.SelectSelector):
+    """Instead of waiting, moves the loop's time on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_s = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("everybody waits, and nothing is left that could happen")
+        self.now_s += max(0.0, timeout)
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time moves when there is nothing else to do."""
+
+    def __init__(self, start_s: float, disk: Disk) -> None:
+        self._virtual = _Selector()
+        self._virtual.now_s = start_s
+        self._disk = disk
+        super().__init__(self._virtual)
+
+    def time(self) -> float:
+        return self._virtual.now_s
+
+    def run_in_executor(  # type: ignore[override] # as it is used here
+        self, executor: Executor | None, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        del executor
+        future: asyncio.Future[Any] = self.create_future()
+
+        def work() -> None:
+            try:
+                result = self._disk.do(func, *args)
+            except Exception as error:  # noqa: BLE001 - handed on
+                if not future.done():
+                    future.set_exception(error)
+            else:
+                if not future.done():
+                    future.set_result(result)
+
+        self.call_later(self._disk.duration_s(), work)
+        return future
+
+
+class VirtualClock:
+    """The clock of this world; the wall clock may be stepped."""
+
+    def __init__(self) -> None:
+        self.loop: VirtualLoop | None = None
+        self.wall_step_s = 0.0
+
+    def now_s(self) -> float:
+        """Seconds since the world began."""
+        return 0.0 if self.loop is None else self.loop.time()
+
+    def monotonic_ns(self) -> int:
+        return 10**9 + round(self.now_s() * 1e9)
+
+    def wall_ns(self) -> int:
+        return START_NS + round((self.now_s() + self.wall_step_s) * 1e9)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds))
