@@ -13,10 +13,13 @@ from smartconnectors_server.errors import (
     OutcomeUnknown,
     PlatformRejected,
     PlatformUnavailable,
+    UnknownTarget,
 )
 
 if TYPE_CHECKING:
     from tests.server.platforms.meta.conftest import MakeRig, Raw, Rig
+
+    from smartconnectors_server.platforms.meta.sandbox import MetaSandbox
 
 
 async def test_prefetching_reads_fifty_campaigns_at_once(rig: Rig) -> None:
@@ -108,3 +111,18 @@ async def test_a_batch_may_be_validated_only(rig: Rig) -> None:
     await rig.place_many(rig.request("1001"), rig.request("1002"), validate_only=True)
     assert [entry.applied for entry in rig.posts()] == [False, False]
     assert not (await rig.plan(rig.request("1001"))).unchanged
+
+
+async def test_a_campaign_that_went_between_plan_and_send_is_an_unknown_target(
+    rig: Rig, sandbox: MetaSandbox
+) -> None:
+    requests = [rig.request("1001"), rig.request("1002"), rig.request("1003")]
+    planned = [(each, call_of("PlaceBid", plan=await rig.plan(each))) for each in requests]
+    sandbox.remove_campaign("1002")
+    with pytest.raises(KeyError):
+        sandbox.remove_campaign("1002")
+    first, gone, third = await rig.connector.place_many(planned)
+    assert isinstance(gone, UnknownTarget)
+    assert all(isinstance(each, pb.PlaceBidResponse) for each in (first, third))
+    with pytest.raises(UnknownTarget):
+        await rig.plan(requests[1])

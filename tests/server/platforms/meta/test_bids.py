@@ -61,7 +61,7 @@ async def test_a_cap_is_the_bid_in_minor_units(rig: Rig, knob: str, strategy: st
     response = await rig.bid(request)
     facts = rig.posts()[-1].facts
     assert (facts["bid_strategy"], facts["bid_amount"]) == (strategy, 1500)
-    assert (response.meta.bid_amount, response.meta.optimization_goal) == (1500, "")
+    assert (response.meta.bid_amount_minor_units, response.meta.optimization_goal) == (1500, "")
 
 
 async def test_an_ad_set_goes_from_floor_to_cap_and_back(rig: Rig) -> None:

@@ -115,6 +115,12 @@ class Answers:
             ad_set_id = f"{campaign_id}{number:05d}"
             self._world.nodes[ad_set_id] = Node("adset", {**first.values, "id": ad_set_id})
 
+    def remove_campaign(self, campaign_id: str) -> None:
+        """Removes a campaign and its ad sets. Raises KeyError when there is none."""
+        ad_sets = [each.values["id"] for each in self._world.children(campaign_id, "adset")]
+        for node_id in (campaign_id, *ad_sets):
+            del self._world.nodes[node_id]
+
     def answer(self, asked: Asked) -> Reply:
         """Does what is asked, writes it into the journal, and says what came of it."""
         if not asked.is_batch:

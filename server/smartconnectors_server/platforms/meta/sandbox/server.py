@@ -84,6 +84,12 @@ class MetaSandbox:
         """Gives a campaign that many more ad sets, as its first one is."""
         self._answers.add_ad_sets(campaign_id, count)
 
+    def remove_campaign(self, campaign_id: str) -> None:
+        """Removes a campaign and its ad sets, as on Meta's own pages: from now on changes of them
+        are refused. Raises KeyError when there is none.
+        """
+        self._answers.remove_campaign(campaign_id)
+
     async def _end_late(self) -> None:
         for task in tuple(self._late):
             task.cancel()
