@@ -15,7 +15,7 @@ from smartconnectors.common.v1.campaign_pb2 import AudienceResult, AudienceUpdat
 from smartconnectors.meta.v1 import meta_service_pb2 as pb
 from smartconnectors_server.errors import InvalidBid
 from smartconnectors_server.platforms.meta.knobs import check_id
-from smartconnectors_server.platforms.meta.state import Node
+from smartconnectors_server.platforms.meta.state import Node, audiences_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def changes_of(update: AudienceUpdate, nodes: Sequence[Node]) -> AudienceChanges
     for node in active:
         targeting: dict[str, Any] = dict(node.get("targeting") or {})
         entries = list(targeting.get("custom_audiences") or ())
-        ids = [str(entry["id"]) for entry in entries]
+        ids = audiences_in(node)
         new = [each for each in update.add_audience_ids if each not in ids]
         gone = [each for each in update.remove_audience_ids if each in ids]
         kept = [entry for entry in entries if str(entry["id"]) not in gone]

@@ -29,6 +29,24 @@ MAX_BATCH = 50
 _VALIDATE_ONLY = '["validate_only"]'
 
 
+def batch_form(posts: Sequence[tuple[str, Form]], *, validate_only: Sequence[bool]) -> Form:
+    """The form of a batch of posts, each to one node."""
+    parts = [
+        {
+            "method": "POST",
+            "relative_url": node_id,
+            "body": urlencode(_with_validation(form, validate_only=only)),
+        }
+        for (node_id, form), only in zip(posts, validate_only, strict=True)
+    ]
+    return {"batch": json.dumps(parts)}
+
+
+def status_form(*, paused: bool) -> Form:
+    """The form that pauses a campaign, or lets it run."""
+    return {"status": "PAUSED" if paused else "ACTIVE"}
+
+
 class GraphApi:
     """Raises only the errors of `smartconnectors_server.errors`. Never sends anything twice."""
 
@@ -80,7 +98,7 @@ class GraphApi:
             headers=self._headers(),
             params={"fields": fields, **self._proof_field()},
         )
-        return self._understood(_answered(answer), changes=False)[0]
+        return self._understood(_answered(answer), changes=False)
 
     async def post(self, node_id: str, form: Form, *, validate_only: bool) -> str:
         """Changes one node; returns Meta's trace id.
@@ -96,13 +114,11 @@ class GraphApi:
             self._path(node_id),
             changes=True,
             headers=self._headers(),
-            form={**_with_validation(form, validate_only), **self._proof_field()},
+            form={**_with_validation(form, validate_only=validate_only), **self._proof_field()},
         )
         answered = _answered(answer)
-        document, trace_id = self._understood(answered, changes=True)
-        if not isinstance(document, dict) or "success" not in document:
-            raise OutcomeUnknown("Meta answered the change without saying that it succeeded")
-        return trace_id
+        self._check_changed(answered)
+        return answered.trace_id
 
     async def batch(
         self, posts: Sequence[tuple[str, Form]], *, validate_only: Sequence[bool]
@@ -112,25 +128,17 @@ class GraphApi:
         Raises, as `post`, what holds for all of them.
         """
         self._check_open()
-        parts = [
-            {
-                "method": "POST",
-                "relative_url": node_id,
-                "body": urlencode(_with_validation(form, only)),
-            }
-            for (node_id, form), only in zip(posts, validate_only, strict=True)
-        ]
         answer = await self._http.send(
             "POST",
             f"/{self._version}/",
             changes=True,
             headers=self._headers(),
-            form={"batch": json.dumps(parts), **self._proof_field()},
+            form={**batch_form(posts, validate_only=validate_only), **self._proof_field()},
         )
-        document, _ = self._understood(_answered(answer), changes=True)
+        document = self._understood(_answered(answer), changes=True)
         if not isinstance(document, list):
             raise OutcomeUnknown("Meta's answer to the batch is not a list of answers")
-        answers = [*document, *([None] * len(parts))][: len(parts)]
+        answers = [*document, *([None] * len(posts))][: len(posts)]
         return [self._understood_part(part) for part in answers]
 
     def _understood_part(self, part: Any) -> str | ConnectorError:
@@ -139,21 +147,29 @@ class GraphApi:
             return OutcomeUnknown("Meta gave no answer to this part of the batch")
         answered = Answered(part["code"], _headers_of(part.get("headers")), str(part.get("body")))
         try:
-            document, trace_id = self._understood(answered, changes=True)
+            self._check_changed(answered)
         except ConnectorError as error:
             return error
-        if not isinstance(document, dict) or "success" not in document:
-            return OutcomeUnknown("Meta answered the change without saying that it succeeded")
-        return trace_id
+        return answered.trace_id
 
-    def _understood(self, answered: Answered, *, changes: bool) -> tuple[Any, str]:
-        """(what came back, Meta's trace id); hands on what was said of our quota, whatever came."""
+    def _understood(self, answered: Answered, *, changes: bool) -> Any:
+        """What came back. Hands on what was said of our quota, whatever came."""
         document, error, signal = refusals.read(answered, changes=changes, secrets=self._secrets)
-        if signal is not None:
-            self._on_quota(signal)
+        self._heard(signal)
         if error is not None:
             raise error
-        return document, answered.trace_id
+        return document
+
+    def _check_changed(self, answered: Answered) -> None:
+        """Raises what the answer to one change means, unless it was made."""
+        error, signal = refusals.changed(answered, secrets=self._secrets)
+        self._heard(signal)
+        if error is not None:
+            raise error
+
+    def _heard(self, signal: QuotaSignal | None) -> None:
+        if signal is not None:
+            self._on_quota(signal)
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -184,7 +200,7 @@ def _proof(app_secret: SecretStr, token: SecretStr) -> str:
     return hmac.new(key.encode(), token.get_secret_value().encode(), hashlib.sha256).hexdigest()
 
 
-def _with_validation(form: Form, validate_only: bool) -> Form:
+def _with_validation(form: Form, *, validate_only: bool) -> Form:
     return {**form, "execution_options": _VALIDATE_ONLY} if validate_only else form
 
 

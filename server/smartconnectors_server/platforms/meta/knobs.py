@@ -102,7 +102,7 @@ def _roas_floor_of(request: pb.PlaceBidRequest, priced: Priced) -> int:
 def _checked_floor(field: str, floor: int) -> int:
     if not LEAST_ROAS_FLOOR <= floor <= LARGEST_ROAS_FLOOR:
         raise InvalidBid.of(
-            field, f"makes a ROAS of {floor / ROAS_SCALE:g}; Meta takes 0.01 to 1000"
+            field, f"makes a ROAS of {floor / ROAS_SCALE:.12g}; Meta takes 0.01 to 1000"
         )
     return floor
 

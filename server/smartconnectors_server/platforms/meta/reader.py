@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import Gate
-from smartconnectors_server.errors import PlatformUnavailable, UnknownTarget
+from smartconnectors_server.errors import InvalidBid, PlatformUnavailable, UnknownTarget
 from smartconnectors_server.platforms.meta.cache import CampaignCache, NoSuchCampaign
 from smartconnectors_server.platforms.meta.graph import GraphApi
 from smartconnectors_server.platforms.meta.state import (
     AD_SET_QUERY,
+    AD_SETS_PER_READ,
     TARGETING_FIELDS,
     AdSet,
     Campaign,
@@ -62,16 +63,24 @@ class Reader:
         return campaign if extra is None else campaign.with_ad_set(extra)
 
     async def targeting(self, campaign_id: str) -> Sequence[Node]:
-        """The campaign's ad sets with their targeting, as Meta wrote them. Raises UnknownTarget."""
+        """The campaign's ad sets with their targeting, as Meta wrote them.
 
-        def parse(answer: Any) -> Sequence[Node] | None:
-            exists = campaign_id in campaigns_of(self._account_id, answer)
-            return nodes_of(answer) if exists else None
+        Raises UnknownTarget, and InvalidBid when it has more of them than are read at once.
+        """
+
+        def parse(answer: Any) -> tuple[Campaign | None, Sequence[Node]]:
+            return campaigns_of(self._account_id, answer).get(campaign_id), nodes_of(answer)
 
         query = campaigns_query([campaign_id], TARGETING_FIELDS)
-        nodes = await self._get("audience", self._account_id, query, parse)
-        if nodes is None:
+        campaign, nodes = await self._get("audience", self._account_id, query, parse)
+        if campaign is None:
             raise self._unknown(campaign_id)
+        if campaign.has_more_ad_sets:
+            raise InvalidBid.of(
+                "update.campaign_id",
+                f"campaign {campaign_id} has more than {AD_SETS_PER_READ} ad sets; target them in "
+                "Ads Manager",
+            )
         return nodes
 
     async def prefetch(self, campaign_ids: Sequence[str]) -> None:

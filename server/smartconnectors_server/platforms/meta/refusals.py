@@ -115,8 +115,18 @@ def read(
     signal = usage.signal_of(answered.headers, throttled=wait_s is not None)
     if wait_s is not None:
         signal = _with_wait(signal, said, wait_s)
-    error = _translated(said, answered.status, signal, changes=changes, secrets=secrets)
-    return None, error, signal
+    translated = _translated(said, answered.status, signal, changes=changes, secrets=secrets)
+    return None, translated, signal
+
+
+def changed(
+    answered: Answered, *, secrets: Iterable[str] = ()
+) -> tuple[ConnectorError | None, QuotaSignal | None]:
+    """(the error to raise unless one node was changed, what was said of our quota)."""
+    document, error, signal = read(answered, changes=True, secrets=secrets)
+    if error is None and not (isinstance(document, dict) and document.get("success") is True):
+        error = _unanswered("it does not say that it succeeded", {}, changes=True)
+    return error, signal
 
 
 def _document(body: bytes | str) -> Any:

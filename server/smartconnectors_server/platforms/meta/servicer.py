@@ -28,7 +28,7 @@ from smartconnectors_server.platforms.meta import (
     wire,
 )
 from smartconnectors_server.platforms.meta.budget_changes import BudgetChanges
-from smartconnectors_server.platforms.meta.graph import MAX_BATCH, GraphApi
+from smartconnectors_server.platforms.meta.graph import MAX_BATCH, GraphApi, status_form
 from smartconnectors_server.platforms.meta.options import MetaOptions
 from smartconnectors_server.platforms.meta.reader import Reader
 from smartconnectors_server.platforms.meta.sandbox_access import USD_ACCOUNT
@@ -203,7 +203,7 @@ class MetaConnector:
             campaign = None
         changed = campaign is None or not campaign.is_paused
         if changed:
-            await self._set_status(update, "PAUSED", call)
+            await self._set_status(update, call, paused=True)
         result = CampaignStatusResult(campaign_id=update.campaign_id, paused=True, changed=changed)
         return pb.PauseCampaignResponse(result=result)
 
@@ -217,7 +217,7 @@ class MetaConnector:
         knobs.check_id("update.campaign_id", update.campaign_id)
         campaign = await self._reader.fresh(update.campaign_id)
         if campaign.is_paused:
-            await self._set_status(update, "ACTIVE", call)
+            await self._set_status(update, call, paused=False)
         result = CampaignStatusResult(
             campaign_id=update.campaign_id, paused=False, changed=campaign.is_paused
         )
@@ -264,9 +264,9 @@ class MetaConnector:
         elif not call.validate_only:
             self._reader.cache.change(change.campaign_id, change.applied_to)
 
-    async def _set_status(self, update: CampaignStatusUpdate, status: str, call: Call) -> None:
+    async def _set_status(self, update: CampaignStatusUpdate, call: Call, *, paused: bool) -> None:
         call.dispatched = True
-        form = {"status": status}
+        form = status_form(paused=paused)
         await self._graph.post(update.campaign_id, form, validate_only=update.validate_only)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -125,14 +125,22 @@ def ad_set_of(node: Any) -> AdSet:
 def nodes_of(answer: Any) -> tuple[Node, ...]:
     """The ad sets of the only campaign of an answer, as Meta wrote them; empty: no campaign.
 
-    Raises UnreadableAnswer.
+    Raises UnreadableAnswer, also when an ad set or a custom audience has no id.
     """
     try:
         campaigns = answer.get("campaigns", {}).get("data", ())
-        ad_sets: Iterable[Node] = campaigns[0]["adsets"]["data"] if campaigns else ()
-        return tuple(ad_sets)
+        nodes = tuple(campaigns[0].get("adsets", {}).get("data", ())) if campaigns else ()
+        for node in nodes:
+            audiences_in(node)
     except (KeyError, TypeError, AttributeError) as error:
         raise UnreadableAnswer(f"{type(error).__name__} in the answer to a read") from None
+    return nodes
+
+
+def audiences_in(node: Node) -> tuple[str, ...]:
+    """The ids of the custom audiences that an ad set is targeted at."""
+    targeting = node.get("targeting") or {}
+    return tuple(str(entry["id"]) for entry in targeting.get("custom_audiences") or ())
 
 
 def _campaign_of(account_id: str, currency_code: str, node: Node) -> Campaign:

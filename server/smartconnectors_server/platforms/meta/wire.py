@@ -26,7 +26,7 @@ from smartconnectors_server.call import Plan, Priced
 from smartconnectors_server.errors import CurrencyMismatch, InvalidBid, UnknownTarget
 from smartconnectors_server.platforms.meta import knobs
 from smartconnectors_server.platforms.meta.knobs import Intent
-from smartconnectors_server.platforms.meta.state import AdSet, Campaign
+from smartconnectors_server.platforms.meta.state import AD_SETS_PER_READ, AdSet, Campaign
 
 Form = Mapping[str, str]
 
@@ -112,16 +112,23 @@ def chosen_ad_set(ad_set_id: str, campaign: Campaign, field: str) -> AdSet:
         if named is None:
             raise UnknownTarget(f"campaign {campaign.campaign_id} has no ad set {ad_set_id}")
         return named
-    active = [each for each in campaign.ad_sets if each.is_active]
-    if len(active) == 1 and not campaign.has_more_ad_sets:
-        return active[0]
+    active = [each.ad_set_id for each in campaign.ad_sets if each.is_active]
+    if campaign.has_more_ad_sets:
+        raise InvalidBid.of(
+            field,
+            f"campaign {campaign.campaign_id} has more than {AD_SETS_PER_READ} ad sets, so which "
+            "one is meant must be said",
+        )
     if not active:
         raise InvalidBid.of(field, f"campaign {campaign.campaign_id} has no active ad set")
-    listed = ", ".join(each.ad_set_id for each in active[:20])
-    more = ", ..." if len(active) > 20 or campaign.has_more_ad_sets else ""
-    raise InvalidBid.of(
-        field, f"campaign {campaign.campaign_id} has several active ad sets: {listed}{more}"
-    )
+    if len(active) > 1:
+        raise InvalidBid.of(
+            field,
+            f"campaign {campaign.campaign_id} has several active ad sets: {', '.join(active)}",
+        )
+    only = campaign.ad_set(active[0])
+    assert only is not None
+    return only
 
 
 def observed(campaign: Campaign, ad_set: AdSet) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import hmac
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -108,6 +108,19 @@ class Answers:
         self._rules = Rules(self._world, self._clock)
         self._meter.reset()
 
+    def add_ad_sets(self, campaign_id: str, count: int) -> None:
+        """Gives a campaign that many more ad sets, as its first one is."""
+        first = self._world.nodes[f"{campaign_id}1"]
+        for number in range(count):
+            ad_set_id = f"{campaign_id}{number:05d}"
+            self._world.nodes[ad_set_id] = Node("adset", {**first.values, "id": ad_set_id})
+
+    def remove_campaign(self, campaign_id: str) -> None:
+        """Removes a campaign and its ad sets. Raises KeyError when there is none."""
+        ad_sets = [each.values["id"] for each in self._world.children(campaign_id, "adset")]
+        for node_id in (campaign_id, *ad_sets):
+            del self._world.nodes[node_id]
+
     def answer(self, asked: Asked) -> Reply:
         """Does what is asked, writes it into the journal, and says what came of it."""
         if not asked.is_batch:
@@ -116,6 +129,7 @@ class Answers:
         try:
             self._authenticate(asked)
             parts = _parts(asked)
+            self._check_campaigns(parts)
         except Refused as refused:
             facts = {"credentials": _credentials(asked), "errors": [refused.name]}
             self._journal.append(asked.name, changes=True, applied=False, facts=facts)
@@ -154,6 +168,13 @@ class Answers:
             return self._refusal(refused, trace_id, account)
         self._journal.append(asked.name, changes=asked.changes, applied=applied, facts=facts)
         return Reply(200, document, self._headers(trace_id, account))
+
+    def _check_campaigns(self, parts: Sequence[Asked]) -> None:
+        """Raises Refused when two parts post to ad sets of one campaign."""
+        nodes = [self._world.nodes.get(part.segments[0]) for part in parts if part.changes]
+        campaigns = [node.values["campaign_id"] for node in nodes if node and node.kind == "adset"]
+        if len(set(campaigns)) < len(campaigns):
+            raise invalid("Batch requests cannot include multiple ad sets under one campaign.")
 
     def _authenticate(self, asked: Asked) -> None:
         if _VERSION.fullmatch(asked.path.split("/")[1]) is None:

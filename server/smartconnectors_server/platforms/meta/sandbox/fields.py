@@ -181,7 +181,7 @@ def _matches(node: Node, one: Mapping[str, Any]) -> bool:
     if operator == "IN":
         return found in [str(each) for each in value]
     if operator == "EQUAL":
-        return found == str(value)
+        return bool(found == str(value))
     raise invalid(f"Filtering operator {operator} is not one of IN, EQUAL")
 
 

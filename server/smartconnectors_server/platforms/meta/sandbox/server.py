@@ -80,6 +80,16 @@ class MetaSandbox:
         """Returns when every change that was to come late has been made."""
         await asyncio.gather(*self._late)
 
+    def add_ad_sets(self, campaign_id: str, count: int) -> None:
+        """Gives a campaign that many more ad sets, as its first one is."""
+        self._answers.add_ad_sets(campaign_id, count)
+
+    def remove_campaign(self, campaign_id: str) -> None:
+        """Removes a campaign and its ad sets, as on Meta's own pages: from now on changes of them
+        are refused. Raises KeyError when there is none.
+        """
+        self._answers.remove_campaign(campaign_id)
+
     async def _end_late(self) -> None:
         for task in tuple(self._late):
             task.cancel()
