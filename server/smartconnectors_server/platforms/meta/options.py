@@ -45,6 +45,7 @@ class MetaOptions(Options):
     business_id: str = Field("", pattern=r"^[0-9]{0,20}$", examples=["1234567890"])
     """The business that owns the account. It is not an ad account, and no call needs it."""
     api_version: str = Field(DEFAULT_VERSION, pattern=r"^v[0-9]{2}\.[0-9]$")
+    """The Graph API's version."""
     cache_ttl_s: float = Field(60.0, ge=0, le=3600)
     """How long what was read of a campaign may be used to plan its next change."""
 
