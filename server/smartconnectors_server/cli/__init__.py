@@ -20,6 +20,7 @@ from smartconnectors_server.cli import (
     demo,
     holds,
     serving,
+    status,
 )
 from smartconnectors_server.cli.failure import CommandFailed
 
@@ -44,7 +45,7 @@ app.command("check-config", rich_help_panel=_SETTINGS)(configuration.check_confi
 app.add_typer(bidding.bid, name="bid", rich_help_panel=_USE)
 app.command(rich_help_panel=_USE)(bidding.get)
 app.add_typer(campaigns.group, name="campaign", rich_help_panel=_USE)
-app.command(rich_help_panel=_USE)(budgets.status)
+app.command(rich_help_panel=_USE)(status.status)
 app.command(rich_help_panel=_USE)(budgets.watch)
 app.command(rich_help_panel=_USE)(budgets.pause)
 app.command(rich_help_panel=_USE)(budgets.resume)

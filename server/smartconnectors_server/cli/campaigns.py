@@ -29,9 +29,7 @@ group = typer.Typer(
     help="Stop a campaign on its platform, or let it run again.", no_args_is_help=True
 )
 
-CampaignId = Annotated[
-    str, typer.Argument(metavar="CAMPAIGN", help="The platform's campaign id.")
-]
+CampaignId = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The platform's campaign id.")]
 ValidateOnly = Annotated[bool, typer.Option("--validate-only", help="Check it; change nothing.")]
 
 

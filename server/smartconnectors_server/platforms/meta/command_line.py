@@ -63,6 +63,4 @@ def _roas_floors(facts: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         yield str(facts.get("campaign_id", "")), float(floor)
 
 
-COMMAND_LINE = CommandLine(
-    fill=_fill, told=_told, wire_value=_roas_floor, wire_values=_roas_floors
-)
+COMMAND_LINE = CommandLine(fill=_fill, told=_told, wire_value=_roas_floor, wire_values=_roas_floors)
