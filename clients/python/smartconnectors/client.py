@@ -286,7 +286,7 @@ class Client:
             await self._sleep(pause_s)
 
 
-def _place_bid_of(request: Message) -> MethodDescriptor:
+def _place_bid_of(request: Message) -> Any:
     """The PlaceBid method that takes this request: the one of the file that declares it."""
     for service in request.DESCRIPTOR.file.services_by_name.values():
         method = service.methods_by_name.get("PlaceBid")

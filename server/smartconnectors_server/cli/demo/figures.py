@@ -42,11 +42,11 @@ class Figures:
     def scenario(self) -> Scenario:
         """What the table calls it, and how it is played."""
         amounts = " + ".join(f"${amount.removesuffix('.00')}" for _, amount, _ in self.bids)
-        limit = self.limit.removesuffix(".00")
+        limit, refused = self.limit.removesuffix(".00"), self.refused[1].removesuffix(".00")
+        title = PLATFORMS[self.platform].title
         return Scenario(
             f"{self.platform}-figures",
-            f"{PLATFORMS[self.platform].title}: {amounts} fit {limit}, ${self.refused[1].removesuffix('.00')} more "
-            "does not.",
+            f"{title}: {amounts} fit {limit}, ${refused} more does not.",
             {},
             self._play(),
         )
