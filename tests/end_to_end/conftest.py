@@ -219,10 +219,17 @@ class Stage:
     # The platform's side
 
     async def fault(
-        self, kind: FaultKind, *, times: int = 1, delay_ms: int = 0, method: str = MUTATE
+        self,
+        kind: FaultKind,
+        *,
+        times: int = 1,
+        delay_ms: int = 0,
+        method: str = MUTATE,
+        platform: str = "google_ads",
     ) -> None:
-        """Plays a fault, for changes unless said otherwise."""
-        await self.sandbox.add_fault(Fault(kind, times=times, delay_ms=delay_ms, method=method))
+        """Plays a fault, for changes on Google Ads unless said otherwise."""
+        fault = Fault(kind, times=times, delay_ms=delay_ms, method=method)
+        await self.sandboxes[platform].add_fault(fault)
 
     def mutates(self, request_id: str = "") -> list[JournalEntry]:
         """Every change that the platform applied; of one request, told by its marker."""
