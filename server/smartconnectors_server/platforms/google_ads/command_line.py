@@ -54,7 +54,9 @@ def _target_roas(bid_micros: int, ltv_micros: int) -> float:
 
 def _target_roas_values(facts: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for operation in facts.get("operations", ()):
-        if "campaign_id" in operation and "target_roas" in operation:
+        # In a mutate of many bids each operation is made, or refused, for itself.
+        made = operation.get("applied", True)
+        if made and "campaign_id" in operation and "target_roas" in operation:
             yield str(operation["campaign_id"]), float(operation["target_roas"])
 
 
