@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from grpc import StatusCode
-from tests.end_to_end.refusals import Broken, Expected, every_reason
+from tests.end_to_end.refusals import Broken, Expected, blocked_auction, every_reason
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 from smartconnectors.common.v1 import bid_pb2
-from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as trade_desk_pb2
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2_grpc as trade_desk_pb2_grpc
 from smartconnectors_server.connector.sandbox import FaultKind
 from smartconnectors_server.platforms import PLATFORMS
@@ -282,18 +281,7 @@ async def _(stage: Stage, say: Words) -> Any:
 async def _(stage: Stage, say: Words) -> Any:
     """Whoever sold the place blocks what the advertiser sells."""
     server = await stage.serve()
-    auction = {
-        "id": "auction-1",
-        "imp": [{"id": "imp-1", "banner": {"w": 728, "h": 90}}],
-        "site": {"domain": "news.example"},
-        "bcat": ["IAB3"],
-    }
-    request = trade_desk_pb2.PlaceBidRequest(
-        bid=say.bid("r", 15).bid,
-        open_rtb=trade_desk_pb2.OpenRtb(
-            bid_request_json=json.dumps(auction), price_cpm_micros=8 * USD
-        ),
-    )
+    request = blocked_auction(say.bid("r", 15).bid)
     exchange = trade_desk_pb2_grpc.TradeDeskServiceStub(server.channel)
     refusal = await say.refused(exchange.PlaceBid(request))
     assert json.loads(refusal.metadata["bid_response_json"])["id"] == "auction-1"
