@@ -1,6 +1,6 @@
-"""A stage: the real sandbox on a socket, servers in this process and as processes, real channels.
+"""A stage: the real sandboxes on sockets, servers in this process and as processes, real channels.
 
-Everything here runs in one event loop, so that the sandbox (slow to import) is made once.
+Everything here runs in one event loop, so that the sandboxes (slow to import) are made once.
 """
 
 from __future__ import annotations
@@ -206,9 +206,12 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 class Stage:
     """What a test plays on."""
 
-    def __init__(self, sandbox: Any, endpoint: str, directory: Path) -> None:
-        self.sandbox = sandbox
-        self.endpoint = endpoint
+    def __init__(self, sandboxes: Mapping[str, tuple[Any, str]], directory: Path) -> None:
+        """`sandboxes`: platform -> its sandbox and endpoint."""
+        self.sandboxes = {name: sandbox for name, (sandbox, _) in sandboxes.items()}
+        self.endpoints = {name: endpoint for name, (_, endpoint) in sandboxes.items()}
+        self.sandbox = self.sandboxes["google_ads"]
+        self.endpoint = self.endpoints["google_ads"]
         self.directory = directory
         self._running: list[Server] = []
         self._processes: list[Process] = []
@@ -216,10 +219,17 @@ class Stage:
     # The platform's side
 
     async def fault(
-        self, kind: FaultKind, *, times: int = 1, delay_ms: int = 0, method: str = MUTATE
+        self,
+        kind: FaultKind,
+        *,
+        times: int = 1,
+        delay_ms: int = 0,
+        method: str = MUTATE,
+        platform: str = "google_ads",
     ) -> None:
-        """Plays a fault, for changes unless said otherwise."""
-        await self.sandbox.add_fault(Fault(kind, times=times, delay_ms=delay_ms, method=method))
+        """Plays a fault, for changes on Google Ads unless said otherwise."""
+        fault = Fault(kind, times=times, delay_ms=delay_ms, method=method)
+        await self.sandboxes[platform].add_fault(fault)
 
     def mutates(self, request_id: str = "") -> list[JournalEntry]:
         """Every change that the platform applied; of one request, told by its marker."""
@@ -237,7 +247,8 @@ class Stage:
     def document(self, overrides: Mapping[str, Any], state: str) -> dict[str, Any]:
         """Settings for a server on this stage, as a configuration file has them.
 
-        `overrides`: of the platform, but for `server`, `ledger`, `reconciler`, `total_budget`.
+        `overrides`: of Google Ads, but for `server`, `ledger`, `reconciler`, `total_budget`, and
+        `each`, which has overrides for any platform by its name.
         """
         sections = ("server", "ledger", "reconciler", "total_budget")
         base = {
@@ -249,16 +260,18 @@ class Stage:
             },
             "reconciler": {"interval_s": 0.1},
             "platforms": {
-                "google_ads": {
-                    "endpoint": self.endpoint,
+                name: {
+                    "endpoint": endpoint,
                     "rate_limit": {"calls": 100_000},
                     "budget": {"limit": "1000"},
                 }
+                for name, endpoint in self.endpoints.items()
             },
         }
         ours = {key: value for key, value in overrides.items() if key in sections}
-        theirs = {key: value for key, value in overrides.items() if key not in sections}
-        return _merged(base, {**ours, "platforms": {"google_ads": theirs}})
+        theirs = {k: v for k, v in overrides.items() if k not in (*sections, "each")}
+        document = _merged(base, {**ours, "platforms": {"google_ads": theirs}})
+        return _merged(document, {"platforms": overrides.get("each", {})})
 
     def settings(self, overrides: Mapping[str, Any], state: str = "state") -> Settings:
         """The same, read."""
@@ -285,7 +298,8 @@ class Stage:
         """`serve` as a process, whatever becomes of it. Its log is `serve.log`."""
         config = self.directory / "serve.toml"
         config.write_text(_toml(self.document(overrides, state)))
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("GOOGLE_ADS")}
+        ours = ("GOOGLE_ADS", "META_", "TRADEDESK_")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         environment["PYTHONPATH"] = os.pathsep.join(_PACKAGES)
         with (self.directory / "serve.log").open("ab") as log:
             return await asyncio.create_subprocess_exec(
@@ -318,21 +332,25 @@ class Stage:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def platform_sandbox() -> AsyncIterator[tuple[Any, str]]:
-    """The sandbox and its endpoint, once for all tests."""
-    sandbox = PLATFORMS["google_ads"].sandbox()
-    yield sandbox, await sandbox.start()
-    await sandbox.close()
+async def platform_sandboxes() -> AsyncIterator[Mapping[str, tuple[Any, str]]]:
+    """Every platform's sandbox and its endpoint, once for all tests."""
+    sandboxes = {name: platform.sandbox() for name, platform in PLATFORMS.items()}
+    yield {name: (sandbox, await sandbox.start()) for name, sandbox in sandboxes.items()}
+    for sandbox in sandboxes.values():
+        await sandbox.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def stage(platform_sandbox: tuple[Any, str], tmp_path: Path) -> AsyncIterator[Stage]:
-    """A stage with a fresh sandbox; everything that was started on it ends with the test."""
-    sandbox, endpoint = platform_sandbox
-    await sandbox.reset()
-    stage = Stage(sandbox, endpoint, tmp_path)
+async def stage(
+    platform_sandboxes: Mapping[str, tuple[Any, str]], tmp_path: Path
+) -> AsyncIterator[Stage]:
+    """A stage with fresh sandboxes; everything that was started on it ends with the test."""
+    for sandbox, _ in platform_sandboxes.values():
+        await sandbox.reset()
+    stage = Stage(platform_sandboxes, tmp_path)
     yield stage
-    await sandbox.clear_faults()
+    for sandbox in stage.sandboxes.values():
+        await sandbox.clear_faults()
     await stage.close()
 
 

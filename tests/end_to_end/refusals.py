@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Awaitable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 
+from smartconnectors.common.v1.bid_pb2 import BidRequest
+from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as trade_desk_pb2
 from smartconnectors_server import errors
 
 
@@ -93,6 +96,20 @@ def every_reason() -> Iterator[str]:
         waiting += kind.__subclasses__()
         if kind.__module__ == errors.__name__ and "reason" in vars(kind):
             yield kind.reason
+
+
+def blocked_auction(bid: BidRequest) -> trade_desk_pb2.PlaceBidRequest:
+    """A bid in an auction whose seller takes no ads of the advertiser's kind."""
+    auction = {
+        "id": "auction-1",
+        "imp": [{"id": "imp-1", "banner": {"w": 728, "h": 90}}],
+        "site": {"domain": "news.example"},
+        "bcat": ["IAB3"],
+    }
+    target = trade_desk_pb2.OpenRtb(
+        bid_request_json=json.dumps(auction), price_cpm_micros=8_000_000
+    )
+    return trade_desk_pb2.PlaceBidRequest(bid=bid, open_rtb=target)
 
 
 class Broken:

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+from smartconnectors_server.platforms import PLATFORMS
+
 
 def test_every_scenario_of_the_specification_ends_as_it_says() -> None:
     done = subprocess.run(
@@ -24,4 +26,6 @@ def test_every_scenario_of_the_specification_ends_as_it_says() -> None:
 
     played = {row["scenario"] for row in document["rows"]}
     assert played == {scenario["name"] for scenario in document["scenarios"]}
-    assert {"figures", "crowd", "quota", "breaker"} <= played
+    figures = {f"{platform}-figures" for platform in PLATFORMS}
+    assert figures | {"crowd", "quota", "breaker", "together", "one-down"} <= played
+    assert document["seconds"] < 60

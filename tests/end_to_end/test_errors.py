@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from grpc import StatusCode
-from tests.end_to_end.refusals import Broken, Expected, every_reason
+from tests.end_to_end.refusals import Broken, Expected, blocked_auction, every_reason
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 from smartconnectors.common.v1 import bid_pb2
+from smartconnectors.trade_desk.v1 import trade_desk_service_pb2_grpc as trade_desk_pb2_grpc
 from smartconnectors_server.connector.sandbox import FaultKind
 from smartconnectors_server.platforms import PLATFORMS
 
@@ -273,6 +275,20 @@ async def _(stage: Stage, say: Words) -> Any:
         server,
         Expected(StatusCode.UNAVAILABLE, money={"committed": 15 * USD}, retry=True),
     )
+
+
+@reason("NO_BID")
+async def _(stage: Stage, say: Words) -> Any:
+    """Whoever sold the place blocks what the advertiser sells."""
+    server = await stage.serve()
+    request = blocked_auction(say.bid("r", 15).bid)
+    exchange = trade_desk_pb2_grpc.TradeDeskServiceStub(server.channel)
+    refusal = await say.refused(exchange.PlaceBid(request))
+    assert json.loads(refusal.metadata["bid_response_json"])["id"] == "auction-1"
+    assert (await server.stats("trade_desk")).committed_micros == 0
+    assert not [entry for entry in stage.sandboxes["trade_desk"].journal() if entry.changes]
+    says = {"nbr": None, "rule": "category", "bid_response_json": None}
+    return refusal, server, Expected(StatusCode.FAILED_PRECONDITION, says, text="IAB3")
 
 
 # The platform

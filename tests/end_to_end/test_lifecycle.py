@@ -18,6 +18,7 @@ from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 from smartconnectors.common.v1 import bid_pb2
 from smartconnectors_server.app import StartupError
 from smartconnectors_server.connector.sandbox import FaultKind
+from smartconnectors_server.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Link, Stage, Words
@@ -27,7 +28,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICES = (
     "smartconnectors.budgets.v1.BudgetService",
-    "smartconnectors.google_ads.v1.GoogleAdsService",
+    *(platform.service.full_name for platform in PLATFORMS.values()),
 )
 READY_WITHIN_S = 1.5
 
@@ -276,4 +277,4 @@ async def test_the_first_bid_waits_for_the_platform_and_not_the_other_way_round(
     assert stage.mutates() == []  # its own sandbox, not this one
     assert await process.money() == {"committed": AMOUNT}
     listed = await process.budgets.ListBudgetStats(budgets_pb2.ListBudgetStatsRequest())
-    assert [stats.budget_id for stats in listed.stats] == ["google_ads"]
+    assert [stats.budget_id for stats in listed.stats] == sorted(PLATFORMS)

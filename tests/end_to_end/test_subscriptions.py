@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import grpc.aio
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
+from smartconnectors_server.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Stage, Words
@@ -38,7 +39,9 @@ async def test_a_subscriber_sees_the_budget_at_once_and_then_the_settled_bid(
 
 async def test_the_sequence_of_a_budget_grows_with_every_change(stage: Stage, say: Words) -> None:
     server = await stage.serve(budget={"limit": "20"})
-    watch = server.budgets.WatchBudgetStats(budgets_pb2.WatchBudgetStatsRequest())
+    watch = server.budgets.WatchBudgetStats(
+        budgets_pb2.WatchBudgetStatsRequest(budget_ids=["google_ads"])
+    )
     seen = [(await watch.read()).stats]
     await server.place(say.bid("r", 15))
     for number in range(2):
@@ -53,7 +56,9 @@ async def test_the_sequence_of_a_budget_grows_with_every_change(stage: Stage, sa
 async def test_a_subscriber_sees_an_amount_leave_the_window(stage: Stage, say: Words) -> None:
     server = await stage.serve(budget={"window_s": 1})
     await server.place(say.bid("r", 15))
-    watch = server.budgets.WatchBudgetStats(budgets_pb2.WatchBudgetStatsRequest())
+    watch = server.budgets.WatchBudgetStats(
+        budgets_pb2.WatchBudgetStatsRequest(budget_ids=["google_ads"])
+    )
     seen = [(await watch.read()).stats.committed_micros]
     while seen[-1]:
         seen.append((await asyncio.wait_for(watch.read(), 5)).stats.committed_micros)
@@ -76,7 +81,8 @@ async def test_subscribers_do_not_hold_up_the_drain(stage: Stage, say: Words) ->
         server.budgets.WatchBudgetStats(budgets_pb2.WatchBudgetStatsRequest()) for _ in range(5)
     ]
     for watch in watches:
-        await watch.read()
+        for _ in PLATFORMS:  # a snapshot of each budget
+            await watch.read()
     await asyncio.wait_for(server.stop_server(), 5)
     for watch in watches:
         assert await watch.read() is grpc.aio.EOF

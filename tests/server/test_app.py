@@ -28,7 +28,7 @@ def settings(directory: Path, **server: Any) -> Settings:
     chosen = {"state_dir": str(directory), "grpc_port": 0, "drain_pause_s": 0, **server}
     document = {
         "server": chosen,
-        "platforms": {"google_ads": {"endpoint": "127.0.0.1:1"}},
+        "platforms": {name: {"endpoint": "127.0.0.1:1"} for name in PLATFORMS},
     }
     return load_settings(None, {}, document)
 
@@ -60,8 +60,8 @@ async def test_a_ready_server_says_its_address_its_modes_and_its_directory(
     start: Start, tmp_path: Path
 ) -> None:
     ready = await start(settings(tmp_path / "new" / "state"))
-    assert await budget_ids(ready.grpc_address) == ["google_ads"]
-    assert ready.platforms == {"google_ads": "sandbox"}
+    assert await budget_ids(ready.grpc_address) == sorted(PLATFORMS)
+    assert ready.platforms == dict.fromkeys(PLATFORMS, "sandbox")
     assert ready.state_dir == str(tmp_path / "new" / "state")
 
 
@@ -77,10 +77,12 @@ async def test_a_server_without_platforms_still_keeps_budgets(start: Start, tmp_
 async def test_a_platform_that_is_disabled_is_not_served(start: Start, tmp_path: Path) -> None:
     document = {
         "server": {"state_dir": str(tmp_path), "grpc_port": 0, "drain_pause_s": 0},
-        "platforms": {"google_ads": {"enabled": False}},
+        "platforms": {
+            name: {"enabled": name != "google_ads", "endpoint": "127.0.0.1:1"} for name in PLATFORMS
+        },
     }
     ready = await start(load_settings(None, {}, document))
-    assert ready.platforms == {}
+    assert set(ready.platforms) == set(PLATFORMS) - {"google_ads"}
     async with grpc.aio.insecure_channel(ready.grpc_address) as channel:
         stub: Any = google_ads_service_pb2_grpc.GoogleAdsServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -131,7 +133,7 @@ async def test_serve_tells_when_it_is_ready_and_ends_by_itself_after_a_signal(
 ) -> None:
     ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
     serving = asyncio.ensure_future(serve(settings(tmp_path), on_ready=ready.set_result))
-    assert await budget_ids((await ready).grpc_address) == ["google_ads"]
+    assert await budget_ids((await ready).grpc_address) == sorted(PLATFORMS)
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(serving, 5)
 

@@ -22,20 +22,28 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 
 from smartconnectors.budgets.v1.budget_service_pb2_grpc import BudgetServiceStub
-from smartconnectors.google_ads.v1.google_ads_service_pb2 import PlaceBidRequest, PlaceBidResponse
 from smartconnectors.google_ads.v1.google_ads_service_pb2_grpc import GoogleAdsServiceStub
+from smartconnectors.meta.v1.meta_service_pb2_grpc import MetaServiceStub
+from smartconnectors.trade_desk.v1.trade_desk_service_pb2_grpc import TradeDeskServiceStub
 
 if TYPE_CHECKING:
     from smartconnectors.budgets.v1.budget_service_pb2_grpc import BudgetServiceAsyncStub
+    from smartconnectors.google_ads.v1 import google_ads_service_pb2 as google_ads_pb2
     from smartconnectors.google_ads.v1.google_ads_service_pb2_grpc import GoogleAdsServiceAsyncStub
+    from smartconnectors.meta.v1 import meta_service_pb2 as meta_pb2
+    from smartconnectors.meta.v1.meta_service_pb2_grpc import MetaServiceAsyncStub
+    from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as trade_desk_pb2
+    from smartconnectors.trade_desk.v1.trade_desk_service_pb2_grpc import TradeDeskServiceAsyncStub
 
 DOMAIN = "smartconnectors"
 """`ErrorInfo.domain` of the service's own errors."""
@@ -154,11 +162,15 @@ class Client:
     Attributes:
         channel: the gRPC channel, for services that this class has no attribute for.
         google_ads: the stub of GoogleAdsService. Its calls raise `aio.AioRpcError`; see `error_of`.
+        meta: the stub of MetaService, likewise.
+        trade_desk: the stub of TradeDeskService, likewise.
         budgets: the stub of BudgetService, likewise.
     """
 
     channel: aio.Channel
     google_ads: GoogleAdsServiceAsyncStub
+    meta: MetaServiceAsyncStub
+    trade_desk: TradeDeskServiceAsyncStub
     budgets: BudgetServiceAsyncStub
 
     def __init__(
@@ -189,6 +201,8 @@ class Client:
         else:
             self.channel = aio.secure_channel(self._target, self._credentials, options)
         self.google_ads = GoogleAdsServiceStub(self.channel)
+        self.meta = MetaServiceStub(self.channel)
+        self.trade_desk = TradeDeskServiceStub(self.channel)
         self.budgets = BudgetServiceStub(self.channel)
         return self
 
@@ -200,19 +214,61 @@ class Client:
     ) -> None:
         await self.channel.close()
 
+    def method(self, method: MethodDescriptor) -> Any:
+        """The unary call of any method by its descriptor: `await call(request, timeout=seconds)`.
+        It raises `aio.AioRpcError`.
+        """
+        request_class = GetMessageClass(method.input_type)
+        response_class = GetMessageClass(method.output_type)
+        return self.channel.unary_unary(
+            f"/{method.containing_service.full_name}/{method.name}",
+            request_serializer=request_class.SerializeToString,
+            response_deserializer=response_class.FromString,
+        )
+
+    @overload
     async def bid(
-        self, request: PlaceBidRequest, *, timeout_s: float | None = None, max_attempts: int = 5
-    ) -> PlaceBidResponse:
+        self,
+        request: google_ads_pb2.PlaceBidRequest,
+        *,
+        timeout_s: float | None = None,
+        max_attempts: int = 5,
+    ) -> google_ads_pb2.PlaceBidResponse: ...
+
+    @overload
+    async def bid(
+        self,
+        request: meta_pb2.PlaceBidRequest,
+        *,
+        timeout_s: float | None = None,
+        max_attempts: int = 5,
+    ) -> meta_pb2.PlaceBidResponse: ...
+
+    @overload
+    async def bid(
+        self,
+        request: trade_desk_pb2.PlaceBidRequest,
+        *,
+        timeout_s: float | None = None,
+        max_attempts: int = 5,
+    ) -> trade_desk_pb2.PlaceBidResponse: ...
+
+    async def bid(
+        self, request: Any, *, timeout_s: float | None = None, max_attempts: int = 5
+    ) -> Any:
         """Places a bid, and places it once however often it has to ask.
 
-        A request without an id gets a random one, in place, so that the caller can log it or ask
-        again. Where that is safe, the call is repeated with the same id, at the time that the
-        service gave, until an answer comes, `max_attempts` are used up or `timeout_s` (default:
-        the client's) would pass.
+        `request` is the PlaceBidRequest of any platform; the answer is that platform's. A request
+        without an id gets a random one, in place, so that the caller can log it or ask again. Where
+        that is safe, the call is repeated with the same id, at the time that the service gave,
+        until an answer comes, `max_attempts` are used up or `timeout_s` (default: the client's)
+        would pass.
 
         Raises:
             ServiceError: of the last attempt.
+            TypeError: `request` is no platform's PlaceBidRequest.
         """
+        place = self.method(_place_bid_of(request))
         if not request.bid.request_id:
             request.bid.request_id = new_request_id()
         now = asyncio.get_running_loop().time
@@ -220,7 +276,7 @@ class Client:
         attempt = 1
         while True:
             try:
-                return await self.google_ads.PlaceBid(request, timeout=max(0.0, deadline - now()))
+                return await place(request, timeout=max(0.0, deadline - now()))
             except aio.AioRpcError as rpc_error:
                 error = error_of(rpc_error)
             pause_s = _pause_s(error, attempt)
@@ -228,6 +284,15 @@ class Client:
                 raise error
             attempt += 1
             await self._sleep(pause_s)
+
+
+def _place_bid_of(request: Message) -> Any:
+    """The PlaceBid method that takes this request: the one of the file that declares it."""
+    for service in request.DESCRIPTOR.file.services_by_name.values():
+        method = service.methods_by_name.get("PlaceBid")
+        if method is not None and method.input_type == request.DESCRIPTOR:
+            return method
+    raise TypeError(f"{request.DESCRIPTOR.full_name} is no platform's PlaceBidRequest")
 
 
 def new_request_id() -> str:

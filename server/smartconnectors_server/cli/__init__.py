@@ -15,10 +15,12 @@ from smartconnectors_server.cli import (
     audit,
     bidding,
     budgets,
+    campaigns,
     configuration,
     demo,
     holds,
     serving,
+    status,
 )
 from smartconnectors_server.cli.failure import CommandFailed
 
@@ -40,8 +42,10 @@ app.command(rich_help_panel=_RUN)(demo.demo)
 app.command(rich_help_panel=_RUN)(serving.sandbox)
 app.command(rich_help_panel=_SETTINGS)(configuration.init)
 app.command("check-config", rich_help_panel=_SETTINGS)(configuration.check_config)
-app.command(rich_help_panel=_USE)(bidding.bid)
-app.command(rich_help_panel=_USE)(budgets.status)
+app.add_typer(bidding.bid, name="bid", rich_help_panel=_USE)
+app.command(rich_help_panel=_USE)(bidding.get)
+app.add_typer(campaigns.group, name="campaign", rich_help_panel=_USE)
+app.command(rich_help_panel=_USE)(status.status)
 app.command(rich_help_panel=_USE)(budgets.watch)
 app.command(rich_help_panel=_USE)(budgets.pause)
 app.command(rich_help_panel=_USE)(budgets.resume)

@@ -1,10 +1,9 @@
-"""`bid`: one bid from the command line."""
+"""`bid` and `get`: one bid from the command line, and what became of one."""
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,34 +15,26 @@ from smartconnectors_server.cli.connection import (
     Target,
     TimeoutMs,
 )
+from smartconnectors_server.cli.platforms import (
+    PlatformGroup,
+    PlatformName,
+    ask,
+    method_of,
+    platform_of,
+    request_of,
+    with_options_of,
+)
 
 if TYPE_CHECKING:
     from smartconnectors.client import Client
-    from smartconnectors.common.v1.bid_pb2 import BidRequest, BidResponse
-    from smartconnectors.google_ads.v1.google_ads_service_pb2 import (
-        GoogleAdsBid,
-        PlaceBidRequest,
-        PlaceBidResponse,
-    )
+    from smartconnectors.common.v1.bid_pb2 import BidResponse
+    from smartconnectors.common.v1.connector_pb2 import BidError
+    from smartconnectors_server.connector import Platform
+    from smartconnectors_server.connector.command_line import CommandLine
 
 
-class PlatformName(enum.StrEnum):
-    """The platforms that `bid` can ask."""
-
-    GOOGLE_ADS = "google_ads"
-
-
-class Knob(enum.StrEnum):
-    """What a bid sets."""
-
-    TARGET_ROAS = "target_roas"
-    TARGET_CPA = "target_cpa"
-    MANUAL_CPC = "manual_cpc"
-
-
-def bid(
+def _common(
     *,
-    platform: Annotated[PlatformName, typer.Argument(metavar="PLATFORM", help="Where to bid.")],
     campaign: Annotated[str, typer.Option("--campaign", help="The platform's campaign id.")],
     amount: Annotated[
         str | None,
@@ -61,10 +52,6 @@ def bid(
     currency: Annotated[
         str, typer.Option("--currency", help="ISO 4217. Default: the budget's.")
     ] = "",
-    knob: Annotated[Knob, typer.Option("--knob", help="What to set.")] = Knob.TARGET_ROAS,
-    ad_group: Annotated[
-        str | None, typer.Option("--ad-group", help="With --knob manual_cpc: the ad group.")
-    ] = None,
     customer: Annotated[str, typer.Option("--customer", help="Whom the model scored.")] = "",
     explain: Annotated[
         list[str] | None,
@@ -79,18 +66,13 @@ def bid(
     target: Target = DEFAULT_TARGET,
     timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
     as_json: Json = False,
-) -> None:
-    """Place one bid."""
+) -> tuple[Any, Connection]:
+    """What every bid has, whatever the platform: a BidRequest, and whom to ask."""
     from smartconnectors.client import new_request_id
-    from smartconnectors.common.v1.bid_pb2 import (
-        BID_STATUS_SHADOWED,
-        BID_STATUS_VALIDATED,
-        BidRequest,
-    )
-    from smartconnectors_server.cli import output
+    from smartconnectors.common.v1.bid_pb2 import BidRequest
     from smartconnectors_server.cli.arguments import key_values, micros
 
-    common = BidRequest(
+    bid = BidRequest(
         request_id=request_id or new_request_id(),
         customer_id=customer,
         campaign_id=campaign,
@@ -101,45 +83,105 @@ def bid(
         validate_only=validate_only,
     )
     if explain:
-        common.explanation.update(key_values("--explain", explain))
-    connection = Connection(target, timeout_ms, as_json)
-    request = _REQUESTS[platform](common, knob, ad_group)
+        bid.explanation.update(key_values("--explain", explain))
+    return bid, Connection(target, timeout_ms, as_json)
 
-    async def work(client: Client) -> PlaceBidResponse:
+
+class BidGroup(PlatformGroup):
+    """`bid PLATFORM`, each with its own options beside those that every bid has."""
+
+    def command_of(self, platform: Platform, line: CommandLine) -> Callable[..., None]:
+        """Places one bid on that platform."""
+        import inspect
+
+        shared = frozenset(inspect.signature(_common).parameters)
+
+        def place(**given: Any) -> None:
+            own = {name: given.pop(name) for name in tuple(given) if name not in shared}
+            bid, connection = _common(**given)
+            request = request_of(method_of(platform, "PlaceBid"), bid=bid)
+            line.fill(request, **own)
+            _place(platform, line, request, connection)
+
+        return with_options_of(place, _common, line.fill)
+
+
+bid = typer.Typer(
+    cls=BidGroup,
+    help="Place one bid. `bid PLATFORM --help` lists what can be set there.",
+    subcommand_metavar="PLATFORM [OPTIONS]",
+    no_args_is_help=True,
+)
+
+
+@bid.callback()
+def _bid() -> None:
+    """Place one bid. `bid PLATFORM --help` lists what can be set there."""
+
+
+def _place(platform: Platform, line: CommandLine, request: Any, connection: Connection) -> None:
+    from smartconnectors_server.cli import output
+
+    async def work(client: Client) -> Any:
         # One attempt: a person sees what happened and has the id to ask again.
         return await client.bid(request, max_attempts=1)
 
-    answer = connection.run(work, request_id=common.request_id)
+    answer = connection.run(work, request_id=request.bid.request_id)
+    if connection.as_json:
+        output.print_json(answer)
+    else:
+        _tell(platform, line, answer)
+
+
+def get(
+    platform: PlatformName,
+    request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The bid's own.")],
+    target: Target = DEFAULT_TARGET,
+    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
+    as_json: Json = False,
+) -> None:
+    """Show what became of a bid, also of one that was deferred or in doubt."""
+    from smartconnectors_server.cli import output
+
+    chosen = platform_of(platform)
+    connection = Connection(target, timeout_ms, as_json)
+    method = method_of(chosen, "GetBid")
+
+    async def work(client: Client) -> Any:
+        asked = request_of(method, request_id=request_id)
+        return await ask(client, method, asked, connection.timeout_s)
+
+    answer = connection.run(work).answer
     if as_json:
         output.print_json(answer)
-        return
-    typer.echo(_told(platform, answer.result))
-    if answer.HasField("google_ads"):
+    elif answer.WhichOneof("answer") == "error":
+        typer.echo(_refusal(platform, answer.error))
+        typer.echo(f"request id: {answer.request_id}")
+    else:
+        _tell(chosen, chosen.command_line() if chosen.command_line else None, answer.response)
+
+
+def _tell(platform: Platform, line: CommandLine | None, answer: Any) -> None:
+    from smartconnectors.common.v1.bid_pb2 import BID_STATUS_SHADOWED, BID_STATUS_VALIDATED
+
+    typer.echo(_told(platform.name, answer.result))
+    if line is not None and (what := line.told(answer)):
         would = answer.result.status in (BID_STATUS_VALIDATED, BID_STATUS_SHADOWED)
-        typer.echo(f"{'would set' if would else 'set'} {_set_on_google_ads(answer.google_ads)}")
+        typer.echo(f"would have {what}" if would else what)
     typer.echo(f"request id: {answer.result.request_id}")
 
 
-def _google_ads_request(common: BidRequest, knob: Knob, ad_group: str | None) -> PlaceBidRequest:
-    from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
+def _refusal(platform: str, error: BidError) -> str:
+    """`meta: refused: BUDGET_EXCEEDED: meta: $200.00 does not fit: ...; retry in 6 min`"""
+    from smartconnectors.common.v1.errors_pb2 import ErrorReason
+    from smartconnectors_server.cli import output
 
-    if (knob is Knob.MANUAL_CPC) != (ad_group is not None):
-        raise typer.BadParameter(
-            "--knob manual_cpc and --ad-group go together", param_hint="--ad-group"
-        )
-    request = pb.PlaceBidRequest(bid=common)
-    if knob is Knob.TARGET_ROAS:
-        request.target_roas.SetInParent()
-    elif knob is Knob.TARGET_CPA:
-        request.target_cpa.SetInParent()
-    else:
-        request.manual_cpc.ad_group_id = ad_group or ""
-    return request
-
-
-_REQUESTS: dict[PlatformName, Callable[[BidRequest, Knob, str | None], PlaceBidRequest]] = {
-    PlatformName.GOOGLE_ADS: _google_ads_request
-}
+    reason = ErrorReason.Name(error.reason).removeprefix("ERROR_REASON_")
+    text = f"{platform}: refused: {reason}: {error.message}"
+    if error.HasField("retry_after"):
+        seconds = error.retry_after.ToNanoseconds() / 1e9
+        text += f"; retry in {output.duration_text(seconds)}"
+    return text
 
 
 def _told(platform: str, result: BidResponse) -> str:
@@ -162,11 +204,3 @@ def _told(platform: str, result: BidResponse) -> str:
         f"{platform}: {format_amount(result.bid_micros, result.currency_code)} {status} "
         f"({', '.join(facts)}). Budget: {output.budget_text(result.budget)}"
     )
-
-
-def _set_on_google_ads(placed: GoogleAdsBid) -> str:
-    from smartconnectors.google_ads.v1.google_ads_service_pb2 import BiddingField
-
-    field = BiddingField.Name(placed.field).removeprefix("BIDDING_FIELD_").lower()
-    value = placed.target_roas or (placed.target_cpa_micros or placed.cpc_bid_micros) / 1_000_000
-    return f"{field} = {value:g} on {placed.resource_name}"

@@ -1,9 +1,8 @@
-"""`status`, `watch`, `pause`, `resume`, `budget`: what budgets have left, and changing them."""
+"""`watch`, `pause`, `resume`, `budget`: what budgets have left, and changing them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
@@ -25,43 +24,6 @@ if TYPE_CHECKING:
 
 BudgetId = Annotated[str, typer.Argument(metavar="BUDGET", help="For example google_ads.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; the audit ledger keeps it.")]
-
-
-def status(
-    target: Target = DEFAULT_TARGET,
-    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
-    as_json: Json = False,
-) -> None:
-    """Show every budget, and whether the server takes bids."""
-    import json
-
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-    from smartconnectors.budgets.v1.budget_service_pb2 import ListBudgetStatsRequest
-    from smartconnectors_server.cli import output
-
-    connection = Connection(target, timeout_ms, as_json)
-
-    async def work(client: Client) -> tuple[list[BudgetStats], str]:
-        stub: Any = health_pb2_grpc.HealthStub(client.channel)  # its methods carry no types
-        health = await stub.Check(health_pb2.HealthCheckRequest(), timeout=connection.timeout_s)
-        answer = await client.budgets.ListBudgetStats(
-            ListBudgetStatsRequest(), timeout=connection.timeout_s
-        )
-        serving = health_pb2.HealthCheckResponse.ServingStatus.Name(health.status)
-        return list(answer.stats), serving
-
-    stats, serving = connection.run(work)
-    if as_json:
-        budgets = [output.document_of(one) for one in stats]
-        typer.echo(json.dumps({"health": serving, "stats": budgets}, ensure_ascii=False))
-        return
-    typer.echo(f"{target}: {serving}")
-    columns: Sequence[str] = output.STATS_COLUMNS
-    rows = [output.stats_row(one) for one in stats]
-    if output.on_terminal():
-        columns, rows = output.compact_stats(columns, rows)
-    output.print_table(columns, rows, empty="No budgets.")
 
 
 def watch(

@@ -12,7 +12,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
@@ -23,6 +23,9 @@ from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.errors import ConnectorError
+
+if TYPE_CHECKING:
+    from smartconnectors_server.connector.command_line import CommandLine
 
 
 class Mode(enum.Enum):
@@ -229,6 +232,8 @@ class Platform:
         connector: makes the connector.
         register: adds the connector to a gRPC server (the generated function).
         sandbox: makes its sandbox.
+        command_line: its own part of the command line, imported when asked for. None: it has none,
+            and `bid` cannot name it.
     """
 
     name: str
@@ -243,3 +248,4 @@ class Platform:
     connector: Callable[[Context], Connector]
     register: Callable[[Any, Any], None]
     sandbox: Callable[[], Sandbox]
+    command_line: Callable[[], CommandLine] | None = None

@@ -11,15 +11,16 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from smartconnectors.budgets.v1 import budget_service_pb2_grpc
-from smartconnectors.google_ads.v1 import google_ads_service_pb2_grpc
+from smartconnectors.budgets.v1 import budget_service_pb2, budget_service_pb2_grpc
 from smartconnectors_server.cli import run
+from smartconnectors_server.platforms import PLATFORMS
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Refusal:
 @dataclass
 class CannedServer:
     """Answers every method with what was put in `answers` for it, one after the other; the last
-    one stays. Keeps every request.
+    one stays. Keeps every request. A method of one platform is `meta/PlaceBid`; `PlaceBid` is that
+    of all of them. A method that nothing was put in for is one that the server does not have.
     """
 
     target: str = ""
@@ -80,9 +82,12 @@ class CannedServer:
         """It refuses with details that no server of ours would send."""
         self.will(method, Refusal(grpc.StatusCode.INTERNAL, "no", raw_details=details))
 
-    def handle(self, method: str, request: Any, context: grpc.ServicerContext) -> Any:
+    def handle(self, service: str, method: str, request: Any, context: grpc.ServicerContext) -> Any:
+        planned = self.answers.get(f"{service}/{method}", self.answers.get(method))
+        if planned is None:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+            raise AssertionError("abort raises")
         self.requests.append(request)
-        planned = self.answers[method]
         answer = planned.pop(0) if len(planned) > 1 else planned[0]
         if isinstance(answer, Refusal):
             _abort(answer, context)
@@ -101,14 +106,14 @@ def _abort(answer: Refusal, context: grpc.ServicerContext) -> None:
     context.abort_with_status(rpc_status.to_status(status))
 
 
-def _servicer(server: CannedServer, base: type) -> Any:
+def _servicer(server: CannedServer, service: str, descriptor: ServiceDescriptor) -> Any:
     """A servicer whose every method asks `server`."""
 
     def method(name: str) -> Callable[..., Any]:
-        return lambda _self, request, context: server.handle(name, request, context)
+        return lambda _self, request, context: server.handle(service, name, request, context)
 
-    names = [name for name in vars(base) if name[0].isupper()]
-    return type("Canned", (base,), {name: method(name) for name in names})()
+    names = [one.name for one in descriptor.methods]
+    return type("Canned", (), {name: method(name) for name in names})()
 
 
 @pytest.fixture
@@ -116,11 +121,11 @@ def server() -> Iterator[CannedServer]:
     """The canned server, listening."""
     canned = CannedServer()
     grpc_server = grpc.server(ThreadPoolExecutor(max_workers=4))
-    google_ads_service_pb2_grpc.add_GoogleAdsServiceServicer_to_server(
-        _servicer(canned, google_ads_service_pb2_grpc.GoogleAdsServiceServicer), grpc_server
-    )
+    for name, platform in PLATFORMS.items():
+        platform.register(_servicer(canned, name, platform.service), grpc_server)
+    budgets = budget_service_pb2.DESCRIPTOR.services_by_name["BudgetService"]
     budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(
-        _servicer(canned, budget_service_pb2_grpc.BudgetServiceServicer), grpc_server
+        _servicer(canned, "budgets", budgets), grpc_server
     )
     healthy = health.HealthServicer()
     healthy.set("", health_pb2.HealthCheckResponse.SERVING)

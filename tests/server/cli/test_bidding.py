@@ -1,4 +1,4 @@
-"""`bid`: what is sent for what was typed, and what is said of the answer."""
+"""`bid` and `get`: what is sent for what was typed, and what is said of the answer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ from smartconnectors.common.v1.bid_pb2 import (
     BidResponse,
 )
 from smartconnectors.common.v1.budget_pb2 import BudgetStats
+from smartconnectors.common.v1.connector_pb2 import BidError
+from smartconnectors.common.v1.errors_pb2 import ERROR_REASON_PLATFORM_REJECTED
+from smartconnectors.google_ads.v1 import google_ads_service_pb2 as google_ads_pb2
 from smartconnectors.google_ads.v1.google_ads_service_pb2 import (
     BIDDING_FIELD_CAMPAIGN_TARGET_ROAS,
     GoogleAdsBid,
     PlaceBidResponse,
 )
+from smartconnectors.meta.v1 import meta_service_pb2 as meta_pb2
 
 if TYPE_CHECKING:
     from tests.server.cli.conftest import CannedServer, Cli
@@ -218,6 +222,8 @@ def test_a_veto_with_json_is_one_error_document(ask: Cli, server: CannedServer) 
         (("--knob", "manual_cpc"), "--ad-group"),
         (("--ad-group", "7"), "--ad-group"),
         (("--timeout-ms", "0"), "--timeout-ms"),
+        (("--ad-set", "7"), "--ad-set"),
+        (("--open-rtb", "x.json"), "--open-rtb"),
     ],
 )
 def test_what_is_typed_wrong_names_its_option_and_asks_nobody(
@@ -233,3 +239,39 @@ def test_an_unknown_platform_is_refused_with_those_that_there_are(cli: Cli) -> N
     ended = cli("bid", "gogle_ads", "--campaign", "1001")
     assert ended.exit_code == 2
     assert "google_ads" in ended.err
+
+
+def test_what_became_of_a_bid_is_told_like_its_own_answer(ask: Cli, server: CannedServer) -> None:
+    answer = google_ads_pb2.BidAnswer(request_id="r1", response=PLACED)
+    server.will("google_ads/GetBid", google_ads_pb2.GetBidResponse(answer=answer))
+    ended = ask("get", "google_ads", "r1")
+    assert ended.exit_code == 0
+    assert ended.out.splitlines() == [
+        f"google_ads: $75.00 PLACED (source=ai). Budget: {HALF_SPENT}",
+        "set campaign_target_roas = 4 on customers/1/campaigns/1001",
+        "request id: r1",
+    ]
+    document = ask("get", "google_ads", "r1", "--json").document
+    assert document["response"]["result"]["status"] == "BID_STATUS_PLACED"
+
+
+def test_what_became_of_a_refused_bid_is_why(ask: Cli, server: CannedServer) -> None:
+    error = BidError(
+        code=9, reason=ERROR_REASON_PLATFORM_REJECTED, message="Meta refused it: too low."
+    )
+    error.retry_after.FromMilliseconds(1500)
+    answer = meta_pb2.BidAnswer(request_id="r1", error=error)
+    server.will("meta/GetBid", meta_pb2.GetBidResponse(answer=answer))
+    ended = ask("get", "meta", "r1")
+    assert ended.exit_code == 0, "the question was answered"
+    assert ended.out.splitlines() == [
+        "meta: refused: PLATFORM_REJECTED: Meta refused it: too low.; retry in 1.5 s",
+        "request id: r1",
+    ]
+
+
+def test_a_bid_that_nobody_knows_is_said_so(ask: Cli, server: CannedServer) -> None:
+    server.refuses("meta/GetBid", grpc.StatusCode.NOT_FOUND, "NOT_FOUND", "no bid is known")
+    ended = ask("get", "meta", "r1")
+    assert ended.exit_code == 1
+    assert ended.err.splitlines() == ["no bid is known", "reason: NOT_FOUND"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -13,7 +13,10 @@ from grpc import aio
 
 from smartconnectors.client import Client, ServiceError, Violation, error_of
 from smartconnectors.common.v1.bid_pb2 import BidRequest, BidResponse
+from smartconnectors.google_ads.v1 import google_ads_service_pb2 as google_ads_pb2
 from smartconnectors.google_ads.v1.google_ads_service_pb2 import PlaceBidRequest, PlaceBidResponse
+from smartconnectors.meta.v1 import meta_service_pb2 as meta_pb2
+from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as trade_desk_pb2
 
 if TYPE_CHECKING:
     from tests.server.cli.conftest import CannedServer
@@ -106,6 +109,28 @@ async def test_a_bid_without_a_request_id_gets_a_random_one_that_the_caller_sees
     assert sent == [first.bid.request_id, second.bid.request_id]
     assert all(sent)
     assert len(set(sent)) == 2
+
+
+@pytest.mark.parametrize("messages", [google_ads_pb2, meta_pb2, trade_desk_pb2])
+async def test_a_bid_goes_to_the_platform_whose_request_it_is(
+    server: CannedServer, messages: Any
+) -> None:
+    platform = messages.DESCRIPTOR.package.split(".")[1]
+    placed = messages.PlaceBidResponse(result=BidResponse(bid_micros=75_000_000))
+    server.will(f"{platform}/PlaceBid", placed)
+    request = messages.PlaceBidRequest(bid=BidRequest(request_id="r1", campaign_id="1001"))
+    async with Client(server.target) as client:
+        assert await client.bid(request) == placed
+        assert await getattr(client, platform).PlaceBid(request, timeout=10) == placed
+    assert server.requests == [request, request]
+
+
+async def test_what_is_no_bid_is_not_sent(server: CannedServer) -> None:
+    not_a_bid: Any = meta_pb2.GetBidRequest(request_id="r1")
+    async with Client(server.target) as client:
+        with pytest.raises(TypeError, match="no platform's PlaceBidRequest"):
+            await client.bid(not_a_bid)
+    assert server.requests == []
 
 
 @pytest.mark.parametrize(

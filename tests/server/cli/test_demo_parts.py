@@ -12,47 +12,82 @@ from smartconnectors_server.cli.config_file import render_document
 from smartconnectors_server.cli.demo.performance import SCENARIOS, settings_text
 from smartconnectors_server.cli.demo.processes import Process, ProcessFailed
 from smartconnectors_server.cli.demo.sent import SentTable
+from smartconnectors_server.platforms import PLATFORMS
+
+ADS = "google_ads"
 
 
 def change(campaign_id: str, roas: float, *, applied: bool = True) -> dict[str, Any]:
-    facts = {"campaign_id": campaign_id, "target_roas": roas}
+    """One change of one campaign, as the Google Ads sandbox journals it."""
+    facts = {"operations": [{"campaign_id": campaign_id, "target_roas": roas}]}
     return {"changes": True, "applied": applied, "facts": facts}
+
+
+ON_THE_WIRE: dict[str, dict[str, Any]] = {
+    "google_ads": change("1001", 2.5)["facts"],
+    "meta": {"campaign_id": "1001", "roas_average_floor": 25_000},
+    "trade_desk": {"campaign_id": "1001", "base_bid_cpm": 20.0},
+}
+"""$20 for a customer worth $50 on campaign 1001, as each sandbox journals it."""
 
 
 def test_money_at_the_sandbox_is_counted_by_what_was_sent_not_by_what_the_server_says() -> None:
     table = SentTable()
-    first = table.bid("1001", "15.00", "2.01")
-    second = table.bid("1001", "75.00", "4.00")
-    table.bid("1002", "300.00", "2.00")
+    first = table.bid(ADS, "1001", "15.00", "2.01")
+    second = table.bid(ADS, "1001", "75.00", "4.00")
+    table.bid(ADS, "1002", "300.00", "2.00")
     read = {"changes": False, "applied": True, "facts": {"campaign_id": "1002"}}
     refused = change("1002", 2.0, applied=False)
 
-    applied = table.applied_google_ads([change("1001", 2.01), read, refused, change("1001", 4.0)])
+    applied = table.applied(ADS, [change("1001", 2.01), read, refused, change("1001", 4.0)])
 
     assert applied.bids == (first, second)
     assert applied.total_micros == 90_000_000
     assert applied.unknown == 0
 
 
+@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+def test_every_platform_says_how_a_bid_stands_on_its_wire(platform: str) -> None:
+    table = SentTable()
+    sent = table.bid(platform, "1001", "20.00", "2.5")
+    journal = [{"changes": True, "applied": True, "facts": ON_THE_WIRE[platform]}]
+    applied = table.applied(platform, journal)
+    assert (applied.bids, applied.unknown) == ((sent,), 0)
+    assert sent.request.bid.bid_micros == 20_000_000
+    for other in PLATFORMS.keys() - {platform}:
+        assert table.applied(other, []).bids == ()
+
+
+def test_of_a_mutate_of_many_bids_each_that_was_made_is_counted() -> None:
+    table = SentTable()
+    first = table.bid(ADS, "1001", "15.00", "2.00")
+    table.bid(ADS, "1002", "20.00", "2.00")
+    entry = change("1001", 2.0)
+    refused = {"campaign_id": "1002", "target_roas": 2.0, "applied": False}
+    entry["facts"]["operations"].append(refused)
+    applied = table.applied(ADS, [entry])
+    assert (applied.bids, applied.unknown) == ((first,), 0)
+
+
 def test_a_change_applied_twice_counts_twice() -> None:
     table = SentTable()
-    table.bid("1001", "15.00", "2.00")
-    applied = table.applied_google_ads([change("1001", 2.0), change("1001", 2.0)])
+    table.bid(ADS, "1001", "15.00", "2.00")
+    applied = table.applied(ADS, [change("1001", 2.0), change("1001", 2.0)])
     assert applied.total_micros == 30_000_000
 
 
 def test_a_change_that_nobody_sent_is_counted_as_such() -> None:
     table = SentTable()
-    table.bid("1001", "15.00", "2.00")
-    applied = table.applied_google_ads([change("1001", 2.5), change("1002", 2.0)])
+    table.bid(ADS, "1001", "15.00", "2.00")
+    applied = table.applied(ADS, [change("1001", 2.5), change("1002", 2.0)])
     assert (applied.bids, applied.unknown) == ((), 2)
 
 
 def test_two_bids_that_would_look_the_same_on_the_wire_are_refused() -> None:
     table = SentTable()
-    table.bid("1001", "15.00", "2.00")
-    with pytest.raises(ValueError, match="already bid for"):
-        table.bid("1001", "75.00", "2.00")
+    table.bid(ADS, "1001", "15.00", "2.00")
+    with pytest.raises(ValueError, match="already bid"):
+        table.bid(ADS, "1001", "75.00", "2.00")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

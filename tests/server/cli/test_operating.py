@@ -11,11 +11,23 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
-from smartconnectors.common.v1.bid_pb2 import BID_SOURCE_AI
+from smartconnectors.common.v1.bid_pb2 import BID_SOURCE_AI, CIRCUIT_STATE_OPEN
 from smartconnectors.common.v1.budget_pb2 import (
     ALERT_LEVEL_NONE,
     ALERT_LEVEL_WARNING,
     BudgetStats,
+)
+from smartconnectors.common.v1.connector_pb2 import (
+    CONNECTOR_MODE_SANDBOX,
+    CampaignStatusResult,
+    CampaignStatusUpdate,
+    ConnectorStatus,
+)
+from smartconnectors.meta.v1.meta_service_pb2 import (
+    GetConnectorStatusResponse,
+    PauseCampaignRequest,
+    PauseCampaignResponse,
+    ResumeCampaignResponse,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +55,24 @@ def stats(committed: int, *, paused: bool = False, in_doubt: int = 0) -> BudgetS
     return result
 
 
+def a_connector() -> ConnectorStatus:
+    """Meta, with an open circuit."""
+    one = ConnectorStatus(
+        platform="meta",
+        mode=CONNECTOR_MODE_SANDBOX,
+        connected=True,
+        circuit_state=CIRCUIT_STATE_OPEN,
+        rate_limit_calls=200,
+        used_calls=12,
+        headroom_calls=188,
+        deferred_count=3,
+        in_doubt_count=1,
+    )
+    one.circuit_retry_after.FromMilliseconds(2500)
+    one.rate_limit_window.seconds = 3600
+    return one
+
+
 def columns_of(text: str) -> list[dict[str, str]]:
     """The rows of a plain table, by column name."""
     header, *rows = text.splitlines()
@@ -62,10 +92,24 @@ def test_status_shows_health_and_every_budget(ask: Cli, server: CannedServer) ->
         "ListBudgetStats",
         pb.ListBudgetStatsResponse(stats=[stats(225), stats(400, in_doubt=50)]),
     )
+    server.will("meta/GetConnectorStatus", GetConnectorStatusResponse(status=a_connector()))
     ended = ask("status")
     assert ended.exit_code == 0
-    health, table = ended.out.split("\n", 1)
+    health, rest = ended.out.split("\n", 1)
     assert health == f"{server.target}: SERVING"
+    connectors, table = rest.split("\n\n")
+    # Only a platform that the server has is shown.
+    assert columns_of(connectors) == [
+        {
+            "platform": "meta",
+            "mode": "sandbox",
+            "connected": "yes",
+            "circuit": "open, tries again in 2.5 s",
+            "calls": "12 of 200 in 1 h",
+            "waiting": "3",
+            "in doubt": "1",
+        }
+    ]
     first, second = columns_of(table)
     assert first == {
         "budget": "google_ads",
@@ -86,8 +130,11 @@ def test_status_shows_health_and_every_budget(ask: Cli, server: CannedServer) ->
 
 def test_status_as_json_has_health_and_the_contracts_fields(ask: Cli, server: CannedServer) -> None:
     server.will("ListBudgetStats", pb.ListBudgetStatsResponse(stats=[stats(225)]))
+    server.will("meta/GetConnectorStatus", GetConnectorStatusResponse(status=a_connector()))
     document = ask("status", "--json").document
     assert document["health"] == "SERVING"
+    assert [one["platform"] for one in document["connectors"]] == ["meta"]
+    assert document["connectors"][0]["used_calls"] == "12"
     assert document["stats"][0]["committed_micros"] == "225000000"
 
 
@@ -153,6 +200,40 @@ def test_a_change_without_a_reason_is_not_made(
     ended = ask(command, "google_ads", *limit)
     assert ended.exit_code == 2
     assert "--reason" in ended.err
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("options", "changed", "words"),
+    [
+        ((), True, "(changed)"),
+        ((), False, "(it was already)"),
+        (("--validate-only",), True, "(would be changed)"),
+        (("--validate-only",), False, "(as it is already)"),
+    ],
+)
+def test_a_campaign_is_paused_on_the_platform_that_is_named(
+    ask: Cli, server: CannedServer, options: tuple[str, ...], changed: bool, words: str
+) -> None:
+    result = CampaignStatusResult(campaign_id="1001", paused=True, changed=changed)
+    server.will("meta/PauseCampaign", PauseCampaignResponse(result=result))
+    ended = ask("campaign", "pause", "meta", "1001", *options)
+    assert ended.out == f"meta: campaign 1001 is paused {words}\n"
+    update = CampaignStatusUpdate(campaign_id="1001", validate_only=bool(options))
+    assert server.requests == [PauseCampaignRequest(update=update)]
+
+
+def test_a_campaign_is_resumed_and_told_in_json(ask: Cli, server: CannedServer) -> None:
+    result = CampaignStatusResult(campaign_id="1001", paused=False, changed=True)
+    server.will("meta/ResumeCampaign", ResumeCampaignResponse(result=result))
+    ended = ask("campaign", "resume", "meta", "1001", "--json")
+    assert ended.document["result"] == {"campaign_id": "1001", "paused": False, "changed": True}
+
+
+def test_a_campaign_of_no_platform_asks_nobody(ask: Cli, server: CannedServer) -> None:
+    ended = ask("campaign", "pause", "mega", "1001")
+    assert ended.exit_code == 2
+    assert "google_ads, meta, trade_desk" in ended.err
     assert server.requests == []
 
 
@@ -260,6 +341,8 @@ def test_a_refusal_of_any_command_ends_with_1(ask: Cli, server: CannedServer) ->
         ("audit",),
         ("pause", "google_ads", "--reason", "x"),
         ("bid", "google_ads", "--campaign", "1001"),
+        ("get", "meta", "r1"),
+        ("campaign", "pause", "trade_desk", "1001"),
     ],
 )
 def test_without_a_server_every_command_says_how_to_start_one(

@@ -88,14 +88,14 @@ async def test_serve_says_once_where_it_listens_and_ends_cleanly_on_sigterm(
 ) -> None:
     process = await start("serve", "--grpc-port", "0", "--config", no_pause)
     line = await first_line(process)
+    platforms = ", ".join(f"{name}=sandbox" for name in PLATFORMS)
     said = re.fullmatch(
-        r"smart-connectors ready: gRPC (127\.0\.0\.1:\d+), google_ads=sandbox, ledger state/\n",
-        line,
+        rf"smart-connectors ready: gRPC (127\.0\.0\.1:\d+), {platforms}, ledger state/\n", line
     )
     assert said is not None, line
     async with Client(said[1]) as client:
         answer = await client.budgets.ListBudgetStats(ListBudgetStatsRequest(), timeout=PATIENCE_S)
-    assert [stats.budget_id for stats in answer.stats] == ["google_ads"]
+    assert [stats.budget_id for stats in answer.stats] == sorted(PLATFORMS)
     process.send_signal(signal.SIGTERM)
     exit_code, out, err = await ended(process)
     assert (exit_code, out) == (0, ""), err
@@ -108,7 +108,7 @@ async def test_serve_says_it_in_json_when_the_log_is_json(start: Start, no_pause
     process = await start("serve", *arguments, "--log-format", "json")
     ready = json.loads(await first_line(process))
     assert ready["event"] == "ready"
-    assert ready["platforms"] == {"google_ads": "sandbox"}
+    assert ready["platforms"] == dict.fromkeys(PLATFORMS, "sandbox")
     assert ready["state_dir"] == "money"
     process.send_signal(signal.SIGINT)
     exit_code, _, err = await ended(process)

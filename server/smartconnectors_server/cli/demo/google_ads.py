@@ -1,4 +1,4 @@
-"""The specification's scenarios on Google Ads."""
+"""What the specification says of load, quota and failure, on Google Ads."""
 
 from __future__ import annotations
 
@@ -9,54 +9,27 @@ from typing import Any
 
 from smartconnectors.client import ServiceError
 from smartconnectors.common.v1.bid_pb2 import CircuitState
-from smartconnectors.google_ads.v1.google_ads_service_pb2 import PlaceBidResponse
-from smartconnectors_server.cli.demo.sent import Applied
-from smartconnectors_server.cli.demo.stage import Scenario, Stage, committed_text, told
-from smartconnectors_server.cli.output import duration_text
+from smartconnectors_server.cli.demo.stage import (
+    Answer,
+    Scenario,
+    Stage,
+    changes_text,
+    committed_text,
+    told,
+)
 from smartconnectors_server.money import format_amount
 
 NAME = "google_ads"
 CAMPAIGNS = [str(number) for number in range(1001, 1009)]
 """The last two of the sandbox's ten share a portfolio and cannot be bid for one by one."""
-WINDOW_S = 600.0
 RATE_WINDOW_S = 60.0
 OPEN_S = 2.0
-
-
-async def play_figures(stage: Stage) -> None:
-    """$150 + $75 + $50 fit $500, and $300 more does not."""
-    for campaign, amount, roas in (
-        ("1001", "150.00", "2.0"),
-        ("1002", "75.00", "3.0"),
-        ("1003", "50.00", "5.0"),
-    ):
-        answer = await stage.place(stage.sent.bid(campaign, amount, roas))
-        stage.expect(f"bid ${amount}", f"PLACED source=ai ${amount}", told(answer))
-    stage.expect("committed", "$275.00 of $500.00 (55 %)", committed_text(await stage.stats(NAME)))
-    refused = await stage.place(stage.sent.bid("1004", "300.00", "2.5"))
-    stage.expect("bid $300.00", "refused: BUDGET_EXCEEDED", told(refused))
-    message, retry_s = "", None
-    if isinstance(refused, ServiceError):
-        message, retry_s = refused.message, refused.retry_after_s
-    numbers = ("$300.00", "$275.00", "$500.00")
-    stage.expect(
-        "the refusal names",
-        ", ".join(numbers),
-        ", ".join(number for number in numbers if number in message),
-    )
-    _expect_retry(stage, retry_s, WINDOW_S)
-    stage.expect(
-        "committed after it",
-        "$275.00 of $500.00 (55 %)",
-        committed_text(await stage.stats(NAME)),
-    )
-    stage.expect("at the sandbox", "3 changes, $275.00", _changes(await _applied(stage)))
 
 
 async def play_crowd(stage: Stage) -> None:
     """100 callers at once on a budget for 66 of them."""
     bids = [
-        stage.sent.bid(CAMPAIGNS[number % len(CAMPAIGNS)], "15.00", f"{2 + number / 100:.2f}")
+        stage.sent.bid(NAME, CAMPAIGNS[number % len(CAMPAIGNS)], "15.00", f"{2 + number / 100:.2f}")
         for number in range(100)
     ]
     answers = await asyncio.gather(*(stage.place(bid) for bid in bids))
@@ -68,7 +41,7 @@ async def play_crowd(stage: Stage) -> None:
     )
     stats = await stage.stats(NAME)
     stage.expect("committed", "$990.00 of $1,000.00 (99 %)", committed_text(stats))
-    stage.expect("at the sandbox", "66 changes, $990.00", _changes(await _applied(stage)))
+    stage.expect("at the sandbox", "66 changes, $990.00", changes_text(await stage.applied(NAME)))
 
 
 async def play_quota(stage: Stage) -> None:
@@ -76,7 +49,7 @@ async def play_quota(stage: Stage) -> None:
     accepted = 0
     refused: ServiceError | None = None
     for number in range(150):
-        answer = await stage.place(stage.sent.bid("1001", "10.00", f"{2 + number / 100:.2f}"))
+        answer = await stage.place(stage.sent.bid(NAME, "1001", "10.00", f"{2 + number / 100:.2f}"))
         if isinstance(answer, ServiceError):
             refused = answer
             break
@@ -93,9 +66,9 @@ async def play_quota(stage: Stage) -> None:
     stage.expect(
         "the next bid", "refused: RATE_LIMITED", "none" if refused is None else told(refused)
     )
-    _expect_retry(stage, refused.retry_after_s if refused else None, RATE_WINDOW_S)
+    stage.expect_retry(refused, RATE_WINDOW_S)
     sent = f"{accepted} changes, {format_amount(accepted * 10_000_000, 'USD')}"
-    stage.expect("at the sandbox", sent, _changes(stage.sent.applied_google_ads(journal)))
+    stage.expect("at the sandbox", sent, changes_text(stage.sent.applied(NAME, journal)))
 
 
 async def play_breaker(stage: Stage) -> None:
@@ -105,9 +78,12 @@ async def play_breaker(stage: Stage) -> None:
     )
     # One campaign, so that it is read once: a quick read in between would end the slow row.
     for amount, roas in (("20.00", "5.0"), ("25.00", "6.0"), ("30.00", "7.0")):
-        slow = await stage.place(stage.sent.bid("1001", amount, roas))
+        slow = await stage.place(stage.sent.bid(NAME, "1001", amount, roas))
         stage.expect(f"slow bid ${amount}", f"PLACED source=ai ${amount}", told(slow))
-    waiting = [stage.sent.bid("1004", "40.00", "3.0"), stage.sent.bid("1005", "35.00", "2.0")]
+    waiting = [
+        stage.sent.bid(NAME, "1004", "40.00", "3.0"),
+        stage.sent.bid(NAME, "1005", "35.00", "2.0"),
+    ]
     for bid in waiting:
         amount = format_amount(bid.amount_micros, "USD")
         answer = await stage.place(bid)
@@ -116,7 +92,7 @@ async def play_breaker(stage: Stage) -> None:
             f"DEFERRED source=fallback {amount}, circuit open",
             f"{told(answer)}, circuit {_circuit(answer)}",
         )
-    stage.expect("at the sandbox", "3 changes, $75.00", _changes(await _applied(stage)))
+    stage.expect("at the sandbox", "3 changes, $75.00", changes_text(await stage.applied(NAME)))
     before = await stage.stats(NAME)
     stage.expect("deferred", "$75.00", format_amount(before.deferred_micros, "USD"))
     after = await stage.watch_until(
@@ -132,31 +108,13 @@ async def play_breaker(stage: Stage) -> None:
             f"PLACED source=fallback {amount}",
             told(await stage.place(bid)),
         )
-    healthy = await stage.place(stage.sent.bid("1006", "10.00", "2.5"))
+    healthy = await stage.place(stage.sent.bid(NAME, "1006", "10.00", "2.5"))
     stage.expect(
         "bid $10.00 at last",
         "PLACED source=ai $10.00, circuit closed",
         f"{told(healthy)}, circuit {_circuit(healthy)}",
     )
-    stage.expect("at the sandbox", "6 changes, $160.00", _changes(await _applied(stage)))
-
-
-def _expect_retry(stage: Stage, retry_s: float | None, window_s: float) -> None:
-    stage.expect(
-        "retry time",
-        f"within {duration_text(window_s)}",
-        "none" if retry_s is None else f"in {duration_text(retry_s)}",
-        ok=retry_s is not None and 0 < retry_s <= window_s,
-    )
-
-
-async def _applied(stage: Stage) -> Applied:
-    return stage.sent.applied_google_ads(await stage.control.journal(NAME))
-
-
-def _changes(applied: Applied) -> str:
-    text = f"{len(applied.bids)} changes, {format_amount(applied.total_micros, 'USD')}"
-    return text + (f", {applied.unknown} that nobody sent" if applied.unknown else "")
+    stage.expect("at the sandbox", "6 changes, $160.00", changes_text(await stage.applied(NAME)))
 
 
 def _wire_calls(journal: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -164,7 +122,7 @@ def _wire_calls(journal: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     return [entry for entry in journal if entry["method"] != "oauth_token"]
 
 
-def _circuit(answer: PlaceBidResponse | ServiceError) -> str:
+def _circuit(answer: Answer) -> str:
     if isinstance(answer, ServiceError):
         return "not told"
     return CircuitState.Name(answer.result.circuit_state).removeprefix("CIRCUIT_STATE_").lower()
@@ -175,12 +133,6 @@ def _settings(**sections: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 SCENARIOS = (
-    Scenario(
-        "figures",
-        "The specification's own figures: $150 + $75 + $50 fit $500, $300 more does not.",
-        {},
-        play_figures,
-    ),
     Scenario(
         "crowd",
         "100 callers bid $15 at once on a budget of $1,000.",

@@ -12,12 +12,16 @@ from grpc import aio
 
 from smartconnectors.client import Client, ServiceError
 from smartconnectors_server.cli.config_file import render_document
-from smartconnectors_server.cli.demo import google_ads
+from smartconnectors_server.cli.demo import figures, google_ads, together
 from smartconnectors_server.cli.demo.control import Control
 from smartconnectors_server.cli.demo.processes import Process, ProcessFailed
 from smartconnectors_server.cli.demo.stage import Row, Scenario, Stage
 
-SCENARIOS: tuple[Scenario, ...] = (*google_ads.SCENARIOS,)
+SCENARIOS: tuple[Scenario, ...] = (
+    *figures.SCENARIOS,
+    *google_ads.SCENARIOS,
+    *together.SCENARIOS,
+)
 """Every scenario, in the order of the table."""
 
 

@@ -14,11 +14,13 @@ from smartconnectors.budgets.v1.budget_service_pb2 import (
 from smartconnectors.client import Client, ServiceError
 from smartconnectors.common.v1.bid_pb2 import BidSource, BidStatus
 from smartconnectors.common.v1.budget_pb2 import BudgetStats
-from smartconnectors.google_ads.v1.google_ads_service_pb2 import PlaceBidResponse
 from smartconnectors_server.cli.demo.control import Control
-from smartconnectors_server.cli.demo.sent import SentBid, SentTable
-from smartconnectors_server.cli.output import share
+from smartconnectors_server.cli.demo.sent import Applied, SentBid, SentTable
+from smartconnectors_server.cli.output import duration_text, share
 from smartconnectors_server.money import format_amount
+
+Answer = Any
+"""A platform's PlaceBidResponse, or the ServiceError that it ended with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,26 @@ class Stage:
         verdict = expected == observed if ok is None else ok
         self.rows.append(Row(self.scenario.name, what, expected, observed, verdict))
 
-    async def place(self, bid: SentBid) -> PlaceBidResponse | ServiceError:
-        """Bids once, without retries: the answer, or the refusal."""
+    async def place(self, bid: SentBid) -> Answer:
+        """Bids once, without retries: the platform's answer, or the refusal."""
         try:
-            return await self.client.bid(bid.google_ads, max_attempts=1)
+            return await self.client.bid(bid.request, max_attempts=1)
         except ServiceError as error:
             return error
+
+    async def applied(self, platform: str) -> Applied:
+        """What the platform's sandbox applied of what was sent."""
+        return self.sent.applied(platform, await self.control.journal(platform))
+
+    def expect_retry(self, answer: Answer, window_s: float) -> None:
+        """Adds a row: a refusal says when to try again, inside the window."""
+        retry_s = answer.retry_after_s if isinstance(answer, ServiceError) else None
+        self.expect(
+            "retry time",
+            f"within {duration_text(window_s)}",
+            "none" if retry_s is None else f"in {duration_text(retry_s)}",
+            ok=retry_s is not None and 0 < retry_s <= window_s,
+        )
 
     async def stats(self, budget_id: str) -> BudgetStats:
         """A budget now."""
@@ -101,7 +117,7 @@ class Stage:
         return stats
 
 
-def told(answer: PlaceBidResponse | ServiceError) -> str:
+def told(answer: Answer) -> str:
     """`PLACED source=ai $75.00`, `refused: BUDGET_EXCEEDED`."""
     if isinstance(answer, ServiceError):
         return f"refused: {answer.reason or answer.code.name}"
@@ -116,3 +132,11 @@ def committed_text(stats: BudgetStats) -> str:
     committed = format_amount(stats.committed_micros, stats.currency_code)
     limit = format_amount(stats.limit_micros, stats.currency_code)
     return f"{committed} of {limit} ({share(stats.committed_micros, stats.limit_micros)})"
+
+
+def changes_text(applied: Applied) -> str:
+    """`3 changes, $275.00`, and how many of them nobody sent."""
+    count = len(applied.bids)
+    changes = "1 change" if count == 1 else f"{count} changes"
+    text = f"{changes}, {format_amount(applied.total_micros, 'USD')}"
+    return text + (f", {applied.unknown} that nobody sent" if applied.unknown else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2
 from smartconnectors_server.connector import Connector, Context, Defaults, Platform
@@ -12,6 +12,9 @@ from smartconnectors_server.platforms.trade_desk.options import (
     TradeDeskOptions,
     missing_credentials,
 )
+
+if TYPE_CHECKING:
+    from smartconnectors_server.connector.command_line import CommandLine
 
 
 def _connector(context: Context) -> Connector:
@@ -32,6 +35,12 @@ def _register(connector: Any, server: Any) -> None:
     trade_desk_service_pb2_grpc.add_TradeDeskServiceServicer_to_server(connector, server)
 
 
+def _command_line() -> CommandLine:
+    from smartconnectors_server.platforms.trade_desk.command_line import COMMAND_LINE
+
+    return COMMAND_LINE
+
+
 PLATFORM = Platform(
     name="trade_desk",
     title="The Trade Desk",
@@ -50,4 +59,5 @@ PLATFORM = Platform(
     connector=_connector,
     register=_register,
     sandbox=_sandbox,
+    command_line=_command_line,
 )

@@ -1,0 +1,87 @@
+"""`campaign`: stopping a campaign on its platform, and letting it run again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from smartconnectors_server.cli.connection import (
+    DEFAULT_TARGET,
+    DEFAULT_TIMEOUT_MS,
+    Connection,
+    Json,
+    Target,
+    TimeoutMs,
+)
+from smartconnectors_server.cli.platforms import (
+    PlatformName,
+    ask,
+    method_of,
+    platform_of,
+    request_of,
+)
+
+if TYPE_CHECKING:
+    from smartconnectors.client import Client
+
+group = typer.Typer(
+    help="Stop a campaign on its platform, or let it run again.", no_args_is_help=True
+)
+
+CampaignId = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The platform's campaign id.")]
+ValidateOnly = Annotated[bool, typer.Option("--validate-only", help="Check it; change nothing.")]
+
+
+@group.command()
+def pause(
+    platform: PlatformName,
+    campaign: CampaignId,
+    validate_only: ValidateOnly = False,
+    target: Target = DEFAULT_TARGET,
+    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
+    as_json: Json = False,
+) -> None:
+    """Stop a campaign's spending. Passes full and paused budgets and an open circuit breaker."""
+    connection = Connection(target, timeout_ms, as_json)
+    _change(platform, "PauseCampaign", campaign, validate_only, connection)
+
+
+@group.command()
+def resume(
+    platform: PlatformName,
+    campaign: CampaignId,
+    validate_only: ValidateOnly = False,
+    target: Target = DEFAULT_TARGET,
+    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
+    as_json: Json = False,
+) -> None:
+    """Let a paused campaign run again."""
+    connection = Connection(target, timeout_ms, as_json)
+    _change(platform, "ResumeCampaign", campaign, validate_only, connection)
+
+
+def _change(
+    platform: str, name: str, campaign_id: str, validate_only: bool, connection: Connection
+) -> None:
+    from smartconnectors.common.v1.connector_pb2 import CampaignStatusUpdate
+    from smartconnectors_server.cli import output
+
+    method = method_of(platform_of(platform), name)
+    update = CampaignStatusUpdate(campaign_id=campaign_id, validate_only=validate_only)
+    request = request_of(method, update=update)
+
+    async def work(client: Client) -> Any:
+        return await ask(client, method, request, connection.timeout_s)
+
+    answer = connection.run(work)
+    if connection.as_json:
+        output.print_json(answer)
+        return
+    result = answer.result
+    state = "paused" if result.paused else "running"
+    if validate_only:
+        how = "would be changed" if result.changed else "as it is already"
+    else:
+        how = "changed" if result.changed else "it was already"
+    typer.echo(f"{platform}: campaign {result.campaign_id} is {state} ({how})")

@@ -1,0 +1,122 @@
+"""`status`: health, every platform's connector and every budget at one glance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from smartconnectors_server.cli.connection import (
+    DEFAULT_TARGET,
+    DEFAULT_TIMEOUT_MS,
+    Connection,
+    Json,
+    Target,
+    TimeoutMs,
+)
+from smartconnectors_server.cli.platforms import ask, method_of, request_of
+
+if TYPE_CHECKING:
+    from smartconnectors.client import Client
+    from smartconnectors.common.v1.budget_pb2 import BudgetStats
+    from smartconnectors.common.v1.connector_pb2 import ConnectorStatus
+    from smartconnectors_server.connector import Platform
+
+CONNECTOR_COLUMNS = ("platform", "mode", "connected", "circuit", "calls", "waiting", "in doubt")
+
+
+def status(
+    target: Target = DEFAULT_TARGET,
+    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
+    as_json: Json = False,
+) -> None:
+    """Show whether the server takes bids, how each platform is, and every budget."""
+    import json
+
+    from smartconnectors_server.cli import output
+
+    connection = Connection(target, timeout_ms, as_json)
+
+    async def work(client: Client) -> tuple[str, list[ConnectorStatus], list[BudgetStats]]:
+        return await _seen(client, connection.timeout_s)
+
+    serving, connectors, stats = connection.run(work)
+    if as_json:
+        document = {
+            "health": serving,
+            "connectors": [output.document_of(one) for one in connectors],
+            "stats": [output.document_of(one) for one in stats],
+        }
+        typer.echo(json.dumps(document, ensure_ascii=False))
+        return
+    typer.echo(f"{target}: {serving}")
+    rows = [_connector_row(one) for one in connectors]
+    output.print_table(CONNECTOR_COLUMNS, rows, empty="No platforms.")
+    typer.echo()
+    columns: Sequence[str] = output.STATS_COLUMNS
+    rows = [output.stats_row(one) for one in stats]
+    if output.on_terminal():
+        columns, rows = output.compact_stats(columns, rows)
+    output.print_table(columns, rows, empty="No budgets.")
+
+
+async def _seen(
+    client: Client, timeout_s: float
+) -> tuple[str, list[ConnectorStatus], list[BudgetStats]]:
+    """(health, connectors, budgets) as the server tells them."""
+    import asyncio
+
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    from smartconnectors.budgets.v1.budget_service_pb2 import ListBudgetStatsRequest
+    from smartconnectors_server.platforms import PLATFORMS
+
+    stub: Any = health_pb2_grpc.HealthStub(client.channel)  # its methods carry no types
+    health = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
+    answer = await client.budgets.ListBudgetStats(ListBudgetStatsRequest(), timeout=timeout_s)
+    told = await asyncio.gather(
+        *(_connector(client, platform, timeout_s) for platform in PLATFORMS.values())
+    )
+    serving = health_pb2.HealthCheckResponse.ServingStatus.Name(health.status)
+    return serving, [one for one in told if one is not None], list(answer.stats)
+
+
+async def _connector(
+    client: Client, platform: Platform, timeout_s: float
+) -> ConnectorStatus | None:
+    """What the server says of a platform; None when it does not serve it."""
+    import grpc
+    from grpc import aio
+
+    method = method_of(platform, "GetConnectorStatus")
+    try:
+        answer = await ask(client, method, request_of(method), timeout_s)
+    except aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            return None
+        raise
+    told: ConnectorStatus = answer.status
+    return told
+
+
+def _connector_row(one: ConnectorStatus) -> list[str]:
+    """One platform under CONNECTOR_COLUMNS."""
+    from smartconnectors.common.v1.bid_pb2 import CircuitState
+    from smartconnectors.common.v1.connector_pb2 import ConnectorMode
+    from smartconnectors_server.cli import output
+
+    circuit = CircuitState.Name(one.circuit_state).removeprefix("CIRCUIT_STATE_").lower()
+    if one.HasField("circuit_retry_after"):
+        wait_s = one.circuit_retry_after.ToNanoseconds() / 1e9
+        circuit += f", tries again in {output.duration_text(wait_s)}"
+    window = output.window_text(one.rate_limit_window)
+    return [
+        one.platform,
+        ConnectorMode.Name(one.mode).removeprefix("CONNECTOR_MODE_").lower(),
+        "yes" if one.connected else "no",
+        circuit.replace("_", " "),
+        f"{one.used_calls} of {one.rate_limit_calls} in {window}",
+        str(one.deferred_count),
+        str(one.in_doubt_count),
+    ]
