@@ -151,6 +151,10 @@ class Permit(Protocol):
         """Starts the permit's clock anew: what came before was not the platform."""
         ...
 
+    def fail(self) -> None:
+        """The platform is at fault, whatever else is said of the call afterwards."""
+        ...
+
 
 class Gathering(Protocol):
     """A batch of bids that are sent as one. It goes out when none of its bids is still on its way:

@@ -224,8 +224,8 @@ CHAIN_OF_GUARDS = (
     Mutant(
         "two changes of one target are under way",
         "interceptors/plan.py",
-        "            async with runtime.targets.hold(plan.target):\n",
-        "            async with runtime.targets.hold(plan.target + call.request_id):\n",
+        "            async with runtime.targets.hold(plan.target, call):\n",
+        "            async with runtime.targets.hold(plan.target + call.request_id, call):\n",
         (SIMULATION,),
     ),
     Mutant(
@@ -238,7 +238,7 @@ CHAIN_OF_GUARDS = (
     Mutant(
         "a call is sent beyond the platform's quota",
         "interceptors/rate_limit.py",
-        "        await runtime.limiter.take()\n",
+        "        await runtime.limiter.take(call.weight, reserved=call.spec.urgent)\n",
         "",
         (SIMULATION,),
     ),

@@ -17,7 +17,7 @@ from smartconnectors_server.assembly import (
     variables_of,
 )
 from smartconnectors_server.connector import Mode
-from smartconnectors_server.ledger import CalendarWindow, SlidingWindow
+from smartconnectors_server.ledger import CalendarWindow, Limit, SlidingWindow
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.settings import Settings, SettingsError
 
@@ -73,10 +73,13 @@ def test_every_platform_says_its_variables_and_they_are_read_exactly() -> None:
 
 
 def test_a_platform_without_settings_has_its_default_budget() -> None:
-    (budget,) = budgets_of(PLATFORMS, settings())
-    assert (budget.budget_id, budget.currency_code) == ("google_ads", "USD")
-    assert budget.limits[0].limit_micros == 500_000_000
-    assert budget.limits[0].window == SlidingWindow(600.0)
+    budgets = budgets_of(PLATFORMS, settings())
+    assert {budget.budget_id: budget.limits for budget in budgets} == {
+        "google_ads": (Limit(500_000_000, SlidingWindow(600.0)),),
+        "meta": (Limit(400_000_000, SlidingWindow(600.0)),),
+        "trade_desk": (Limit(600_000_000, SlidingWindow(600.0)),),
+    }
+    assert {budget.currency_code for budget in budgets} == {"USD"}
 
 
 def test_campaigns_further_limits_and_the_total_are_budgets_of_their_own() -> None:
@@ -99,7 +102,7 @@ def test_campaigns_further_limits_and_the_total_are_budgets_of_their_own() -> No
             },
         },
     )
-    google, campaign, total = budgets_of(PLATFORMS, read)
+    google, campaign, *_, total = budgets_of(PLATFORMS, read)
     assert [limit.limit_micros for limit in google.limits] == [100_000_000, 500_000_000]
     assert google.limits[1].window == CalendarWindow("day", "Europe/Berlin")
     assert (campaign.budget_id, campaign.limits[0].limit_micros) == (

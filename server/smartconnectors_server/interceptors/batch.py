@@ -113,9 +113,11 @@ class Batch:
                 answer.set_result(result)
 
     async def _place(self, part: Sequence[Arrived], together: Call) -> Sequence[Placed]:
-        del together
         for _, call, _ in part:
             call.dispatched = True
         connector = await self._runtime.connector()
         placed: Any = await connector.place_many([(request, call) for request, call, _ in part])
+        lost = any(isinstance(p, ConnectorError) and p.platform_fault for p in placed)
+        if lost and together.permit is not None:
+            together.permit.fail()
         return placed  # type: ignore[no-any-return]

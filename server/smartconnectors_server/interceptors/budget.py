@@ -94,7 +94,11 @@ class Budget:
         await self._keeper.check(asked)
         response: Any = call.spec.response_class()
         if not priced.defer:
-            response = await call_next(request, call)
+            try:
+                response = await call_next(request, call)
+            except CircuitOpen:
+                runtime = self._engines.runtime(call)
+                raise circuit_refusal(runtime, "it could not be asked.") from None
         fill_result(response, call, priced, bid_pb2.BID_STATUS_VALIDATED)
         return self._with_budget(response, call)
 

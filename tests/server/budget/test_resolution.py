@@ -23,6 +23,7 @@ OUTCOMES = {
     "UnknownTarget": NOT_SENT,
     "CurrencyMismatch": NOT_SENT,
     "StepTooLarge": NOT_SENT,
+    "NoBid": NOT_SENT,
     "NotAReduction": NOT_SENT,
     "RequestIdReused": NOT_SENT,
     "RequestInProgress": NOT_SENT,

@@ -182,3 +182,19 @@ async def test_a_caller_who_hangs_up_on_a_batch_changes_nothing_of_what_is_held(
     await house.until(lambda: house.money() == {"committed": 45 * USD})
     assert await place(house, bids) == ["PLACED"] * 3
     assert len(house.script.batches) == 1
+
+
+async def test_bids_of_a_batch_that_the_platform_lost_count_against_it(
+    build: Build, make_bid: MakeBid
+) -> None:
+    house = await together(build, circuit_breaker={"failure_threshold": 1})
+
+    async def lose(planned: Any) -> list[Any]:
+        return [OutcomeUnknown("no answer"), ads_pb2.PlaceBidResponse()]
+
+    script: Any = house.script
+    script.place_many = lose
+    bids = [make_bid("r0", 15, campaign="1"), make_bid("r1", 15, campaign="2")]
+    assert await place(house, bids) == ["OUTCOME_UNKNOWN", "PLACED"]
+    assert not house.runtime.breaker.would_admit()
+    assert house.money() == {"committed": 15 * USD, "in_doubt": 15 * USD}
