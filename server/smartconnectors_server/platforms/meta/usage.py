@@ -11,7 +11,6 @@ Nonsense in a header says nothing: it is no reason to fail a call that Meta acce
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -22,6 +21,7 @@ APP = "x-app-usage"
 AD_ACCOUNT = "x-ad-account-usage"
 
 _PERCENTAGES = ("call_count", "total_cputime", "total_time", "acc_id_util_pct")
+_LARGEST = 1e9
 _SECONDS_PER_MINUTE = 60
 _FULL = 100.0
 
@@ -74,11 +74,11 @@ def _usages(text: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number that is not negative, or None."""
+    """A number that is not negative and that something can be counted with, or None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) and number >= 0 else None
+    return number if 0 <= number <= _LARGEST else None

@@ -105,6 +105,12 @@ def test_whatever_a_header_says_it_never_fails_and_never_orders_nonsense(
         assert signal.usage_percent is None or 0 <= signal.usage_percent < float("inf")
 
 
+def test_a_number_of_minutes_that_no_clock_could_count_says_nothing() -> None:
+    header = json.dumps({"estimated_time_to_regain_access": 2.9961552247705265e306})
+    signal = signal_of({BUSINESS: header}, throttled=True)
+    assert signal is None or signal.retry_after_s == 0
+
+
 @given(st.text(max_size=40))
 def test_a_header_that_is_no_json_says_nothing(text: str) -> None:
     signal_of({BUSINESS: text}, throttled=True)
