@@ -156,7 +156,7 @@ class MetaBid(_message.Message):
     BID_AMOUNT_MINOR_UNITS_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
     object_id: _builtins.str
-    """The ad set, or the campaign when it has the budget."""
+    """The ad set; the campaign when its strategy was switched."""
     bid_strategy: _builtins.str
     """As Meta names it."""
     optimization_goal: _builtins.str
