@@ -7,6 +7,7 @@ platform has comes from the `CommandLine` that it supplies: nothing here knows a
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 PlatformName = Annotated[str, typer.Argument(metavar="PLATFORM", help="For example google_ads.")]
 
 
-class PlatformGroup(TyperGroup):
+class PlatformGroup(TyperGroup, ABC):
     """A group whose commands are the platforms; a subclass says what each does."""
 
+    @abstractmethod
     def command_of(self, platform: Platform, line: CommandLine) -> Callable[..., None]:
         """The function that a platform's command runs, with its signature."""
-        raise NotImplementedError
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Every platform that has a command line."""

@@ -11,6 +11,22 @@ import pytest
 
 from smartconnectors_server.platforms import PLATFORMS
 
+REQUIRED = (
+    "timeout_after_send",
+    "connection_refused",
+    "status_400",
+    "status_401",
+    "status_429",
+    "status_500",
+    "malformed_body",
+    "duplicate",
+)
+EQUIVALENTS = {
+    # A platform that is not plain HTTP, or does not use this status of it, says "too many" in its
+    # own words.
+    "status_429": "quota",
+}
+
 
 def _package(platform: str) -> str:
     return f"smartconnectors_server.platforms.{platform}.wiretests"
@@ -39,3 +55,11 @@ def test_a_platform_shows_ordinary_and_odd_cases(platform: str) -> None:
     files = resources.files(_package(platform))
     assert list((files / "exemplary").iterdir())
     assert list((files / "supplemental").iterdir())
+
+
+@pytest.mark.parametrize("case", REQUIRED)
+@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+def test_a_platform_shows_every_way_in_which_a_change_can_fail(platform: str, case: str) -> None:
+    supplemental = resources.files(_package(platform)) / "supplemental"
+    names = {file.name for file in supplemental.iterdir()}
+    assert names & {f"{case}.json", f"{EQUIVALENTS.get(case, case)}.json"}

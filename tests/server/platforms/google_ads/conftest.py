@@ -95,6 +95,9 @@ class Rig:
     ) -> pb.UpdateTargetAudienceResponse:
         return await self.connector.UpdateTargetAudience(request, call_of("UpdateTargetAudience"))
 
+    async def send_as(self, method: str, request: Any, plan: Plan | None) -> Any:
+        return await getattr(self.connector, method)(request, call_of(method, plan=plan))
+
     def batch(self, planned: Sequence[tuple[Any, Plan]]) -> list[tuple[Any, Call]]:
         return [(request, call_of("PlaceBid", plan=plan)) for request, plan in planned]
 
@@ -136,9 +139,15 @@ async def sandbox(clock: ManualClock) -> AsyncIterator[GoogleAdsSandbox]:
 
 
 @pytest.fixture
-async def make_rig(sandbox: GoogleAdsSandbox, clock: ManualClock) -> AsyncIterator[MakeRig]:
+async def endpoint(sandbox: GoogleAdsSandbox) -> str:
+    return await sandbox.start()
+
+
+@pytest.fixture
+async def make_rig(
+    sandbox: GoogleAdsSandbox, endpoint: str, clock: ManualClock
+) -> AsyncIterator[MakeRig]:
     made: list[GoogleAdsConnector] = []
-    endpoint = await sandbox.start()
 
     async def make(currency_code: str = "USD", timeout_ms: int = TIMEOUT_MS, **options: Any) -> Rig:
         gate = OpenGate()
@@ -161,12 +170,12 @@ async def rig(make_rig: MakeRig) -> Rig:
 
 
 @pytest.fixture
-async def transport(sandbox: GoogleAdsSandbox) -> AsyncIterator[Transport]:
+async def transport(endpoint: str) -> AsyncIterator[Transport]:
     """Google's own client, for requests that our connector would never send."""
     made = Transport(
         GoogleAdsOptions(),
         customer_id="1000000001",
-        endpoint=await sandbox.start(),
+        endpoint=endpoint,
         timeout_s=TIMEOUT_MS / 1000,
         on_quota=lambda _: None,
     )

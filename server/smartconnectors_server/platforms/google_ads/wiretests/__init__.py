@@ -1,106 +1,150 @@
-"""What is sent for which request, as documents: `exemplary/` are the documented cases,
-`supplemental/` the odd ones. A file's name is its test's name.
+"""What is sent for which request, and what an answer makes of it, as documents: `exemplary/` are
+the documented cases, `supplemental/` the odd ones. A file's name is its test's name.
 
 A document has `about`, `method` (an RPC of our service), `request` (its JSON), `platform_state`
-(the rows that Google would answer the reads with), optional `priced` and `options`, and `expect`:
-either `error`, or `plan`, `sent` (Google's mutate as its REST interface writes it) and `answer`;
-for pausing and resuming `sent` alone.
+(the rows that Google would answer the reads with), optional `priced` and `options`, optional
+`platform_answer` (what answers the mutate: `status`, and the response as `body` or the refusal as
+`details`, `failure` and `request_id`) and `expect`: either `error`, or `plan`, `sent` (Google's
+mutate as its REST interface writes it) and `answer`; for pausing and resuming `sent` alone; and
+`quota` when the answer said something of it. An exemplary one may have `sandbox_first`: operations
+of a mutate that bring the sandbox from its first state to the document's.
+
+A document with `fault` instead of a state is played through sockets against the sandbox, whose own
+state counts; it expects `error` or `answer`, `quota` as above, how many changes the sandbox
+`applied`, and what a lookup has for a `finding`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import json_format
+from google.protobuf.message import Message
 
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
 from smartconnectors_server.call import Plan, Priced, Source
+from smartconnectors_server.connector import QuotaSignal
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.platforms.google_ads import audience, daily_budget, knobs, wire
 from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
 from smartconnectors_server.platforms.google_ads.state import campaign_of
 
+Document = Mapping[str, Any]
 
-def replay(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What the document's request makes of the document's platform state.
+_REQUESTS: Mapping[str, type[Message]] = {
+    "PlaceBid": pb.PlaceBidRequest,
+    "UpdateCampaignBudget": pb.UpdateCampaignBudgetRequest,
+    "UpdateTargetAudience": pb.UpdateTargetAudienceRequest,
+    "PauseCampaign": pb.PauseCampaignRequest,
+    "ResumeCampaign": pb.ResumeCampaignRequest,
+}
 
-    Returns `plan`, `sent` and `answer`, or `error` with `reason`, `field` and `message`.
-    """
+
+def replay(document: Document) -> dict[str, Any]:
+    """What the document's request makes of its state, and of the answer. See above."""
+    if "fault" in document:
+        from smartconnectors_server.platforms.google_ads.wiretests.play import play
+
+        return asyncio.run(play(document))
     try:
-        match document["method"]:
-            case "PlaceBid":
-                return _of_plan(_bid(document))
-            case "UpdateCampaignBudget":
-                return _of_plan(_budget(document))
-            case "UpdateTargetAudience":
-                return _audience(document)
-            case "PauseCampaign":
-                return _status(document, "PAUSED")
-            case "ResumeCampaign":
-                return _status(document, "ENABLED")
-            case method:
-                raise ValueError(f"{method!r} is not a method of GoogleAdsService")
+        return _replay(document)
     except ConnectorError as error:
-        field = error.violations[0].field if error.violations else ""
-        return {"error": {"reason": error.reason, "field": field, "message": error.message}}
+        return error_document(error)
 
 
-def _bid(document: Mapping[str, Any]) -> Plan:
-    request = json_format.ParseDict(document["request"], pb.PlaceBidRequest())
-    options = GoogleAdsOptions.model_validate(document.get("options", {}))
-    priced = _priced(
-        document,
-        Priced(
-            request_id=request.bid.request_id,
-            bid_micros=request.bid.bid_micros,
-            ltv_micros=request.bid.predicted_ltv_micros,
-            currency_code=request.bid.currency_code or "USD",
-        ),
-    )
-    intent = knobs.intent_of(request, priced)
-    campaign = campaign_of(document["platform_state"][0])
-    return wire.plan_bid(
-        request, priced, intent, campaign, ltv_in_click_urls=options.ltv_in_click_urls
-    )
+def error_document(error: ConnectorError) -> dict[str, Any]:
+    """What a caller sees of an error."""
+    said: dict[str, Any] = {"reason": error.reason, "message": error.message}
+    if error.violations:
+        said["field"] = error.violations[0].field
+    if error.metadata:
+        said["metadata"] = error.metadata
+    if error.retry_after_s is not None:
+        said["retry_after_s"] = error.retry_after_s
+    return {"error": said}
 
 
-def _budget(document: Mapping[str, Any]) -> Plan:
-    request = json_format.ParseDict(document["request"], pb.UpdateCampaignBudgetRequest())
-    currency_code = request.update.currency_code or "USD"
-    priced = _priced(document, Priced(request.update.request_id, 0, 0, currency_code))
-    return daily_budget.plan(request, priced, campaign_of(document["platform_state"][0]))
+def quota_document(signal: QuotaSignal) -> dict[str, Any]:
+    """What our own limits are told."""
+    return {"quota": {"retry_after_s": signal.retry_after_s, "detail": signal.detail}}
 
 
-def _priced(document: Mapping[str, Any], as_asked: Priced) -> Priced:
+def request_of(document: Document) -> Any:
+    """The request message. Raises KeyError for a method that is not one."""
+    return json_format.ParseDict(document["request"], _REQUESTS[document["method"]]())
+
+
+def options_of(document: Document) -> GoogleAdsOptions:
+    """The settings that the document gives."""
+    return GoogleAdsOptions.model_validate(document.get("options", {}))
+
+
+def priced_of(document: Document, request: Any) -> Priced:
     """The price that the document gives, else the caller's own."""
+    if isinstance(request, pb.PlaceBidRequest):
+        bid = request.bid
+        currency_code = bid.currency_code or "USD"
+        priced = Priced(bid.request_id, bid.bid_micros, bid.predicted_ltv_micros, currency_code)
+    else:
+        priced = Priced(request.update.request_id, 0, 0, request.update.currency_code or "USD")
     given = dict(document.get("priced", {}))
     if "source" in given:
         given["source"] = Source(given["source"])
-    return dataclasses.replace(as_asked, **given)
+    return dataclasses.replace(priced, **given)
 
 
-def _of_plan(plan: Plan) -> dict[str, Any]:
-    assert isinstance(plan.wire, wire.Change)
+def _replay(document: Document) -> dict[str, Any]:
+    request = request_of(document)
+    match request:
+        case pb.PlaceBidRequest() | pb.UpdateCampaignBudgetRequest():
+            return _of_plan(_plan(document, request), document)
+        case pb.UpdateTargetAudienceRequest():
+            audience.check(request.update)
+            campaign, *rows = document["platform_state"]
+            change = audience.change_of(request.update, campaign_of(campaign), rows)
+            return {"sent": change.mutate, "answer": json_format.MessageToDict(change.answer)}
+        case _:
+            status = "PAUSED" if isinstance(request, pb.PauseCampaignRequest) else "ENABLED"
+            campaign_id = knobs.check_id("update.campaign_id", request.update.campaign_id)
+            customer_id = options_of(document).customer_id
+            return {"sent": wire.status_mutate(customer_id, campaign_id, status)}
+
+
+def _plan(document: Document, request: Any) -> Plan:
+    priced = priced_of(document, request)
+    if isinstance(request, pb.UpdateCampaignBudgetRequest):
+        return daily_budget.plan(request, priced, campaign_of(document["platform_state"][0]))
+    # First what needs no campaign: a document of a bid that fits none has no state.
+    intent = knobs.intent_of(request, priced)
+    campaign = campaign_of(document["platform_state"][0])
+    in_urls = options_of(document).ltv_in_click_urls
+    return wire.plan_bid(request, priced, intent, campaign, ltv_in_click_urls=in_urls)
+
+
+def _of_plan(plan: Plan, document: Document) -> dict[str, Any]:
+    change = plan.wire
+    assert isinstance(change, wire.Change)
     named = ("target", "amount_micros", "before_value", "after_value")
     flags = ("lowers_exposure", "unchanged")
-    return {
+    found = {
         "plan": {name: getattr(plan, name) for name in named + flags},
-        "sent": plan.wire.mutate,
-        "answer": json_format.MessageToDict(plan.wire.answer),
+        "sent": change.mutate,
     }
+    if "failure" in document.get("platform_answer", {}):
+        return {**found, **_of_refusal(document["platform_answer"])}
+    return {**found, "answer": json_format.MessageToDict(change.answer)}
 
 
-def _audience(document: Mapping[str, Any]) -> dict[str, Any]:
-    request = json_format.ParseDict(document["request"], pb.UpdateTargetAudienceRequest())
-    audience.check(request.update)
-    campaign, *rows = document["platform_state"]
-    change = audience.change_of(request.update, campaign_of(campaign), rows)
-    return {"sent": change.mutate, "answer": json_format.MessageToDict(change.answer)}
+def _of_refusal(answer: Document) -> dict[str, Any]:
+    """What our classification makes of a refusal, as it comes over the wire."""
+    from smartconnectors_server.platforms.google_ads import refusals
+    from smartconnectors_server.platforms.google_ads.library import load
+    from smartconnectors_server.platforms.google_ads.options import DEFAULT_VERSION
+    from smartconnectors_server.platforms.google_ads.wiretests.answers import rpc_error
 
-
-def _status(document: Mapping[str, Any], status: str) -> dict[str, Any]:
-    options = GoogleAdsOptions.model_validate(document["options"])
-    campaign_id = knobs.check_id("update.campaign_id", document["request"]["update"]["campaignId"])
-    return {"sent": wire.status_mutate(options.customer_id, campaign_id, status)}
+    library = load(DEFAULT_VERSION)
+    error, signal = refusals.translate(rpc_error(answer, library), library, changes=True)
+    return error_document(error) | (quota_document(signal) if signal is not None else {})
