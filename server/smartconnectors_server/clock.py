@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import time
+from pathlib import Path
 from typing import Protocol
 
 NANOS_PER_SECOND = 1_000_000_000
@@ -13,6 +15,7 @@ NANOS_PER_MILLI = 1_000_000
 
 # Linux has a clock that also counts the time a machine is suspended.
 _BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
@@ -24,6 +27,12 @@ class Clock(Protocol):
 
     def monotonic_ns(self) -> int:
         """Nanoseconds that only grow, also while the machine sleeps."""
+        ...
+
+    def boot_id(self) -> str:
+        """Names what the monotonic clock counts from: while it is the same, in this process or a
+        later one, so is the beginning of the monotonic clock. Empty: not known.
+        """
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -40,6 +49,11 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         return time.monotonic_ns() if _BOOT_CLOCK is None else time.clock_gettime_ns(_BOOT_CLOCK)
 
+    def boot_id(self) -> str:
+        with contextlib.suppress(OSError):
+            return _BOOT_ID.read_text().strip()
+        return ""
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))
 
@@ -50,6 +64,7 @@ class ManualClock:
     def __init__(self, start_ns: int = 1_700_000_000 * NANOS_PER_SECOND) -> None:
         self._wall_ns = start_ns
         self._monotonic_ns = NANOS_PER_SECOND
+        self._boots = 1
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
 
@@ -58,6 +73,9 @@ class ManualClock:
 
     def monotonic_ns(self) -> int:
         return self._monotonic_ns
+
+    def boot_id(self) -> str:
+        return f"boot {self._boots}"
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0:
@@ -85,18 +103,49 @@ class ManualClock:
         """Steps the wall clock alone, as an administrator or NTP would."""
         self._wall_ns += round(seconds * NANOS_PER_SECOND)
 
+    def reboot(self, away_s: float) -> None:
+        """Starts the machine again: the monotonic clock begins anew, and the wall clock comes up
+        `away_s` later than it was. Nobody may be asleep on it.
+        """
+        assert not self._sleepers
+        self._boots += 1
+        self._monotonic_ns = NANOS_PER_SECOND
+        self.step_wall(away_s)
+
 
 class LedgerClock:
-    """The time that money is counted in: max(persisted, wall) at boot plus the monotonic clock.
+    """The time that money is counted in: a base and the monotonic clock.
 
-    A step of the wall clock while the server runs changes nothing; one before it starts can only
-    make the window late, never empty it early by a step backwards.
+    The base is kept for as long as the machine runs, over restarts of the process, so that a step
+    of the wall clock changes nothing. When the machine was started again, nothing but the wall
+    clock can say how long it was off: time goes on from there, or from the latest time that was
+    written if the wall clock lies before it.
     """
 
-    def __init__(self, clock: Clock, persisted_ns: int = 0) -> None:
+    def __init__(
+        self, clock: Clock, persisted_ns: int = 0, base: tuple[str, int] | None = None
+    ) -> None:
+        """`persisted_ns`: the latest ledger time that was written. `base`: what `base` was in an
+        earlier process.
+        """
         self._clock = clock
-        self._base_ns = max(persisted_ns, clock.wall_ns()) - clock.monotonic_ns()
+        self._boot_id = clock.boot_id()
+        monotonic_ns = clock.monotonic_ns()
+        # A boot id that lies (a container moved with its files) is caught by time going back.
+        if base and base[0] == self._boot_id != "" and base[1] + monotonic_ns >= persisted_ns:
+            self._base_ns = base[1]
+        else:
+            self._base_ns = max(persisted_ns, clock.wall_ns()) - monotonic_ns
+
+    @property
+    def base(self) -> tuple[str, int]:
+        """Which boot this is, and ledger time when the monotonic clock was zero."""
+        return self._boot_id, self._base_ns
 
     def now_ns(self) -> int:
         """Ledger time, in nanoseconds since the Unix epoch."""
         return self._base_ns + self._clock.monotonic_ns()
+
+    def behind_wall_s(self) -> float:
+        """How far the wall clock has been set forward since the base was taken; negative: back."""
+        return (self._clock.wall_ns() - self.now_ns()) / NANOS_PER_SECOND

@@ -301,8 +301,19 @@ TIME = (
     Mutant(
         "ledger time is not persisted",
         "ledger/sqlite.py",
+        "LedgerClock(self._clock, store.last_at_ns(), store.base())",
+        "LedgerClock(self._clock, 0, store.base())",
+        (
+            promise(
+                "restarts-after_the_machine_was_started_again_the_wall_clock_says_how_long_it_was_off"
+            ),
+        ),
+    ),
+    Mutant(
+        "the wall clock counts again at each start",
+        "ledger/sqlite.py",
+        "LedgerClock(self._clock, store.last_at_ns(), store.base())",
         "LedgerClock(self._clock, store.last_at_ns())",
-        "LedgerClock(self._clock)",
-        (promise("restarts-ledger_time_never_goes_back"),),
+        (promise("restarts-a_wall_clock_set_forward_between_two_lives_empties_no_window"),),
     ),
 )

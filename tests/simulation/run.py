@@ -63,7 +63,6 @@ class Simulation:
         self.lives = 0
         self.rush_s = LIFE_S
         """How long it takes until every caller has come."""
-        self.wall_step_s = 0.0
 
     # Chance
 
@@ -237,9 +236,6 @@ class Simulation:
         return server
 
     def _new_loop(self) -> VirtualLoop:
-        # Known not to hold: a start at which the wall clock has been set forward since the last one
-        # empties windows early by that much. Set back, it must not.
-        self.wall_step_s = self.clock.wall_step_s = min(self.wall_step_s, self.clock.wall_step_s)
         loop = VirtualLoop(self.clock.now_s() + self.chance.uniform(0.01, 5.0), self.disk)
         self.clock.loop = loop
         self.lives += 1

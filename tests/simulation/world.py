@@ -102,6 +102,9 @@ class VirtualClock:
     def monotonic_ns(self) -> int:
         return 10**9 + round(self.now_s() * 1e9)
 
+    def boot_id(self) -> str:
+        return "the only boot"
+
     def wall_ns(self) -> int:
         return START_NS + round((self.now_s() + self.wall_step_s) * 1e9)
 

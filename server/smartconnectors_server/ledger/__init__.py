@@ -32,6 +32,7 @@ from smartconnectors_server.ledger.refusals import (
     StateDirectoryLocked,
     TargetBlocked,
     Unavailable,
+    WrongVersion,
 )
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 
@@ -63,4 +64,5 @@ __all__ = [
     "TargetBlocked",
     "Unavailable",
     "Window",
+    "WrongVersion",
 ]

@@ -348,7 +348,7 @@ class Book:
                 del self._by_request[old_key]
 
     def _remember_settled(self, hold: Hold) -> None:
-        if hold.ltv_micros or hold.ai_bid_micros:
+        if hold.priced:
             history = self._settled.setdefault(hold.platform, deque(maxlen=HISTORY_LENGTH))
             history.append(hold)
 

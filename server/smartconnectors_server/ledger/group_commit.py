@@ -11,10 +11,14 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, TypeVarTuple
 
 from smartconnectors_server.ledger.records import Step
 from smartconnectors_server.ledger.refusals import Unavailable
 from smartconnectors_server.ledger.store import Batch
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
 
 MAX_QUEUED_STEPS = 20_000
 RETRY_S = 0.5
@@ -110,9 +114,9 @@ class GroupCommit:
         self._somebody_waits.set()
         await waiter
 
-    async def run(self, work: Callable[..., None], *arguments: object) -> None:
+    async def run(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         """Runs something else on the thread that writes. Raises what it raises."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def _commit_forever(self) -> None:
         while True:

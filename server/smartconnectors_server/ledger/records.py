@@ -143,6 +143,11 @@ class Hold:
         record["answer"] = self.answer.hex()
         return record
 
+    @property
+    def priced(self) -> bool:
+        """True when it tells of a price: it carries an LTV or an AI bid."""
+        return bool(self.ltv_micros or self.ai_bid_micros)
+
     @classmethod
     def from_json(cls, text: str) -> Hold:
         """The hold that `to_json` wrote."""
@@ -159,7 +164,7 @@ _HOLD_FIELDS = tuple(field.name for field in dataclasses.fields(Hold))
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the audit ledger. `sequence` is given when it is written."""
+    """One line of the audit ledger. `hash` is given when it is written (see `chain`)."""
 
     at_ns: int
     verb: str
@@ -171,6 +176,7 @@ class Entry:
     currency_code: str
     note: str = ""
     sequence: int = 0
+    hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)

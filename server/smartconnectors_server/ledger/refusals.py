@@ -77,5 +77,9 @@ class Damaged(LedgerError):
     """Committed data is missing from the store; the message says what and what to do."""
 
 
+class WrongVersion(LedgerError):
+    """The store was written by a version of this program that this one cannot read."""
+
+
 class StateDirectoryLocked(LedgerError):
     """Another server has the state directory; the message names it."""

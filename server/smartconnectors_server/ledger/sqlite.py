@@ -38,11 +38,13 @@ from smartconnectors_server.ledger.refusals import (
     HoldNotOpen,
     Unavailable,
 )
-from smartconnectors_server.ledger.store import Batch, Store
+from smartconnectors_server.ledger.store import FORGET_AT_ONCE, Batch, Store
 
 REMEMBERED_ABSENT = 10_000
 KEEP_CLOSED_S = 86_400
 PURGE_EVERY_S = 600
+PURGE_MORE_S = 0.5
+CLOCK_DIFFERENCE_WORTH_A_WORD_S = 60.0
 _CALENDAR_SECONDS = {"hour": 3_600, "day": 86_400 + 3_600, "month": 32 * 86_400}
 
 log = logging.getLogger(__name__)
@@ -80,7 +82,7 @@ class SqliteLedger:
         self._lock: DirectoryLock | None = None
         self._store: Store | None = None
         self._keep_s = float(KEEP_CLOSED_S)
-        self._purged_ns = 0
+        self._purge_at_ns = 0
         self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     # Opening and closing
@@ -90,7 +92,8 @@ class SqliteLedger:
         self._lock = DirectoryLock(self._directory)
         try:
             store = self._store = Store(self._directory)
-            self._time = LedgerClock(self._clock, store.last_at_ns())
+            self._time = LedgerClock(self._clock, store.last_at_ns(), store.base())
+            store.keep_base(*self._time.base)
             self._book = Book(first_sequence=store.last_sequence() + 1)
             configured = tuple(self._configure(store, budget) for budget in budgets)
             held = self._restore(store)
@@ -99,7 +102,8 @@ class SqliteLedger:
             if isinstance(error, sqlite3.Error):
                 raise Unavailable(f"{self._directory}: {error}") from error
             raise
-        self._purged_ns = self.now_ns()
+        self._purge_at_ns = self.now_ns() + PURGE_EVERY_S * NANOS_PER_SECOND
+        self._say_how_far_the_wall_clock_is()
         self._commits.start()
         note = "found held at start: it may have been sent"
         for hold_id in held:
@@ -361,15 +365,28 @@ class SqliteLedger:
 
     async def _purge_when_due(self) -> None:
         now_ns = self.now_ns()
-        if now_ns - self._purged_ns < PURGE_EVERY_S * NANOS_PER_SECOND:
+        if now_ns < self._purge_at_ns:
             return
-        self._purged_ns = now_ns
         closed_ns = now_ns - round(self._keep_s * NANOS_PER_SECOND)
         calls_ns = now_ns - 2 * KEEP_CLOSED_S * NANOS_PER_SECOND
+        forgotten = 0
         try:
-            await self._commits.run(self._disk.purge, closed_ns, calls_ns)
+            forgotten = await self._commits.run(self._disk.purge, closed_ns, calls_ns)
         except sqlite3.Error as error:
             log.warning("old holds could not be forgotten, which is harmless: %s", error)
+        # While there is more, soon again: a little at a time, so that no bid waits long for it.
+        wait_s = PURGE_MORE_S if forgotten == FORGET_AT_ONCE else PURGE_EVERY_S
+        self._purge_at_ns = now_ns + round(wait_s * NANOS_PER_SECOND)
+
+    def _say_how_far_the_wall_clock_is(self) -> None:
+        behind_s = self._time.behind_wall_s()
+        if abs(behind_s) > CLOCK_DIFFERENCE_WORTH_A_WORD_S:
+            log.warning(
+                "ledger time is %.0f s %s the wall clock, which has been set since; windows go on "
+                "in ledger time until the machine is started again",
+                abs(behind_s),
+                "behind" if behind_s > 0 else "ahead of",
+            )
 
     def _read_hold(self, read: Callable[[Store], Hold | None]) -> Hold | None:
         try:

@@ -6,14 +6,16 @@ and takes back the interpreter's lock. Nothing here decides anything.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from smartconnectors_server.ledger.book import HISTORY_LENGTH
+from smartconnectors_server.ledger.chain import GENESIS, link
+from smartconnectors_server.ledger.mark import Mark
 from smartconnectors_server.ledger.records import (
     Entry,
     Hold,
@@ -23,59 +25,16 @@ from smartconnectors_server.ledger.records import (
 from smartconnectors_server.ledger.refusals import (
     Damaged,
 )
+from smartconnectors_server.ledger.schema import prepare
 
 FILE_NAME = "ledger.sqlite3"
-MARK_NAME = "ledger.mark"
-_MARK_DIGITS = 20
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (
-    sequence INTEGER PRIMARY KEY,
-    at_ns INTEGER NOT NULL,
-    verb TEXT NOT NULL,
-    budget_ids TEXT NOT NULL,
-    hold_id TEXT NOT NULL,
-    platform TEXT NOT NULL,
-    request_id TEXT NOT NULL,
-    amount_micros INTEGER NOT NULL,
-    currency_code TEXT NOT NULL,
-    note TEXT NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS entries_at ON entries (at_ns)
-    WHERE verb IN ('settle', 'settle_late');
-CREATE INDEX IF NOT EXISTS entries_request ON entries (request_id);
-CREATE TABLE IF NOT EXISTS holds (
-    hold_id TEXT PRIMARY KEY,
-    platform TEXT NOT NULL,
-    request_id TEXT NOT NULL,
-    state TEXT NOT NULL,
-    updated_ns INTEGER NOT NULL,
-    record TEXT NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS holds_request ON holds (platform, request_id);
-CREATE INDEX IF NOT EXISTS holds_state ON holds (state, platform, updated_ns);
-CREATE VIEW IF NOT EXISTS priced_holds AS
-    SELECT hold_id, record, updated_ns,
-           row_number() OVER (PARTITION BY platform ORDER BY updated_ns DESC) AS rank
-    FROM holds
-    WHERE state = 'settled' AND (record ->> 'ltv_micros' > 0 OR record ->> 'ai_bid_micros' > 0);
-CREATE TABLE IF NOT EXISTS limits (
-    budget_id TEXT PRIMARY KEY,
-    limit_micros INTEGER,
-    paused INTEGER NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS calls (
-    platform TEXT NOT NULL,
-    at_ns INTEGER NOT NULL,
-    count INTEGER NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS calls_at ON calls (platform, at_ns);
-"""
+FORGET_AT_ONCE = 1_000
+_CLOSED = tuple(state.value for state in HoldState if not state.is_open)
 
 _INSERT_ENTRIES = "INSERT OR IGNORE INTO entries VALUES {rows}"
 
 _UPSERT_HOLDS = """
-INSERT INTO holds (hold_id, platform, request_id, state, updated_ns, record) VALUES {rows}
+INSERT INTO holds (hold_id, platform, request_id, state, updated_ns, priced, record) VALUES {rows}
 ON CONFLICT (hold_id) DO UPDATE SET
     state = excluded.state, updated_ns = excluded.updated_ns, record = excluded.record
 """
@@ -109,24 +68,30 @@ class Batch:
 
 
 class Store:
-    """The file. `write` runs on one thread of the ledger's; everything else on the loop's."""
+    """The file. `write` and `purge` run on one thread of the ledger's; everything else on the
+    loop's.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._mark: int | None = None
+        """Opens the file, or makes one.
+
+        Raises Damaged, WrongVersion, sqlite3.Error, OSError; nothing is left open then.
+        """
+        self._path = directory / FILE_NAME
+        self._mark: Mark | None = None
+        self._last, self._head = 0, GENESIS
         self._writer = self._connect()
         self._reader = self._connect()
         try:
-            self._writer.executescript(_SCHEMA)
-            self._check_mark()
+            prepare(self._writer, self._path)
+            self._mark = Mark(directory)
+            self._check_end(self._mark)
         except BaseException:
             self.close()
             raise
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._directory / FILE_NAME, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -136,42 +101,44 @@ class Store:
             raise
         return connection
 
-    def _check_mark(self) -> None:
-        """Refuses a file that ends before what was committed to it."""
-        path = self._directory / MARK_NAME
-        # A power cut may leave the mark empty, which says nothing; it is not synced on its own.
-        digits = path.read_bytes().strip(b"\0") if path.exists() else b""
-        if digits and not digits.isdigit():
-            raise Damaged(
-                f"{path} should hold the number of the last committed audit line, but is "
-                "unreadable. Restore it, or accept that missing lines go unnoticed by removing it."
-            )
-        marked = int(digits or 0)
+    def _check_end(self, mark: Mark) -> None:
+        """Refuses a file that ends before what was committed to it, or is another than that."""
+        marked, marked_hash = mark.read()
         last = self.last_sequence()
         if last < marked:
             raise Damaged(
-                f"{self._directory / FILE_NAME} ends at audit line {last}, but {marked} were "
-                f"committed. Restore the file, or accept that up to {marked - last} lines of "
-                f"money are forgotten by removing {path}."
+                f"{self._path} ends at audit line {last}, but {marked} were committed. Restore the "
+                f"file, or accept that up to {marked - last} lines of money are forgotten by "
+                f"removing {mark.path}."
             )
-        self._mark = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-        self._write_mark(last)
+        if marked_hash and self._hash_of(marked) != marked_hash:
+            raise Damaged(
+                f"{self._path} is not the file whose audit line {marked} was committed here. "
+                "Restore that one, or accept that what it held is forgotten by removing "
+                f"{mark.path}."
+            )
+        self._last, self._head = last, self._hash_of(last)
+        mark.write(last, self._head)
 
-    def _write_mark(self, sequence: int) -> None:
-        if self._mark is not None:
-            os.pwrite(self._mark, f"{sequence:0{_MARK_DIGITS}d}".encode(), 0)
+    def _hash_of(self, sequence: int) -> str:
+        """The hash of a line, and of none; empty when there is no such line."""
+        if sequence == 0:
+            return GENESIS
+        row = self._reader.execute("SELECT hash FROM entries WHERE sequence = ?", (sequence,))
+        (found,) = row.fetchone() or ("",)
+        return str(found)
 
     # Writing
 
     def write(self, batch: Batch) -> None:
         """Commits the batch. Raises sqlite3.Error; nothing is written then."""
-        entries = [entry for step in batch.steps for entry in step.entries]
+        rows, last, head = self._chained(entry for step in batch.steps for entry in step.entries)
         holds = {hold.hold_id: hold for step in batch.steps for hold in step.holds}
         writer = self._writer
         writer.execute("BEGIN IMMEDIATE")
         try:
-            if entries:
-                _write_rows(writer, _INSERT_ENTRIES, [_entry_row(entry) for entry in entries])
+            if rows:
+                _write_rows(writer, _INSERT_ENTRIES, rows)
             if holds:
                 _write_rows(writer, _UPSERT_HOLDS, [_hold_row(hold) for hold in holds.values()])
             if batch.calls:
@@ -183,28 +150,75 @@ class Store:
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
             raise
-        if entries:
-            self._write_mark(entries[-1].sequence)
+        self._last, self._head = last, head
+        if self._mark is not None and any(step.entries for step in batch.steps):
+            self._mark.write(last, head)
 
-    def purge(self, closed_before_ns: int, calls_before_ns: int) -> None:
-        """Forgets closed holds (never the last ones with an LTV) and old calls, a few at a time.
-        Audit lines are kept.
+    def _chained(self, entries: Iterable[Entry]) -> tuple[list[_Row], int, str]:
+        """The rows of lines that are not committed yet, and number and hash of the last line. A
+        batch may be written again after an error behind its commit.
         """
+        rows: list[_Row] = []
+        last, head = self._last, self._head
+        for entry in entries:
+            if entry.sequence <= last:
+                continue
+            last = entry.sequence
+            storable = dataclasses.replace(entry, note=_storable(entry.note))
+            head = link(head, storable)
+            rows.append((*_entry_row(storable), head))
+        return rows, last, head
+
+    def keep_base(self, boot_id: str, base_ns: int) -> None:
+        """Remembers what ledger time is counted from. Raises sqlite3.Error."""
         self._writer.execute(
-            "DELETE FROM holds WHERE hold_id IN ("
-            " SELECT hold_id FROM holds"
-            "  WHERE state NOT IN ('held', 'deferred', 'in_doubt') AND updated_ns < ?1"
-            "  AND hold_id NOT IN (SELECT hold_id FROM priced_holds WHERE rank <= ?2) LIMIT 1000)",
-            (closed_before_ns, HISTORY_LENGTH),
+            "INSERT INTO clock VALUES (1, ?1, ?2)"
+            " ON CONFLICT (only) DO UPDATE SET boot_id = ?1, base_ns = ?2",
+            (boot_id, base_ns),
         )
+
+    def purge(self, closed_before_ns: int, calls_before_ns: int) -> int:
+        """Forgets closed holds (never the last ones with a price) and old calls, some at a time.
+        Audit lines are kept. Returns how many holds were forgotten.
+        """
         self._writer.execute("DELETE FROM calls WHERE at_ns < ?", (calls_before_ns,))
+        forgotten = 0
+        for platform in self._platforms():
+            kept_ns = self._oldest_price_ns(platform)
+            for state in _CLOSED:
+                done = self._writer.execute(
+                    "DELETE FROM holds WHERE hold_id IN (SELECT hold_id FROM holds"
+                    " WHERE state = ? AND platform = ? AND updated_ns < ?"
+                    " AND NOT (state = 'settled' AND priced AND updated_ns >= ?) LIMIT ?)",
+                    (state, platform, closed_before_ns, kept_ns, FORGET_AT_ONCE - forgotten),
+                )
+                forgotten += done.rowcount
+        return forgotten
+
+    def _platforms(self) -> list[str]:
+        """Every platform that has holds, one step in the index for each."""
+        rows = self._writer.execute(
+            "WITH RECURSIVE names (name) AS (SELECT min(platform) FROM holds UNION ALL"
+            " SELECT (SELECT min(platform) FROM holds WHERE platform > name)"
+            " FROM names WHERE name IS NOT NULL) SELECT name FROM names WHERE name IS NOT NULL"
+        )
+        return [str(name) for (name,) in rows]
+
+    def _oldest_price_ns(self, platform: str) -> int:
+        """When the oldest of the last prices of a platform was settled; 0 while there are few."""
+        row = self._writer.execute(
+            "SELECT updated_ns FROM holds WHERE state = 'settled' AND priced AND platform = ?"
+            " ORDER BY updated_ns DESC LIMIT 1 OFFSET ?",
+            (platform, HISTORY_LENGTH - 1),
+        ).fetchone()
+        return 0 if row is None else int(row[0])
 
     def close(self) -> None:
         """Closes the file."""
         self._reader.close()
         self._writer.close()
         if self._mark is not None:
-            os.close(self._mark)
+            self._mark.close()
             self._mark = None
 
     # Reading
@@ -217,10 +231,14 @@ class Store:
     def last_at_ns(self) -> int:
         """The latest ledger time that was written; 0: none."""
         row = self._reader.execute(
-            "SELECT max(coalesce((SELECT at_ns FROM entries ORDER BY sequence DESC LIMIT 1), 0),"
-            " coalesce((SELECT max(updated_ns) FROM holds), 0))"
+            "SELECT at_ns FROM entries ORDER BY sequence DESC LIMIT 1"
         ).fetchone()
-        return int(row[0])
+        return 0 if row is None else int(row[0])
+
+    def base(self) -> tuple[str, int] | None:
+        """What `keep_base` was told last."""
+        row = self._reader.execute("SELECT boot_id, base_ns FROM clock").fetchone()
+        return None if row is None else (str(row[0]), int(row[1]))
 
     def limits(self) -> dict[str, tuple[int | None, bool]]:
         """What operators changed: budget -> (limit or None, paused)."""
@@ -248,11 +266,15 @@ class Store:
 
     def recent_settled(self) -> list[Hold]:
         """For each platform the last settled holds with an LTV or an AI bid, oldest first."""
-        rows = self._reader.execute(
-            "SELECT record FROM priced_holds WHERE rank <= ? ORDER BY updated_ns",
-            (HISTORY_LENGTH,),
-        )
-        return [Hold.from_json(record) for (record,) in rows]
+        holds = []
+        for platform in self._platforms():
+            rows = self._reader.execute(
+                "SELECT record FROM holds WHERE state = 'settled' AND priced AND platform = ?"
+                " ORDER BY updated_ns DESC LIMIT ?",
+                (platform, HISTORY_LENGTH),
+            ).fetchall()
+            holds += [Hold.from_json(record) for (record,) in reversed(rows)]
+        return holds
 
     def get(self, hold_id: str) -> Hold | None:
         """One hold."""
@@ -276,7 +298,7 @@ class Store:
         """Audit lines after a sequence, oldest first."""
         rows = self._reader.execute(
             "SELECT at_ns, verb, budget_ids, hold_id, platform, request_id, amount_micros,"
-            " currency_code, note, sequence FROM entries WHERE sequence > ?1"
+            " currency_code, note, sequence, hash FROM entries WHERE sequence > ?1"
             " AND (?2 = '' OR request_id = ?2)"
             " AND (?3 = '' OR EXISTS (SELECT 1 FROM json_each(budget_ids) WHERE value = ?3))"
             " ORDER BY sequence LIMIT ?4",
@@ -321,7 +343,7 @@ def _entry_row(entry: Entry) -> _Row:
         entry.request_id,
         entry.amount_micros,
         entry.currency_code,
-        _storable(entry.note),
+        entry.note,
     )
 
 
@@ -332,6 +354,7 @@ def _hold_row(hold: Hold) -> _Row:
         hold.request_id,
         hold.state.value,
         hold.updated_ns,
+        int(hold.priced),
         hold.to_json(),
     )
 

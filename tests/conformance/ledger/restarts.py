@@ -225,6 +225,41 @@ async def ledger_time_never_goes_back(bench: Bench) -> None:
     await ledger.reserve(ask("b", USD))
 
 
+async def a_wall_clock_set_forward_between_two_lives_empties_no_window(bench: Bench) -> None:
+    ledger = await bench.open()
+    await commit(ledger, "a", 500 * USD)
+    for step_s in (7200, -3600, 30 * 86_400):
+        await bench.finish()
+        bench.clock.step_wall(step_s)
+        bench.clock.advance(100)
+        ledger = await bench.open()
+        assert sums(ledger.state(PLATFORM)) == (500, 0, 0, 0)
+        await refusal(ledger.reserve(ask("b", USD)), Refused)
+    bench.clock.advance(300)
+    await ledger.reserve(ask("b", USD))
+
+
+async def after_the_machine_was_started_again_the_wall_clock_says_how_long_it_was_off(
+    bench: Bench,
+) -> None:
+    ledger = await bench.open()
+    bench.clock.advance(5000)
+    await commit(ledger, "a", 500 * USD)
+    await bench.finish()
+    bench.clock.reboot(away_s=400)
+    ledger = await bench.open()
+    await refusal(ledger.reserve(ask("b", USD)), Refused)
+    bench.clock.advance(200)
+    await commit(ledger, "b", 500 * USD)
+    await bench.finish()
+    # Its battery is empty, so it comes up in the past.
+    bench.clock.reboot(away_s=-1_000_000)
+    ledger = await bench.open()
+    await refusal(ledger.reserve(ask("c", USD)), Refused)
+    bench.clock.advance(600)
+    await ledger.reserve(ask("c", USD))
+
+
 async def calls_to_platforms_are_remembered(bench: Bench) -> None:
     ledger = await bench.open()
     start_ns = ledger.now_ns()

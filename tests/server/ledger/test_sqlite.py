@@ -29,9 +29,11 @@ from smartconnectors_server.ledger import (
     HoldState,
     StateDirectoryLocked,
     Unavailable,
+    WrongVersion,
 )
+from smartconnectors_server.ledger.mark import FILE_NAME as MARK_NAME
 from smartconnectors_server.ledger.sqlite import KEEP_CLOSED_S, PURGE_EVERY_S, SqliteLedger
-from smartconnectors_server.ledger.store import FILE_NAME, MARK_NAME
+from smartconnectors_server.ledger.store import FILE_NAME
 
 LARGE = b"x" * 20_000
 """More than fits into the pages that a file already has."""
@@ -149,8 +151,8 @@ async def test_a_mark_that_cannot_be_written_admits_nothing(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     async with opened(tmp_path, clock) as ledger:
-        mark = ledger._disk._mark
-        assert mark is not None
+        assert ledger._disk._mark is not None
+        mark = ledger._disk._mark._descriptor
         sound = os.dup(mark)
         full = os.open("/dev/full", os.O_WRONLY)
         os.dup2(full, mark)
@@ -210,6 +212,38 @@ async def test_an_older_copy_of_the_file_is_recognised(tmp_path: Path, clock: Ma
         assert sums(ledger.state(PLATFORM)) == (2, 0, 0, 0)
 
 
+async def test_a_file_of_another_life_is_recognised(tmp_path: Path, clock: ManualClock) -> None:
+    await written(tmp_path / "ours", clock, "a")
+    await written(tmp_path / "theirs", clock, "b", "c")
+    shutil.copy(tmp_path / "theirs" / FILE_NAME, tmp_path / "ours" / FILE_NAME)
+    with pytest.raises(Damaged, match="not the file"):
+        await SqliteLedger(tmp_path / "ours", clock).open([budget()])
+
+
+async def test_a_file_in_another_format_is_refused_and_left_alone(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    old = sqlite3.connect(tmp_path / FILE_NAME)
+    old.execute("CREATE TABLE entries (sequence INTEGER PRIMARY KEY, at_ns INTEGER)")
+    old.close()
+    with pytest.raises(WrongVersion, match=r"format is 0, this\s+one reads 1"):
+        await SqliteLedger(tmp_path, clock).open([budget()])
+    old = sqlite3.connect(tmp_path / FILE_NAME)
+    assert old.execute("SELECT name FROM sqlite_schema").fetchall() == [("entries",)]
+    old.close()
+
+
+async def test_an_audit_line_can_be_neither_changed_nor_deleted(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    await written(tmp_path, clock, "a")
+    file = sqlite3.connect(tmp_path / FILE_NAME)
+    for statement in ("UPDATE entries SET amount_micros = 1", "DELETE FROM entries"):
+        with pytest.raises(sqlite3.IntegrityError, match="only ever added to"):
+            file.execute(statement)
+    file.close()
+
+
 async def test_a_file_that_is_gone_is_missed(tmp_path: Path, clock: ManualClock) -> None:
     await written(tmp_path, clock, "a")
     (tmp_path / FILE_NAME).unlink()
@@ -256,7 +290,7 @@ async def test_a_mark_that_is_unreadable_is_damage_too(
         await SqliteLedger(tmp_path, clock).open([budget()])
 
 
-@pytest.mark.parametrize("mark", [b"", b"\0" * 20])
+@pytest.mark.parametrize("mark", [b"", b"\0" * 85])
 async def test_a_mark_that_a_power_cut_left_empty_is_no_damage(
     mark: bytes, tmp_path: Path, clock: ManualClock
 ) -> None:
@@ -361,6 +395,30 @@ async def test_the_last_prices_are_kept_however_many_unpriced_changes_follow(
     async with opened(tmp_path, clock) as ledger:
         assert [hold.request_id for hold in ledger.recent_settled(PLATFORM)] == ["priced"]
         assert await ledger.find(PLATFORM, "r0") is None
+
+
+async def test_many_are_forgotten_soon_and_none_of_them_too_early(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    def on_disk(ledger: SqliteLedger) -> int:
+        (count,) = ledger._disk._reader.execute("SELECT count(*) FROM holds").fetchone()
+        return int(count)
+
+    async with opened(tmp_path, clock) as ledger:
+        many = [ledger.reserve(ask(f"r{n}", 0, exempt=True)) for n in range(2500)]
+        for hold in await asyncio.gather(*many):
+            await ledger.release(hold.hold_id, HoldState.REJECTED)
+        clock.advance(KEEP_CLOSED_S - 10)
+        for _ in range(10):
+            await commit(ledger, f"late {clock.wall_ns()}", 0)
+            clock.advance(0.5)
+        assert on_disk(ledger) == 2510
+        clock.advance(PURGE_EVERY_S)
+        for _ in range(4):
+            await ledger.record_calls("x", ledger.now_ns(), 1)
+            await ledger.flush()
+            clock.advance(0.5)
+        assert on_disk(ledger) == 10
 
 
 # Remembering beyond memory
