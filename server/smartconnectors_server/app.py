@@ -28,7 +28,7 @@ from smartconnectors_server.assembly import (
     quiet_period_s,
     runtime_of,
 )
-from smartconnectors_server.budget import Alerts, Keeper, Reconciler, Watch
+from smartconnectors_server.budget import Keeper, Reconciler, Watch, log_alerts, log_standing
 from smartconnectors_server.call import MethodTable
 from smartconnectors_server.clock import Clock, SystemClock
 from smartconnectors_server.connections import Connections, lookup_with
@@ -104,9 +104,7 @@ class Application:
             commit_timeout_s=settings.ledger.commit_timeout_s,
         )
         self.watch = Watch(self.ledger, self._clock)
-        alerts = Alerts()
-        self._alerts = alerts
-        self.keeper = Keeper(self.ledger, self.watch, alerts)
+        self.keeper = Keeper(self.ledger, self.watch)
         self.runtimes: dict[str, PlatformRuntime] = {
             name: runtime_of(
                 platform, settings, self._modes[name], self.keeper, self._clock, self._telemetry
@@ -138,10 +136,11 @@ class Application:
         Raises StartupError; nothing is left open then.
         """
         try:
-            for budget in await self.ledger.open(self._budgets):
-                self._alerts.start_from(self.ledger.state(budget.budget_id))
+            await self.ledger.open(self._budgets)
         except (LedgerError, OSError) as error:
             raise StartupError(str(error)) from error
+        log_standing(self.ledger)
+        log_alerts(self.ledger)
         try:
             for name, runtime in self.runtimes.items():
                 await runtime.limiter.open()

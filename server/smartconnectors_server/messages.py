@@ -7,14 +7,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 from smartconnectors.common.v1 import bid_pb2, budget_pb2
-from smartconnectors_server.budget import AlertLevel, alert_level
 from smartconnectors_server.ledger import (
+    AlertLevel,
     BudgetState,
     Entry,
     Hold,
     HoldState,
     LimitState,
     SlidingWindow,
+    alert_level,
 )
 
 NANOS_PER_SECOND = 1_000_000_000
@@ -136,4 +137,6 @@ def entry_message(entry: Entry) -> budgets_pb2.LedgerEntry:
         amount_micros=entry.amount_micros,
         currency_code=entry.currency_code,
         note=entry.note,
+        platform=entry.platform,
+        hash=entry.hash,
     )

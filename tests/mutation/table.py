@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 CONFORMANCE = "tests/conformance/ledger/test_ledgers.py::test_a_ledger_keeps"
 SQLITE = "tests/server/ledger/test_sqlite.py::"
+DAMAGE = "tests/server/ledger/test_damage.py::"
 COMMIT = "tests/server/ledger/test_group_commit.py::"
 MODEL = "tests/server/ledger/test_book_model.py"
 BUDGET = "tests/server/budget/"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smartconnectors_server.budget.alerts import AlertLevel, Alerts, alert_level
+from smartconnectors_server.budget.alerts import log_alerts, log_standing
 from smartconnectors_server.budget.keeper import Keeper
 from smartconnectors_server.budget.pricing import FallbackPrice, Sample, fallback_price
 from smartconnectors_server.budget.reconciler import Reconciler
@@ -17,8 +17,6 @@ from smartconnectors_server.budget.resolution import (
 from smartconnectors_server.budget.watch import Watch
 
 __all__ = [
-    "AlertLevel",
-    "Alerts",
     "FallbackPrice",
     "Finding",
     "Keeper",
@@ -26,9 +24,10 @@ __all__ = [
     "Sample",
     "Verb",
     "Watch",
-    "alert_level",
     "duration_text",
     "fallback_price",
+    "log_alerts",
+    "log_standing",
     "outcome_of",
     "resolution_of",
     "resolution_of_doubt",

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import contextmanager
 
-from smartconnectors_server.budget.alerts import Alerts
 from smartconnectors_server.budget.refusal import exceeded, paused
 from smartconnectors_server.budget.resolution import Verb
 from smartconnectors_server.budget.watch import Watch
@@ -58,10 +57,9 @@ def _spoken() -> Iterator[None]:
 class Keeper:
     """Holds money for bids and resolves each hold exactly once."""
 
-    def __init__(self, ledger: Ledger, watch: Watch, alerts: Alerts) -> None:
+    def __init__(self, ledger: Ledger, watch: Watch) -> None:
         self._ledger = ledger
         self._watch = watch
-        self._alerts = alerts
 
     # Looking
 
@@ -141,9 +139,6 @@ class Keeper:
         Raises:
             BudgetExceeded, BudgetPaused, TargetInDoubt, RequestIdReused, LedgerUnavailable.
         """
-        # A level may have fallen by nothing but time; what rises from there is told again.
-        for budget_id in filter(self._alerts.stands, reservation.budget_ids):
-            self._alerts.see(self._ledger.state(budget_id))
         try:
             hold = await self._ledger.reserve(reservation)
         except DuplicateRequest as error:
@@ -152,7 +147,7 @@ class Keeper:
             ) from error
         except (Refused, Paused, TargetBlocked, Unavailable) as error:
             raise self._veto(error, reservation.budget_ids) from error
-        self._changed(hold)
+        self._watch.changed()
         return hold
 
     async def resolve(
@@ -167,7 +162,7 @@ class Keeper:
             changed = await self._apply(hold, verb, answer, error, note)
         except HoldNotOpen as closed:
             changed = await self._apply_late(hold, closed.hold, verb, answer)
-        self._changed(changed)
+        self._watch.changed()
         return changed
 
     async def _apply(self, hold: Hold, verb: Verb, answer: bytes, error: str, note: str) -> Hold:
@@ -200,7 +195,7 @@ class Keeper:
             hold.request_id,
             note,
         )
-        self._changed(settled)
+        self._watch.changed()
         return settled
 
     async def defer(
@@ -222,7 +217,7 @@ class Keeper:
             uncapped_micros=uncapped_micros,
             note=note,
         )
-        self._changed(changed)
+        self._watch.changed()
         return changed
 
     async def dispatch(self, hold: Hold, *, target: str, before: str) -> Hold:
@@ -235,7 +230,7 @@ class Keeper:
             changed = await self._ledger.dispatch(hold.hold_id, target=target, before=before)
         except (Paused, TargetBlocked, Unavailable) as error:
             raise self._veto(error, ()) from error
-        self._changed(changed)
+        self._watch.changed()
         return changed
 
     async def expire(self, hold: Hold) -> Hold:
@@ -243,7 +238,7 @@ class Keeper:
         changed = await self._ledger.release(
             hold.hold_id, HoldState.EXPIRED, note="waited too long for the circuit breaker"
         )
-        self._changed(changed)
+        self._watch.changed()
         return changed
 
     async def end_by_operator(self, hold_id: str, *, settled: bool, reason: str) -> Hold:
@@ -286,15 +281,8 @@ class Keeper:
     async def _configured(self, change: Awaitable[BudgetState]) -> BudgetState:
         with _spoken():
             state = await change
-        self._alerts.see(state)
         self._watch.changed()
         return state
-
-    def _changed(self, hold: Hold) -> None:
-        for budget_id in hold.budget_ids:
-            if budget_id in self._ledger.budget_ids():
-                self._alerts.see(self._ledger.state(budget_id))
-        self._watch.changed()
 
     def _veto(
         self, error: Refused | Paused | TargetBlocked | Unavailable, budget_ids: Iterable[str]

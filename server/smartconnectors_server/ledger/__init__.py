@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from smartconnectors_server.ledger._base import (
     Ledger,
 )
+from smartconnectors_server.ledger.alerts import ALERT, AlertLevel, alert_level
 from smartconnectors_server.ledger.records import (
     OPEN_STATES,
     Budget,
@@ -40,8 +41,10 @@ LEDGERS: Mapping[str, Callable[..., Ledger]] = {"sqlite": SqliteLedger}
 """Kind -> maker, called with (directory, clock, gather_ms=, commit_timeout_s=)."""
 
 __all__ = [
+    "ALERT",
     "LEDGERS",
     "OPEN_STATES",
+    "AlertLevel",
     "Budget",
     "BudgetState",
     "CalendarWindow",
@@ -65,4 +68,5 @@ __all__ = [
     "Unavailable",
     "Window",
     "WrongVersion",
+    "alert_level",
 ]

@@ -8,9 +8,10 @@ once and made durable behind the caller's back (a crash then leaves the hold in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from smartconnectors_server.ledger.alerts import AlertLevel
 from smartconnectors_server.ledger.records import (
     Budget,
     BudgetState,
@@ -136,6 +137,14 @@ class Ledger(Protocol):
 
     def state(self, budget_id: str) -> BudgetState:
         """One budget now. Raises KeyError."""
+        ...
+
+    def standing(self, budget_id: str) -> AlertLevel:
+        """The alert level that was told last of a budget and stands."""
+        ...
+
+    def listen(self, told: Callable[[Entry], None]) -> None:
+        """Calls `told` with each line about an alert, once it is durable. One listener at most."""
         ...
 
     def budget_ids(self) -> tuple[str, ...]:

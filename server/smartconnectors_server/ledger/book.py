@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from smartconnectors_server.ledger.alerts import AlertLevel, Alerts
+from smartconnectors_server.ledger.configured import CONFIGURE, described
+from smartconnectors_server.ledger.lines import Lines
 from smartconnectors_server.ledger.records import (
     OPEN_STATES,
     Budget,
     BudgetState,
-    Entry,
     Hold,
     HoldState,
     Reservation,
@@ -41,8 +43,9 @@ class Book:
     """Budgets, holds and what is remembered of closed ones."""
 
     def __init__(self, *, first_sequence: int = 1) -> None:
-        self._next_sequence = first_sequence
         self._scopes = Scopes()
+        self._lines = Lines(first_sequence, self._scopes)
+        self._alerts = Alerts(self._scopes)
         self._open: dict[str, Hold] = {}
         self._closed: OrderedDict[str, Hold] = OrderedDict()
         self._by_request: dict[tuple[str, str], str] = {}
@@ -76,6 +79,10 @@ class Book:
         """The budget as it is configured now. Raises KeyError."""
         return self._scopes.budget(budget_id)
 
+    def standing(self, budget_id: str) -> AlertLevel:
+        """The alert level that was told last and stands."""
+        return self._alerts.standing(budget_id)
+
     def state(self, budget_id: str, now_ns: int) -> BudgetState:
         """One budget now. Raises KeyError."""
         return self._scopes.state(budget_id, now_ns)
@@ -84,7 +91,7 @@ class Book:
 
     def configure(self, budget: Budget) -> None:
         """Adds a budget, empty. What was committed before is added by `replay_settled`."""
-        self._scopes.configure(budget, self._next_sequence - 1)
+        self._scopes.configure(budget, self._lines.next_sequence - 1)
 
     def replay_settled(self, at_ns: int, amount_micros: int, budget_ids: Iterable[str]) -> None:
         """Enters an old commitment; called in the order of `at_ns`, before any other verb."""
@@ -100,19 +107,38 @@ class Book:
         elif hold.state is HoldState.SETTLED:
             self._remember_settled(hold)
 
+    def replay_alert(self, budget_id: str, note: str) -> None:
+        """Restores what was told of a budget, from the note of its last line about alerts."""
+        self._alerts.restore(budget_id, note)
+
     def recall(self, hold: Hold) -> None:
         """Remembers a closed hold again that was forgotten here but not by the store."""
         self._remember_closed(hold)
 
     def set_limit(self, budget_id: str, limit_micros: int, note: str, now_ns: int) -> Step:
         """Changes the first limit. Raises KeyError."""
+        self._scopes.budget(budget_id)
+        before = self._alerts.before((budget_id,), now_ns)
         self._scopes.set_limit(budget_id, limit_micros)
-        return self._budget_step(budget_id, "limit", limit_micros, note, now_ns)
+        return self._told(
+            [self._about(budget_id, "limit", limit_micros, note, now_ns)], before, now_ns
+        )
 
     def set_paused(self, budget_id: str, paused: bool, note: str, now_ns: int) -> Step:
         """Pauses or resumes. Raises KeyError."""
         self._scopes.set_paused(budget_id, paused)
-        return self._budget_step(budget_id, "pause" if paused else "resume", 0, note, now_ns)
+        return self._about(budget_id, "pause" if paused else "resume", 0, note, now_ns)
+
+    def record_configuration(self, budget_id: str, now_ns: int) -> Step:
+        """Puts on record what the budget is configured to be. Raises KeyError."""
+        budget = self._scopes.budget(budget_id)
+        most_micros, note = budget.limits[0].limit_micros, described(budget)
+        return self._about(budget_id, CONFIGURE, most_micros, note, now_ns)
+
+    def look_at_alerts(self, now_ns: int) -> Step:
+        """What is to be told of all budgets, though nothing but time and settings has changed."""
+        budget_ids = self._scopes.budget_ids()
+        return self._told([], self._alerts.before(budget_ids, now_ns), now_ns, budget_ids)
 
     # The verbs
 
@@ -136,16 +162,17 @@ class Book:
             raise DuplicateRequest(known)
         deferring = asked.defer_until_ns is not None
         older = self.check(asked, now_ns)
+        before = self._alerts.before(asked.budget_ids, now_ns)
         steps = []
         if older is not None:
             steps.append(self._supersede(older, asked.request_id, now_ns))
-        hold = self._new_hold(asked, now_ns)
+        hold = Hold.begun(asked, f"h{self._lines.next_sequence:012d}", now_ns)
         self._open[hold.hold_id] = hold
         self._by_request[hold.platform, hold.request_id] = hold.hold_id
         self._scopes.count_open(hold, +1)
         self._targets.add(hold)
-        entry = self._entry(hold, "defer" if deferring else "reserve", now_ns, hold.note)
-        return self._join([*steps, Step((hold,), (entry,))])
+        entry = self._lines.of_hold(hold, "defer" if deferring else "reserve", now_ns)
+        return self._told([*steps, Step((hold,), (entry,))], before, now_ns)
 
     def settle(
         self, hold_id: str, now_ns: int, *, answer: bytes = b"", note: str = "", late: bool = False
@@ -155,13 +182,14 @@ class Book:
         allowed = _LATE_STATES if late else {HoldState.HELD, HoldState.IN_DOUBT}
         if hold is None or hold.state not in allowed:
             raise HoldNotOpen(hold, hold_id)
+        before = self._alerts.before(hold.budget_ids, now_ns)
         self._scopes.commit(now_ns, hold.amount_micros, hold.budget_ids)
         verb = "settle_late" if late else "settle"
         step = self._close(hold, HoldState.SETTLED, verb, now_ns, answer=answer, note=note)
         # A later attempt under the same request id keeps the id.
         self._by_request.setdefault((hold.platform, hold.request_id), hold_id)
         self._remember_settled(step.hold)
-        return step
+        return self._told([step], before, now_ns)
 
     def release(
         self,
@@ -181,7 +209,9 @@ class Book:
             HoldState.EXPIRED: "expire",
             HoldState.SUPERSEDED: "supersede",
         }[state]
-        return self._close(hold, state, verb, now_ns, answer=answer, error=error, note=note)
+        before = self._alerts.before(hold.budget_ids, now_ns)
+        step = self._close(hold, state, verb, now_ns, answer=answer, error=error, note=note)
+        return self._told([step], before, now_ns)
 
     def defer(
         self,
@@ -200,12 +230,14 @@ class Book:
         hold = self._open_hold(hold_id, {HoldState.HELD})
         if not 0 <= amount_micros <= hold.amount_micros:
             raise ValueError(f"a hold of {hold.amount_micros} cannot become {amount_micros}")
+        before = self._alerts.before(hold.budget_ids, now_ns)
         steps = []
         waiting_id = self._targets.deferred_on(hold.platform, hold.target)
         if waiting_id is not None:
             waiting = self._open[waiting_id]
             if waiting_id > hold_id:  # ids grow: it came while this one was tried
-                return self._supersede(hold, waiting.request_id, now_ns)
+                step = self._supersede(hold, waiting.request_id, now_ns)
+                return self._told([step], before, now_ns)
             steps.append(self._supersede(waiting, hold.request_id, now_ns))
         changed = dataclasses.replace(
             hold,
@@ -219,7 +251,7 @@ class Book:
             dispatched_ns=0,
         )
         steps.append(self._move(hold, changed, "defer", now_ns))
-        return self._join(steps)
+        return self._told(steps, before, now_ns)
 
     def dispatch(self, hold_id: str, now_ns: int, *, target: str, before: str) -> Step:
         """A deferred hold becomes held, about to be sent."""
@@ -256,7 +288,7 @@ class Book:
 
     def veto(self, budget_ids: Sequence[str], now_ns: int) -> None:
         """Counts a refusal."""
-        self._scopes.veto(budget_ids, now_ns, self._next_sequence)
+        self._scopes.veto(budget_ids, now_ns, self._lines.next_sequence)
 
     # Parts
 
@@ -264,31 +296,6 @@ class Book:
         blocking = self._targets.in_doubt_on(platform, target)
         if blocking is not None:
             raise TargetBlocked(self._open[blocking])
-
-    def _new_hold(self, asked: Reservation, now_ns: int) -> Hold:
-        deferred = asked.defer_until_ns is not None
-        return Hold(
-            hold_id=f"h{self._next_sequence:012d}",
-            platform=asked.platform,
-            request_id=asked.request_id,
-            fingerprint=asked.fingerprint,
-            method=asked.method,
-            target=asked.target,
-            budget_ids=asked.budget_ids,
-            amount_micros=asked.amount_micros,
-            currency_code=asked.currency_code,
-            source=asked.source,
-            state=HoldState.DEFERRED if deferred else HoldState.HELD,
-            created_ns=now_ns,
-            updated_ns=now_ns,
-            request=asked.request,
-            before=asked.before,
-            ltv_micros=asked.ltv_micros,
-            ai_bid_micros=asked.ai_bid_micros,
-            uncapped_micros=asked.uncapped_micros,
-            expires_ns=asked.defer_until_ns or 0,
-            dispatched_ns=0 if deferred else now_ns,
-        )
 
     def _open_hold(self, hold_id: str, states: Iterable[HoldState]) -> Hold:
         hold = self._open.get(hold_id)
@@ -334,7 +341,7 @@ class Book:
         else:
             self._open.pop(changed.hold_id, None)
             self._remember_closed(changed)
-        return Step((changed,), (self._entry(changed, verb, now_ns, changed.note),))
+        return Step((changed,), (self._lines.of_hold(changed, verb, now_ns),))
 
     def _remember_closed(self, hold: Hold) -> None:
         self._closed[hold.hold_id] = hold
@@ -352,48 +359,26 @@ class Book:
             history = self._settled.setdefault(hold.platform, deque(maxlen=HISTORY_LENGTH))
             history.append(hold)
 
-    def _take_sequence(self) -> int:
-        sequence = self._next_sequence
-        self._next_sequence += 1
-        return sequence
+    def _about(self, budget_id: str, verb: str, amount_micros: int, note: str, now_ns: int) -> Step:
+        budget = self._scopes.budget(budget_id)
+        return Step((), (self._lines.of_budget(budget, verb, amount_micros, note, now_ns),))
 
-    def _entry(self, hold: Hold, verb: str, now_ns: int, note: str) -> Entry:
-        sequence = self._take_sequence()
-        self._scopes.touch(hold.budget_ids, sequence)
-        return Entry(
-            at_ns=now_ns,
-            verb=verb,
-            budget_ids=hold.budget_ids,
-            hold_id=hold.hold_id,
-            platform=hold.platform,
-            request_id=hold.request_id,
-            amount_micros=hold.amount_micros,
-            currency_code=hold.currency_code,
-            note=note,
-            sequence=sequence,
-        )
-
-    def _budget_step(
-        self, budget_id: str, verb: str, amount_micros: int, note: str, now_ns: int
+    def _told(
+        self,
+        steps: Sequence[Step],
+        before: Mapping[str, AlertLevel],
+        now_ns: int,
+        budget_ids: Iterable[str] = (),
     ) -> Step:
-        sequence = self._take_sequence()
-        self._scopes.touch((budget_id,), sequence)
-        entry = Entry(
-            at_ns=now_ns,
-            verb=verb,
-            budget_ids=(budget_id,),
-            hold_id="",
-            platform="",
-            request_id="",
-            amount_micros=amount_micros,
-            currency_code=self._scopes.budget(budget_id).currency_code,
-            note=note,
-            sequence=sequence,
-        )
-        return Step((), (entry,))
-
-    @staticmethod
-    def _join(steps: Sequence[Step]) -> Step:
-        return Step(
-            tuple(h for s in steps for h in s.holds), tuple(e for s in steps for e in s.entries)
-        )
+        """The steps as one, with what is to be told of their budgets, and of `budget_ids`."""
+        holds = tuple(hold for step in steps for hold in step.holds)
+        entries = [entry for step in steps for entry in step.entries]
+        changed = [budget_id for entry in entries for budget_id in entry.budget_ids]
+        for crossing in self._alerts.after(dict.fromkeys([*changed, *budget_ids]), before, now_ns):
+            budget = self._scopes.budget(crossing.state.budget_id)
+            entries.append(
+                self._lines.of_budget(
+                    budget, crossing.verb, crossing.used_micros, crossing.note, now_ns
+                )
+            )
+        return Step(holds, tuple(entries))

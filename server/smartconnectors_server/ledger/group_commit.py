@@ -36,7 +36,7 @@ class GroupCommit:
     def __init__(
         self,
         write: Callable[[Batch], None],
-        after_commit: Callable[[], Awaitable[None]],
+        after_commit: Callable[[Batch], Awaitable[None]],
         *,
         gather_s: float,
         commit_timeout_s: float,
@@ -176,7 +176,11 @@ class GroupCommit:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        await self._after_commit()
+        try:
+            await self._after_commit(batch)
+        except Exception:
+            # As above; what follows a commit has no part in it.
+            log.exception("unforeseen error behind a commit")
         return True
 
     def _fail(self, waiters: list[asyncio.Future[None]], why: str) -> None:

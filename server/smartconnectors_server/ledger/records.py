@@ -143,6 +143,33 @@ class Hold:
         record["answer"] = self.answer.hex()
         return record
 
+    @classmethod
+    def begun(cls, asked: Reservation, hold_id: str, now_ns: int) -> Hold:
+        """What a reservation becomes when it is admitted."""
+        deferred = asked.defer_until_ns is not None
+        return cls(
+            hold_id=hold_id,
+            platform=asked.platform,
+            request_id=asked.request_id,
+            fingerprint=asked.fingerprint,
+            method=asked.method,
+            target=asked.target,
+            budget_ids=asked.budget_ids,
+            amount_micros=asked.amount_micros,
+            currency_code=asked.currency_code,
+            source=asked.source,
+            state=HoldState.DEFERRED if deferred else HoldState.HELD,
+            created_ns=now_ns,
+            updated_ns=now_ns,
+            request=asked.request,
+            before=asked.before,
+            ltv_micros=asked.ltv_micros,
+            ai_bid_micros=asked.ai_bid_micros,
+            uncapped_micros=asked.uncapped_micros,
+            expires_ns=asked.defer_until_ns or 0,
+            dispatched_ns=0 if deferred else now_ns,
+        )
+
     @property
     def priced(self) -> bool:
         """True when it tells of a price: it carries an LTV or an AI bid."""

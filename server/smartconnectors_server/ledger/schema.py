@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS entries (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS entries_at ON entries (at_ns)
     WHERE verb IN ('settle', 'settle_late');
-CREATE INDEX IF NOT EXISTS entries_about_budgets ON entries (sequence) WHERE hold_id = '';
+CREATE INDEX IF NOT EXISTS entries_about_budgets ON entries (budget_ids, verb, sequence)
+    WHERE hold_id = '';
 CREATE INDEX IF NOT EXISTS entries_request ON entries (request_id);
 CREATE TRIGGER IF NOT EXISTS entries_are_not_changed BEFORE UPDATE ON entries
     BEGIN SELECT RAISE(ABORT, 'the audit ledger is only ever added to'); END;

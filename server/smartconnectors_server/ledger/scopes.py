@@ -63,6 +63,10 @@ class Scopes:
         """All budgets, sorted."""
         return tuple(sorted(self._scopes))
 
+    def knows(self, budget_id: str) -> bool:
+        """Whether it is configured; an old hold may name one that is not."""
+        return budget_id in self._scopes
+
     def budget(self, budget_id: str) -> Budget:
         """The budget as it is configured now. Raises KeyError."""
         return self._scopes[budget_id].budget

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import sqlite3
 from collections import OrderedDict
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
 from smartconnectors_server.failpoints import Failpoint, reached
+from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.group_commit import GroupCommit
 from smartconnectors_server.ledger.lock import DirectoryLock
@@ -30,9 +30,9 @@ from smartconnectors_server.ledger.records import (
     HoldState,
     Page,
     Reservation,
-    SlidingWindow,
     Step,
 )
+from smartconnectors_server.ledger.recovery import recover
 from smartconnectors_server.ledger.refusals import (
     DuplicateRequest,
     HoldNotOpen,
@@ -45,17 +45,7 @@ KEEP_CLOSED_S = 86_400
 PURGE_EVERY_S = 600
 PURGE_MORE_S = 0.5
 CLOCK_DIFFERENCE_WORTH_A_WORD_S = 60.0
-_CALENDAR_SECONDS = {"hour": 3_600, "day": 86_400 + 3_600, "month": 32 * 86_400}
-
 log = logging.getLogger(__name__)
-
-
-def _length_s(budget: Budget) -> float:
-    """The longest of a budget's windows."""
-    return max(
-        w.seconds if isinstance(w, SlidingWindow) else _CALENDAR_SECONDS[w.unit]
-        for w in (limit.window for limit in budget.limits)
-    )
 
 
 class SqliteLedger:
@@ -73,7 +63,7 @@ class SqliteLedger:
         self._clock = clock
         self._commits = GroupCommit(
             self._write,
-            self._purge_when_due,
+            self._after_commit,
             gather_s=gather_ms / 1000,
             commit_timeout_s=commit_timeout_s,
         )
@@ -83,6 +73,7 @@ class SqliteLedger:
         self._store: Store | None = None
         self._keep_s = float(KEEP_CLOSED_S)
         self._purge_at_ns = 0
+        self._told: Callable[[Entry], None] | None = None
         self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     # Opening and closing
@@ -94,59 +85,25 @@ class SqliteLedger:
             store = self._store = Store(self._directory)
             self._time = LedgerClock(self._clock, store.last_at_ns(), store.base())
             store.keep_base(*self._time.base)
-            self._book = Book(first_sequence=store.last_sequence() + 1)
-            configured = tuple(self._configure(store, budget) for budget in budgets)
-            held = self._restore(store)
+            recovered = recover(store, budgets, self.now_ns())
         except BaseException as error:
             await self.close()
             if isinstance(error, sqlite3.Error):
                 raise Unavailable(f"{self._directory}: {error}") from error
             raise
+        self._book = recovered.book
+        self._keep_s = max(KEEP_CLOSED_S, 2 * recovered.longest_window_s)
         self._purge_at_ns = self.now_ns() + PURGE_EVERY_S * NANOS_PER_SECOND
         self._say_how_far_the_wall_clock_is()
         self._commits.start()
-        note = "found held at start: it may have been sent"
-        for hold_id in held:
-            self._later(self._book.doubt(hold_id, self.now_ns(), note=note))
+        for step in recovered.steps:
+            self._commits.later(step)
         try:
             await self._commits.durable()
         except BaseException:
             await self.close()
             raise
-        return configured
-
-    def _configure(self, store: Store, budget: Budget) -> Budget:
-        """The budget as an operator last changed it, with what its windows still hold."""
-        changed = store.limits().get(budget.budget_id)
-        if changed is not None:
-            limit_micros, paused = changed
-            limits = budget.limits
-            if limit_micros is not None and limit_micros != limits[0].limit_micros:
-                log.warning(
-                    "%s: the ledger says %d micros, the configuration %d; the ledger wins",
-                    budget.budget_id,
-                    limit_micros,
-                    limits[0].limit_micros,
-                )
-                first = dataclasses.replace(limits[0], limit_micros=limit_micros)
-                limits = (first, *limits[1:])
-            budget = dataclasses.replace(budget, limits=limits, paused=paused)
-        self._book.configure(budget)
-        length_s = _length_s(budget)
-        self._keep_s = max(self._keep_s, 2 * length_s)
-        since_ns = self.now_ns() - round(length_s * NANOS_PER_SECOND)
-        for at_ns, amount_micros in store.settled_since(budget.budget_id, since_ns):
-            self._book.replay_settled(at_ns, amount_micros, (budget.budget_id,))
-        return budget
-
-    def _restore(self, store: Store) -> list[str]:
-        """Takes up what is open and what is remembered; returns which holds were held."""
-        for hold in store.recent_settled():
-            self._book.replay_hold(hold)
-        opened = store.open_holds()
-        for hold in opened:
-            self._book.replay_hold(hold)
-        return [hold.hold_id for hold in opened if hold.state is HoldState.HELD]
+        return recovered.budgets
 
     async def close(self) -> None:
         await self._commits.stop()
@@ -303,6 +260,12 @@ class SqliteLedger:
     def state(self, budget_id: str) -> BudgetState:
         return self._book.state(budget_id, self.now_ns())
 
+    def standing(self, budget_id: str) -> AlertLevel:
+        return self._book.standing(budget_id)
+
+    def listen(self, told: Callable[[Entry], None]) -> None:
+        self._told = told
+
     def budget_ids(self) -> tuple[str, ...]:
         return self._book.budget_ids()
 
@@ -362,6 +325,13 @@ class SqliteLedger:
         self._disk.write(batch)
         if batch.steps:
             reached(Failpoint.COMMIT_AFTER)
+
+    async def _after_commit(self, batch: Batch) -> None:
+        for step in batch.steps:
+            for entry in step.entries:
+                if entry.verb in (ALERT, ALERT_END) and self._told is not None:
+                    self._told(entry)
+        await self._purge_when_due()
 
     async def _purge_when_due(self) -> None:
         now_ns = self.now_ns()

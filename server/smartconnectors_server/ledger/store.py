@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,34 +25,23 @@ from smartconnectors_server.ledger.records import (
 from smartconnectors_server.ledger.refusals import (
     Damaged,
 )
+from smartconnectors_server.ledger.rows import (
+    INSERT_CALLS,
+    INSERT_ENTRIES,
+    UPSERT_HOLDS,
+    UPSERT_LIMITS,
+    Row,
+    entry_of,
+    row_of_entry,
+    row_of_hold,
+    storable_text,
+    write_rows,
+)
 from smartconnectors_server.ledger.schema import prepare
 
 FILE_NAME = "ledger.sqlite3"
 FORGET_AT_ONCE = 1_000
 _CLOSED = tuple(state.value for state in HoldState if not state.is_open)
-
-_INSERT_ENTRIES = "INSERT OR IGNORE INTO entries VALUES {rows}"
-
-_UPSERT_HOLDS = """
-INSERT INTO holds (hold_id, platform, request_id, state, updated_ns, priced, record) VALUES {rows}
-ON CONFLICT (hold_id) DO UPDATE SET
-    state = excluded.state, updated_ns = excluded.updated_ns, record = excluded.record
-"""
-
-_MOST_ROWS = 256
-
-_INSERT_CALLS = """
-INSERT INTO calls SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)
-"""
-
-_UPSERT_LIMITS = """
-INSERT INTO limits SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true
-ON CONFLICT (budget_id) DO UPDATE SET
-    limit_micros = coalesce(excluded.limit_micros, limit_micros), paused = excluded.paused
-"""
-
-
-_Row = tuple[str | int, ...]
 
 
 @dataclass(slots=True)
@@ -138,13 +127,13 @@ class Store:
         writer.execute("BEGIN IMMEDIATE")
         try:
             if rows:
-                _write_rows(writer, _INSERT_ENTRIES, rows)
+                write_rows(writer, INSERT_ENTRIES, rows)
             if holds:
-                _write_rows(writer, _UPSERT_HOLDS, [_hold_row(hold) for hold in holds.values()])
+                write_rows(writer, UPSERT_HOLDS, [row_of_hold(hold) for hold in holds.values()])
             if batch.calls:
-                writer.execute(_INSERT_CALLS, (json.dumps(batch.calls),))
+                writer.execute(INSERT_CALLS, (json.dumps(batch.calls),))
             if batch.limits:
-                writer.execute(_UPSERT_LIMITS, (json.dumps(batch.limits),))
+                writer.execute(UPSERT_LIMITS, (json.dumps(batch.limits),))
             writer.execute("COMMIT")
         except sqlite3.Error:
             if writer.in_transaction:
@@ -154,19 +143,19 @@ class Store:
         if self._mark is not None and any(step.entries for step in batch.steps):
             self._mark.write(last, head)
 
-    def _chained(self, entries: Iterable[Entry]) -> tuple[list[_Row], int, str]:
+    def _chained(self, entries: Iterable[Entry]) -> tuple[list[Row], int, str]:
         """The rows of lines that are not committed yet, and number and hash of the last line. A
         batch may be written again after an error behind its commit.
         """
-        rows: list[_Row] = []
+        rows: list[Row] = []
         last, head = self._last, self._head
         for entry in entries:
             if entry.sequence <= last:
                 continue
             last = entry.sequence
-            storable = dataclasses.replace(entry, note=_storable(entry.note))
-            head = link(head, storable)
-            rows.append((*_entry_row(storable), head))
+            written = dataclasses.replace(entry, note=storable_text(entry.note))
+            head = link(head, written)
+            rows.append(row_of_entry(dataclasses.replace(written, hash=head)))
         return rows, last, head
 
     def keep_base(self, boot_id: str, base_ns: int) -> None:
@@ -245,6 +234,15 @@ class Store:
         rows = self._reader.execute("SELECT budget_id, limit_micros, paused FROM limits")
         return {str(b): (m, bool(p)) for b, m, p in rows}
 
+    def last_about(self, budget_id: str, verb: str) -> Entry | None:
+        """The last line with this verb that is about a budget and no hold."""
+        rows = self._reader.execute(
+            "SELECT * FROM entries WHERE hold_id = '' AND budget_ids = ? AND verb = ?"
+            " ORDER BY sequence DESC LIMIT 1",
+            (json.dumps([budget_id]), verb),
+        )
+        return next((entry_of(row) for row in rows), None)
+
     def settled_since(self, budget_id: str, since_ns: int) -> list[tuple[int, int]]:
         """(at_ns, amount) of the commitments in one budget, oldest first."""
         rows = self._reader.execute(
@@ -297,16 +295,13 @@ class Store:
     ) -> list[Entry]:
         """Audit lines after a sequence, oldest first."""
         rows = self._reader.execute(
-            "SELECT at_ns, verb, budget_ids, hold_id, platform, request_id, amount_micros,"
-            " currency_code, note, sequence, hash FROM entries WHERE sequence > ?1"
+            "SELECT * FROM entries WHERE sequence > ?1"
             " AND (?2 = '' OR request_id = ?2)"
             " AND (?3 = '' OR EXISTS (SELECT 1 FROM json_each(budget_ids) WHERE value = ?3))"
             " ORDER BY sequence LIMIT ?4",
             (after_sequence, request_id, budget_id, size),
         )
-        return [
-            Entry(at, verb, tuple(json.loads(budgets)), *rest) for at, verb, budgets, *rest in rows
-        ]
+        return [entry_of(row) for row in rows]
 
     def calls_since(self, platform: str, since_ns: int) -> list[tuple[int, int]]:
         """(at_ns, count) of the calls remembered after `since_ns`, oldest first."""
@@ -315,50 +310,3 @@ class Store:
             (platform, since_ns),
         )
         return [(int(at), int(count)) for at, count in rows]
-
-
-def _write_rows(writer: sqlite3.Connection, statement: str, rows: Sequence[_Row]) -> None:
-    """Executes `statement` for all rows, as few times as powers of two allow: each of the few
-    statements is then prepared once and kept by the connection.
-    """
-    at, size = 0, _MOST_ROWS
-    while at < len(rows):
-        while size > len(rows) - at:
-            size //= 2
-        chunk = rows[at : at + size]
-        row = f"({', '.join('?' * len(chunk[0]))})"
-        text = statement.format(rows=", ".join([row] * size))
-        writer.execute(text, [value for values in chunk for value in values])
-        at += size
-
-
-def _entry_row(entry: Entry) -> _Row:
-    return (
-        entry.sequence,
-        entry.at_ns,
-        entry.verb,
-        json.dumps(entry.budget_ids),
-        entry.hold_id,
-        entry.platform,
-        entry.request_id,
-        entry.amount_micros,
-        entry.currency_code,
-        entry.note,
-    )
-
-
-def _hold_row(hold: Hold) -> _Row:
-    return (
-        hold.hold_id,
-        hold.platform,
-        hold.request_id,
-        hold.state.value,
-        hold.updated_ns,
-        int(hold.priced),
-        hold.to_json(),
-    )
-
-
-def _storable(note: str) -> str:
-    """The text without what SQLite cannot give back: a platform may put anything into a message."""
-    return note.encode(errors="replace").decode().replace("\0", "?")

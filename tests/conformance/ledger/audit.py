@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,11 +16,14 @@ from tests.conformance.ledger.bench import (
     ask,
     budget,
     commit,
+    daily,
     deferred,
     refusal,
 )
 
-from smartconnectors_server.ledger import Entry, HoldState, Ledger, LedgerError, Reservation
+from smartconnectors_server.ledger import ALERT, Entry, HoldState, Ledger, LedgerError, Reservation
+from smartconnectors_server.ledger.chain import GENESIS, link
+from smartconnectors_server.ledger.configured import after
 
 _STATE_AFTER = {"reserve": "held", "dispatch": "held", "defer": "deferred", "doubt": "in_doubt"}
 _GIVES_BACK = frozenset({"release", "reject", "expire", "supersede"})
@@ -115,9 +119,10 @@ async def every_change_has_a_line_with_its_reason(bench: Bench) -> None:
     await ledger.set_paused(PLATFORM, True, "stop")
     await ledger.set_paused(PLATFORM, False, "go on")
     ledger = await bench.restart()
-    entries = await all_entries(ledger)
+    entries = [e for e in await all_entries(ledger) if not e.verb.startswith(ALERT)]
     told = [(e.verb, e.request_id, e.amount_micros // USD) for e in entries]
     assert told == [
+        ("configure", "", 500),
         ("reserve", "a", 10),
         ("doubt", "a", 10),
         ("settle", "a", 10),
@@ -129,10 +134,10 @@ async def every_change_has_a_line_with_its_reason(bench: Bench) -> None:
         ("resume", "", 0),
     ]
     notes = [e.note for e in entries]
-    assert notes[1:3] == ["timed out", "looked up"]
-    assert notes[6:] == ["less", "stop", "go on"]
-    assert entries[1].at_ns - entries[0].at_ns == 3 * 10**9
-    assert entries[4].hold_id == waiting.hold_id
+    assert notes[2:4] == ["timed out", "looked up"]
+    assert notes[7:] == ["less", "stop", "go on"]
+    assert entries[2].at_ns - entries[1].at_ns == 3 * 10**9
+    assert entries[5].hold_id == waiting.hold_id
     assert [e.sequence for e in entries] == sorted({e.sequence for e in entries})
 
 
@@ -143,12 +148,12 @@ async def pages_leave_nothing_out_and_repeat_nothing(bench: Bench) -> None:
         await commit(ledger, f"r{number}", USD, budget_ids=scope)
     ledger = await bench.restart(budget(), budget("total", 500 * USD))
     everything = await all_entries(ledger)
-    assert len(everything) == 24
-    for size in (1, 5, 7, 23, 24, 25):
+    assert len(everything) == 26
+    for size in (1, 5, 7, 25, 26, 27):
         assert await all_entries(ledger, size) == everything
     of_total = await all_entries(ledger, 3, budget_id="total")
     assert of_total == [e for e in everything if "total" in e.budget_ids]
-    assert len(of_total) == 8
+    assert len(of_total) == 9
     of_one = await all_entries(ledger, 1, request_id="r4")
     assert [(e.verb, e.request_id) for e in of_one] == [("reserve", "r4"), ("settle", "r4")]
 
@@ -158,7 +163,41 @@ async def a_refusal_has_no_line(bench: Bench) -> None:
     await refusal(ledger.reserve(ask("a", 501 * USD)), LedgerError)
     ledger.veto((PLATFORM,))
     ledger = await bench.restart()
-    assert await all_entries(ledger) == []
+    assert [line.verb for line in await all_entries(ledger)] == ["configure"]
+
+
+async def the_lines_say_what_a_budget_was_configured_to_be_and_only_when_that_changes(
+    bench: Bench,
+) -> None:
+    first, second = budget(), budget(PLATFORM, 400 * USD, daily(900 * USD, "Europe/Berlin"))
+    ledger = await bench.open(first)
+    ledger = await bench.restart(first)
+    ledger = await bench.restart(second)
+    await ledger.set_limit(PLATFORM, 300 * USD, "less")
+    await ledger.set_paused(PLATFORM, True, "stop")
+    ledger = await bench.restart(second)
+    lines = await all_entries(ledger)
+    assert [line.verb for line in lines] == ["configure", "configure", "limit", "pause"]
+    told = []
+    now = None
+    for line in lines:
+        now = after(now, line)
+        told.append(now)
+    less = budget(PLATFORM, 300 * USD, daily(900 * USD, "Europe/Berlin"))
+    assert told == [first, second, less, dataclasses.replace(less, paused=True)]
+
+
+async def each_line_holds_the_hash_of_all_before_it(bench: Bench) -> None:
+    budgets = (budget(), budget("total", 300 * USD))
+    ledger = await bench.open(*budgets)
+    await random_life(ledger, seed=3, steps=60)
+    ledger = await bench.restart(*budgets)
+    await commit(ledger, "last", USD)
+    previous = GENESIS
+    for number, line in enumerate(await all_entries(ledger), 1):
+        assert line.sequence == number
+        assert line.hash == link(previous, line)
+        previous = line.hash
 
 
 async def text_that_no_encoding_has_is_kept_as_far_as_it_can_be(bench: Bench) -> None:

@@ -24,13 +24,13 @@ from smartconnectors_server.ledger import Refused
 
 async def an_amount_enters_the_window_when_it_settles(bench: Bench) -> None:
     ledger = await bench.open()
-    hold = await ledger.reserve(ask("a", 500 * USD))
+    hold = await ledger.reserve(ask("a", 300 * USD))
     bench.clock.advance(WINDOW_S - 1)
     settled = await ledger.settle(hold.hold_id)
     assert settled.updated_ns == ledger.now_ns()
-    # Counted from the reserve, it would leave now, and twice the limit would be live at once.
+    # Counted from the reserve, it would leave now, and more than the limit would be live at once.
     bench.clock.advance(2)
-    await refusal(ledger.reserve(ask("b", USD)), Refused)
+    await refusal(ledger.reserve(ask("b", 201 * USD)), Refused)
     bench.clock.advance(WINDOW_S - 2)
     await ledger.reserve(ask("b", 500 * USD))
 

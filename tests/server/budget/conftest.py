@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.conformance.ledger.bench import budget
 
-from smartconnectors_server.budget import Alerts, Keeper, Watch
+from smartconnectors_server.budget import Keeper, Watch
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 
@@ -30,6 +30,6 @@ async def house(tmp_path: Path, clock: ManualClock) -> AsyncIterator[House]:
     ledger = SqliteLedger(tmp_path, clock, gather_ms=1)
     await ledger.open([budget(), budget("meta"), budget("total", 900_000_000)])
     watch = Watch(ledger, clock)
-    yield House(ledger, Keeper(ledger, watch, Alerts()), watch, clock)
+    yield House(ledger, Keeper(ledger, watch), watch, clock)
     watch.close()
     await ledger.close()

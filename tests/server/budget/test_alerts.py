@@ -1,4 +1,4 @@
-"""An alert is told when a budget comes nearer to its limit: once, and again after it has fallen."""
+"""The level of a budget, and what operators read of it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ import pytest
 from tests.conformance.ledger.bench import PLATFORM, USD, ask, budget
 from tests.server.budget.test_refusal import state
 
-from smartconnectors_server.budget import AlertLevel, Alerts, Keeper, Verb, Watch, alert_level
+from smartconnectors_server.budget import log_alerts, log_standing
 from smartconnectors_server.clock import ManualClock
-from smartconnectors_server.ledger import BudgetState, Limit, SlidingWindow
+from smartconnectors_server.ledger import AlertLevel, BudgetState, alert_level
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 
 NONE, WARNING, CRITICAL, EXHAUSTED = AlertLevel
-
-
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.message for r in caplog.records if r.name == "smartconnectors_server.budget.alerts"]
 
 
 @pytest.mark.parametrize(
@@ -42,47 +38,33 @@ def test_the_level_is_that_of_the_fullest_limit(of: BudgetState, level: AlertLev
     assert alert_level(of) is level
 
 
-def test_a_level_is_told_when_it_rises_and_only_then(caplog: pytest.LogCaptureFixture) -> None:
-    alerts = Alerts()
-    for used, lines in [(10, 0), (80, 1), (85, 1), (96, 2), (90, 2), (96, 3), (100, 4), (100, 4)]:
-        alerts.see(state((used, 100)))
-        assert len(told(caplog)) == lines
-
-
-def test_a_level_that_is_jumped_over_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
-    alerts = Alerts()
-    assert alerts.see(state((100, 100))) is EXHAUSTED
-    (line,) = told(caplog)
-    assert line.startswith("budget google_ads is at EXHAUSTED: $100.00 of $100.00 committed, held")
-
-
-def test_what_is_told_are_the_figures_of_the_fullest_limit(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    Alerts().see(state((10, 100), (19, 20)))
-    (line,) = told(caplog)
-    assert "$19.00 of $20.00" in line
-
-
-def test_the_level_at_start_is_known_already(caplog: pytest.LogCaptureFixture) -> None:
-    alerts = Alerts()
-    alerts.start_from(state((85, 100)))
-    alerts.see(state((86, 100)))
-    assert told(caplog) == []
-    alerts.see(state((96, 100)))
-    assert len(told(caplog)) == 1
-
-
-async def test_an_alert_is_armed_again_when_time_alone_empties_the_window(
+async def test_operators_read_of_each_level_that_is_reached_or_left_and_of_what_stands_at_start(
     tmp_path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING)
+    caplog.set_level(logging.INFO, "smartconnectors_server.budget.alerts")
+
+    def told() -> list[tuple[str, str]]:
+        lines = [(r.levelname, r.message) for r in caplog.records if r.name.endswith("alerts")]
+        caplog.clear()
+        return lines
+
     ledger = SqliteLedger(tmp_path, clock)
-    await ledger.open([budget(PLATFORM, 100 * USD, Limit(10**15, SlidingWindow(60.0)))])
-    keeper = Keeper(ledger, Watch(ledger, clock), Alerts())
-    for name in "ab":
-        hold = await keeper.reserve(ask(name, 90 * USD))
-        await keeper.resolve(hold, Verb.SETTLE)
-        clock.advance(601)
-    assert len(told(caplog)) == 2
+    await ledger.open([budget(PLATFORM, 100 * USD)])
+    log_standing(ledger)
+    log_alerts(ledger)
+    first = await ledger.reserve(ask("a", 97 * USD))
+    figures = "committed, held, deferred or in doubt"
+    assert told() == [("WARNING", f"budget {PLATFORM} is at CRITICAL: $97.00 of $100.00 {figures}")]
+    await ledger.release(first.hold_id)
+    await ledger.reserve(ask("b", 85 * USD))
+    assert told() == [
+        ("INFO", f"budget {PLATFORM} is back at NONE: $0.00 of $100.00 {figures}"),
+        ("WARNING", f"budget {PLATFORM} is at WARNING: $85.00 of $100.00 {figures}"),
+    ]
+    await ledger.close()
+
+    ledger = SqliteLedger(tmp_path, clock)
+    await ledger.open([budget(PLATFORM, 100 * USD)])
+    log_standing(ledger)
+    assert told() == [("WARNING", f"budget {PLATFORM} stands at WARNING")]
     await ledger.close()

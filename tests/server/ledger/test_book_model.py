@@ -233,10 +233,12 @@ class BookAgainstModel(RuleBasedStateMachine):
         """As a store does it: budgets, then what was settled, then open holds."""
         self.book = Book(first_sequence=self.sequence + 1)
         for budget_id in SCOPES:
-            self.book.configure(self.budgets[budget_id])
-            first, *_ = self.model.limits[budget_id]
-            self.book.set_limit(budget_id, first.limit_micros, "", self.now_ns)
-            self.book.set_paused(budget_id, self.model.paused[budget_id], "", self.now_ns)
+            as_left = dataclasses.replace(
+                self.budgets[budget_id],
+                limits=tuple(self.model.limits[budget_id]),
+                paused=self.model.paused[budget_id],
+            )
+            self.book.configure(as_left)
             for at_ns, amount, budget_ids in self.model.settled:
                 if budget_id in budget_ids:
                     self.book.replay_settled(at_ns, amount, (budget_id,))

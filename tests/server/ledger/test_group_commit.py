@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -39,7 +39,7 @@ class Disk:
         return [count for batch in self.batches for _, _, count in batch.calls]
 
 
-async def nothing() -> None:
+async def nothing(_batch: Batch) -> None:
     """Nothing follows a commit."""
 
 
@@ -52,9 +52,15 @@ async def until(true: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def committing(
-    disk: Disk, *, gather_s: float = 0.001, commit_timeout_s: float = 5.0
+    disk: Disk,
+    *,
+    gather_s: float = 0.001,
+    commit_timeout_s: float = 5.0,
+    after_commit: Callable[[Batch], Awaitable[None]] = nothing,
 ) -> AsyncIterator[GroupCommit]:
-    commits = GroupCommit(disk.write, nothing, gather_s=gather_s, commit_timeout_s=commit_timeout_s)
+    commits = GroupCommit(
+        disk.write, after_commit, gather_s=gather_s, commit_timeout_s=commit_timeout_s
+    )
     commits.start()
     try:
         yield commits
@@ -70,6 +76,18 @@ async def test_what_was_awaited_is_written_in_order() -> None:
         await asyncio.gather(*(commits.durable(calls=("x", 0, n)) for n in range(100)))
         assert disk.calls == list(range(100))
         assert len(disk.batches) < 10
+
+
+async def test_what_goes_wrong_behind_a_commit_stops_no_further_one() -> None:
+    async def fails(_batch: Batch) -> None:
+        raise RuntimeError("a listener with a bug")
+
+    disk = Disk()
+    async with committing(disk, after_commit=fails) as commits:
+        for number in range(3):
+            async with asyncio.timeout(5):
+                await commits.durable(calls=("x", 0, number))
+        assert disk.calls == [0, 1, 2]
 
 
 async def test_what_nobody_waits_for_is_written_too() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from smartconnectors_server.budget import Alerts, Keeper, Watch
+from smartconnectors_server.budget import Keeper, Watch
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.ledger import (
     Budget,
@@ -73,7 +73,7 @@ async def counter(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Counter]:
         ]
     )
     watch = Watch(ledger, clock)
-    yield Counter(Keeper(ledger, watch, Alerts()), watch)
+    yield Counter(Keeper(ledger, watch), watch)
     await ledger.close()
 
 

@@ -155,7 +155,8 @@ async def test_the_audit_ledger_is_read_in_pages_without_a_gap(counter: Counter)
         token = page.next_page_token
         if not token:
             break
-    assert sequences == list(range(1, 7))
+    assert len(sequences) > 6
+    assert sequences == list(range(1, len(sequences) + 1))
 
 
 @pytest.mark.parametrize("token", ["abc", "-1", "1.5", "9" * 19, "9" * 150, "٣"])

@@ -151,22 +151,31 @@ class LedgerEntry(_message.Message):
     AMOUNT_MICROS_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Grows by one with every line."""
     verb: _builtins.str
     """What was done: reserve, settle, settle_late, release, reject, defer, dispatch, doubt, expire,
-    supersede, limit, pause, resume.
+    supersede; and of budgets: configure, limit, pause, resume, alert, alert_end.
     """
     hold_id: _builtins.str
-    """The hold, empty for a change of a limit."""
+    """The hold, empty when the line is about a budget."""
     request_id: _builtins.str
-    """The caller's key, empty for a change of a limit."""
+    """The caller's key, empty when the line is about a budget."""
     amount_micros: _builtins.int
     """The amount, in micros."""
     currency_code: _builtins.str
     """ISO 4217."""
     note: _builtins.str
-    """Why."""
+    """Why; of `configure`, the limits as JSON; of `alert`, the level and the figures."""
+    platform: _builtins.str
+    """The platform, empty when the line is about a budget."""
+    hash: _builtins.str
+    """SHA-256, in hexadecimal, over the hash of the line before, a line feed and this line as
+    `smart-connectors audit export` writes it, without its hash. Before the first line stand 64
+    zeros.
+    """
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
         """When, in ledger time."""
@@ -187,10 +196,12 @@ class LedgerEntry(_message.Message):
         amount_micros: _builtins.int = ...,
         currency_code: _builtins.str = ...,
         note: _builtins.str = ...,
+        platform: _builtins.str = ...,
+        hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_micros", b"amount_micros", "at", b"at", "budget_ids", b"budget_ids", "currency_code", b"currency_code", "hold_id", b"hold_id", "note", b"note", "request_id", b"request_id", "sequence", b"sequence", "verb", b"verb"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_micros", b"amount_micros", "at", b"at", "budget_ids", b"budget_ids", "currency_code", b"currency_code", "hash", b"hash", "hold_id", b"hold_id", "note", b"note", "platform", b"platform", "request_id", b"request_id", "sequence", b"sequence", "verb", b"verb"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,135 @@
+"""How near a budget is to its limit, and which nearness has been told. Pure.
+
+A level is told once when it is reached, and is armed again when the budget has fallen 5 points
+below it. Both are lines of the audit ledger, written with the change that caused them, so that a
+restart neither tells twice nor forgets to tell.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from smartconnectors_server.ledger.records import BudgetState
+from smartconnectors_server.ledger.scopes import Scopes
+from smartconnectors_server.money import format_amount
+
+ALERT, ALERT_END = "alert", "alert_end"
+"""The verbs of the two kinds of lines."""
+REARM_POINTS = 5
+
+
+class AlertLevel(enum.IntEnum):
+    """Ordered: a higher one is nearer the limit."""
+
+    NONE = 0
+    WARNING = 1
+    CRITICAL = 2
+    EXHAUSTED = 3
+
+
+PERCENT: Mapping[AlertLevel, int] = {
+    AlertLevel.NONE: 0,
+    AlertLevel.WARNING: 80,
+    AlertLevel.CRITICAL: 95,
+    AlertLevel.EXHAUSTED: 100,
+}
+"""From how much of the limit on a level is reached."""
+
+
+def _reaches(state: BudgetState, percent: int) -> bool:
+    return any(
+        state.used_micros(index) * 100 >= percent * limit.limit.limit_micros
+        for index, limit in enumerate(state.limits)
+    )
+
+
+def alert_level(state: BudgetState) -> AlertLevel:
+    """The level of a budget, by the fullest of its limits."""
+    return max(level for level in AlertLevel if _reaches(state, PERCENT[level]))
+
+
+def _fallen(standing: AlertLevel, state: BudgetState) -> AlertLevel:
+    """What is left of a level that was told."""
+    while standing and not _reaches(state, PERCENT[standing] - REARM_POINTS):
+        standing = AlertLevel(standing - 1)
+    return standing
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A budget has reached a level, or has fallen below the one that stood."""
+
+    state: BudgetState
+    verb: str
+    level: AlertLevel
+    """What stands from now on."""
+
+    @property
+    def used_micros(self) -> int:
+        """What counts against the fullest limit."""
+        return self.state.used_micros(self._fullest())
+
+    @property
+    def note(self) -> str:
+        """The level, and the figures of the fullest limit."""
+        currency = self.state.currency_code
+        limit = self.state.limits[self._fullest()].limit
+        return (
+            f"{self.level.name}: {format_amount(self.used_micros, currency)} of "
+            f"{format_amount(limit.limit_micros, currency)} committed, held, deferred or in doubt"
+        )
+
+    def _fullest(self) -> int:
+        state = self.state
+
+        def per_billion_used(index: int) -> int:
+            return (
+                state.used_micros(index) * 10**9 // max(1, state.limits[index].limit.limit_micros)
+            )
+
+        return max(range(len(state.limits)), key=per_billion_used)
+
+
+class Alerts:
+    """Which level of which budget has been told and stands."""
+
+    def __init__(self, scopes: Scopes) -> None:
+        self._scopes = scopes
+        self._standing: dict[str, AlertLevel] = {}
+
+    def standing(self, budget_id: str) -> AlertLevel:
+        """The level that was told last and stands."""
+        return self._standing.get(budget_id, AlertLevel.NONE)
+
+    def restore(self, budget_id: str, note: str) -> None:
+        """Takes up what stood before, from the note of the budget's last line about alerts."""
+        self._standing[budget_id] = AlertLevel[note.partition(":")[0]]
+
+    def before(self, budget_ids: Iterable[str], now_ns: int) -> dict[str, AlertLevel]:
+        """What still stands of these budgets, of those that have any, before they change: a window
+        may have emptied since, and what rises from there is told anew.
+        """
+        return {
+            budget_id: _fallen(self._standing[budget_id], self._scopes.state(budget_id, now_ns))
+            for budget_id in budget_ids
+            if self._standing.get(budget_id) and self._scopes.knows(budget_id)
+        }
+
+    def after(
+        self, budget_ids: Iterable[str], before: Mapping[str, AlertLevel], now_ns: int
+    ) -> list[Crossing]:
+        """What is to be told of these budgets now that they have changed."""
+        crossings = []
+        for budget_id in filter(self._scopes.knows, budget_ids):
+            state = self._scopes.state(budget_id, now_ns)
+            stood = self.standing(budget_id)
+            left = _fallen(before.get(budget_id, stood), state)
+            if left < stood:
+                crossings.append(Crossing(state, ALERT_END, left))
+            level = alert_level(state)
+            if level > left:
+                crossings.append(Crossing(state, ALERT, level))
+            self._standing[budget_id] = max(left, level)
+        return crossings

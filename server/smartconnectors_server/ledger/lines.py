@@ -1,0 +1,52 @@
+"""The numbering of audit lines, and what a line says of a hold or of a budget."""
+
+from __future__ import annotations
+
+from smartconnectors_server.ledger.records import Budget, Entry, Hold
+from smartconnectors_server.ledger.scopes import Scopes
+
+
+class Lines:
+    """Makes lines, each with the next number."""
+
+    def __init__(self, first_sequence: int, scopes: Scopes) -> None:
+        self.next_sequence = first_sequence
+        self._scopes = scopes
+
+    def of_hold(self, hold: Hold, verb: str, now_ns: int) -> Entry:
+        """What was done to a hold."""
+        return Entry(
+            at_ns=now_ns,
+            verb=verb,
+            budget_ids=hold.budget_ids,
+            hold_id=hold.hold_id,
+            platform=hold.platform,
+            request_id=hold.request_id,
+            amount_micros=hold.amount_micros,
+            currency_code=hold.currency_code,
+            note=hold.note,
+            sequence=self._take(hold.budget_ids),
+        )
+
+    def of_budget(
+        self, budget: Budget, verb: str, amount_micros: int, note: str, now_ns: int
+    ) -> Entry:
+        """What was done to a budget, or is to be told of it."""
+        return Entry(
+            at_ns=now_ns,
+            verb=verb,
+            budget_ids=(budget.budget_id,),
+            hold_id="",
+            platform="",
+            request_id="",
+            amount_micros=amount_micros,
+            currency_code=budget.currency_code,
+            note=note,
+            sequence=self._take((budget.budget_id,)),
+        )
+
+    def _take(self, budget_ids: tuple[str, ...]) -> int:
+        sequence = self.next_sequence
+        self.next_sequence += 1
+        self._scopes.touch(budget_ids, sequence)
+        return sequence

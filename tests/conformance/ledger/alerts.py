@@ -1,0 +1,112 @@
+"""What a ledger tells of a budget that comes near its limit: once, whatever happens in between."""
+
+from __future__ import annotations
+
+from tests.conformance.ledger.bench import (
+    PLATFORM,
+    USD,
+    Bench,
+    all_entries,
+    ask,
+    budget,
+    commit,
+    daily,
+)
+
+from smartconnectors_server.ledger import ALERT, AlertLevel, Entry, HoldState, Ledger
+
+
+async def told(ledger: Ledger) -> list[str]:
+    """Every line about alerts: the verb and the level that stands from then on."""
+    lines = [line for line in await all_entries(ledger) if line.verb.startswith(ALERT)]
+    return [f"{line.verb} {line.note.partition(':')[0]}" for line in lines]
+
+
+async def a_level_is_told_once_when_it_is_reached(bench: Bench) -> None:
+    ledger = await bench.open(budget(PLATFORM, 100 * USD))
+    for used_usd, lines in [(20, 0), (79, 0), (80, 1), (94, 1), (95, 2), (99, 2), (100, 3)]:
+        so_far = ledger.state(PLATFORM).used_micros()
+        await commit(ledger, f"to {used_usd}", used_usd * USD - so_far)
+        assert len(await told(ledger)) == lines
+    assert await told(ledger) == ["alert WARNING", "alert CRITICAL", "alert EXHAUSTED"]
+    assert ledger.standing(PLATFORM) is AlertLevel.EXHAUSTED
+
+
+async def an_alert_says_the_figures_of_the_fullest_limit_and_follows_what_caused_it(
+    bench: Bench,
+) -> None:
+    ledger = await bench.open(budget(PLATFORM, 100 * USD, daily(20 * USD)))
+    await ledger.reserve(ask("a", 19 * USD))
+    *_, reserve, alert = await all_entries(ledger)
+    assert reserve.verb == "reserve"
+    assert (alert.verb, alert.amount_micros, alert.budget_ids) == (ALERT, 19 * USD, (PLATFORM,))
+    assert alert.note.startswith("CRITICAL: $19.00 of $20.00 committed, held, deferred")
+
+
+async def what_is_given_back_near_a_level_does_not_tell_it_again(bench: Bench) -> None:
+    ledger = await bench.open(budget(PLATFORM, 100 * USD))
+    await commit(ledger, "base", 76 * USD)
+    for number in range(5):
+        hold = await ledger.reserve(ask(f"r{number}", 10 * USD))
+        await ledger.release(hold.hold_id, HoldState.REJECTED)
+    assert await told(ledger) == ["alert WARNING"]
+
+
+async def a_level_is_armed_again_five_points_below_it(bench: Bench) -> None:
+    ledger = await bench.open(budget(PLATFORM, 100 * USD))
+    await commit(ledger, "base", 74 * USD)
+    for number in range(2):
+        hold = await ledger.reserve(ask(f"r{number}", 10 * USD))
+        await ledger.release(hold.hold_id)
+    assert await told(ledger) == ["alert WARNING", "alert_end NONE"] * 2
+    assert ledger.standing(PLATFORM) is AlertLevel.NONE
+
+
+async def a_level_is_told_again_when_time_alone_has_emptied_the_window(bench: Bench) -> None:
+    ledger = await bench.open(budget(PLATFORM, 100 * USD))
+    for number in range(3):
+        await commit(ledger, f"r{number}", 96 * USD)
+        bench.clock.advance(601)
+    assert await told(ledger) == ["alert CRITICAL", *["alert_end NONE", "alert CRITICAL"] * 2]
+
+
+async def a_restart_tells_nothing_twice_and_forgets_nothing(bench: Bench) -> None:
+    budgets = budget(PLATFORM, 100 * USD)
+    ledger = await bench.open(budgets)
+    await commit(ledger, "a", 90 * USD)
+    for _ in range(2):
+        ledger = await bench.restart(budgets)
+        assert ledger.standing(PLATFORM) is AlertLevel.WARNING
+        await ledger.release((await ledger.reserve(ask("b", USD))).hold_id)
+    assert await told(ledger) == ["alert WARNING"]
+    await commit(ledger, "c", 6 * USD)
+    ledger = await bench.restart(budgets)
+    assert await told(ledger) == ["alert WARNING", "alert CRITICAL"]
+    # While it was away, the window emptied.
+    ledger = await bench.restart(budgets, away_s=601)
+    assert (await told(ledger))[2:] == ["alert_end NONE"]
+
+
+async def a_lowered_limit_and_a_smaller_one_in_the_settings_are_told_too(bench: Bench) -> None:
+    ledger = await bench.open(budget(PLATFORM, 100 * USD))
+    await commit(ledger, "a", 45 * USD)
+    await ledger.set_limit(PLATFORM, 50 * USD, "less")
+    assert await told(ledger) == ["alert WARNING"]
+    await ledger.set_limit(PLATFORM, 100 * USD, "more")
+    assert (await told(ledger))[1:] == ["alert_end NONE"]
+    ledger = await bench.restart(budget(PLATFORM, 100 * USD, daily(45 * USD)))
+    assert (await told(ledger))[2:] == ["alert EXHAUSTED"]
+
+
+async def who_listens_hears_each_alert_once_it_is_durable(bench: Bench) -> None:
+    ledger = await bench.open(budget(PLATFORM, 100 * USD))
+    heard: list[Entry] = []
+    ledger.listen(heard.append)
+    hold = await ledger.reserve(ask("a", 85 * USD))
+    assert [entry.note.partition(":")[0] for entry in heard] == ["WARNING"]
+    await ledger.release(hold.hold_id)
+    await ledger.flush()
+    assert [entry.verb for entry in heard] == ["alert", "alert_end"]
+    assert [entry.sequence for entry in heard] == sorted(
+        line.sequence for line in await all_entries(ledger) if line.verb.startswith(ALERT)
+    )
