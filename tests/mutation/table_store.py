@@ -93,15 +93,15 @@ STORE = (
     Mutant(
         "lost lines are not missed",
         "ledger/store.py",
-        "        if last < marked:\n",
+        "        if last < number:\n",
         "        if last < 0:\n",
         (DAMAGE + "test_an_older_copy_of_the_file_is_recognised",),
     ),
     Mutant(
         "a file of another life is taken for ours",
         "ledger/store.py",
-        "        if marked_hash and self._hash_of(marked) != marked_hash:\n",
-        "        if marked_hash and self._hash_of(marked) == '':\n",
+        "        if marked_hash and self._hash_of(number) != marked_hash:\n",
+        "        if marked_hash and self._hash_of(number) == '':\n",
         (DAMAGE + "test_a_file_of_another_life_is_recognised",),
     ),
     Mutant(

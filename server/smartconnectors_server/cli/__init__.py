@@ -51,7 +51,7 @@ app.command(rich_help_panel=_USE)(budgets.pause)
 app.command(rich_help_panel=_USE)(budgets.resume)
 app.command(rich_help_panel=_USE)(budgets.budget)
 app.add_typer(holds.group, name="holds", rich_help_panel=_USE)
-app.command(rich_help_panel=_USE)(audit.audit)
+app.add_typer(audit.group, name="audit", rich_help_panel=_USE)
 
 
 def run(arguments: Sequence[str]) -> int:

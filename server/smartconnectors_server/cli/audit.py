@@ -1,8 +1,13 @@
-"""`audit`: the ledger's lines, oldest first."""
+"""`audit`: the ledger's lines, oldest first; as files; and whether they hang together."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import enum
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -14,15 +19,34 @@ from smartconnectors_server.cli.connection import (
     Target,
     TimeoutMs,
 )
+from smartconnectors_server.cli.failure import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
     from smartconnectors.budgets.v1 import budget_service_pb2 as pb
     from smartconnectors.client import Client
+    from smartconnectors_server.ledger.audit import Audit, Balance
+
+group = typer.Typer(help="The audit ledger: every change of money.")
 
 COLUMNS = ("no.", "at", "verb", "amount", "budgets", "request", "hold", "note")
+BALANCE_COLUMNS = ("budget", "committed", "held", "deferred", "in doubt", "limit", "window")
+
+StateDir = Annotated[
+    Path | None,
+    typer.Option("--state-dir", metavar="DIR", help="Read this directory and ask no server."),
+]
 
 
+class Format(enum.StrEnum):
+    """How an export is written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+@group.callback(invoke_without_command=True)
 def audit(
+    context: typer.Context,
     budget_id: Annotated[str, typer.Option("--budget", help="Default: all.")] = "",
     request_id: Annotated[str, typer.Option("--request-id", help="Default: all.")] = "",
     page_size: Annotated[int, typer.Option("--page-size", min=1, max=1000)] = 100,
@@ -34,6 +58,8 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Read the audit ledger: every change of money, oldest first."""
+    if context.invoked_subcommand is not None:
+        return
     from smartconnectors.budgets.v1 import budget_service_pb2 as pb
     from smartconnectors_server.cli import output
 
@@ -52,6 +78,164 @@ def audit(
     output.print_table(COLUMNS, [_row(entry) for entry in page.entries], empty="No entries.")
     if page.next_page_token:
         typer.echo(f"more: --page-token {page.next_page_token}")
+
+
+@group.command()
+def export(
+    file_format: Annotated[Format, typer.Option("--format", help="How it is written.")] = (
+        Format.JSONL
+    ),
+    to: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Default: standard output.")
+    ] = None,
+    state_dir: StateDir = None,
+    target: Target = DEFAULT_TARGET,
+    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
+) -> None:
+    """Write the whole audit ledger, and say its head, to be noted where nobody can change both."""
+    from smartconnectors_server.cli import audit_sources
+    from smartconnectors_server.ledger.export import csv_header, csv_row, json_line
+
+    lines, head = 0, ""
+    with _written(to) as file, _told():
+        if file_format is Format.CSV:
+            file.write(csv_header())
+        for entry in audit_sources.entries(state_dir, Connection(target, timeout_ms)):
+            row = csv_row(entry) if file_format is Format.CSV else f"{json_line(entry)}\n"
+            file.write(row)
+            lines, head = lines + 1, entry.hash
+    typer.echo(f"{lines} lines, head {head or 'none'}", err=True)
+
+
+@group.command()
+def verify(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="An export. Default: what the server has."),
+    ] = None,
+    head: Annotated[
+        str,
+        typer.Option(
+            "--head",
+            metavar="HASH",
+            help="The last hash, as it was noted: without it a cut-off end is not seen.",
+        ),
+    ] = "",
+    state_dir: StateDir = None,
+    target: Target = DEFAULT_TARGET,
+    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
+    as_json: Json = False,
+) -> None:
+    """Derive every balance anew, and name the first line that does not follow from those before."""
+    from smartconnectors_server.cli import audit_sources
+    from smartconnectors_server.ledger.audit import Broken
+
+    if file is not None and state_dir is not None:
+        raise CommandFailed(ExitCode.USAGE, "Give a FILE or --state-dir, not both.")
+    try:
+        with _told():
+            audited = audit_sources.audited(file, state_dir, Connection(target, timeout_ms))
+        if head:
+            audited.check_head(head)
+    except Broken as broken:
+        document = {"ok": False, "line": broken.sequence, "why": str(broken)} if as_json else None
+        raise CommandFailed(
+            ExitCode.REFUSED,
+            f"BROKEN: {broken}\nWhat comes before it hangs together. Compare with a copy of your "
+            "own, and find out who could write here.",
+            document=document,
+        ) from None
+    if as_json:
+        _print_json(audited)
+    else:
+        _print(audited, head)
+
+
+def _print(audited: Audit, head: str) -> None:
+    from smartconnectors_server.cli import output
+
+    rows = [row for balance in audited.balances() for row in _balance_rows(balance)]
+    output.print_table(BALANCE_COLUMNS, rows, empty="No budgets.")
+    typer.echo(f"{audited.lines} lines hang together, head {audited.head}")
+    if not head:
+        typer.echo(
+            "Note the head elsewhere and give it with --head next time: without it, a ledger that "
+            "was cut off at its end, or written anew as a whole, looks whole.",
+            err=True,
+        )
+
+
+def _print_json(audited: Audit) -> None:
+    import json
+
+    balances = [
+        {
+            "budget_id": balance.budget_id,
+            "currency_code": balance.currency_code,
+            "limits": [
+                {"limit_micros": limit.limit_micros, "committed_micros": committed}
+                for limit, committed in zip(balance.limits, balance.committed, strict=True)
+            ],
+            "held_micros": balance.held,
+            "deferred_micros": balance.deferred,
+            "in_doubt_micros": balance.in_doubt,
+        }
+        for balance in audited.balances()
+    ]
+    document = {"ok": True, "lines": audited.lines, "head": audited.head, "balances": balances}
+    typer.echo(json.dumps(document, ensure_ascii=False))
+
+
+def _balance_rows(balance: Balance) -> list[list[str]]:
+    from smartconnectors_server.cli.output import duration_text
+    from smartconnectors_server.ledger import SlidingWindow
+    from smartconnectors_server.money import format_amount
+
+    currency = balance.currency_code
+    open_sums = [format_amount(m, currency) for m in (balance.held, balance.deferred)]
+    open_sums.append(format_amount(balance.in_doubt, currency))
+    return [
+        [
+            balance.budget_id,
+            format_amount(committed, currency),
+            *open_sums,
+            format_amount(limit.limit_micros, currency),
+            duration_text(limit.window.seconds)
+            if isinstance(limit.window, SlidingWindow)
+            else f"{limit.window.unit} in {limit.window.time_zone}",
+        ]
+        for limit, committed in zip(balance.limits, balance.committed, strict=True)
+    ]
+
+
+@contextmanager
+def _written(to: Path | None) -> Iterator[TextIO]:
+    if to is None:
+        yield sys.stdout
+        return
+    try:
+        file = to.open("x", encoding="utf-8", newline="")
+    except FileExistsError:
+        raise CommandFailed(ExitCode.USAGE, f"{to} exists already; nothing was written.") from None
+    except OSError as error:
+        raise CommandFailed(ExitCode.USAGE, f"{to} cannot be written: {error}") from None
+    try:
+        with file:
+            yield file
+    except BaseException:
+        to.unlink()  # half an export would look like one that was cut off
+        raise
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A ledger that cannot be read, in the words of the command line."""
+    from smartconnectors_server.ledger import LedgerError
+
+    try:
+        yield
+    except LedgerError as error:
+        raise CommandFailed(ExitCode.USAGE, str(error)) from None
 
 
 def _row(entry: pb.LedgerEntry) -> list[str]:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from smartconnectors_server.ledger.book import HISTORY_LENGTH
 from smartconnectors_server.ledger.chain import GENESIS, link
-from smartconnectors_server.ledger.mark import Mark
+from smartconnectors_server.ledger.mark import FILE_NAME as MARK_NAME
+from smartconnectors_server.ledger.mark import Mark, marked
 from smartconnectors_server.ledger.records import (
     Entry,
     Hold,
@@ -73,8 +74,9 @@ class Store:
         self._reader = self._connect()
         try:
             prepare(self._writer, self._path)
+            self._check_end(*marked(directory))
             self._mark = Mark(directory)
-            self._check_end(self._mark)
+            self._mark.write(self._last, self._head)
         except BaseException:
             self.close()
             raise
@@ -90,24 +92,23 @@ class Store:
             raise
         return connection
 
-    def _check_end(self, mark: Mark) -> None:
+    def _check_end(self, number: int, marked_hash: str) -> None:
         """Refuses a file that ends before what was committed to it, or is another than that."""
-        marked, marked_hash = mark.read()
+        mark_path = self._path.parent / MARK_NAME
         last = self.last_sequence()
-        if last < marked:
+        if last < number:
             raise Damaged(
-                f"{self._path} ends at audit line {last}, but {marked} were committed. Restore the "
-                f"file, or accept that up to {marked - last} lines of money are forgotten by "
-                f"removing {mark.path}."
+                f"{self._path} ends at audit line {last}, but {number} were committed. Restore the "
+                f"file, or accept that up to {number - last} lines of money are forgotten by "
+                f"removing {mark_path}."
             )
-        if marked_hash and self._hash_of(marked) != marked_hash:
+        if marked_hash and self._hash_of(number) != marked_hash:
             raise Damaged(
-                f"{self._path} is not the file whose audit line {marked} was committed here. "
+                f"{self._path} is not the file whose audit line {number} was committed here. "
                 "Restore that one, or accept that what it held is forgotten by removing "
-                f"{mark.path}."
+                f"{mark_path}."
             )
         self._last, self._head = last, self._hash_of(last)
-        mark.write(last, self._head)
 
     def _hash_of(self, sequence: int) -> str:
         """The hash of a line, and of none; empty when there is no such line."""

@@ -51,10 +51,10 @@ def replayed(entries: Iterable[Entry]) -> dict[str, dict[str, int]]:
     return sums
 
 
-async def random_life(ledger: Ledger, seed: int, steps: int) -> None:
-    """Some hundred verbs, whatever fits."""
+async def random_life(ledger: Ledger, seed: int, steps: int, *, first: int = 0) -> None:
+    """Some hundred verbs, whatever fits. `first`: where request ids begin."""
     chance = random.Random(seed)
-    for number in range(steps):
+    for number in range(first, first + steps):
         holds = ledger.open_holds()
         hold = chance.choice(holds) if holds else None
         try:
