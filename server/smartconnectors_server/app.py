@@ -234,6 +234,7 @@ class Application:
             self._clock,
             lookup_with(self.engines, self._methods),
             interval_s=self._settings.reconciler.interval_s,
+            max_interval_s=self._settings.reconciler.max_interval_s,
             quiet_period_s=lambda platform: quiet_period_s(self._settings, platform),
         )
 

@@ -209,6 +209,8 @@ class ReconcilerSettings(Section):
     """How in-doubt holds are looked up."""
 
     interval_s: float = Field(2.0, gt=0, le=600)
+    max_interval_s: float = Field(60.0, gt=0, le=3600)
+    """What the wait grows to, doubling, while a platform or a hold cannot be looked up."""
     quiet_period_s: float | None = Field(None, gt=0, le=86400)
     """How long a change may still arrive late. Absent: twice the platform's timeout; less than
     that is refused."""

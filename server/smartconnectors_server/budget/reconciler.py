@@ -1,10 +1,15 @@
-"""Finds out what became of holds in doubt, and ends each by what the platform says."""
+"""Finds out what became of holds in doubt, and ends each by what the platform says.
+
+Asks less and less while that is in vain: a platform that is down has other worries, and a hold that
+cannot be looked up must not use up the quota of those that can.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from smartconnectors_server.budget.keeper import Keeper
 from smartconnectors_server.budget.resolution import Finding, Verb, resolution_of_doubt
@@ -17,6 +22,17 @@ Lookup = Callable[[Hold], Awaitable[Finding]]
 log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class _Pace:
+    """When something is asked again, and how long the wait was that led there."""
+
+    next_ns: int = 0
+    wait_s: float = 0.0
+
+    def pause(self, now_ns: int, wait_s: float) -> None:
+        self.next_ns = now_ns + round(wait_s * NANOS_PER_SECOND)
+
+
 class Reconciler:
     """Looks up every hold in doubt, again and again, until it is known."""
 
@@ -27,16 +43,21 @@ class Reconciler:
         lookup: Lookup,
         *,
         interval_s: float,
+        max_interval_s: float,
         quiet_period_s: Callable[[str], float],
     ) -> None:
-        """`quiet_period_s` of a platform: how long a change may arrive after its call ended; at
-        least twice the platform's timeout.
+        """`interval_s`: how soon it is asked again; doubled each time that it was in vain, up to
+        `max_interval_s`. `quiet_period_s` of a platform: how long a change may arrive after its
+        call ended; at least twice the platform's timeout.
         """
         self._keeper = keeper
         self._clock = clock
         self._lookup = lookup
         self._interval_s = interval_s
+        self._max_interval_s = max(interval_s, max_interval_s)
         self._quiet_period_s = quiet_period_s
+        self._platforms: dict[str, _Pace] = {}
+        self._holds: dict[str, _Pace] = {}
         self._stopped_at: dict[str, str] = {}  # platform -> the hold that the last look failed at
 
     async def run(self) -> None:
@@ -46,10 +67,15 @@ class Reconciler:
             await self._clock.sleep(self._interval_s)
 
     async def look(self) -> None:
-        """One look at each hold in doubt; holds of different platforms do not wait for another."""
+        """One look at each hold in doubt whose time has come; platforms do not wait for another."""
+        in_doubt = self._keeper.open_holds(HoldState.IN_DOUBT)
+        self._holds = {h.hold_id: self._holds.get(h.hold_id, _Pace()) for h in in_doubt}
+        now_ns = self._keeper.now_ns()
         by_platform: dict[str, list[Hold]] = {}
-        for hold in self._keeper.open_holds(HoldState.IN_DOUBT):
-            by_platform.setdefault(hold.platform, []).append(hold)
+        for hold in in_doubt:
+            pace = self._platforms.setdefault(hold.platform, _Pace())
+            if max(pace.next_ns, self._holds[hold.hold_id].next_ns) <= now_ns:
+                by_platform.setdefault(hold.platform, []).append(hold)
         await asyncio.gather(*(self._look_at(*item) for item in by_platform.items()))
 
     async def _look_at(self, platform: str, holds: list[Hold]) -> None:
@@ -59,22 +85,45 @@ class Reconciler:
         for hold in sorted(holds, key=lambda hold: (hold.hold_id <= stopped_at, hold.hold_id)):
             try:
                 await self._resolve(hold)
-                continue
             except ConnectorError as error:
                 log.info("request %s stays in doubt: %s", hold.request_id, error.message)
+                self._wait_longer(self._holds[hold.hold_id])
+                if self._platform_has_to_wait(platform, error):
+                    self._stopped_at[platform] = hold.hold_id
+                    return
             except Exception:
+                # Whatever it is: if this task died of it, nothing would be looked up any more.
                 log.exception("request %s stays in doubt", hold.request_id)
-            self._stopped_at[platform] = hold.hold_id
-            return
+                self._wait_longer(self._holds[hold.hold_id])
+            else:
+                self._platforms[platform] = _Pace()
+
+    def _platform_has_to_wait(self, platform: str, error: ConnectorError) -> bool:
+        pace = self._platforms[platform]
+        if error.platform_fault:
+            self._wait_longer(pace, at_least_s=error.retry_after_s or 0.0)
+        elif error.retry_after_s is not None:  # our own quota or breaker, which know when
+            pace.pause(self._keeper.now_ns(), error.retry_after_s)
+        else:
+            return False
+        return True
+
+    def _wait_longer(self, pace: _Pace, *, at_least_s: float = 0.0) -> None:
+        pace.wait_s = min(self._max_interval_s, max(self._interval_s, 2 * pace.wait_s))
+        pace.pause(self._keeper.now_ns(), max(pace.wait_s, at_least_s))
 
     async def _resolve(self, hold: Hold) -> None:
         # Taken before the look, so that what was seen is at least this old. Since the call ended,
         # not since the reserve: in between it may have waited for the disk or for its turn.
         age_s = (self._keeper.now_ns() - hold.updated_ns) / NANOS_PER_SECOND
         finding = await self._lookup(hold)
-        quiet = age_s >= self._quiet_period_s(hold.platform)
-        verb = resolution_of_doubt(finding, quiet=quiet)
+        quiet_s = self._quiet_period_s(hold.platform)
+        verb = resolution_of_doubt(finding, quiet=age_s >= quiet_s)
         if verb is Verb.WAIT:
+            pace = self._holds[hold.hold_id]
+            self._wait_longer(pace)
+            quiet_ns = hold.updated_ns + round(quiet_s * NANOS_PER_SECOND)
+            pace.next_ns = min(pace.next_ns, max(quiet_ns, self._keeper.now_ns()))
             return
         note = f"looked up {age_s:.1f} s after the call ended: {finding.value}"
         await self._keeper.resolve(hold, verb, note=note)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from tests.conformance.ledger.bench import PLATFORM, USD, ask, sums
@@ -11,7 +11,8 @@ from tests.server.budget.conftest import House
 
 from smartconnectors_server.budget import Finding, Reconciler
 from smartconnectors_server.clock import NANOS_PER_SECOND
-from smartconnectors_server.errors import PlatformUnavailable, UnknownTarget
+from smartconnectors_server.errors import PlatformUnavailable, RateLimited, UnknownTarget
+from smartconnectors_server.interceptors.gate import BreakerOpen
 from smartconnectors_server.ledger import Hold, HoldState
 
 QUIET_S = 10.0
@@ -36,11 +37,18 @@ class Platforms:
 
 
 def reconciler(house: House, platforms: Platforms, interval_s: float = 2.0) -> Reconciler:
+    return reconciler_with(house, platforms.lookup, interval_s)
+
+
+def reconciler_with(
+    house: House, lookup: Callable[[Hold], Awaitable[Finding]], interval_s: float = 2.0
+) -> Reconciler:
     return Reconciler(
         house.keeper,
         house.clock,
-        platforms.lookup,
+        lookup,
         interval_s=interval_s,
+        max_interval_s=60.0,
         quiet_period_s=lambda _: QUIET_S,
     )
 
@@ -158,6 +166,7 @@ async def test_a_hold_that_can_never_be_looked_up_does_not_keep_the_others_in_do
     looker = reconciler(house, Platforms(a=error, b=APPLIED, c=APPLIED, d=APPLIED))
     for _ in range(2):
         await looker.look()
+        house.clock.advance(2.0)
     assert [await state_of(house, hold) for hold in others] == [HoldState.SETTLED] * 3
     assert await state_of(house, first) is HoldState.IN_DOUBT
 
@@ -170,9 +179,7 @@ async def test_what_an_operator_ended_during_the_look_stays_ended(house: House) 
         await house.keeper.end_by_operator(hold.hold_id, settled=False, reason="I looked")
         return INCONCLUSIVE
 
-    looker = Reconciler(
-        house.keeper, house.clock, lookup, interval_s=1, quiet_period_s=lambda _: QUIET_S
-    )
+    looker = reconciler_with(house, lookup)
     await looker.look()
     assert await state_of(house, hold) is HoldState.RELEASED
 
@@ -184,23 +191,87 @@ async def test_what_an_operator_gave_back_in_error_enters_when_it_was_applied(ho
         await house.keeper.end_by_operator(hold.hold_id, settled=False, reason="wrong")
         return APPLIED
 
-    looker = Reconciler(
-        house.keeper, house.clock, lookup, interval_s=1, quiet_period_s=lambda _: QUIET_S
-    )
+    looker = reconciler_with(house, lookup)
     await looker.look()
     assert await state_of(house, hold) is HoldState.SETTLED
     assert sums(house.ledger.state(PLATFORM)) == (1, 0, 0, 0)
 
 
+async def asked_at_s(house: House, looker: Reconciler, platforms: Platforms, s: int) -> list[int]:
+    """Looks every second, for so long; at which of them the platform was asked."""
+    at_s = []
+    for now_s in range(s):
+        before = len(platforms.asked)
+        await looker.look()
+        at_s += [now_s] * (len(platforms.asked) - before)
+        house.clock.advance(1)
+    return at_s
+
+
+async def test_a_platform_that_stays_down_is_asked_less_and_less_and_for_ever(
+    house: House,
+) -> None:
+    await in_doubt(house, "a")
+    await in_doubt(house, "b")
+    down = PlatformUnavailable("down")
+    platforms = Platforms(a=down, b=down)
+    looker = reconciler(house, platforms)
+    assert await asked_at_s(house, looker, platforms, 300) == [
+        *(0, 2, 6, 14, 30, 62),
+        *(122, 182, 242),
+    ]
+
+
+async def test_a_platform_that_is_back_is_asked_at_the_old_pace(house: House) -> None:
+    first, second = await in_doubt(house, "a"), await in_doubt(house, "b")
+    platforms = Platforms(a=PlatformUnavailable("down"), b=PlatformUnavailable("down"))
+    looker = reconciler(house, platforms)
+    await asked_at_s(house, looker, platforms, 62)
+    platforms.answers = {"a": APPLIED, "b": APPLIED, "c": NOT_APPLIED}
+    await looker.look()
+    assert await state_of(house, first) is HoldState.SETTLED
+    house.clock.advance(2)
+    await looker.look()
+    assert await state_of(house, second) is HoldState.SETTLED
+    await in_doubt(house, "c")
+    assert await asked_at_s(house, looker, platforms, 8) == [0, 2, 6]
+
+
+async def test_what_is_not_known_yet_is_looked_up_as_soon_as_the_quiet_period_has_passed(
+    house: House,
+) -> None:
+    hold = await in_doubt(house, "a")
+    platforms = Platforms(a=NOT_APPLIED)
+    looker = reconciler(house, platforms)
+    assert await asked_at_s(house, looker, platforms, 12) == [0, 2, 6, 10]
+    assert await state_of(house, hold) is HoldState.RELEASED
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RateLimited("all used", retry_after_s=33.0), BreakerOpen("open", retry_after_s=33.0)],
+)
+async def test_what_our_own_quota_or_breaker_keeps_back_is_asked_when_they_say(
+    house: House, error: Exception
+) -> None:
+    await in_doubt(house, "a")
+    platforms = Platforms(a=error)
+    looker = reconciler(house, platforms)
+    assert await asked_at_s(house, looker, platforms, 100) == [0, 33, 66, 99]
+
+
 async def test_it_looks_every_interval(house: House) -> None:
     await in_doubt(house, "a")
-    platforms = Platforms(a=NOT_APPLIED)
+    await in_doubt(house, "b")
+    platforms = Platforms(a=UnknownTarget("gone"), b=NOT_APPLIED)
     running = asyncio.ensure_future(reconciler(house, platforms, interval_s=2.0).run())
-    for looks in range(1, 4):
+    asked = []
+    for _ in range(3):
         for _ in range(20):
             await asyncio.sleep(0)
-        assert len(platforms.asked) == looks
+        asked.append("".join(platforms.asked))
         house.clock.advance(2.0)
+    assert asked == ["ab", "abab", "abab"]
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 

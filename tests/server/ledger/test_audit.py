@@ -86,6 +86,7 @@ async def test_every_balance_follows_from_the_lines_alone(
     audit = audited(await lived(tmp_path, clock))
     ledger = SqliteLedger(tmp_path, clock)
     await ledger.open(BUDGETS)
+    await random_life(ledger, seed=5, steps=30, first=1000)
     again = audited(await all_entries(ledger))  # what was held is in doubt now
     assert again.lines > audit.lines > 100
     assert [balance.budget_id for balance in again.balances()] == [PLATFORM, "total"]
@@ -95,8 +96,8 @@ async def test_every_balance_follows_from_the_lines_alone(
         assert balance.committed == tuple(limit.committed_micros for limit in state.limits)
         open_sums = (balance.held, balance.deferred, balance.in_doubt)
         assert open_sums == (state.held_micros, state.deferred_micros, state.in_doubt_micros)
-        assert sum(open_sums) > 0
-        assert sum(balance.committed) > 0
+    assert again.balances()[1].committed[0] > 0
+    assert again.balances()[1].in_doubt > 0
     await ledger.close()
 
 
