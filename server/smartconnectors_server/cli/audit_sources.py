@@ -83,13 +83,14 @@ def _of_server(connection: Connection) -> Iterator[Entry]:
 
         page = connection.run(page_of)
         for line in page.entries:
-            yield _entry(line)
+            yield entry_of(line)
         token = page.next_page_token
         if not token:
             return
 
 
-def _entry(line: pb.LedgerEntry) -> Entry:
+def entry_of(line: pb.LedgerEntry) -> Entry:
+    """A line as the contract's message has it."""
     return Entry(
         at_ns=line.at.ToNanoseconds(),
         verb=line.verb,

@@ -9,14 +9,17 @@ from typing import Any
 
 from smartconnectors.budgets.v1.budget_service_pb2 import (
     GetBudgetStatsRequest,
+    ListLedgerEntriesRequest,
     WatchBudgetStatsRequest,
 )
 from smartconnectors.client import Client, ServiceError
 from smartconnectors.common.v1.bid_pb2 import BidSource, BidStatus
 from smartconnectors.common.v1.budget_pb2 import BudgetStats
+from smartconnectors_server.cli.audit_sources import entry_of
 from smartconnectors_server.cli.demo.control import Control
 from smartconnectors_server.cli.demo.sent import Applied, SentBid, SentTable
 from smartconnectors_server.cli.output import duration_text, share
+from smartconnectors_server.ledger.audit import Audit
 from smartconnectors_server.money import format_amount
 
 Answer = Any
@@ -93,6 +96,22 @@ class Stage:
             GetBudgetStatsRequest(budget_id=budget_id), timeout=10
         )
         return answer.stats
+
+    async def audited(self) -> Audit:
+        """The server's audit ledger, every line checked and every balance derived anew.
+
+        Raises Broken.
+        """
+        audit = Audit()
+        token = ""
+        while True:
+            request = ListLedgerEntriesRequest(page_size=1000, page_token=token)
+            page = await self.client.budgets.ListLedgerEntries(request, timeout=10)
+            for line in page.entries:
+                audit.take(entry_of(line))
+            token = page.next_page_token
+            if not token:
+                return audit
 
     async def watch_until(
         self, budget_id: str, reached: Callable[[BudgetStats], bool], *, within_s: float

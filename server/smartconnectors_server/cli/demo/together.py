@@ -27,6 +27,9 @@ async def play_together(stage: Stage) -> None:
         await _expect_bid(stage, platform, limit)
         total += (await stage.stats(platform)).committed_micros
     stage.expect("committed in all", "$300.00", format_amount(total, "USD"))
+    balances = (await stage.audited()).balances()
+    by_lines = format_amount(sum(balance.committed[0] for balance in balances), "USD")
+    stage.expect("derived from the audit ledger", "$300.00", by_lines)
 
 
 async def play_one_down(stage: Stage) -> None:
