@@ -37,6 +37,8 @@ PERCENT: Mapping[AlertLevel, int] = {
 }
 """From how much of the limit on a level is reached."""
 
+_LOWEST_PERCENT = PERCENT[AlertLevel.WARNING]
+
 
 def _reaches(state: BudgetState, percent: int) -> bool:
     return any(
@@ -123,8 +125,11 @@ class Alerts:
         """What is to be told of these budgets now that they have changed."""
         crossings = []
         for budget_id in filter(self._scopes.knows, budget_ids):
-            state = self._scopes.state(budget_id, now_ns)
             stood = self.standing(budget_id)
+            # Nearly always nothing is to be told, and every bid asks several times.
+            if not stood and not self._scopes.reaches(budget_id, _LOWEST_PERCENT, now_ns):
+                continue
+            state = self._scopes.state(budget_id, now_ns)
             left = _fallen(before.get(budget_id, stood), state)
             if left < stood:
                 crossings.append(Crossing(state, ALERT_END, left))

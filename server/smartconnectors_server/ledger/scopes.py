@@ -91,6 +91,15 @@ class Scopes:
             sequence=scope.sequence,
         )
 
+    def reaches(self, budget_id: str, percent: int, now_ns: int) -> bool:
+        """Whether so much of a limit is used: committed, held, deferred or in doubt."""
+        scope = self._scopes[budget_id]
+        still_open = scope.open_total()
+        return any(
+            (window.total(now_ns) + still_open) * 100 >= percent * limit.limit_micros
+            for limit, window in zip(scope.budget.limits, scope.windows, strict=True)
+        )
+
     # Changing
 
     def configure(self, budget: Budget, sequence: int) -> None:
