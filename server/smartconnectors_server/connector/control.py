@@ -1,6 +1,7 @@
 """The control port of the sandboxes: what they were asked, and faults to play.
 
     GET    /control/{platform}/journal
+    DELETE /control/{platform}/journal   answers with it, too, and forgets it
     POST   /control/{platform}/faults    {"kind": "hang", "times": 1, "delay_ms": 0, "method": ""}
     DELETE /control/{platform}/faults
     POST   /control/reset
@@ -12,12 +13,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
-from smartconnectors_server.connector.sandbox import Fault, FaultKind, Sandbox
+from smartconnectors_server.connector.sandbox import Fault, FaultKind, JournalEntry, Sandbox
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -55,6 +56,7 @@ class ControlServer:
         """
         app = web.Application(middlewares=[_errors_as_json])
         app.router.add_get("/control/{platform}/journal", self._journal)
+        app.router.add_delete("/control/{platform}/journal", self._take_journal)
         app.router.add_post("/control/{platform}/faults", self._add_fault)
         app.router.add_delete("/control/{platform}/faults", self._clear_faults)
         app.router.add_post("/control/reset", self._reset)
@@ -79,8 +81,10 @@ class ControlServer:
             raise _Refusal(f"no sandbox is called {platform!r}; known: {known}", 404) from None
 
     async def _journal(self, request: web.Request) -> web.Response:
-        entries = self._sandbox(request).journal()
-        return web.json_response([dataclasses.asdict(entry) for entry in entries])
+        return _as_json(self._sandbox(request).journal())
+
+    async def _take_journal(self, request: web.Request) -> web.Response:
+        return _as_json(self._sandbox(request).take_journal())
 
     async def _add_fault(self, request: web.Request) -> web.Response:
         sandbox = self._sandbox(request)
@@ -99,6 +103,10 @@ class ControlServer:
         for sandbox in self._sandboxes.values():
             await sandbox.reset()
         return web.json_response({"reset": sorted(self._sandboxes)})
+
+
+def _as_json(entries: Sequence[JournalEntry]) -> web.Response:
+    return web.json_response([dataclasses.asdict(entry) for entry in entries])
 
 
 async def _json_object(request: web.Request) -> dict[str, Any]:

@@ -87,6 +87,10 @@ class Sandbox(Protocol):
         """Every request that was taken, in order."""
         ...
 
+    def take_journal(self) -> tuple[JournalEntry, ...]:
+        """The same, and forgets it: who counts for hours takes it away bit by bit."""
+        ...
+
     async def add_fault(self, fault: Fault) -> None:
         """Plays the fault from now on. Raises ValueError for one it cannot play."""
         ...
@@ -119,13 +123,14 @@ class Journal:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._entries: list[JournalEntry] = []
+        self._taken = 0
 
     def append(
         self, method: str, *, changes: bool, applied: bool, facts: Mapping[str, Any]
     ) -> JournalEntry:
         """Writes one request down, with the next sequence number and the wall clock's time."""
         entry = JournalEntry(
-            sequence=len(self._entries) + 1,
+            sequence=self._taken + len(self._entries) + 1,
             at_ns=self._clock.wall_ns(),
             method=method,
             changes=changes,
@@ -139,9 +144,17 @@ class Journal:
         """Every entry, oldest first."""
         return tuple(self._entries)
 
+    def take(self) -> tuple[JournalEntry, ...]:
+        """Every entry that was not taken yet, oldest first; numbers go on where they were."""
+        entries = self.read()
+        self._taken += len(entries)
+        self._entries.clear()
+        return entries
+
     def clear(self) -> None:
         """Forgets everything; the next entry is number 1."""
         self._entries.clear()
+        self._taken = 0
 
 
 class Faults:

@@ -30,6 +30,9 @@ class Recorder:
     def journal(self) -> tuple[JournalEntry, ...]:
         return self.kept.read()
 
+    def take_journal(self) -> tuple[JournalEntry, ...]:
+        return self.kept.take()
+
     async def add_fault(self, fault: Fault) -> None:
         if fault.kind is FaultKind.DUPLICATE:
             raise ValueError("duplicate cannot be played here")
@@ -76,6 +79,18 @@ async def test_the_journal_is_a_list_of_wire_facts(client: Client, sandbox: Reco
     assert [(entry["sequence"], entry["method"], entry["facts"]) for entry in journal] == [
         (1, "Mutate", {"target_roas": 2.0})
     ]
+
+
+async def test_a_journal_that_is_taken_away_is_told_once_and_goes_on_counting(
+    client: Client, sandbox: Recorder
+) -> None:
+    numbers = []
+    for _ in range(2):
+        sandbox.kept.append("Mutate", changes=True, applied=True, facts={})
+        _, journal = await client.ask("DELETE", "/control/google_ads/journal")
+        numbers.append([entry["sequence"] for entry in journal])
+    assert numbers == [[1], [2]]
+    assert await client.ask("GET", "/control/google_ads/journal") == (200, [])
 
 
 async def test_a_fault_is_played(client: Client, sandbox: Recorder) -> None:

@@ -75,6 +75,9 @@ class GoogleAdsSandbox:
     def journal(self) -> tuple[JournalEntry, ...]:
         return self._journal.read()
 
+    def take_journal(self) -> tuple[JournalEntry, ...]:
+        return self._journal.take()
+
     async def add_fault(self, fault: Fault) -> None:
         if fault.kind is FaultKind.REFUSE:
             await self._proxy.refuse()
