@@ -32,7 +32,8 @@ from smartconnectors_server.ledger.scopes import Scopes
 from smartconnectors_server.ledger.targets import TargetIndex
 
 HISTORY_LENGTH = 100
-REMEMBERED_CLOSED_HOLDS = 50_000
+REMEMBERED_CLOSED_HOLDS = 10_000
+"""About 2 KiB each. An older one is read from the store when its request is sent again."""
 
 _LATE_STATES = frozenset(
     {HoldState.RELEASED, HoldState.REJECTED, HoldState.EXPIRED, HoldState.SUPERSEDED}
