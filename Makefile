@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+MINUTES ?= 10
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ say = @if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then printf '\033[1m==> %s\033[0m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve sandbox test soak bench lint check format generate breaking wheel hooks lock clean
+.PHONY: help demo serve sandbox test proofs soak bench lint check format generate breaking wheel hooks lock clean
 
 help: ## This list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -38,9 +39,12 @@ test: $(VENV)/.dev ## All tests, short versions: make test ARGS="-k window"
 	$(call say,tests)
 	@$(BIN)/python -m pytest -q $(ARGS)
 
-soak: $(VENV)/.dev ## The long proofs: many rounds, many more examples
+proofs: $(VENV)/.dev ## The long proofs: many rounds, many more examples
 	$(call say,long proofs)
 	@TEST_PROFILE=soak $(BIN)/python -m pytest -q -m 'soak or hypothesis' $(ARGS)
+
+soak: $(VENV)/.dev ## Load and faults for MINUTES: flat memory, nothing lost or doubled
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 bench: $(VENV)/.dev ## Ratios against a bare echo server, in one run (wants h2load)
 	@$(BIN)/python bench/run.py $(ARGS)

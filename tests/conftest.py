@@ -1,6 +1,6 @@
 """What every test may ask for, and how hard Hypothesis looks.
 
-TEST_PROFILE=ci (the default) keeps the whole suite short; TEST_PROFILE=soak, which `make soak`
+TEST_PROFILE=ci (the default) keeps the whole suite short; TEST_PROFILE=soak, which `make proofs`
 sets, tries some hundred times as many examples. A failure prints the blob that replays it.
 """
 
