@@ -45,6 +45,7 @@ from smartconnectors_server.interceptors import (
     remembered_changes,
 )
 from smartconnectors_server.ledger import LEDGERS, LedgerError
+from smartconnectors_server.listening import ConnectionRules
 from smartconnectors_server.platform_service import PlatformServicer
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.services.budgets import BudgetServicer
@@ -53,7 +54,6 @@ from smartconnectors_server.settings import Settings
 from smartconnectors_server.telemetry import OtlpSpans, Telemetry, configure_logging
 
 HEALTH_EVERY_S = 0.25
-KEEPALIVE_MS = 30_000
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +80,11 @@ class Application:
         platforms: Mapping[str, Platform] = PLATFORMS,
         clock: Clock | None = None,
         telemetry: Telemetry | None = None,
+        rules: ConnectionRules | None = None,
     ) -> None:
         """Raises StartupError when the settings do not fit together."""
         self._settings = settings
+        self._rules = rules or ConnectionRules()
         self._clock = clock or SystemClock()
         self._telemetry = telemetry or _telemetry(settings)
         self._modes = {
@@ -166,19 +168,10 @@ class Application:
 
     async def _listen(self) -> str:
         server_settings = self._settings.server
-        limit = server_settings.max_message_bytes
         server = grpc.aio.server(
             interceptors=[ChainInterceptor(self._chain, self._methods, self._clock)],
-            options=[
-                ("grpc.max_receive_message_length", limit),
-                ("grpc.max_send_message_length", limit),
-                ("grpc.so_reuseport", 0),
-                ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-                ("grpc.keepalive_timeout_ms", 10_000),
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-            ],
+            options=self._rules.options(server_settings),
+            maximum_concurrent_rpcs=self._rules.calls(server_settings),
         )
         budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(
             cast(Any, BudgetServicer(self.keeper, self.watch)), server

@@ -81,6 +81,8 @@ class ServerSettings(Section):
     log_format: Literal["text", "json"] = "text"
     max_in_flight: int = Field(2000, ge=1, le=1_000_000)
     """Calls under way at once; one more is refused as OVERLOADED."""
+    max_connections: int | None = Field(None, ge=1, le=1_000_000)
+    """Connections at once; one more is closed. Absent: what the limit on open files leaves."""
     failpoint: Literal[
         "",
         "reserve_in_memory",

@@ -63,7 +63,7 @@ _FIRST_BYTES = {
     Kind.PATIENT_DATA: _OPENING + _CALL + frame(_DATA, 0, 1, struct.pack(">BI", 0, 1000)),
 }
 _DRIPS = {
-    Kind.ENDLESS_HEADERS: frame(_CONTINUATION, 0, 1, b"\x00"),
+    Kind.ENDLESS_HEADERS: frame(_CONTINUATION, 0, 1, b"\xba"),  # an empty user-agent
     Kind.ENDLESS_DATA: frame(_DATA, 0, 1, b"\x00"),
     Kind.PATIENT_DATA: frame(_DATA, 0, 1, b"\x00"),
 }
