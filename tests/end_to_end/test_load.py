@@ -1,0 +1,202 @@
+"""More callers than the server takes, readers that do not read, connections that get nowhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import statistics
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import grpc.aio
+import pytest
+from tests.soak.half_open import Kind, open_and_wait
+
+from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
+from smartconnectors.budgets.v1 import budget_service_pb2_grpc as budgets_grpc
+from smartconnectors.common.v1 import bid_pb2
+from smartconnectors.google_ads.v1 import google_ads_service_pb2 as ads_pb2
+from smartconnectors.google_ads.v1 import google_ads_service_pb2_grpc as ads_grpc
+from smartconnectors_server.connector.sandbox import FaultKind
+from smartconnectors_server.interceptors.many import STREAM_CONCURRENCY
+
+if TYPE_CHECKING:
+    from tests.end_to_end.conftest import Link, Stage, Words
+
+USD = 1_000_000
+CALLERS = 2_500
+CONNECTIONS = 5
+MAX_IN_FLIGHT = 100
+CAMPAIGNS = tuple(str(1001 + number) for number in range(8))
+APART = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
+"""Channels with this do not share a connection."""
+
+
+def rss_kib(process_id: int) -> int:
+    with open(f"/proc/{process_id}/status") as status:  # noqa: PTH123 - not a file on a disk
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+
+
+async def timed(link: Link, request: ads_pb2.PlaceBidRequest, stub: Any) -> tuple[Any, float]:
+    """(the answer or the error, seconds until it came)."""
+    began = time.monotonic()
+    try:
+        answer: Any = (await stub.PlaceBid(request, timeout=60)).result
+    except grpc.aio.AioRpcError as error:
+        answer = error
+    return answer, time.monotonic() - began
+
+
+async def test_callers_beyond_capacity_are_refused_early_and_the_others_served(
+    stage: Stage, say: Words
+) -> None:
+    server = await stage.process(
+        server={"max_in_flight": MAX_IN_FLIGHT},
+        budget={"limit": str(CALLERS)},
+        circuit_breaker={"slow_call_ms": 10_000},
+    )
+    # Who is served has to wait for others on the same campaign: capacity is what is short.
+    await stage.fault(FaultKind.SLOW, times=CALLERS, delay_ms=250)
+    requests = [
+        say.bid(f"caller-{n}", 1, campaign=CAMPAIGNS[n % 8], ltv_usd=2 + n / 1000)
+        for n in range(CALLERS)
+    ]
+    channels = [grpc.aio.insecure_channel(server.address, APART) for _ in range(CONNECTIONS)]
+    stubs: list[Any] = [ads_grpc.GoogleAdsServiceStub(channel) for channel in channels]
+
+    answers = await asyncio.gather(
+        *(timed(server, request, stubs[n % CONNECTIONS]) for n, request in enumerate(requests))
+    )
+
+    served, refused = {}, []
+    for request, (answer, seconds) in zip(requests, answers, strict=True):
+        if isinstance(answer, grpc.aio.AioRpcError):
+            refusal = say.refusal_of(answer)
+            assert refusal.reason == "OVERLOADED", answer
+            assert refusal.retry_s is not None
+            refused.append(seconds)
+        else:
+            assert answer.status == bid_pb2.BID_STATUS_PLACED
+            served[request.bid.request_id] = seconds
+    assert len(served) >= MAX_IN_FLIGHT
+    assert len(refused) >= CALLERS // 2
+    assert statistics.median(refused) < statistics.median(served.values()) / 2
+
+    # The platform has what was served, each once, and nothing else; nothing is held any more.
+    applied = Counter(entry.facts["target_roas"] for entry in stage.mutates())
+    sent = {n: 2 + n / 1000 for n in range(CALLERS) if f"caller-{n}" in served}
+    assert sorted(applied) == pytest.approx(sorted(sent.values()), abs=1e-6)
+    assert set(applied.values()) == {1}
+    assert await server.money() == {"committed": len(served) * USD}
+    assert not (await server.budgets.ListHolds(budgets_pb2.ListHoldsRequest())).holds
+
+    # Who was refused may come again at once.
+    await stage.sandbox.clear_faults()
+    again = next(r for r in requests if r.bid.request_id not in served)
+    assert (await server.place(again)).status == bid_pb2.BID_STATUS_PLACED
+    await asyncio.gather(*(channel.close() for channel in channels))
+
+
+async def place_many(server: Link, say: Words, first: int, count: int) -> float:
+    """Places that many bids, a few at a time; the median of the seconds that they took."""
+    room = asyncio.Semaphore(8)
+
+    async def one(number: int) -> float:
+        request = say.bid(
+            f"r{number}", 1, campaign=CAMPAIGNS[number % 8], ltv_usd=2 + number / 10_000
+        )
+        async with room:
+            answer, seconds = await timed(server, request, server.ads)
+        assert answer.status == bid_pb2.BID_STATUS_PLACED, answer
+        return seconds
+
+    return statistics.median(
+        await asyncio.gather(*(one(n) for n in range(first, first + count)))
+    )
+
+
+async def test_watchers_that_never_read_cost_neither_memory_nor_time(
+    stage: Stage, say: Words
+) -> None:
+    server = await stage.process(budget={"limit": "1000000"})
+    # What memory holds of bids themselves comes first, so that only the unread changes are new.
+    await place_many(server, say, 0, 600)
+    alone_s = await place_many(server, say, 600, 300)
+    before = rss_kib(server.process.pid)
+    await place_many(server, say, 900, 300)
+    by_the_bids_kib = rss_kib(server.process.pid) - before
+
+    channels = [grpc.aio.insecure_channel(server.address, APART) for _ in range(50)]
+    watching = [
+        budgets_grpc.BudgetServiceStub(channel).WatchBudgetStats(
+            budgets_pb2.WatchBudgetStatsRequest(budget_ids=["google_ads"])
+        )
+        for channel in channels
+    ]
+    await asyncio.gather(*(call.read() for call in watching))
+    await place_many(server, say, 1_200, 300)
+    before = rss_kib(server.process.pid)
+    beside_s = await place_many(server, say, 1_500, 300)
+    grown_kib = rss_kib(server.process.pid) - before
+
+    # 300 bids are 600 changes for each of the 50: 30,000 messages of 100 bytes and more.
+    assert grown_kib < max(by_the_bids_kib, 1_000) + 1_000
+    assert beside_s < 5 * alone_s
+    for call in watching:
+        call.cancel()
+    await asyncio.gather(*(channel.close() for channel in channels))
+
+
+async def test_a_stream_whose_answers_are_never_read_stops_taking_bids(
+    stage: Stage, say: Words
+) -> None:
+    server = await stage.serve(budget={"limit": "1000000"})
+    # The least that HTTP/2 lets wait unread on its way: what is left is our own bound.
+    least = (("grpc.http2.lookahead_bytes", 1), ("grpc.http2.bdp_probe", 0))
+    channel = grpc.aio.insecure_channel(server.address, (*APART, *least))
+    call: Any = ads_grpc.GoogleAdsServiceStub(channel).StreamBids()
+
+    async def send() -> None:
+        for number in range(10 * STREAM_CONCURRENCY):
+            ltv_usd = 2 + number / 10_000
+            bid = say.bid(f"r{number}", 1, campaign=CAMPAIGNS[number % 8], ltv_usd=ltv_usd)
+            await call.write(ads_pb2.StreamBidsRequest(bid=bid))
+
+    sending = asyncio.create_task(send())
+    await say.eventually(lambda: len(stage.mutates()), lambda n: n >= STREAM_CONCURRENCY)
+    # Others are served meanwhile, more of them than the stream could have sent.
+    others = 2 * STREAM_CONCURRENCY
+    for number in range(others):
+        request = say.bid(f"o{number}", 1, campaign=CAMPAIGNS[number % 8], ltv_usd=3 + number / 1e4)
+        assert (await server.place(request)).status == bid_pb2.BID_STATUS_PLACED
+    assert len(stage.mutates()) - others <= STREAM_CONCURRENCY + len(CAMPAIGNS)
+
+    # What was taken is done and known, though nobody read it.
+    sending.cancel()
+    call.cancel()
+    await channel.close()
+    await server.settled_to(committed=len(stage.mutates()) * USD)
+
+
+@pytest.mark.parametrize("kind", Kind)
+async def test_connections_that_get_nowhere_do_not_slow_callers(
+    stage: Stage, say: Words, kind: Kind
+) -> None:
+    server = await stage.process(budget={"limit": "1000000"})
+    await place_many(server, say, 0, 100)
+    alone_s = await place_many(server, say, 100, 200)
+    before_kib = rss_kib(server.process.pid)
+    opened = [
+        asyncio.create_task(open_and_wait(server.address, kind, drip_every_s=0.5))
+        for _ in range(200)
+    ]
+    await asyncio.sleep(0)
+    beside_s = await place_many(server, say, 300, 200)
+    grown_kib = rss_kib(server.process.pid) - before_kib
+    for connection in opened:
+        connection.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*opened)
+    print(kind, alone_s, beside_s, grown_kib)
+    assert beside_s < 3 * alone_s
