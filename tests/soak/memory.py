@@ -36,7 +36,7 @@ class Memory:
 
     @property
     def flat(self) -> bool:
-        return self.growth <= MOST_GROWTH
+        return self.end_kib <= self.warm_kib * (1 + MOST_GROWTH)
 
 
 def look_at(process_id: int, state_dir: Path, at_s: float) -> Sample:
