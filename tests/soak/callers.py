@@ -60,6 +60,7 @@ class Callers:
         self._now_s = now_s
         self._links = [Link(address) for _ in range(4)]
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._failed: BaseException | None = None
         self._placed: list[Made] = []
 
     # Keeping the load going
@@ -68,24 +69,38 @@ class Callers:
         """Runs it beside everything else."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed = self._failed or error
 
     async def at_rate(self, per_s: Callable[[], float], call: Callable[[], Awaitable[Any]]) -> None:
-        """Makes that many calls a second, whether or not earlier ones have ended."""
+        """Makes that many calls a second, whether or not earlier ones have ended. Raises what one
+        of them raised: a mistake of the soak's own.
+        """
         while True:
             await asyncio.sleep(self._chance.expovariate(per_s()))
+            if self._failed is not None:
+                raise self._failed
             if len(self._tasks) < MOST_AT_ONCE:
                 self.spawn(call())
             else:
                 self.skipped += 1
 
     async def finish(self) -> None:
-        """Returns when every call under way has ended."""
+        """Returns when every call under way has ended. Raises as `at_rate`."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+        if self._failed is not None:
+            raise self._failed
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Ends what is still under way, and closes the connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(link.close() for link in self._links))
 
     # An ordinary day

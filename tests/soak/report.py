@@ -7,14 +7,21 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Columns
 from tests.soak.memory import MOST_GROWTH
 from tests.soak.run import WINDOW_S, Outcome
+from tests.soak.table import Told
 
 from smartconnectors_server.ledger.book import REMEMBERED_CLOSED_HOLDS
 
 PIPE_COLUMNS = 110
 _TRACE_POINTS = 12
+_ANSWERS = (
+    ("BUDGET_EXCEEDED", "over the budget", "answers"),
+    ("DEFERRED", "deferred", "answers, while a breaker was open"),
+    ("OUTCOME_UNKNOWN", "in doubt", "answers, until it was looked up"),
+    ("OVERLOADED", "overloaded", "answers, refused early in bursts"),
+)
 
 
 def document_of(outcome: Outcome) -> dict[str, Any]:
@@ -39,7 +46,12 @@ def document_of(outcome: Outcome) -> dict[str, Any]:
         "files": [s.files for s in last],
         "threads": [s.threads for s in last],
         "ledger_bytes": [s.ledger_bytes for s in last],
-        "bids": dict(table.counts),
+        "bids": {
+            **table.counts,
+            "told_placed": table.told(Told.PLACED),
+            "told_not_sent": table.told(Told.NOT_SENT),
+            "told_nothing_final": table.told(Told.UNKNOWN) + table.told(None),
+        },
         "wrong": dict(table.wrong),
         "open_holds": outcome.open_holds,
         "windows": {
@@ -54,10 +66,10 @@ def document_of(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _trace(outcome: Outcome) -> list[tuple[int, int]]:
-    """(seconds, KiB) now and then."""
+def _trace(outcome: Outcome) -> dict[str, int]:
+    """Seconds -> KiB, now and then."""
     step = max(1, len(outcome.samples) // _TRACE_POINTS)
-    return [(round(s.at_s), s.rss_kib) for s in outcome.samples[::step]]
+    return {str(round(s.at_s)): s.rss_kib for s in outcome.samples[::step]}
 
 
 def show(outcome: Outcome) -> None:
@@ -66,7 +78,7 @@ def show(outcome: Outcome) -> None:
     console = Console(
         width=None if on_terminal else PIPE_COLUMNS, highlight=False, no_color=not on_terminal
     )
-    shown = Table(box=box.SIMPLE_HEAD if on_terminal else None, pad_edge=False)
+    shown = Columns(box=box.SIMPLE_HEAD if on_terminal else None, pad_edge=False)
     shown.add_column("what", style="bold")
     shown.add_column("figure", justify="right")
     shown.add_column("")
@@ -99,15 +111,20 @@ def _rows(outcome: Outcome) -> list[tuple[str, str, str]]:
         ("load", f"{outcome.loaded_s / 60:.1f} min", f"warm-up {outcome.warm_s:.0f} s of it"),
         ("bids sent", f"{counts['sent']:,}", "request ids, each with a number of its own"),
         ("applied at the platforms", f"{counts['applied']:,}", "by their journals"),
-        ("told placed", f"{counts['told placed']:,}", ""),
-        ("told refused, nothing sent", f"{counts['told not sent']:,}", ""),
+        ("told placed", f"{table.told(Told.PLACED):,}", ""),
+        ("told not sent", f"{table.told(Told.NOT_SENT):,}", "refused, superseded, given up"),
+        (
+            "not known yet",
+            f"{table.told(Told.UNKNOWN) + table.told(None):,}",
+            "under way, deferred or in doubt",
+        ),
         ("assumed", f"{counts['assumed']:,}", "could not be found out; counted in full"),
         *(
             (what, f"{wrong[what]:,}", "")
             for what in ("lost", "doubled", "stray", "applied though refused", "overshot")
         ),
-        ("overloaded", f"{outcome.answers.get('OVERLOADED', 0):,}", "refused early, by bursts"),
-        ("faults played", f"{sum(outcome.faults.values()):,}", ""),
+        *((name, f"{outcome.answers.get(key, 0):,}", words) for key, name, words in _ANSWERS),
+        ("faults played", f"{sum(outcome.faults.values()):,}", "at the platforms"),
         (
             "half-open connections",
             f"{outcome.half_open_closed:,}",

@@ -100,15 +100,20 @@ class Table:
             name: WindowAtThePlatform(micros, window_s) for name, micros in limit_micros.items()
         }
         self.counts: Counter[str] = Counter()
-        """`sent`, `told placed`, `told not sent`, `applied`."""
+        """`sent`, `applied`, `assumed`."""
         self.wrong: Counter[str] = Counter()
         """`lost`, `doubled`, `stray`, `applied though refused`, `overshot`."""
         self.examples: list[str] = []
+        self._over: Counter[Told | None] = Counter()
         self._bids: dict[tuple[str, str], Bid] = {}
         self._by_key: dict[Key, Bid] = {}
 
     def __len__(self) -> int:
         return len(self._bids)
+
+    def told(self, told: Told | None) -> int:
+        """Of how many bids callers were told this, and nothing stronger. None: nothing yet."""
+        return self._over[told] + sum(bid.told is told for bid in self._bids.values())
 
     def send(self, bid: Bid) -> Bid:
         """Written down before it is sent."""
@@ -189,8 +194,7 @@ class Table:
                 self._forget(bid)
 
     def _forget(self, bid: Bid) -> None:
-        if bid.told is not None:
-            self.counts[f"told {bid.told.name.lower().replace('_', ' ')}"] += 1
+        self._over[bid.told] += 1
         del self._bids[bid.platform, bid.request_id]
         del self._by_key[bid.key]
 
