@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 USD = 1_000_000
 CALLERS = 2_500
 CONNECTIONS = 5
-MAX_IN_FLIGHT = 100
+MAX_IN_FLIGHT = 64
 HALF_OPEN_OF_EACH = 40
 CAMPAIGNS = tuple(str(1001 + number) for number in range(8))
 APART = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
@@ -57,7 +57,7 @@ async def test_callers_beyond_capacity_are_refused_early_and_the_others_served(
         circuit_breaker={"slow_call_ms": 10_000},
     )
     # Who is served has to wait for others on the same campaign: capacity is what is short.
-    await stage.fault(FaultKind.SLOW, times=CALLERS, delay_ms=250)
+    await stage.fault(FaultKind.SLOW, times=CALLERS, delay_ms=1_000)
     requests = [
         say.bid(f"caller-{n}", 1, campaign=CAMPAIGNS[n % 8], ltv_usd=2 + n / 1000)
         for n in range(CALLERS)
