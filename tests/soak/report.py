@@ -26,7 +26,7 @@ _ANSWERS = (
 
 def document_of(outcome: Outcome) -> dict[str, Any]:
     """Everything that was measured."""
-    memory, table, last = outcome.memory, outcome.table, outcome.samples[-1:]
+    memory, table, samples = outcome.memory, outcome.table, outcome.samples
     return {
         "complete": outcome.complete,
         "failures": outcome.failures,
@@ -43,9 +43,9 @@ def document_of(outcome: Outcome) -> dict[str, Any]:
         },
         "closed_holds_when_warm": outcome.closed_holds_when_warm,
         "closed_holds_remembered_in_memory": REMEMBERED_CLOSED_HOLDS,
-        "files": [s.files for s in last],
-        "threads": [s.threads for s in last],
-        "ledger_bytes": [s.ledger_bytes for s in last],
+        "most_files": max((s.files for s in samples), default=None),
+        "most_threads": max((s.threads for s in samples), default=None),
+        "ledger_bytes": max((s.ledger_bytes for s in samples), default=None),
         "bids": {
             **table.counts,
             "told_placed": table.told(Told.PLACED),
@@ -143,7 +143,8 @@ def _rows(outcome: Outcome) -> list[tuple[str, str, str]]:
         )
     if outcome.samples:
         last = outcome.samples[-1]
-        rows.append(("files, threads", f"{last.files}, {last.threads}", "of the server"))
+        files, threads = (max(getattr(s, n) for s in outcome.samples) for n in ("files", "threads"))
+        rows.append(("files, threads", f"{files}, {threads}", "of the server, at most"))
         rows.append(("ledger", f"{last.ledger_bytes / 2**20:.1f} MiB", "on disk, grows by design"))
     if memory is not None:
         rows.append(("memory after warm-up", f"{memory.warm_kib / 1024:.1f} MiB", "RSS, median"))
