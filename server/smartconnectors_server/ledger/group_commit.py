@@ -13,9 +13,11 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
+from smartconnectors_server.failpoints import Moment
 from smartconnectors_server.ledger.records import Step
 from smartconnectors_server.ledger.refusals import Unavailable
 from smartconnectors_server.ledger.store import Batch
+from smartconnectors_server.ledger.writes import reached_in
 
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
@@ -88,6 +90,7 @@ class GroupCommit:
 
     def later(self, step: Step) -> None:
         """Queues a step that is made durable behind the caller's back."""
+        reached_in(Moment.IN_MEMORY, (step,))
         self._queue.steps.append(step)
         self._wake.set()
 
@@ -102,6 +105,7 @@ class GroupCommit:
 
         Raises Unavailable; it is still queued then, and the caller queues what takes it back.
         """
+        reached_in(Moment.IN_MEMORY, () if step is None else (step,), calls=calls is not None)
         if step is not None:
             self._queue.steps.append(step)
         if calls is not None:

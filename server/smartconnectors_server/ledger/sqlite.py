@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
-from smartconnectors_server.failpoints import Failpoint, reached
+from smartconnectors_server.failpoints import Moment
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.group_commit import GroupCommit
@@ -39,6 +39,7 @@ from smartconnectors_server.ledger.refusals import (
     Unavailable,
 )
 from smartconnectors_server.ledger.store import FORGET_AT_ONCE, Batch, Store
+from smartconnectors_server.ledger.writes import reached_in
 
 REMEMBERED_ABSENT = 10_000
 KEEP_CLOSED_S = 86_400
@@ -151,7 +152,6 @@ class SqliteLedger:
             raise DuplicateRequest(known)
         step = self._book.reserve(reservation, self.now_ns())
         self._absent.pop((reservation.platform, reservation.request_id), None)
-        reached(Failpoint.RESERVE_IN_MEMORY)
         await self._durable_or_give_back(step)
         return step.hold
 
@@ -320,11 +320,9 @@ class SqliteLedger:
         """On the ledger's thread."""
         if not batch:
             return
-        if batch.steps:
-            reached(Failpoint.COMMIT_BEFORE)
+        reached_in(Moment.BEFORE_COMMIT, batch.steps, calls=bool(batch.calls))
         self._disk.write(batch)
-        if batch.steps:
-            reached(Failpoint.COMMIT_AFTER)
+        reached_in(Moment.AFTER_COMMIT, batch.steps, calls=bool(batch.calls))
 
     async def _after_commit(self, batch: Batch) -> None:
         for step in batch.steps:
