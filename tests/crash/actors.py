@@ -26,9 +26,19 @@ from smartconnectors_server.connector.sandbox import CHANGES, Fault, FaultKind, 
 USD = 1_000_000
 PLACED = "PLACED"
 ENDED = frozenset(
-    {PLACED, "EXPIRED", "SUPERSEDED", "PLATFORM_REJECTED", "UNKNOWN_TARGET", "INVALID_BID"}
+    {
+        PLACED,
+        "UNCHANGED",
+        "EXPIRED",
+        "SUPERSEDED",
+        "PLATFORM_REJECTED",
+        "UNKNOWN_TARGET",
+        "INVALID_BID",
+    }
 )
-"""Told this, a caller has nothing more to ask."""
+"""Told this, a caller has nothing more to ask. UNCHANGED, of a bid that was applied, would mean that
+the server has forgotten it.
+"""
 VETOED = frozenset({"BUDGET_EXCEEDED", "BUDGET_PAUSED"})
 UNHEARD = "unheard"
 """The caller heard nothing: its server died, or it hung up."""

@@ -148,15 +148,16 @@ class _Run:
     def _bid(self) -> None:
         platform = self.chance.choice(self.world.platforms)
         if self.chance.random() < 0.1:
-            self._go(self.world.batch([self.table.new(platform) for _ in range(3)]))
+            bids = [self.table.new(platform) for _ in range(3)]
+            self._go(self.world.batch(bids), bids[0].request_id)
             return
         bid = self.table.new(platform)
-        self._go(self.world.caller(bid))
+        self._go(self.world.caller(bid), bid.request_id)
         if self.chance.random() < 0.2:
-            self._go(self.world.caller(bid))  # the same request, twice
+            self._go(self.world.caller(bid), bid.request_id)  # the same request, twice
 
-    def _go(self, caller: Coroutine[Any, Any, None]) -> None:
-        self._callers.append(asyncio.create_task(caller))
+    def _go(self, caller: Coroutine[Any, Any, None], name: str) -> None:
+        self._callers.append(asyncio.create_task(caller, name=name))
 
     # Lives
 
@@ -235,9 +236,9 @@ class _Run:
     async def _until_all_is_known(self, server: ServerProcess) -> None:
         _, waiting = await asyncio.wait(self._callers, timeout=KNOWN_WITHIN_S)
         if waiting:
-            last = {i: told[-1] for i, told in self.world.told.items() if told}
-            open_now = await server.budgets.ListHolds(budgets_pb2.ListHoldsRequest(), timeout=5)
-            raise Stuck(f"{len(waiting)} callers wait; told {last}; open {open_now}")
+            told = {task.get_name(): self.world.told[task.get_name()][-3:] for task in waiting}
+            open_now = await self._holds(server)
+            raise Stuck(f"told {told}, callers still wait; {open_now} holds are open")
         async with asyncio.timeout(KNOWN_WITHIN_S):
             while await self._holds(server):  # noqa: ASYNC110 - another process knows
                 await asyncio.sleep(0.05)
