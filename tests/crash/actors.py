@@ -36,8 +36,8 @@ ENDED = frozenset(
         "INVALID_BID",
     }
 )
-"""Told this, a caller has nothing more to ask. UNCHANGED, of a bid that was applied, would mean that
-the server has forgotten it.
+"""Told this, a caller has nothing more to ask. UNCHANGED, of a bid that was applied, would mean
+that the server has forgotten it.
 """
 VETOED = frozenset({"BUDGET_EXCEEDED", "BUDGET_PAUSED"})
 UNHEARD = "unheard"
