@@ -85,6 +85,7 @@ _MIXES_OF: Mapping[Place | Write, tuple[str, ...]] = {
     Write.LIMIT: _OPERATED,
     Write.PAUSE: _OPERATED,
     Write.RESUME: _OPERATED,
+    Write.ALERT_END: _OPERATED,
 }
 _OFTEN = {Write.RESERVE, Write.SETTLE, Write.CALLS, Place.HELD, Place.ANSWERED, Place.MARK}
 

@@ -59,6 +59,7 @@ class GroupCommit:
         self._busy = False
         self._stopping = False
         self._available = False
+        self._why = "it is not open"
 
     @property
     def available(self) -> bool:
@@ -73,6 +74,7 @@ class GroupCommit:
     async def stop(self) -> None:
         """Commits what is queued, once; what cannot be committed then is in doubt next time."""
         self._stopping = True
+        self._why = "the server stops"
         if self._task is not None:
             self._wake.set()
             self._somebody_waits.set()
@@ -84,7 +86,7 @@ class GroupCommit:
     def check(self) -> None:
         """Raises Unavailable when nothing more is taken."""
         if not self._available or self._stopping:
-            raise Unavailable("the ledger cannot be written")
+            raise Unavailable(f"the ledger cannot be written: {self._why}")
         if len(self._queue.steps) >= MAX_QUEUED_STEPS:
             raise Unavailable("the ledger is behind; its queue is full")
 
@@ -191,6 +193,7 @@ class GroupCommit:
         if self._available:
             log.error("the ledger cannot be written: %s", why)
         self._available = False
+        self._why = why
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(Unavailable(f"the ledger cannot be written: {why}"))

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
 from smartconnectors_server.failpoints import Moment
+from smartconnectors_server.ledger.advice import with_advice
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.group_commit import GroupCommit
@@ -80,17 +81,17 @@ class SqliteLedger:
     # Opening and closing
 
     async def open(self, budgets: Sequence[Budget]) -> tuple[Budget, ...]:
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._lock = DirectoryLock(self._directory)
         try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._lock = DirectoryLock(self._directory)
             store = self._store = Store(self._directory)
             self._time = LedgerClock(self._clock, store.last_at_ns(), store.base())
             store.keep_base(*self._time.base)
             recovered = recover(store, budgets, self.now_ns())
         except BaseException as error:
             await self.close()
-            if isinstance(error, sqlite3.Error):
-                raise Unavailable(f"{self._directory}: {error}") from error
+            if isinstance(error, sqlite3.Error | OSError):
+                raise Unavailable(f"{self._directory}: {with_advice(error)}") from error
             raise
         self._book = recovered.book
         self._keep_s = max(KEEP_CLOSED_S, 2 * recovered.longest_window_s)
