@@ -138,9 +138,9 @@ class _Run:
 
     async def _crowd(self) -> None:
         """A first wave at once, and then more until the server has died."""
-        await self.world.living()
         for _ in range(FIRST_WAVE):
             self._bid()
+        await self.world.living()
         while not self.result.reached and len(self.table.bids) < MOST_BIDS:
             await asyncio.sleep(0.05)
             self._bid()
