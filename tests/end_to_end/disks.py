@@ -15,10 +15,25 @@ MEGABYTE = 1024 * 1024
 
 
 class MountedDisk:
-    """A small file system of a test's own."""
+    """A small file system of a test's own; `how` it is mounted, as `mount` is told."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *how: str) -> None:
         self.path = path
+        self._how = how
+
+    def mount(self) -> None:
+        """Mounts it; the test is skipped where that may not be."""
+        if shutil.which("mount") is None:
+            pytest.skip("there is no mount here")
+        command = ["mount", *self._how, str(self.path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"a test disk may not be mounted here: {done.stderr.strip()}")
+
+    def mount_anew(self) -> None:
+        """Once nobody has a file of it open: unmounts it, and mounts it again."""
+        _run("umount", str(self.path))
+        self.mount()
 
     @contextlib.contextmanager
     def full(self) -> Iterator[None]:
@@ -59,41 +74,35 @@ def _run(*command: str) -> None:
 
 @contextlib.contextmanager
 def tmpfs(path: Path, kilobytes: int) -> Iterator[MountedDisk]:
-    """A file system in memory; the test is skipped where none may be mounted."""
-    path.mkdir()
-    with _mounted(path, "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs"):
-        yield MountedDisk(path)
+    """A file system in memory."""
+    with _mounted(MountedDisk(path, "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs")) as disk:
+        yield disk
 
 
 @contextlib.contextmanager
 def ext4(path: Path, image: Path) -> Iterator[MountedDisk]:
-    """A file system in a file, made when the file is not there yet; the test is skipped where none
-    may be made or mounted.
+    """A file system on a block device, which is a file; the test is skipped where there are no
+    tools for it.
     """
-    path.mkdir(exist_ok=True)
     for tool in ("mkfs.ext4", "fsfreeze"):
         if shutil.which(tool) is None:
             pytest.skip(f"there is no {tool} here")
-    if not image.exists():
-        with image.open("wb") as file:
-            file.truncate(16 * MEGABYTE)
-        _run("mkfs.ext4", "-q", str(image))
-    with _mounted(path, "-o", "loop,noatime", str(image)):
-        yield MountedDisk(path)
+    with image.open("wb") as file:
+        file.truncate(16 * MEGABYTE)
+    _run("mkfs.ext4", "-q", str(image))
+    with _mounted(MountedDisk(path, "-o", "loop,noatime", str(image))) as disk:
+        yield disk
 
 
 @contextlib.contextmanager
-def _mounted(path: Path, *how: str) -> Iterator[None]:
-    if shutil.which("mount") is None:
-        pytest.skip("there is no mount here")
-    done = subprocess.run(["mount", *how, str(path)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"a test disk may not be mounted here: {done.stderr.strip()}")
+def _mounted(disk: MountedDisk) -> Iterator[MountedDisk]:
+    disk.path.mkdir()
+    disk.mount()
     try:
-        yield
+        yield disk
     finally:
         # Lazily: a process that a failed test left behind must not keep the others from ending.
-        _run("umount", "--lazy", str(path))
+        _run("umount", "--lazy", str(disk.path))
 
 
 @contextlib.contextmanager

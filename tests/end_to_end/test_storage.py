@@ -93,7 +93,7 @@ async def assert_it_goes_on(stage: Stage, say: Words, process: Process) -> None:
 
     process.signal(signal.SIGKILL)
     await process.ended()
-    after = await stage.process(state=str(Path(stage.directory) / "state"))
+    after = await stage.process()
     assert await after.money() == {"committed": everything}
     assert (await after.place(bids[0])).replayed
     assert len(stage.mutates()) == 2 + REFUSED
@@ -179,13 +179,11 @@ async def test_a_database_that_another_program_locks_admits_nothing_until_it_let
 async def test_a_disk_that_stalls_admits_nothing_until_it_moves_again(
     real_disk: disks.MountedDisk, stage: Stage, say: Words
 ) -> None:
-    await play(
-        stage, say, real_disk.stalled(), "a commit took more than 0.5 s", commit_timeout_s=0.5
-    )
+    await play(stage, say, real_disk.stalled(), "took more than 0.5 s", commit_timeout_s=0.5)
 
 
 async def test_a_disk_that_the_kernel_turned_read_only_admits_nothing_and_loses_nothing(
-    real_disk: disks.MountedDisk, stage: Stage, say: Words, tmp_path: Path
+    real_disk: disks.MountedDisk, stage: Stage, say: Words
 ) -> None:
     process = await stage.process()
     await process.place(say.bid("before", BID_USD))
@@ -195,10 +193,9 @@ async def test_a_disk_that_the_kernel_turned_read_only_admits_nothing_and_loses_
     # Such a disk has to be mounted anew, and the process with it.
     process.signal(signal.SIGKILL)
     await process.ended()
-    with disks.ext4(tmp_path / "mended", tmp_path / "image") as mended:
-        after = await stage.process(state=str(mended.path), timeout_ms=300)
-        # What could not be written of the one that was under way is asked of the platform.
-        await after.settled_to(committed=2 * BID_USD * USD)
-        assert (await after.place(say.bid("under-way", BID_USD, campaign="1002"))).replayed
-        assert len(stage.mutates()) == 2
-        await after.kill()
+    real_disk.mount_anew()
+    after = await stage.process(timeout_ms=300)
+    # What could not be written of the one that was under way is asked of the platform.
+    await after.settled_to(committed=2 * BID_USD * USD)
+    assert (await after.place(say.bid("under-way", BID_USD, campaign="1002"))).replayed
+    assert len(stage.mutates()) == 2

@@ -23,6 +23,7 @@ from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.group_commit import GroupCommit
 from smartconnectors_server.ledger.lock import DirectoryLock
+from smartconnectors_server.ledger.reader import Reader
 from smartconnectors_server.ledger.records import (
     Budget,
     BudgetState,
@@ -69,6 +70,7 @@ class SqliteLedger:
             gather_s=gather_ms / 1000,
             commit_timeout_s=commit_timeout_s,
         )
+        self._reader = Reader(commit_timeout_s)
         self._time = LedgerClock(clock)
         self._book = Book()
         self._lock: DirectoryLock | None = None
@@ -109,6 +111,7 @@ class SqliteLedger:
 
     async def close(self) -> None:
         await self._commits.stop()
+        await self._reader.stop()
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -124,7 +127,7 @@ class SqliteLedger:
 
     @property
     def available(self) -> bool:
-        return self._commits.available
+        return self._commits.available and self._reader.available
 
     def now_ns(self) -> int:
         return self._time.now_ns()
@@ -164,7 +167,7 @@ class SqliteLedger:
         self, hold_id: str, *, answer: bytes = b"", note: str = "", late: bool = False
     ) -> Hold:
         if late and self._book.get(hold_id) is None:
-            hold = self._disk.get(hold_id)
+            hold = await self._reader.read(lambda: self._disk.get(hold_id))
             if hold is not None:
                 self._book.recall(hold)
         step = self._book.settle(hold_id, self.now_ns(), answer=answer, note=note, late=late)
@@ -244,11 +247,14 @@ class SqliteLedger:
         key = (platform, request_id)
         if hold is not None or key in self._absent:
             return hold
-        hold = self._read_hold(lambda store: store.find(platform, request_id))
+        hold = await self._reader.read(lambda: self._disk.find(platform, request_id))
         if hold is not None:
             # The file may not have heard yet of what became of it.
             hold = self._book.get(hold.hold_id) or hold
             return None if hold.state is HoldState.RELEASED else hold
+        reserved_meanwhile = self._book.find(platform, request_id)
+        if reserved_meanwhile is not None:
+            return reserved_meanwhile
         # This process is the only writer, so what is absent stays absent until it reserves.
         self._absent[key] = None
         if len(self._absent) > REMEMBERED_ABSENT:
@@ -256,7 +262,8 @@ class SqliteLedger:
         return None
 
     async def get(self, hold_id: str) -> Hold | None:
-        return self._book.get(hold_id) or self._read_hold(lambda store: store.get(hold_id))
+        hold = self._book.get(hold_id)
+        return hold or await self._reader.read(lambda: self._disk.get(hold_id))
 
     def state(self, budget_id: str) -> BudgetState:
         return self._book.state(budget_id, self.now_ns())
@@ -280,7 +287,9 @@ class SqliteLedger:
         self, *, budget_id: str = "", request_id: str = "", size: int = 100, token: str = ""
     ) -> Page[Entry]:
         await self.flush()
-        rows = self._disk.entries(budget_id, request_id, int(token or 0), size + 1)
+        rows = await self._reader.read(
+            lambda: self._disk.entries(budget_id, request_id, int(token or 0), size + 1)
+        )
         more = len(rows) > size
         rows = rows[:size]
         return Page(tuple(rows), str(rows[-1].sequence) if more else "")
@@ -292,7 +301,7 @@ class SqliteLedger:
         await self._commits.durable(calls=(platform, at_ns, count))
 
     async def calls_since(self, platform: str, since_ns: int) -> tuple[tuple[int, int], ...]:
-        return tuple(self._disk.calls_since(platform, since_ns))
+        return tuple(await self._reader.read(lambda: self._disk.calls_since(platform, since_ns)))
 
     # Committing
 
@@ -356,9 +365,3 @@ class SqliteLedger:
                 abs(behind_s),
                 "behind" if behind_s > 0 else "ahead of",
             )
-
-    def _read_hold(self, read: Callable[[Store], Hold | None]) -> Hold | None:
-        try:
-            return read(self._disk)
-        except sqlite3.Error as error:
-            raise Unavailable(f"the ledger cannot be read: {error}") from error
