@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
 from smartconnectors_server.failpoints import Moment
+from smartconnectors_server.ledger.advice import with_advice
 from smartconnectors_server.ledger.records import Step
 from smartconnectors_server.ledger.refusals import Unavailable
 from smartconnectors_server.ledger.store import Batch
@@ -167,7 +168,7 @@ class GroupCommit:
             # Whatever it is: if this task died of it, everybody would wait for ever.
             if not isinstance(error, sqlite3.Error | OSError):
                 log.exception("unforeseen error in a commit")
-            self._fail(waiters, str(error))
+            self._fail(waiters, with_advice(error))
             self._queue = Batch(
                 batch.steps + self._queue.steps,
                 batch.calls + self._queue.calls,

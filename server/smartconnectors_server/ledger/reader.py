@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from smartconnectors_server.ledger.advice import with_advice
 from smartconnectors_server.ledger.refusals import Unavailable
 
 Seen = TypeVar("Seen")
@@ -46,7 +47,7 @@ class Reader:
         try:
             return looking.result()
         except sqlite3.Error as error:
-            raise Unavailable(f"the ledger cannot be read: {error}") from error
+            raise Unavailable(f"the ledger cannot be read: {with_advice(error)}") from error
 
     async def stop(self) -> None:
         """Takes no more, and returns when what is under way has ended."""

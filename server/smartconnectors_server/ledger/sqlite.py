@@ -104,8 +104,10 @@ class SqliteLedger:
             self._commits.later(step)
         try:
             await self._commits.durable()
-        except BaseException:
+        except BaseException as error:
             await self.close()
+            if isinstance(error, Unavailable):
+                raise Unavailable(f"{self._directory}: {error}") from error
             raise
         return recovered.budgets
 
