@@ -4,6 +4,7 @@
 PYTHON ?= python3
 ARGS ?=
 MINUTES ?= 10
+RUNS ?= 200
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ say = @if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then printf '\033[1m==> %s\033[0m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve sandbox test proofs soak bench lint check format generate breaking wheel hooks lock clean
+.PHONY: help demo serve sandbox test crash proofs soak bench lint check format generate breaking wheel hooks lock clean
 
 help: ## This list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -38,6 +39,9 @@ sandbox: $(VENV)/.runtime ## Every platform's sandbox as a process of its own
 test: $(VENV)/.dev ## All tests, short versions: make test ARGS="-k window"
 	$(call say,tests)
 	@$(BIN)/python -m pytest -q $(ARGS)
+
+crash: $(VENV)/.dev ## kill -9 at every failpoint, restart, compare: make crash RUNS=400 ARGS="--seed 7"
+	@$(BIN)/python -m tests.crash --runs $(RUNS) $(ARGS)
 
 proofs: $(VENV)/.dev ## The long proofs: many rounds, many more examples
 	$(call say,long proofs)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from smartconnectors_server import failpoints
 from smartconnectors_server.money import InvalidAmount, minor_unit_digits, parse_amount
 
 
@@ -57,9 +58,15 @@ def _milli(value: Any) -> int:
     return int(thousandths)
 
 
+def _failpoint(value: Any) -> str:
+    failpoints.parse(str(value))
+    return str(value)
+
+
 AmountMicros = Annotated[int, BeforeValidator(_amount)]
 CurrencyCode = Annotated[str, BeforeValidator(_currency)]
 MultiplierMilli = Annotated[int, BeforeValidator(_milli)]
+Failpoint = Annotated[str, BeforeValidator(_failpoint)]
 
 
 class Section(BaseModel):
@@ -83,17 +90,9 @@ class ServerSettings(Section):
     """Calls under way at once; one more is refused as OVERLOADED."""
     max_connections: int | None = Field(None, ge=1, le=1_000_000)
     """Connections at once; one more is closed. Absent: what the limit on open files leaves."""
-    failpoint: Literal[
-        "",
-        "reserve_in_memory",
-        "commit_before",
-        "commit_after",
-        "held",
-        "answered",
-        "settled_in_memory",
-        "deferred_dispatch",
-    ] = ""
-    """For crash tests only: the server kills itself when it reaches this point."""
+    failpoint: Failpoint = ""
+    """For crash tests only: the server kills itself when it reaches this point. With a colon and a
+    number, the how-manieth time."""
     max_message_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
     drain_pause_s: float = Field(1.0, ge=0, le=60)
     """Between NOT_SERVING and the end of accepting, so that load balancers notice."""

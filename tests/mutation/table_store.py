@@ -170,8 +170,8 @@ STORE = (
     Mutant(
         "a ledger that cannot be written admits",
         "ledger/group_commit.py",
-        "        self._available = False\n        for waiter in waiters:",
-        "        for waiter in waiters:",
+        "        self._available = False\n        self._why = why",
+        "        self._why = why",
         (COMMIT + "test_a_failed_commit_refuses_who_waits_and_loses_nothing",),
     ),
     Mutant(

@@ -19,6 +19,7 @@ from smartconnectors_server.errors import (
     TargetInDoubt,
 )
 from smartconnectors_server.ledger import (
+    BY_OPERATOR,
     BudgetState,
     DuplicateRequest,
     Entry,
@@ -250,7 +251,7 @@ class Keeper:
             hold = await self._ledger.get(hold_id)
         if hold is None:
             raise NotFound(f"no hold is called {hold_id!r}")
-        ended = await self._end(hold, settled, f"operator: {reason}")
+        ended = await self._end(hold, settled, f"{BY_OPERATOR}{reason}")
         with _spoken():
             await self._ledger.flush()
         return ended

@@ -15,7 +15,7 @@ from smartconnectors_server.budget.keeper import Keeper
 from smartconnectors_server.budget.resolution import Finding, Verb, resolution_of_doubt
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.errors import ConnectorError
-from smartconnectors_server.ledger import Hold, HoldState
+from smartconnectors_server.ledger import BY_RECONCILER, Hold, HoldState
 
 Lookup = Callable[[Hold], Awaitable[Finding]]
 
@@ -125,6 +125,6 @@ class Reconciler:
             quiet_ns = hold.updated_ns + round(quiet_s * NANOS_PER_SECOND)
             pace.next_ns = min(pace.next_ns, max(quiet_ns, self._keeper.now_ns()))
             return
-        note = f"looked up {age_s:.1f} s after the call ended: {finding.value}"
+        note = f"{BY_RECONCILER}{age_s:.1f} s after the call ended: {finding.value}"
         await self._keeper.resolve(hold, verb, note=note)
         log.info("request %s: %s (%s)", hold.request_id, verb.value, note)

@@ -14,7 +14,7 @@ from smartconnectors_server.budget import Verb, outcome_of
 from smartconnectors_server.call import Call, MethodSpec, MethodTable, Plan, Priced
 from smartconnectors_server.circuitbreaker import CircuitOpen
 from smartconnectors_server.errors import ConnectorError, Outcome, RequestError
-from smartconnectors_server.failpoints import Failpoint, reached
+from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
 from smartconnectors_server.interceptors.answers import priced_of, store_error
 from smartconnectors_server.interceptors.sending import send_held
@@ -131,7 +131,7 @@ class DeferredBids:
             held = call.hold = await self._keeper.dispatch(
                 hold, target=plan.target, before=plan.before
             )
-            reached(Failpoint.DEFERRED_DISPATCH)
+            reached(Place.DEFERRED_DISPATCH)
         except HoldNotOpen:
             return True  # superseded or expired while it was planned
         except ConnectorError as error:

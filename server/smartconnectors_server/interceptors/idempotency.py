@@ -80,12 +80,12 @@ class Idempotency:
         if running is not None and not call.validate_only:
             return await self._join(running, call)
         hold = await self._keeper.find(*key)
-        if hold is not None:
-            return self._replay(hold, call)
         # Nothing is awaited between here and the entry into `_running`.
         running = self._running.get(key)
         if running is not None and not call.validate_only:
             return await self._join(running, call)
+        if hold is not None:
+            return self._replay(hold, call)
         self._check_room()
         self._check_deadline(call)
         running = self._start(call_next, request, call)

@@ -19,7 +19,7 @@ from smartconnectors_server.errors import (
     OutcomeUnknown,
     PlatformRejected,
 )
-from smartconnectors_server.failpoints import Failpoint, reached
+from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.interceptors._base import Next, PlatformRuntime
 from smartconnectors_server.interceptors.answers import fill_result, store_error
 from smartconnectors_server.ledger import Hold
@@ -48,7 +48,7 @@ async def send_held(
             decides between releasing and deferring it.
         CircuitOpen: as NOT_SENT.
     """
-    reached(Failpoint.HELD)
+    reached(Place.HELD)
     try:
         response = await call_next(request, call)
     except (ConnectorError, asyncio.CancelledError) as error:
@@ -67,13 +67,12 @@ async def send_held(
         await keeper.resolve(hold, Verb.DOUBT, note=f"unforeseen {type(error).__name__}")
         unknown = OutcomeUnknown("The server failed after the change may have been sent.")
         raise _explained(unknown, call, hold) from error
-    reached(Failpoint.ANSWERED)
+    reached(Place.ANSWERED)
     at_ns = keeper.now_ns()
     shadowed = runtime.mode is Mode.SHADOW
     status = bid_pb2.BID_STATUS_SHADOWED if shadowed else bid_pb2.BID_STATUS_PLACED
     fill_result(response, call, priced, status, at_ns=None if shadowed else at_ns)
     await keeper.resolve(hold, Verb.SETTLE, answer=response.SerializeToString())
-    reached(Failpoint.SETTLED_IN_MEMORY)
     return response
 
 

@@ -36,12 +36,15 @@ from smartconnectors_server.ledger.refusals import (
     WrongVersion,
 )
 from smartconnectors_server.ledger.sqlite import SqliteLedger
+from smartconnectors_server.ledger.writes import BY_OPERATOR, BY_RECONCILER
 
 LEDGERS: Mapping[str, Callable[..., Ledger]] = {"sqlite": SqliteLedger}
 """Kind -> maker, called with (directory, clock, gather_ms=, commit_timeout_s=)."""
 
 __all__ = [
     "ALERT",
+    "BY_OPERATOR",
+    "BY_RECONCILER",
     "LEDGERS",
     "OPEN_STATES",
     "AlertLevel",

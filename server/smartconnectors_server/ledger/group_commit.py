@@ -13,9 +13,12 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
+from smartconnectors_server.failpoints import Moment
+from smartconnectors_server.ledger.advice import with_advice
 from smartconnectors_server.ledger.records import Step
 from smartconnectors_server.ledger.refusals import Unavailable
 from smartconnectors_server.ledger.store import Batch
+from smartconnectors_server.ledger.writes import reached_in
 
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
@@ -57,6 +60,7 @@ class GroupCommit:
         self._busy = False
         self._stopping = False
         self._available = False
+        self._why = "it is not open"
 
     @property
     def available(self) -> bool:
@@ -71,6 +75,7 @@ class GroupCommit:
     async def stop(self) -> None:
         """Commits what is queued, once; what cannot be committed then is in doubt next time."""
         self._stopping = True
+        self._why = "the server stops"
         if self._task is not None:
             self._wake.set()
             self._somebody_waits.set()
@@ -82,12 +87,13 @@ class GroupCommit:
     def check(self) -> None:
         """Raises Unavailable when nothing more is taken."""
         if not self._available or self._stopping:
-            raise Unavailable("the ledger cannot be written")
+            raise Unavailable(f"the ledger cannot be written: {self._why}")
         if len(self._queue.steps) >= MAX_QUEUED_STEPS:
             raise Unavailable("the ledger is behind; its queue is full")
 
     def later(self, step: Step) -> None:
         """Queues a step that is made durable behind the caller's back."""
+        reached_in(Moment.IN_MEMORY, (step,))
         self._queue.steps.append(step)
         self._wake.set()
 
@@ -102,6 +108,7 @@ class GroupCommit:
 
         Raises Unavailable; it is still queued then, and the caller queues what takes it back.
         """
+        reached_in(Moment.IN_MEMORY, () if step is None else (step,), calls=calls is not None)
         if step is not None:
             self._queue.steps.append(step)
         if calls is not None:
@@ -161,7 +168,7 @@ class GroupCommit:
             # Whatever it is: if this task died of it, everybody would wait for ever.
             if not isinstance(error, sqlite3.Error | OSError):
                 log.exception("unforeseen error in a commit")
-            self._fail(waiters, str(error))
+            self._fail(waiters, with_advice(error))
             self._queue = Batch(
                 batch.steps + self._queue.steps,
                 batch.calls + self._queue.calls,
@@ -187,6 +194,7 @@ class GroupCommit:
         if self._available:
             log.error("the ledger cannot be written: %s", why)
         self._available = False
+        self._why = why
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(Unavailable(f"the ledger cannot be written: {why}"))

@@ -17,11 +17,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
-from smartconnectors_server.failpoints import Failpoint, reached
+from smartconnectors_server.failpoints import Moment
+from smartconnectors_server.ledger.advice import with_advice
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.group_commit import GroupCommit
 from smartconnectors_server.ledger.lock import DirectoryLock
+from smartconnectors_server.ledger.reader import Reader
 from smartconnectors_server.ledger.records import (
     Budget,
     BudgetState,
@@ -39,6 +41,7 @@ from smartconnectors_server.ledger.refusals import (
     Unavailable,
 )
 from smartconnectors_server.ledger.store import FORGET_AT_ONCE, Batch, Store
+from smartconnectors_server.ledger.writes import reached_in
 
 REMEMBERED_ABSENT = 10_000
 KEEP_CLOSED_S = 86_400
@@ -67,6 +70,7 @@ class SqliteLedger:
             gather_s=gather_ms / 1000,
             commit_timeout_s=commit_timeout_s,
         )
+        self._reader = Reader(commit_timeout_s)
         self._time = LedgerClock(clock)
         self._book = Book()
         self._lock: DirectoryLock | None = None
@@ -79,17 +83,17 @@ class SqliteLedger:
     # Opening and closing
 
     async def open(self, budgets: Sequence[Budget]) -> tuple[Budget, ...]:
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._lock = DirectoryLock(self._directory)
         try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._lock = DirectoryLock(self._directory)
             store = self._store = Store(self._directory)
             self._time = LedgerClock(self._clock, store.last_at_ns(), store.base())
             store.keep_base(*self._time.base)
             recovered = recover(store, budgets, self.now_ns())
         except BaseException as error:
             await self.close()
-            if isinstance(error, sqlite3.Error):
-                raise Unavailable(f"{self._directory}: {error}") from error
+            if isinstance(error, sqlite3.Error | OSError):
+                raise Unavailable(f"{self._directory}: {with_advice(error)}") from error
             raise
         self._book = recovered.book
         self._keep_s = max(KEEP_CLOSED_S, 2 * recovered.longest_window_s)
@@ -100,13 +104,16 @@ class SqliteLedger:
             self._commits.later(step)
         try:
             await self._commits.durable()
-        except BaseException:
+        except BaseException as error:
             await self.close()
+            if isinstance(error, Unavailable):
+                raise Unavailable(f"{self._directory}: {error}") from error
             raise
         return recovered.budgets
 
     async def close(self) -> None:
         await self._commits.stop()
+        await self._reader.stop()
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -122,7 +129,7 @@ class SqliteLedger:
 
     @property
     def available(self) -> bool:
-        return self._commits.available
+        return self._commits.available and self._reader.available
 
     def now_ns(self) -> int:
         return self._time.now_ns()
@@ -151,7 +158,6 @@ class SqliteLedger:
             raise DuplicateRequest(known)
         step = self._book.reserve(reservation, self.now_ns())
         self._absent.pop((reservation.platform, reservation.request_id), None)
-        reached(Failpoint.RESERVE_IN_MEMORY)
         await self._durable_or_give_back(step)
         return step.hold
 
@@ -163,7 +169,7 @@ class SqliteLedger:
         self, hold_id: str, *, answer: bytes = b"", note: str = "", late: bool = False
     ) -> Hold:
         if late and self._book.get(hold_id) is None:
-            hold = self._disk.get(hold_id)
+            hold = await self._reader.read(lambda: self._disk.get(hold_id))
             if hold is not None:
                 self._book.recall(hold)
         step = self._book.settle(hold_id, self.now_ns(), answer=answer, note=note, late=late)
@@ -243,11 +249,14 @@ class SqliteLedger:
         key = (platform, request_id)
         if hold is not None or key in self._absent:
             return hold
-        hold = self._read_hold(lambda store: store.find(platform, request_id))
+        hold = await self._reader.read(lambda: self._disk.find(platform, request_id))
         if hold is not None:
             # The file may not have heard yet of what became of it.
             hold = self._book.get(hold.hold_id) or hold
             return None if hold.state is HoldState.RELEASED else hold
+        reserved_meanwhile = self._book.find(platform, request_id)
+        if reserved_meanwhile is not None:
+            return reserved_meanwhile
         # This process is the only writer, so what is absent stays absent until it reserves.
         self._absent[key] = None
         if len(self._absent) > REMEMBERED_ABSENT:
@@ -255,7 +264,8 @@ class SqliteLedger:
         return None
 
     async def get(self, hold_id: str) -> Hold | None:
-        return self._book.get(hold_id) or self._read_hold(lambda store: store.get(hold_id))
+        hold = self._book.get(hold_id)
+        return hold or await self._reader.read(lambda: self._disk.get(hold_id))
 
     def state(self, budget_id: str) -> BudgetState:
         return self._book.state(budget_id, self.now_ns())
@@ -279,7 +289,9 @@ class SqliteLedger:
         self, *, budget_id: str = "", request_id: str = "", size: int = 100, token: str = ""
     ) -> Page[Entry]:
         await self.flush()
-        rows = self._disk.entries(budget_id, request_id, int(token or 0), size + 1)
+        rows = await self._reader.read(
+            lambda: self._disk.entries(budget_id, request_id, int(token or 0), size + 1)
+        )
         more = len(rows) > size
         rows = rows[:size]
         return Page(tuple(rows), str(rows[-1].sequence) if more else "")
@@ -291,7 +303,7 @@ class SqliteLedger:
         await self._commits.durable(calls=(platform, at_ns, count))
 
     async def calls_since(self, platform: str, since_ns: int) -> tuple[tuple[int, int], ...]:
-        return tuple(self._disk.calls_since(platform, since_ns))
+        return tuple(await self._reader.read(lambda: self._disk.calls_since(platform, since_ns)))
 
     # Committing
 
@@ -320,11 +332,9 @@ class SqliteLedger:
         """On the ledger's thread."""
         if not batch:
             return
-        if batch.steps:
-            reached(Failpoint.COMMIT_BEFORE)
+        reached_in(Moment.BEFORE_COMMIT, batch.steps, calls=bool(batch.calls))
         self._disk.write(batch)
-        if batch.steps:
-            reached(Failpoint.COMMIT_AFTER)
+        reached_in(Moment.AFTER_COMMIT, batch.steps, calls=bool(batch.calls))
 
     async def _after_commit(self, batch: Batch) -> None:
         for step in batch.steps:
@@ -357,9 +367,3 @@ class SqliteLedger:
                 abs(behind_s),
                 "behind" if behind_s > 0 else "ahead of",
             )
-
-    def _read_hold(self, read: Callable[[Store], Hold | None]) -> Hold | None:
-        try:
-            return read(self._disk)
-        except sqlite3.Error as error:
-            raise Unavailable(f"the ledger cannot be read: {error}") from error

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.ledger.book import HISTORY_LENGTH
 from smartconnectors_server.ledger.chain import GENESIS, link
 from smartconnectors_server.ledger.mark import FILE_NAME as MARK_NAME
@@ -142,6 +143,7 @@ class Store:
             raise
         self._last, self._head = last, head
         if self._mark is not None and any(step.entries for step in batch.steps):
+            reached(Place.MARK)
             self._mark.write(last, head)
 
     def _chained(self, entries: Iterable[Entry]) -> tuple[list[Row], int, str]:

@@ -257,6 +257,8 @@ async def a_look_says_what_a_reserve_would_and_holds_nothing(bench: Bench) -> No
 
 async def who_stops_waiting_for_a_reserve_holds_nothing(bench: Bench) -> None:
     ledger = await bench.open()
+    for number in range(20):  # so that what they wait for then is the disk alone
+        assert await ledger.find(PLATFORM, f"r{number}") is None
     waiting: list[asyncio.Task[Any]] = [
         asyncio.ensure_future(ledger.reserve(ask(f"r{n}", 5 * USD))) for n in range(20)
     ]

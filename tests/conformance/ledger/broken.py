@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 from tests.conformance.ledger.bench import Maker
@@ -80,9 +81,12 @@ class FreesWhatWasHeldAtACrash(SqliteLedger):
         return told
 
 
+_numbers = itertools.count()
+
+
 class IgnoresTheRequestId(SqliteLedger):
     async def reserve(self, reservation: Reservation) -> Hold:
-        unique = f"{reservation.request_id}-{self.now_ns()}-{len(self.open_holds())}"
+        unique = f"{reservation.request_id}-{next(_numbers)}"
         return await super().reserve(dataclasses.replace(reservation, request_id=unique))
 
 

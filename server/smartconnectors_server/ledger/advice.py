@@ -1,0 +1,47 @@
+"""What to do about a disk or a file: said beside the error."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+
+_FREE_SPACE = "free some space there; nothing that was committed is lost"
+_WRITABLE = "make the directory and the files in it writable for this user"
+_DAMAGED = (
+    "restore the file from a backup, or move it and its -wal file away to begin with an empty "
+    "ledger, in which nothing counts that was committed before"
+)
+_CHECK_DISK = "see what the system's log says of the disk"
+
+_BY_SQLITE = {
+    sqlite3.SQLITE_FULL: _FREE_SPACE,
+    sqlite3.SQLITE_READONLY: _WRITABLE,
+    sqlite3.SQLITE_PERM: _WRITABLE,
+    sqlite3.SQLITE_CANTOPEN: _WRITABLE,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_IOERR: _CHECK_DISK,
+    sqlite3.SQLITE_BUSY: "another program holds the file and has to let go of it",
+}
+_BY_ERRNO = {
+    errno.ENOSPC: _FREE_SPACE,
+    errno.EDQUOT: _FREE_SPACE,
+    errno.EROFS: _WRITABLE,
+    errno.EACCES: _WRITABLE,
+    errno.EPERM: _WRITABLE,
+    errno.EIO: _CHECK_DISK,
+}
+_PRIMARY = 0xFF
+"""SQLite's error codes carry a detail above their lowest byte."""
+
+
+def with_advice(error: Exception) -> str:
+    """The error's message and, when that is known, what to do. Ends without a full stop."""
+    message, advice = str(error), ""
+    if isinstance(error, OSError):
+        message = error.strerror or message
+        advice = _BY_ERRNO.get(error.errno or 0, "")
+    elif isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+        advice = _BY_SQLITE.get(code, "")
+    return f"{message}: {advice}" if advice else message
