@@ -188,8 +188,8 @@ def numbers_in(node: Any) -> Iterator[Decimal]:
         if len(node) < 400 and _NUMBER.fullmatch(node):
             yield Decimal(node)
     elif isinstance(node, int | float | Decimal) and not isinstance(node, bool):
-        found = Decimal(node) if abs(Decimal(node)) < 10**100 else Decimal("NaN")
-        if found.is_finite():
+        found = Decimal(node)
+        if found.is_finite() and abs(found) < 10**100:
             yield found
 
 

@@ -1,0 +1,34 @@
+"""Answers that once broke a promise, by what they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.fuzz.answers import Case, open_answers
+from tests.fuzz.middle import Poison
+from tests.fuzz.mutations import Edit, RawEdit
+
+FOUND = {
+    "a row of Google's without its campaign": Case(
+        "google_ads/yen", Poison("plan", 0, (Edit("delete", 5),))
+    ),
+    "a row of Google's without its account": Case(
+        "google_ads/yen", Poison("plan", 0, (Edit("replace", 6, "campaigns/2011"),))
+    ),
+    "an ad group of Google's that is not in its row": Case(
+        "google_ads/manual_cpc", Poison("plan", 0, (Edit("delete", 15),))
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def fuzz_answers() -> Iterator[Callable[[Case], None]]:
+    with open_answers() as fuzz:
+        yield fuzz
+
+
+@pytest.mark.parametrize("what", FOUND)
+def test_it_breaks_no_promise_any_more(fuzz_answers: Callable[[Case], None], what: str) -> None:
+    fuzz_answers(FOUND[what])
