@@ -25,7 +25,7 @@ class Poison:
     phase: str
     """`connect`, `plan`, `send` or `look`."""
     nth: int
-    """Of the answers in that phase."""
+    """Of the answers in that phase; -1: every one, and with `connect` those to the plan as well."""
     edits: tuple[Edit, ...] = ()
     raw: RawEdit | None = None
     recorded: int | None = None
@@ -68,7 +68,7 @@ STATUSES = st.sampled_from(
 POISONS = st.builds(
     Poison,
     phase=st.sampled_from(["connect", *["plan", "send", "look"] * 3]),
-    nth=st.sampled_from([0, 0, 0, 1, 2]),
+    nth=st.sampled_from([0, 0, 0, 1, 2, -1]),
     edits=EDITS,
     raw=st.sampled_from([False] * 3 + [True]).flatmap(lambda yes: RAW_EDITS if yes else st.none()),
     recorded=st.sampled_from([None] * 80 + list(range(40))),
@@ -127,13 +127,18 @@ class Switch:
     def begin(self, phase: str, poison: Poison | None) -> None:
         self._phase = phase
         self._answered = 0
-        self._poison = poison if poison is not None and poison.phase == phase else None
+        if poison is not None and poison.phase != phase:
+            lasts = (poison.phase, phase, poison.nth) == ("connect", "plan", -1)
+            poison = poison if lasts else None
+        self._poison = poison
 
     @contextlib.contextmanager
     def watch(self, request: bytes) -> Iterator[tuple[Exchange, Poison | None]]:
         """Around one request: the record of it, and how its answer is spoilt."""
         number, self._answered = self._answered, self._answered + 1
-        poison = self._poison if self._poison and self._poison.nth == number else None
+        poison = self._poison
+        if poison is not None and poison.nth not in (-1, number):
+            poison = None
         exchange = Exchange(self._phase, False, False, request, poisoned=poison is not None)
         seen = len(self._sandbox.journal())
         self.exchanges.append(exchange)

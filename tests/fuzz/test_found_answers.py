@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-
 from tests.fuzz.answers import Case, open_answers
 from tests.fuzz.middle import Poison
-from tests.fuzz.mutations import Edit, RawEdit
+from tests.fuzz.mutations import Edit
 
 FOUND = {
     "a row of Google's without its campaign": Case(
@@ -19,6 +18,9 @@ FOUND = {
     ),
     "an ad group of Google's that is not in its row": Case(
         "google_ads/manual_cpc", Poison("plan", 0, (Edit("delete", 15),))
+    ),
+    "a token of Google's that no header can carry": Case(
+        "google_ads/yen", Poison("connect", 0, (Edit("replace", 1, "a\nb"),))
     ),
 }
 
