@@ -12,7 +12,7 @@ from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.interceptors.answers import bid_error, store_error
 from smartconnectors_server.interceptors.status import to_status
 
-MOST_MESSAGE_CHARS = 4000
+MOST_MESSAGE_BYTES = 1500
 MOST_TRAILER_BYTES = 8 * 1024 * 3 // 4
 """gRPC's default for all metadata of an answer is 8 KiB, and binary metadata grows by a third."""
 LONGEST_WAIT_S = 10.0**9
@@ -23,8 +23,9 @@ def check_error(error: ConnectorError, secrets: Iterable[str] = ()) -> None:
     texts = [error.message, error.quota_subject, *error.metadata, *error.metadata.values()]
     texts += [part for each in error.violations for part in (each.field, each.description)]
     for text in texts:
-        text.encode()  # raises for what no protocol and no database can carry
-        assert len(text) <= MOST_MESSAGE_CHARS, f"{len(text)} characters: {text[:80]}"
+        # Raises for what no protocol and no database can carry.
+        assert len(text.encode()) <= MOST_MESSAGE_BYTES, f"{len(text)} characters: {text[:80]}"
+        assert "\x1b" not in text, "a terminal would obey it"
         check_no_secret(text, secrets)
     wait_s = error.retry_after_s
     assert wait_s is None or (math.isfinite(wait_s) and 0 <= wait_s <= LONGEST_WAIT_S), wait_s

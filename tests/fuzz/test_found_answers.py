@@ -22,6 +22,24 @@ FOUND = {
     "a token of Google's that no header can carry": Case(
         "google_ads/yen", Poison("connect", 0, (Edit("replace", 1, "a\nb"),))
     ),
+    "a refusal of Meta's with half a character": Case(
+        "meta/bid_cap",
+        Poison(
+            "send",
+            0,
+            (Edit("replace", 0, {"error": {"code": 100, "message": "no \ud83d"}}),),
+            status=400,
+        ),
+    ),
+    "a refusal of Meta's as long as a book": Case(
+        "meta/bid_cap",
+        Poison(
+            "send",
+            0,
+            (Edit("replace", 0, {"error": {"code": 100, "message": "x" * 9_000}}),),
+            status=400,
+        ),
+    ),
 }
 
 
