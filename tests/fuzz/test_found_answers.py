@@ -22,6 +22,9 @@ FOUND = {
     "a token of Google's that no header can carry": Case(
         "google_ads/yen", Poison("connect", 0, (Edit("replace", 1, "a\nb"),))
     ),
+    "a mutate of Google's that names nothing it changed": Case(
+        "google_ads/yen", Poison("send", 0, (Edit("replace", 3, {}),))
+    ),
     "a refusal of Meta's with half a character": Case(
         "meta/bid_cap",
         Poison(
