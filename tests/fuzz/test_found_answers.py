@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.fuzz.answers import Case, open_answers
 from tests.fuzz.middle import Poison
-from tests.fuzz.mutations import Edit
+from tests.fuzz.mutations import SECRET, Edit
 
 FOUND = {
     "a row of Google's without its campaign": Case(
@@ -24,6 +24,13 @@ FOUND = {
     ),
     "a mutate of Google's that names nothing it changed": Case(
         "google_ads/yen", Poison("send", 0, (Edit("replace", 3, {}),))
+    ),
+    "an error of Meta's without a code": Case(
+        "meta/budget_increase", Poison("send", 0, (Edit("replace", 0, {"error": {}}),), status=400)
+    ),
+    "a quota header of Meta's that echoes the token": Case(
+        "meta/bid_cap",
+        Poison("plan", 0, headers=(("X-App-Usage", f'{{"call_count": 1, "a": "{SECRET}"}}'),)),
     ),
     "a refusal of Meta's with half a character": Case(
         "meta/bid_cap",
@@ -42,6 +49,21 @@ FOUND = {
             (Edit("replace", 0, {"error": {"code": 100, "message": "x" * 9_000}}),),
             status=400,
         ),
+    ),
+    "a trace id of Meta's that is not UTF-8": Case(
+        "meta/bid_cap", Poison("send", 0, headers=(("X-Fb-Trace-Id", "\udcff"),))
+    ),
+    "an amount of Meta's without end": Case(
+        "meta/bid_cap", Poison("plan", 0, (Edit("replace", 15, float("inf")),))
+    ),
+    "an amount of Meta's beyond any": Case(
+        "meta/budget_increase", Poison("plan", 0, (Edit("replace", 17, 10**30),))
+    ),
+    "half a unit of Meta's in a look at what became of a change": Case(
+        "meta/bid_cap", Poison("look", 0, (Edit("fraction", 14),))
+    ),
+    "a code of Meta's in a batch beyond any": Case(
+        "meta/batch", Poison("send", 0, (Edit("replace", 2, 10**400),))
     ),
 }
 
