@@ -17,11 +17,12 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from hypothesis import strategies as st
+from tests.fuzz import logins
 from tests.fuzz.documents import Scenario, scenarios
 from tests.fuzz.judges import JUDGES, Verdict
 from tests.fuzz.middle import POISONS, Exchange, Poison, patience
 from tests.fuzz.mutations import numbers_in, strict_json, texts_in
-from tests.fuzz.promises import check_error, check_signal, logs
+from tests.fuzz.promises import check_error, check_signal, check_unsent, logs
 from tests.fuzz.stage import Stage
 
 from smartconnectors_server.call import MethodSpec, Plan, Priced
@@ -48,7 +49,9 @@ class Case:
     poison: Poison
 
 
-CASES = st.builds(Case, scenario=st.sampled_from(sorted(scenarios())), poison=POISONS)
+CASES = st.builds(
+    Case, scenario=st.sampled_from([*sorted(scenarios()), logins.NAME]), poison=POISONS
+)
 
 
 class Answers:
@@ -62,14 +65,17 @@ class Answers:
             await stage.close()
 
     async def play(self, case: Case) -> None:
-        scenario = scenarios()[case.scenario]
-        if scenario.platform not in self._stages:
-            self._stages[scenario.platform] = Stage(scenario.platform)
-            await self._stages[scenario.platform].open()
-        stage = self._stages[scenario.platform]
+        platform = case.scenario.partition("/")[0]
+        if platform not in self._stages:
+            self._stages[platform] = Stage(platform)
+            await self._stages[platform].open()
+        stage = self._stages[platform]
         with logs() as kept:
             async with patience():
-                await _Play(stage, scenario, case.poison).run()
+                if case.scenario == logins.NAME:
+                    await logins.play_login(stage, case.poison)
+                else:
+                    await _Play(stage, scenarios()[case.scenario], case.poison).run()
         secrets = {exchange.secret for exchange in stage.middle.exchanges}
         for signal in stage.gate.signals:
             check_signal(signal, secrets)
@@ -85,6 +91,7 @@ class _Play:
 
     async def run(self) -> None:
         stage, scenario = self._stage, self._scenario
+        await stage.begin()
         connector = await stage.connector(scenario.options())
         if self._poison.phase == "connect":
             stage.middle.begin("connect", self._poison)
@@ -263,12 +270,13 @@ class _Play:
         return json_format.MessageToDict(message)
 
     def _check_unsent(self, error: ConnectorError) -> None:
-        """What only reads can hold no money."""
-        self._check(error)
-        assert error.outcome is not Outcome.UNKNOWN, "nothing was sent"
+        check_unsent(error, self._secrets())
 
     def _check(self, error: ConnectorError) -> None:
-        check_error(error, {exchange.secret for exchange in self._stage.middle.exchanges})
+        check_error(error, self._secrets())
+
+    def _secrets(self) -> set[str]:
+        return {exchange.secret for exchange in self._stage.middle.exchanges}
 
 
 def _is_list(exchange: Exchange) -> bool:

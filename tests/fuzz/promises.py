@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from smartconnectors_server.connector import QuotaSignal
-from smartconnectors_server.errors import ConnectorError
+from smartconnectors_server.errors import ConnectorError, Outcome
 from smartconnectors_server.interceptors.answers import bid_error, store_error
 from smartconnectors_server.interceptors.status import to_status
 
@@ -34,6 +34,12 @@ def check_error(error: ConnectorError, secrets: Iterable[str] = ()) -> None:
     assert size <= MOST_TRAILER_BYTES, f"{size} bytes of trailers"
     bid_error(error)
     store_error(error)
+
+
+def check_unsent(error: ConnectorError, secrets: Iterable[str] = ()) -> None:
+    """The same, and as only reads were made, no money is left in doubt."""
+    check_error(error, secrets)
+    assert error.outcome is not Outcome.UNKNOWN, "nothing was sent"
 
 
 def check_no_secret(text: str, secrets: Iterable[str]) -> None:

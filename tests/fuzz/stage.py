@@ -66,7 +66,7 @@ class Stage:
         self.sandbox: Sandbox = self.platform.sandbox()
         self.middle: Middle
         self._connectors: dict[str, Any] = {}
-        self._endpoint = ""
+        self.endpoint = ""
 
     async def open(self) -> None:
         address = await self.sandbox.start()
@@ -75,7 +75,7 @@ class Stage:
             self.middle = GrpcMiddle(self.sandbox, address, grpc_refusals(name))
         else:
             self.middle = HttpMiddle(self.sandbox, address, http_answers(name))
-        self._endpoint = await self.middle.start()
+        self.endpoint = await self.middle.start()
 
     async def close(self) -> None:
         for connector in self._connectors.values():
@@ -83,12 +83,15 @@ class Stage:
         await self.middle.close()
         await self.sandbox.close()
 
-    async def connector(self, options: dict[str, Any]) -> Any:
-        """One that is connected, with nothing in its caches that may be used."""
+    async def begin(self) -> None:
+        """Everything as it was at first, and nothing in any cache that may be used."""
         await self.sandbox.reset()
         self.clock.jump()
         self.middle.exchanges.clear()
         self.gate.signals.clear()
+
+    async def connector(self, options: dict[str, Any]) -> Any:
+        """One that is connected."""
         key = repr(options)
         if key not in self._connectors:
             self.middle.begin("connect", None)
@@ -101,7 +104,7 @@ class Stage:
             Context(
                 Mode.SANDBOX,
                 self.platform.options.model_validate(options),
-                self._endpoint,
+                self.endpoint,
                 TIMEOUT_MS,
                 self.gate,
                 self.clock,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.fuzz.answers import Case, open_answers
 from tests.fuzz.middle import Poison
-from tests.fuzz.mutations import SECRET, Edit
+from tests.fuzz.mutations import SECRET, Edit, RawEdit
 
 FOUND = {
     "a row of Google's without its campaign": Case(
@@ -27,6 +27,15 @@ FOUND = {
     ),
     "an error of Meta's without a code": Case(
         "meta/budget_increase", Poison("send", 0, (Edit("replace", 0, {"error": {}}),), status=400)
+    ),
+    "a flight of The Trade Desk's that is another one": Case(
+        "trade_desk/budget_increase", Poison("send", 0, (Edit("next", 1),))
+    ),
+    "an answer of The Trade Desk's about nothing": Case(
+        "trade_desk/budget_increase", Poison("send", 0, (Edit("replace", 0, {}),))
+    ),
+    "an ad group of The Trade Desk's that is another one": Case(
+        "trade_desk/ad_group", Poison("send", 0, (Edit("replace", 1, "10012"),))
     ),
     "a quota header of Meta's that echoes the token": Case(
         "meta/bid_cap",
@@ -53,6 +62,13 @@ FOUND = {
     "a trace id of Meta's that is not UTF-8": Case(
         "meta/bid_cap", Poison("send", 0, headers=(("X-Fb-Trace-Id", "\udcff"),))
     ),
+    "a refusal of The Trade Desk's that ends in the token": Case(
+        "trade_desk/ad_group",
+        Poison("send", 0, (Edit("replace", 0, {"Message": "x" * 486 + SECRET}),), status=400),
+    ),
+    "an id of The Trade Desk's with half a character": Case(
+        "trade_desk/ad_group", Poison("plan", 0, (Edit("replace", 3, "1\ud83d"),))
+    ),
     "an amount of Meta's without end": Case(
         "meta/bid_cap", Poison("plan", 0, (Edit("replace", 15, float("inf")),))
     ),
@@ -64,6 +80,12 @@ FOUND = {
     ),
     "a code of Meta's in a batch beyond any": Case(
         "meta/batch", Poison("send", 0, (Edit("replace", 2, 10**400),))
+    ),
+    "a token of The Trade Desk's that is empty": Case(
+        "trade_desk/login", Poison("connect", -1, (Edit("replace", 1, ""),))
+    ),
+    "an answer that is nested deeper than any": Case(
+        "trade_desk/ad_group", Poison("send", 0, raw=RawEdit("deep", 2000))
     ),
 }
 
