@@ -128,7 +128,7 @@ def spoilt(
         case _:
             pass
     # A status below 200 announces another answer, and one of other than three digits is none.
-    harmless = poison.wire == "gzip" and not exchange.body
+    harmless = poison.wire in ("gzip", "chunked") and not exchange.body
     exchange.whole = (poison.wire == "whole" or harmless) and 200 <= exchange.status <= 999
     return written(exchange.status, found, exchange.body, length=length)
 
