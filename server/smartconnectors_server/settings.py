@@ -19,6 +19,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from smartconnectors_server.money import InvalidAmount, minor_unit_digits, parse_amount
 
 
+_MOST_DIGITS = 400
+
+
 class SettingsError(Exception):
     """The configuration is wrong; the message names every key and what is expected of it."""
 
@@ -261,9 +264,17 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _decimal(text: str) -> Decimal:
+    """A TOML float, exactly. Raises ValueError for one that, written out, would fill the memory."""
+    number = Decimal(text)
+    if number.is_finite() and abs(number.adjusted()) > _MOST_DIGITS:
+        raise ValueError("a number beyond any setting")
+    return number
+
+
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=_decimal)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -15,6 +15,7 @@ CALENDAR = (
 FOUND = {
     "a number with more digits than Python reads": Case(b"server.grpc_port = " + b"9" * 5000),
     "a number beyond any exponent": Case(b"server.grpc_port = 1e99999999999999999999"),
+    "a number that fills the memory": Case(b"server.grpc_port = 1e999999999"),
     "lists nested deeper than any": Case(b"a = " + b"[" * 3000 + b"]" * 3000),
     "a multiplier beyond any": Case(MULTIPLIER + b' = "1e999999999"'),
     "a multiplier beyond any, as a number": Case(MULTIPLIER + b" = 1e999999999"),
