@@ -14,7 +14,7 @@ say = @if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then printf '\033[1m==> %s\033[0m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve sandbox test soak bench lint check format generate breaking wheel hooks lock clean
+.PHONY: help demo serve sandbox test soak fuzz bench lint check format generate breaking wheel hooks lock clean
 
 help: ## This list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -41,6 +41,9 @@ test: $(VENV)/.dev ## All tests, short versions: make test ARGS="-k window"
 soak: $(VENV)/.dev ## The long proofs: many rounds, many more examples
 	$(call say,long proofs)
 	@TEST_PROFILE=soak $(BIN)/python -m pytest -q -m 'soak or hypothesis' $(ARGS)
+
+fuzz: $(VENV)/.dev ## Whatever platforms, callers and files may say: make fuzz MINUTES=5 TARGET=answers
+	@$(BIN)/python -m tests.fuzz.run --minutes $(or $(MINUTES),5) $(if $(TARGET),--target $(TARGET)) $(ARGS)
 
 bench: $(VENV)/.dev ## Ratios against a bare echo server, in one run (wants h2load)
 	@$(BIN)/python bench/run.py $(ARGS)
