@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
-from tests.fuzz import answers, configuration
+from tests.fuzz import answers, auctions, bids, configuration
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,13 @@ TARGETS: Mapping[str, Target] = {
         answers.open_answers,
         100,
     ),
+    "auctions": Target(
+        "bid requests of auctions, to what is bid on them",
+        auctions.CASES,
+        auctions.open_auctions,
+        150,
+    ),
+    "bids": Target("bytes and messages through the whole chain", bids.CASES, bids.open_bids, 250),
     "configuration": Target(
         "settings files and the environment",
         configuration.CASES,
