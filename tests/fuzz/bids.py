@@ -37,10 +37,10 @@ from smartconnectors_server.telemetry import Telemetry
 DAY_S = 25 * 3600
 LIMIT = "1000000000"
 PLANTED = "planted-secret-hunter2"
-SECRET_OPTIONS = {
+OPTIONS = {
     "google_ads": {"api_key": PLANTED, "client_secret": PLANTED, "refresh_token": PLANTED},
     "meta": {"access_token": PLANTED, "app_secret": PLANTED},
-    "trade_desk": {"api_token": PLANTED, "password": PLANTED},
+    "trade_desk": {"api_token": PLANTED, "password": PLANTED, "partner_id": "partner-1"},
 }
 REFUSED = frozenset(
     {
@@ -137,7 +137,7 @@ class House:
                 "budget": {"limit": LIMIT},
                 "rate_limit": {"calls": 10_000_000, "window_s": 1},
                 "circuit_breaker": {"failure_threshold": 1000, "slow_call_ms": 600_000},
-                "options": SECRET_OPTIONS[name],
+                "options": OPTIONS[name],
             }
         self._clock = next(iter(self._stages.values())).clock
         app = self.app = Application(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from tests.fuzz.middle_grpc import GrpcMiddle
 from tests.fuzz.middle_http import HttpMiddle
 
 from smartconnectors_server.call import Call, MethodSpec, Plan, Priced
+from smartconnectors_server.clock import SystemClock
 from smartconnectors_server.connector import Context, Mode, QuotaSignal
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.platforms import PLATFORMS
@@ -23,20 +22,15 @@ TIMEOUT_MS = 5_000
 CACHE_AGES_S = 7_200.0
 
 
-class JumpingClock:
+class JumpingClock(SystemClock):
     """The machine's clock, from which a test can jump ahead, so that what was kept grows old."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.ahead_ns = 0
 
-    def wall_ns(self) -> int:
-        return time.time_ns()
-
     def monotonic_ns(self) -> int:
-        return time.monotonic_ns() + self.ahead_ns
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        return super().monotonic_ns() + self.ahead_ns
 
     def jump(self) -> None:
         self.ahead_ns += int(CACHE_AGES_S * 10**9)
