@@ -18,7 +18,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from smartconnectors_server.money import InvalidAmount, minor_unit_digits, parse_amount
 
-
 _MOST_DIGITS = 400
 
 
