@@ -183,6 +183,6 @@ def _edited(content: bytes, poison: Poison, message_class: Any, secret: str) -> 
             text = with_secret(json.dumps(document), secret)
             found = json_format.Parse(text, message_class(), ignore_unknown_fields=True)
             return bytes(found.SerializeToString())
-        except (json_format.ParseError, ValueError, TypeError, OverflowError, RecursionError):
+        except (json_format.ParseError, ValueError, TypeError, ArithmeticError, SystemError):
             continue
     return content

@@ -68,8 +68,9 @@ class _Keeper(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         line = logging.Formatter().format(record)
         self.lines.append(line)
-        # What grpc itself writes of an answer that it cannot parse is no word of ours.
-        if record.levelno >= logging.ERROR and not record.name.startswith("grpc"):
+        # What libraries write of bytes that they cannot parse is no word of ours.
+        ours = not record.name.startswith(("grpc", "aiohttp"))
+        if record.levelno >= logging.ERROR and ours:
             self.errors.append(line)
 
 

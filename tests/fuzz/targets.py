@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
-from tests.fuzz import answers, auctions, bids, configuration
+from tests.fuzz import answers, auctions, bids, configuration, surfaces
 
 
 @dataclass(frozen=True)
@@ -49,5 +49,11 @@ TARGETS: Mapping[str, Target] = {
         configuration.CASES,
         configuration.open_configuration,
         200,
+    ),
+    "surfaces": Target(
+        "requests to the sandboxes and to their control port",
+        surfaces.CASES,
+        surfaces.open_surfaces,
+        100,
     ),
 }
