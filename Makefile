@@ -16,7 +16,7 @@ say = @if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then printf '\033[1m==> %s\033[0m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve sandbox test crash proofs soak bench lint check format generate breaking wheel hooks lock clean
+.PHONY: help demo serve sandbox test crash fuzz proofs soak bench lint check format generate breaking wheel hooks lock clean
 
 help: ## This list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -46,6 +46,9 @@ crash: $(VENV)/.dev ## kill -9 at every failpoint, restart, compare: make crash 
 proofs: $(VENV)/.dev ## The long proofs: many rounds, many more examples
 	$(call say,long proofs)
 	@TEST_PROFILE=soak $(BIN)/python -m pytest -q -m 'soak or hypothesis' $(ARGS)
+
+fuzz: $(VENV)/.dev ## Whatever platforms, callers and files may say: make fuzz MINUTES=5 TARGET=answers
+	@$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES) $(if $(TARGET),--target $(TARGET)) $(ARGS)
 
 soak: $(VENV)/.dev ## Load and faults for MINUTES: flat memory, nothing lost or doubled
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)

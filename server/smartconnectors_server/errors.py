@@ -33,6 +33,7 @@ this tree means `Outcome.UNKNOWN` when anything was dispatched, else `Outcome.NO
 from __future__ import annotations
 
 import enum
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -74,11 +75,33 @@ class Violation:
     description: str
 
 
+MOST_MESSAGE_BYTES = 1500
+MOST_METADATA_BYTES = 1000
+"""Of one value. All of an error must fit into the 8 KiB that gRPC takes for trailing metadata."""
+
+
+def plain(text: str, most_bytes: int) -> str:
+    """The text as every protocol, database and terminal takes it: of a platform's own words
+    anything may come. What is no character is written as an escape; what is too long is cut.
+    """
+    if not text.isprintable():
+        text = "".join(
+            each
+            if each.isprintable() or unicodedata.category(each) == "Zs"
+            else each.encode("unicode_escape").decode()
+            for each in text[:most_bytes]
+        )
+    content = text.encode()
+    if len(content) <= most_bytes:
+        return text
+    return content[: most_bytes - len("…".encode())].decode(errors="ignore") + "…"
+
+
 class ConnectorError(Exception):
     """An error with a reason from the contract.
 
     Attributes:
-        message: one or two sentences for a person; never a secret.
+        message: one or two sentences for a person; never a secret. Always `plain`, as is metadata.
         retry_after_s: when retrying can help, in seconds from now; None when it cannot.
         metadata: the numbers, as strings, for `google.rpc.ErrorInfo.metadata`.
         violations: the fields that are wrong.
@@ -99,10 +122,12 @@ class ConnectorError(Exception):
         violations: tuple[Violation, ...] = (),
         quota_subject: str = "",
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = plain(message, MOST_MESSAGE_BYTES)
+        super().__init__(self.message)
         self.retry_after_s = retry_after_s
-        self.metadata = dict(metadata or {})
+        self.metadata = {
+            key: plain(value, MOST_METADATA_BYTES) for key, value in (metadata or {}).items()
+        }
         self.violations = violations
         self.quota_subject = quota_subject
 

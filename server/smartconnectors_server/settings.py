@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from smartconnectors_server import failpoints
 from smartconnectors_server.money import InvalidAmount, minor_unit_digits, parse_amount
+
+_MOST_DIGITS = 400
 
 
 class SettingsError(Exception):
@@ -48,7 +51,7 @@ def _milli(value: Any) -> int:
     """Thousandths from a decimal string, exactly."""
     try:
         thousandths = Decimal(str(value)) * 1000
-    except InvalidOperation:
+    except ArithmeticError:
         thousandths = Decimal(0)
     if thousandths != thousandths.to_integral_value() or not 0 < thousandths <= 100_000:
         raise ValueError(
@@ -63,10 +66,30 @@ def _failpoint(value: Any) -> str:
     return str(value)
 
 
+def _time_zone(value: Any) -> str:
+    """An IANA name, as the calendar windows will look it up."""
+    try:
+        return ZoneInfo(value).key
+    except (LookupError, ValueError, TypeError, OSError):
+        raise ValueError('not an IANA time zone such as "Europe/Paris"') from None
+
+
+def _path(value: Path) -> Path:
+    try:
+        named = os.fsencode(value)
+    except ValueError:
+        named = b"\0"
+    if b"\0" in named:
+        raise ValueError("not a path that can be named")
+    return value
+
+
 AmountMicros = Annotated[int, BeforeValidator(_amount)]
 CurrencyCode = Annotated[str, BeforeValidator(_currency)]
 MultiplierMilli = Annotated[int, BeforeValidator(_milli)]
 Failpoint = Annotated[str, BeforeValidator(_failpoint)]
+TimeZone = Annotated[str, BeforeValidator(_time_zone)]
+NamedPath = Annotated[Path, AfterValidator(_path)]
 
 
 class Section(BaseModel):
@@ -83,7 +106,7 @@ class ServerSettings(Section):
     """0: any free port; the ready line says which."""
     insecure: bool = False
     """True: allow a listening address other than loopback without TLS."""
-    state_dir: Path = Path("state")
+    state_dir: NamedPath = Path("state")
     """The embedded ledger; locked by one server at a time."""
     log_format: Literal["text", "json"] = "text"
     max_in_flight: int = Field(2000, ge=1, le=1_000_000)
@@ -116,7 +139,7 @@ class FurtherLimit(Section):
     limit: AmountMicros
     window_s: float | None = Field(None, ge=1, le=31 * 86400)
     calendar: Literal["hour", "day", "month"] | None = None
-    time_zone: str = "UTC"
+    time_zone: TimeZone = "UTC"
 
 
 class BudgetSettings(Section):
@@ -241,13 +264,25 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _decimal(text: str) -> Decimal:
+    """A TOML float, exactly. Raises ValueError for one that, written out, would fill the memory."""
+    number = Decimal(text)
+    if number.is_finite() and abs(number.adjusted()) > _MOST_DIGITS:
+        raise ValueError("a number beyond any setting")
+    return number
+
+
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=_decimal)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not TOML: {error}") from None
+    except (ValueError, ArithmeticError, RecursionError):
+        raise SettingsError(
+            f"{path}: a number has more digits, or values are nested deeper, than any setting has"
+        ) from None
 
 
 def explain(error: ValidationError, prefix: str = "") -> str:

@@ -112,7 +112,7 @@ def _as_json(entries: Sequence[JournalEntry]) -> web.Response:
 async def _json_object(request: web.Request) -> dict[str, Any]:
     try:
         document = json.loads(await request.text())
-    except ValueError:
+    except (ValueError, LookupError, RecursionError):
         raise _Refusal("the body is not JSON") from None
     if not isinstance(document, dict):
         raise _Refusal("the body is not a JSON object")

@@ -14,6 +14,9 @@ CHANGES = "change"
 """A fault's `method` for "only requests that change something"."""
 
 
+LONGEST_DELAY_MS = 86_400_000
+
+
 class FaultKind(enum.Enum):
     """A fault at the wire. What each looks like to a client is the platform's own protocol."""
 
@@ -169,6 +172,8 @@ class Faults:
             raise ValueError("times: at least 1")
         if fault.delay_ms < 0:
             raise ValueError("delay_ms: at least 0")
+        if fault.delay_ms > LONGEST_DELAY_MS:
+            raise ValueError(f"delay_ms: at most {LONGEST_DELAY_MS}, a day")
         self._waiting.append(dataclasses.replace(fault))
 
     def take(self, method: str, *, changes: bool) -> Fault | None:

@@ -111,3 +111,21 @@ def test_bytes_that_are_no_request_name_the_request_they_should_be(spec: MethodS
         parse(b"\xff\xff", spec)
     assert caught.value.violations[0].field == "(request)"
     assert "smartconnectors.google_ads.v1.PlaceBidRequest" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "said", ["half \ud83d", "line\nbreak", "\x1b[2J", "x" * 100_000, "é" * 9999]
+)
+def test_what_a_platform_says_can_be_told_and_kept_whatever_it_is(said: str) -> None:
+    error = errors.PlatformRejected(f"It refused: {said}", metadata={"platform_code": said})
+    for text in (error.message, error.metadata["platform_code"]):
+        assert len(text.encode()) <= 1500
+        assert text.isprintable()
+    assert error.message.startswith("It refused: ")
+    status = to_status(error)
+    assert sum(len(name) + len(value) for name, value in status.trailers) < 6 * 1024
+
+
+def test_ordinary_words_of_any_language_are_told_as_they_are() -> None:
+    said = "Le budget est dépassé\u00a0: 5 € – 予算を超えました"
+    assert errors.PlatformRejected(said).message == said

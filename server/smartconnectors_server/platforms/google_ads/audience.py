@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from smartconnectors.common.v1.campaign_pb2 import AudienceResult, AudienceUpdat
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
 from smartconnectors_server.errors import InvalidBid
 from smartconnectors_server.platforms.google_ads.knobs import check_id
-from smartconnectors_server.platforms.google_ads.state import Campaign, Row
+from smartconnectors_server.platforms.google_ads.state import Campaign
 from smartconnectors_server.platforms.google_ads.wire import Document
 
 
@@ -35,14 +35,12 @@ def check(update: AudienceUpdate) -> None:
         )
 
 
-def change_of(update: AudienceUpdate, campaign: Campaign, rows: Sequence[Row]) -> AudienceChange:
-    """What makes the campaign's user lists as they are wanted. `rows` as of `audience_query`."""
-    present = {
-        row["campaignCriterion"]["userList"]["userList"].rpartition("/")[2]: str(
-            row["campaignCriterion"]["resourceName"]
-        )
-        for row in rows
-    }
+def change_of(
+    update: AudienceUpdate, campaign: Campaign, present: Mapping[str, str]
+) -> AudienceChange:
+    """What makes the campaign's user lists as they are wanted. `present`: those it is targeted at,
+    id -> resource name of the criterion.
+    """
     added = [audience_id for audience_id in update.add_audience_ids if audience_id not in present]
     removed = [audience_id for audience_id in update.remove_audience_ids if audience_id in present]
     operations: list[dict[str, Any]] = [

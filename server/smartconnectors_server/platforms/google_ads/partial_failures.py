@@ -33,8 +33,7 @@ def outcomes_of(response: Any, count: int, library: Library, request_id: str) ->
     failures, all_placed = _failures_by_operation(response, count, library)
     outcomes: list[Outcome] = []
     for index, answer in enumerate(answers):
-        kind = answer.WhichOneof("response")
-        made = kind is not None and bool(getattr(answer, kind).resource_name)
+        made = _is_made(answer)
         errors = failures.get(index, ())
         if errors and not made:
             failure = library.failure(errors=errors, request_id=request_id)
@@ -46,6 +45,19 @@ def outcomes_of(response: Any, count: int, library: Library, request_id: str) ->
                 OutcomeUnknown(f"Google Ads did not say what became of operation {index}")
             )
     return outcomes
+
+
+def all_made(response: Any, count: int) -> bool:
+    """True when it says of each of `count` operations what it changed, and of none a failure."""
+    answers = response.mutate_operation_responses
+    failed = response.HasField("partial_failure_error")
+    return len(answers) == count and all(map(_is_made, answers)) and not failed
+
+
+def _is_made(answer: Any) -> bool:
+    """True when the answer to an operation names what it changed."""
+    kind = answer.WhichOneof("response")
+    return kind is not None and bool(getattr(answer, kind).resource_name)
 
 
 def _failures_by_operation(

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.connector import Gate
-from smartconnectors_server.errors import UnknownTarget
+from smartconnectors_server.errors import PlatformUnavailable, UnknownTarget
 from smartconnectors_server.platforms.google_ads.cache import CampaignCache
 from smartconnectors_server.platforms.google_ads.state import (
     Campaign,
     Row,
+    UnreadableRow,
     ad_group_query,
     audience_query,
     campaign_of,
     campaign_query,
+    campaign_with_ad_group_of,
+    user_list_of,
 )
 from smartconnectors_server.platforms.google_ads.transport import Transport
 
+T = TypeVar("T")
+
 _QUERIES = {"campaigns": campaign_query, "ad_groups": ad_group_query}
+_ROWS = {"campaigns": campaign_of, "ad_groups": campaign_with_ad_group_of}
 
 _MAX_IDS = 10_000
 """In one query. Google says that there is a limit, not which; its former API had this one."""
@@ -65,9 +72,9 @@ class Reader:
             own = [key for key in wanted if key.startswith(f"{collection}/") and _is_readable(key)]
             await self.cache.prefetch(own, self._read)
 
-    async def audience(self, campaign_id: str) -> Sequence[Row]:
-        """Rows of `audience_query`."""
-        return await self._search("audience", audience_query(campaign_id))
+    async def audience(self, campaign_id: str) -> Mapping[str, str]:
+        """The user lists that a campaign is targeted at: id -> resource name of the criterion."""
+        return dict(await self._search("audience", audience_query(campaign_id), user_list_of))
 
     def status_of(self, campaign_id: str) -> str:
         """Google's name of the campaign's status as last read or set by us; empty: not known."""
@@ -88,15 +95,19 @@ class Reader:
         found: dict[str, Campaign] = {}
         for first in range(0, len(ids), _MAX_IDS):
             query = _QUERIES[collection](*ids[first : first + _MAX_IDS])
-            for row in await self._search("campaign", query):
-                campaign = campaign_of(row)
+            for campaign in await self._search("campaign", query, _ROWS[collection]):
                 self.status_is(campaign.campaign_id, campaign.status)
                 found[_key_of(collection, campaign)] = campaign
         return found
 
-    async def _search(self, what: str, query: str) -> Sequence[Row]:
+    async def _search(self, what: str, query: str, read: Callable[[Row], T]) -> Sequence[T]:
+        # Inside the gate, so that the breaker hears of an answer that cannot be read.
         async with self._gate.read(what):
-            return await self._transport.search(query)
+            rows = await self._transport.search(query)
+            try:
+                return [read(row) for row in rows]
+            except UnreadableRow as error:
+                raise PlatformUnavailable(f"Google Ads answered with {error}") from None
 
     def _present(self, key: str, campaign_id: str, campaign: Campaign | None) -> Campaign:
         """Raises UnknownTarget unless the campaign is there and is the one that was meant."""

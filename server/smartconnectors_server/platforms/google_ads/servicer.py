@@ -159,8 +159,8 @@ class GoogleAdsConnector:
         campaign = await self._reader.campaign(
             f"campaigns/{update.campaign_id}", update.campaign_id
         )
-        rows = await self._reader.audience(update.campaign_id)
-        change = audience.change_of(update, campaign, rows)
+        present = await self._reader.audience(update.campaign_id)
+        change = audience.change_of(update, campaign, present)
         if change.mutate is not None:
             await self._transport.mutate(
                 change.mutate, validate_only=update.validate_only, dispatched=_dispatched(call)

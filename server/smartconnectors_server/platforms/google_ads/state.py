@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from smartconnectors_server.platforms.google_ads.parameters import Parameter
+
+T = TypeVar("T")
 
 Row = Mapping[str, Any]
 """One result row in the JSON form of Google's REST interface."""
@@ -50,6 +52,10 @@ _AD_GROUP_FIELDS = (
     "ad_group.cpc_bid_micros",
     "ad_group.url_custom_parameters",
 )
+
+
+class UnreadableRow(Exception):
+    """A row is not of the form that was asked for; the message says what is wrong with it."""
 
 
 _AUDIENCE_FIELDS = ("campaign_criterion.resource_name", "campaign_criterion.user_list.user_list")
@@ -158,13 +164,46 @@ def millionths(value: Any) -> int:
 
 
 def campaign_of(row: Row) -> Campaign:
-    """The campaign in a row of `campaign_query` or `ad_group_query`."""
+    """The campaign in a row of `campaign_query` or `ad_group_query`. Raises UnreadableRow."""
+    return _read(_campaign_of, row)
+
+
+def campaign_with_ad_group_of(row: Row) -> Campaign:
+    """The campaign in a row of `ad_group_query`, with its ad group. Raises UnreadableRow."""
+    campaign = campaign_of(row)
+    if campaign.ad_group is None:
+        raise UnreadableRow("a row of an ad group without one")
+    return campaign
+
+
+def user_list_of(row: Row) -> tuple[str, str]:
+    """(id of the user list, resource name of the criterion) in a row of `audience_query`.
+
+    Raises UnreadableRow.
+    """
+    return _read(_user_list_of, row)
+
+
+def _read(read: Callable[[Row], T], row: Row) -> T:
+    try:
+        return read(row)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise UnreadableRow(f"an unreadable row ({type(error).__name__}: {error})") from None
+
+
+def _user_list_of(row: Row) -> tuple[str, str]:
+    criterion = row["campaignCriterion"]
+    name = criterion["userList"]["userList"]
+    return name.rpartition("/")[2], str(criterion["resourceName"])
+
+
+def _campaign_of(row: Row) -> Campaign:
     campaign = row["campaign"]
     portfolio_name = campaign.get("biddingStrategy") or campaign.get(
         "accessibleBiddingStrategy", ""
     )
     return Campaign(
-        resource_name=campaign["resourceName"],
+        resource_name=_account_in(campaign["resourceName"]),
         campaign_id=str(campaign["id"]),
         currency_code=row["customer"]["currencyCode"],
         channel=campaign.get("advertisingChannelType", "UNSPECIFIED"),
@@ -180,6 +219,13 @@ def campaign_of(row: Row) -> Campaign:
         budget=_budget_of(row["campaignBudget"]) if "campaignBudget" in row else None,
         ad_group=_ad_group_of(row["adGroup"]) if "adGroup" in row else None,
     )
+
+
+def _account_in(resource_name: str) -> str:
+    """The name, which has its account in it. Raises ValueError when it has not."""
+    if not resource_name.startswith("customers/"):
+        raise ValueError("a resource name without its account")
+    return resource_name
 
 
 def _roas(document: Row, strategy: str) -> int:

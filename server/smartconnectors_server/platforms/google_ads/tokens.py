@@ -84,7 +84,13 @@ class Tokens:
             # One that is only about to expire is still good for this request.
             if state is not self._states.STALE:
                 await self._wait_for(fetching)
-        return f"Bearer {self._credentials.token}"
+        token = self._credentials.token
+        if not _is_usable(token):
+            self.forget()
+            raise PlatformUnavailable(
+                "Google's OAuth token endpoint gave no token that can be sent"
+            )
+        return f"Bearer {token}"
 
     async def warm_up(self) -> None:
         """Fetches one ahead of the first request. A failure is left for that request to meet."""
@@ -96,7 +102,8 @@ class Tokens:
 
     def secrets(self) -> tuple[str, ...]:
         """What must not appear in any message."""
-        return tuple(secret for secret in (self._credentials.token,) if secret)
+        token = self._credentials.token
+        return (token,) if token and isinstance(token, str) else ()
 
     async def close(self) -> None:
         """Lets a fetch that is under way end, and closes its connections."""
@@ -137,6 +144,15 @@ class Tokens:
             raise PlatformUnavailable(
                 f"Google's OAuth token endpoint was not reached ({type(error).__name__})"
             ) from None
+        except Exception as error:  # noqa: BLE001 - google-auth trips over JSON of another form
+            raise PlatformUnavailable(
+                f"Google's OAuth token endpoint gave no usable answer ({type(error).__name__})"
+            ) from None
+
+
+def _is_usable(token: Any) -> bool:
+    """True for one that a header can carry."""
+    return isinstance(token, str) and bool(token) and token.isascii() and token.isprintable()
 
 
 def _first_words(error: Exception) -> str:

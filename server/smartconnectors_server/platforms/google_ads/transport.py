@@ -138,8 +138,8 @@ class Transport:
         """
         request = {**document, "validateOnly": validate_only}
         response, request_id = await self._send(request, dispatched)
-        answered = len(response.mutate_operation_responses)
-        if not validate_only and answered != len(document["mutateOperations"]):
+        made = partial_failures.all_made(response, len(document["mutateOperations"]))
+        if not validate_only and not made:
             raise OutcomeUnknown("Google Ads answered without saying what it changed")
         return request_id
 

@@ -6,6 +6,7 @@ because Meta takes it nowhere else: it opens nothing without the token, and noth
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -169,7 +170,8 @@ class GraphApi:
 
     def _heard(self, signal: QuotaSignal | None) -> None:
         if signal is not None:
-            self._on_quota(signal)
+            detail = refusals.hide(signal.detail, self._secrets)
+            self._on_quota(dataclasses.replace(signal, detail=detail))
 
     def _check_open(self) -> None:
         if not self._is_open:

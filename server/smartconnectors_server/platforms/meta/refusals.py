@@ -5,7 +5,7 @@
 | 2xx with the object, or `{"success": true}` | accepted | read |
 | an error of `_THROTTLING`, whatever the status | RateLimited | RateLimited |
 | an unknown object: 100/33, 803 | UnknownTarget | UnknownTarget |
-| transient: 1, 2, negative codes, `is_transient`, or 5xx | OutcomeUnknown | PlatformUnavailable |
+| transient: 1, 2, none or negative, `is_transient`, or 5xx | OutcomeUnknown | PlatformUnavailable |
 | any other error, those of the token among them | PlatformRejected | PlatformRejected |
 | anything that is not the Graph API's JSON | OutcomeUnknown | PlatformUnavailable |
 
@@ -28,6 +28,7 @@ from smartconnectors_server.errors import (
     PlatformUnavailable,
     RateLimited,
     UnknownTarget,
+    plain,
 )
 from smartconnectors_server.platforms.meta import usage
 
@@ -54,6 +55,7 @@ _THROTTLING_SUBCODES: Mapping[int, float] = {
 }
 _UNKNOWN_OBJECT = frozenset({(100, 33), (803, 0)})
 _TRANSIENT = frozenset({1, 2})
+_MOST_TRACE_BYTES = 200
 _HIDDEN = "[hidden]"
 
 
@@ -74,7 +76,7 @@ class Answered:
     @property
     def trace_id(self) -> str:
         """Meta's name for the request, for its support; empty: it gave none."""
-        return self.headers.get("x-fb-trace-id", "")
+        return plain(self.headers.get("x-fb-trace-id", ""), _MOST_TRACE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +188,8 @@ def _translated(
     changes: bool,
     secrets: Iterable[str],
 ) -> ConnectorError:
-    words = _hide(f"{said.message} ({said.code}/{said.subcode})", secrets)
-    metadata = dict(said.metadata)
+    words = hide(f"{said.message} ({said.code}/{said.subcode})", secrets)
+    metadata = {key: hide(value, secrets) for key, value in said.metadata.items()}
     wait_s = _wait_s(said)
     if wait_s is not None:
         if signal is not None and signal.retry_after_s > 0:
@@ -200,12 +202,13 @@ def _translated(
         )
     if (said.code, said.subcode) in _UNKNOWN_OBJECT:
         return UnknownTarget(f"Meta does not know it: {words}", metadata=metadata)
-    if said.is_transient or said.code in _TRANSIENT or said.code < 0 or status >= 500:
+    if said.is_transient or said.code in _TRANSIENT or said.code <= 0 or status >= 500:
         return _unanswered(words, metadata, changes=changes)
     return PlatformRejected(f"Meta refused it: {words}", metadata=metadata)
 
 
-def _hide(text: str, secrets: Iterable[str]) -> str:
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """The text without the secrets."""
     for secret in secrets:
         if secret:
             text = text.replace(secret, _HIDDEN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,10 @@ ROAS_SCALE = 10_000
 """Meta's ROAS floors are integers: 10,000 is a return of 1."""
 
 AD_SETS_PER_READ = 100
+
+_MOST_UNITS = 10**12
+"""Of any currency: as micros it is still an integer of 64 bits."""
+_DIGITS = re.compile(r"[0-9]{1,32}", re.ASCII)
 
 _AD_SET_FIELDS = (
     "id,status,bid_strategy,bid_amount,bid_constraints,optimization_goal,daily_budget,"
@@ -106,7 +111,7 @@ TARGETING_FIELDS = "id,status,targeting"
 def campaigns_of(account_id: str, answer: Any) -> dict[str, Campaign]:
     """Campaign id -> campaign, of an answer to `campaigns_query`. Raises UnreadableAnswer."""
     try:
-        currency_code = str(answer["currency"])
+        currency_code = _text(answer["currency"])
         nodes = answer.get("campaigns", {}).get("data", ())
         found = [_campaign_of(account_id, currency_code, node) for node in nodes]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -132,7 +137,7 @@ def nodes_of(answer: Any) -> tuple[Node, ...]:
         nodes = tuple(campaigns[0].get("adsets", {}).get("data", ())) if campaigns else ()
         for node in nodes:
             audiences_in(node)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableAnswer(f"{type(error).__name__} in the answer to a read") from None
     return nodes
 
@@ -140,35 +145,67 @@ def nodes_of(answer: Any) -> tuple[Node, ...]:
 def audiences_in(node: Node) -> tuple[str, ...]:
     """The ids of the custom audiences that an ad set is targeted at."""
     targeting = node.get("targeting") or {}
-    return tuple(str(entry["id"]) for entry in targeting.get("custom_audiences") or ())
+    return tuple(_id(entry["id"]) for entry in targeting.get("custom_audiences") or ())
 
 
 def _campaign_of(account_id: str, currency_code: str, node: Node) -> Campaign:
     ad_sets = node.get("adsets", {})
     return Campaign(
-        campaign_id=str(node["id"]),
+        campaign_id=_id(node["id"]),
         account_id=account_id,
         currency_code=currency_code,
-        is_paused=node["status"] != "ACTIVE",
+        is_paused=_text(node["status"]) != "ACTIVE",
         ad_sets=tuple(_ad_set_of(each) for each in ad_sets.get("data", ())),
         has_more_ad_sets="next" in ad_sets.get("paging", {}),
-        strategy=str(node.get("bid_strategy", "")),
-        daily_budget=int(node.get("daily_budget") or 0),
-        lifetime_budget=int(node.get("lifetime_budget") or 0),
-        updated_time=str(node.get("updated_time", "")),
+        strategy=_text(node.get("bid_strategy", "")),
+        daily_budget=_units(node.get("daily_budget")),
+        lifetime_budget=_units(node.get("lifetime_budget")),
+        updated_time=_text(node.get("updated_time", "")),
     )
 
 
 def _ad_set_of(node: Node) -> AdSet:
     constraints = node.get("bid_constraints") or {}
     return AdSet(
-        ad_set_id=str(node["id"]),
-        is_active=node["status"] == "ACTIVE",
-        strategy=str(node.get("bid_strategy", "")),
-        bid_amount=int(node.get("bid_amount") or 0),
-        roas_floor=int(constraints.get("roas_average_floor") or 0),
-        goal=str(node.get("optimization_goal", "")),
-        daily_budget=int(node.get("daily_budget") or 0),
-        lifetime_budget=int(node.get("lifetime_budget") or 0),
-        updated_time=str(node.get("updated_time", "")),
+        ad_set_id=_id(node["id"]),
+        is_active=_text(node["status"]) == "ACTIVE",
+        strategy=_text(node.get("bid_strategy", "")),
+        bid_amount=_units(node.get("bid_amount")),
+        roas_floor=_units(constraints.get("roas_average_floor")),
+        goal=_text(node.get("optimization_goal", "")),
+        daily_budget=_units(node.get("daily_budget")),
+        lifetime_budget=_units(node.get("lifetime_budget")),
+        updated_time=_text(node.get("updated_time", "")),
     )
+
+
+def _units(value: Any) -> int:
+    """A whole number as Meta writes it, as a number or as digits; 0: not set.
+
+    Strict, because the number decides what became of a change: half a unit more is not what was
+    sent. Raises TypeError, ValueError.
+    """
+    if value is None or value == "":
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError("not a whole number")
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        raise ValueError("not a whole number")
+    if not 0 <= (units := int(value)) <= _MOST_UNITS:
+        raise ValueError("no amount that is meant seriously")
+    return units
+
+
+def _id(value: Any) -> str:
+    """An id: digits, as a text or as a number. Raises TypeError, ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError("not an id")
+    if not _DIGITS.fullmatch(digits := str(value)):
+        raise ValueError("not an id")
+    return digits
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value

@@ -59,7 +59,9 @@ class Account:
 
         async def read() -> Advertiser:
             path = f"/advertiser/{quote(advertiser_id, safe='')}"
-            return _parsed(advertiser_of, await self._api.read("advertiser", "GET", path))
+            advertiser = _parsed(advertiser_of, await self._api.read("advertiser", "GET", path))
+            _same("advertiser", advertiser.advertiser_id, advertiser_id)
+            return advertiser
 
         found: Advertiser = await self._cache.get(f"advertiser/{advertiser_id}", read)
         return found
@@ -103,17 +105,24 @@ class Account:
         entities = await self._read_all(
             "ad groups", "/adgroup/query/campaign", {"CampaignId": campaign_id}
         )
-        return tuple(_parsed(ad_group_of, entity) for entity in entities)
+        ad_groups = tuple(_parsed(ad_group_of, entity) for entity in entities)
+        for ad_group in ad_groups:
+            _same("campaign", ad_group.campaign_id, campaign_id)
+        return ad_groups
 
     async def read_ad_group(self, ad_group_id: str) -> AdGroup:
         """An ad group as it is now."""
         path = f"/adgroup/{quote(ad_group_id, safe='')}"
-        return _parsed(ad_group_of, await self._api.read("ad group", "GET", path))
+        ad_group = _parsed(ad_group_of, await self._api.read("ad group", "GET", path))
+        _same("ad group", ad_group.ad_group_id, ad_group_id)
+        return ad_group
 
     async def read_campaign(self, campaign_id: str) -> Campaign:
         """A campaign as it is now."""
         path = f"/campaign/{quote(campaign_id, safe='')}"
-        return _parsed(campaign_of, await self._api.read("campaign", "GET", path))
+        campaign = _parsed(campaign_of, await self._api.read("campaign", "GET", path))
+        _same("campaign", campaign.campaign_id, campaign_id)
+        return campaign
 
     def changed(self, ad_group: AdGroup) -> None:
         """Keeps an ad group as The Trade Desk answered our own change of it."""
@@ -166,3 +175,8 @@ def _parsed(read: Callable[[Any], T], entity: Any) -> T:
         return read(entity)
     except UnreadableEntity as error:
         raise PlatformUnavailable(f"The Trade Desk answered with {error}") from error
+
+
+def _same(what: str, found: str, asked: str) -> None:
+    if found != asked:
+        raise PlatformUnavailable(f"The Trade Desk answered with another {what} than asked for")

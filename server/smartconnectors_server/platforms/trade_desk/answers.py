@@ -79,7 +79,7 @@ def unanswered(
 def _refusal(
     answer: Answer, changes: bool, retry_after_s: float, secrets: Iterable[str]
 ) -> ConnectorError:
-    words = _hide(_words(answer), secrets)
+    words = _words(answer, secrets)
     metadata = {"platform_status": str(answer.status)}
     if answer.status == TOO_MANY:
         return RateLimited(
@@ -97,8 +97,8 @@ def _refusal(
     return unanswered(changes, words, metadata)
 
 
-def _words(answer: Answer) -> str:
-    """The status and what the body says of it."""
+def _words(answer: Answer, secrets: Iterable[str]) -> str:
+    """The status and what the body says of it, without the secrets."""
     try:
         body = amounts.parse(answer.body)
     except ValueError:
@@ -109,7 +109,8 @@ def _words(answer: Answer) -> str:
             parts.append(body["Message"])
         details = body.get("ErrorDetails")
         parts += [_detail(detail) for detail in details] if isinstance(details, list) else []
-    words = " ".join(part for part in parts if part).rstrip(".")
+    # Hidden before it is cut: half of a secret tells enough.
+    words = _hide(" ".join(part for part in parts if part).rstrip("."), secrets)
     return words if len(words) <= _MAX_WORDS else words[:_MAX_WORDS] + "…"
 
 

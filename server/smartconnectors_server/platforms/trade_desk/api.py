@@ -130,9 +130,9 @@ class Api:
         async with self._gate.read("token"):
             answer = await self._send("POST", "/authentication", body, "", changes=False)
             token = self._document(answer, changes=False).get("Token")
-            if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-                raise PlatformUnavailable("The Trade Desk answered the login without a token")
-            return token
+            if isinstance(token, str) and token and token.isascii() and token.isprintable():
+                return token
+            raise PlatformUnavailable("The Trade Desk answered the login without a token")
 
     async def _send(
         self, method: str, path: str, body: Document | None, token: str, *, changes: bool

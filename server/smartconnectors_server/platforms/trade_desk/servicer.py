@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -34,6 +35,7 @@ from smartconnectors_server.platforms.trade_desk.state import (
     AdGroup,
     UnreadableEntity,
     ad_group_of,
+    flight_id_of,
 )
 
 
@@ -133,7 +135,10 @@ class TradeDeskConnector(OneByOne):
         if not call.validate_only:
             accepted = False
             try:
-                await self._api.change(change.method, change.path, change.body, _dispatched(call))
+                entity = await self._api.change(
+                    change.method, change.path, change.body, _dispatched(call)
+                )
+                _check_changed(entity, flight_id_of, change.body["CampaignFlightId"])
                 accepted = True
             finally:
                 if not accepted and call.dispatched:
@@ -232,10 +237,10 @@ class TradeDeskConnector(OneByOne):
             entity = await self._api.change(
                 change.method, change.path, change.body, _dispatched(call)
             )
-            try:
-                ad_group = ad_group_of(entity)
-            except UnreadableEntity as error:
-                raise OutcomeUnknown(f"The Trade Desk answered the change with {error}.") from error
+            _check_changed(
+                entity, lambda one: ad_group_of(one).ad_group_id, change.body["AdGroupId"]
+            )
+            ad_group = ad_group_of(entity)
             accepted = True
         finally:
             # Also when this is cancelled: then nobody knows what the ad group is like.
@@ -265,6 +270,16 @@ def _dispatched(call: Call) -> Callable[[], None]:
         call.dispatched = True
 
     return dispatched
+
+
+def _check_changed(entity: Any, id_of: Callable[[Any], Any], asked: Any) -> None:
+    """Raises OutcomeUnknown unless the answer to a change is what was to be changed."""
+    try:
+        same = id_of(entity) == asked
+    except UnreadableEntity as error:
+        raise OutcomeUnknown(f"The Trade Desk answered the change with {error}.") from error
+    if not same:
+        raise OutcomeUnknown("The Trade Desk answered the change with something else.")
 
 
 def _id_in(target: str) -> str:

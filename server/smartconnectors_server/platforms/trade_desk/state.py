@@ -16,6 +16,8 @@ from smartconnectors_server.platforms.trade_desk.amounts import micros_of
 
 T = TypeVar("T")
 
+_MOST_MICROS = 10**18
+
 
 class UnreadableEntity(Exception):
     """An entity is not of the form that The Trade Desk documents; the message says which."""
@@ -91,6 +93,11 @@ def advertiser_of(entity: Mapping[str, Any]) -> Advertiser:
     return _read("advertiser", _advertiser, entity)
 
 
+def flight_id_of(entity: Mapping[str, Any]) -> int:
+    """The id of a campaign flight."""
+    return _read("campaign flight", lambda flight: _number(flight["CampaignFlightId"]), entity)
+
+
 def results_of(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The entities of one page of a query."""
     results = document.get("Result")
@@ -142,7 +149,7 @@ def _campaign(entity: Mapping[str, Any]) -> Campaign:
 def _flight(entity: Mapping[str, Any]) -> Flight:
     end = entity.get("EndDateExclusiveUTC")
     return Flight(
-        flight_id=int(entity["CampaignFlightId"]),
+        flight_id=_number(entity["CampaignFlightId"]),
         start=_instant(entity["StartDateInclusiveUTC"]),
         end=None if end is None else _instant(end),
         daily_target_micros=_micros(entity.get("DailyTargetInAdvertiserCurrency")),
@@ -167,12 +174,22 @@ def _micros(amount: Any) -> int:
         return 0
     if isinstance(amount, bool) or not isinstance(amount, Decimal | int):
         raise TypeError("not a number")
-    return micros_of(amount)
+    if not 0 <= (micros := micros_of(amount)) <= _MOST_MICROS:
+        raise ValueError("no amount that is meant seriously")
+    return micros
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError("not a whole number")
+    return value
 
 
 def _text(value: Any) -> str:
+    """A text that is one: JSON can carry half a character."""
     if not isinstance(value, str):
         raise TypeError("not a text")
+    value.encode()
     return value
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
@@ -103,6 +104,42 @@ async def test_an_endpoint_that_is_away_means_nothing_was_sent(office: Office) -
     await office.endpoint.close()
     with pytest.raises(PlatformUnavailable, match=r"was not reached|did not answer"):
         await office.tokens().authorization()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        "text",
+        {"access_token": None, "expires_in": 3600},
+        {"access_token": ["t"], "expires_in": 3600},
+        {"access_token": "two\nlines", "expires_in": 3600},
+        {"access_token": "half \ud83d", "expires_in": 3600},
+        {"access_token": "t", "expires_in": {}},
+        {"access_token": "t", "expires_in": 10**30},
+    ],
+)
+async def test_an_answer_without_a_token_that_can_be_sent_means_nothing_was_sent(
+    office: Office, answer: Any
+) -> None:
+    async def said(_: web.Request) -> web.Response:
+        return web.json_response(answer)
+
+    app = web.Application()
+    app.router.add_post(TOKEN_PATH, said)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0]
+    tokens = office.tokens(token_uri=f"http://{host}:{port}{TOKEN_PATH}")
+    for _ in range(2):
+        with pytest.raises(
+            PlatformUnavailable, match=r"token endpoint gave no|gave no OAuth token"
+        ):
+            await tokens.authorization()
+    assert all(isinstance(secret, str) for secret in tokens.secrets())
+    await runner.cleanup()
 
 
 def test_a_service_account_s_key_file_is_enough(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import itertools
 
 from aiohttp import web
 
+from smartconnectors_server.connector.forms import form_of
 from smartconnectors_server.connector.sandbox import Journal
 from smartconnectors_server.platforms.google_ads.sandbox_access import (
     CLIENT_ID,
@@ -52,8 +53,8 @@ class TokenEndpoint:
         self._valid.clear()
 
     async def _token(self, request: web.Request) -> web.Response:
-        form = await request.post()
-        grant_type = str(form.get("grant_type", ""))
+        form = await form_of(request)
+        grant_type = form.get("grant_type", "")
         error = ""
         client = (CLIENT_ID, CLIENT_SECRET.get_secret_value())
         if (form.get("client_id"), form.get("client_secret")) != client:

@@ -30,7 +30,7 @@ from smartconnectors_server.connector import QuotaSignal
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.platforms.google_ads import audience, daily_budget, knobs, wire
 from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
-from smartconnectors_server.platforms.google_ads.state import campaign_of
+from smartconnectors_server.platforms.google_ads.state import campaign_of, user_list_of
 
 Document = Mapping[str, Any]
 
@@ -104,7 +104,9 @@ def _replay(document: Document) -> dict[str, Any]:
         case pb.UpdateTargetAudienceRequest():
             audience.check(request.update)
             campaign, *rows = document["platform_state"]
-            change = audience.change_of(request.update, campaign_of(campaign), rows)
+            change = audience.change_of(
+                request.update, campaign_of(campaign), dict(map(user_list_of, rows))
+            )
             return {"sent": change.mutate, "answer": json_format.MessageToDict(change.answer)}
         case _:
             status = "PAUSED" if isinstance(request, pb.PauseCampaignRequest) else "ENABLED"

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from smartconnectors_server.clock import Clock, SystemClock
 from smartconnectors_server.connector.fault_proxy import Address, FaultProxy
+from smartconnectors_server.connector.forms import form_of
 from smartconnectors_server.connector.sandbox import (
     Fault,
     FaultKind,
@@ -99,7 +100,7 @@ class MetaSandbox:
         await asyncio.gather(*self._late, return_exceptions=True)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        form = {name: str(value) for name, value in (await request.post()).items()}
+        form = await form_of(request)
         asked = Asked(
             request.method,
             request.path,

@@ -1,0 +1,133 @@
+"""A second reading of what a platform answered to a change, by its documentation alone.
+
+A judge knows nothing of our connectors. It says DONE or REFUSED only when the answer says so; what
+is neither is UNCLEAR, and then nothing but "in doubt" is the truth.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from tests.fuzz.middle import Exchange
+from tests.fuzz.mutations import strict_json
+
+from smartconnectors_server.platforms.google_ads.library import load
+from smartconnectors_server.platforms.google_ads.options import DEFAULT_VERSION
+
+
+class Verdict(enum.Enum):
+    """What an answer to a change says."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    UNCLEAR = "unclear"
+
+
+def meta(exchange: Exchange) -> list[Verdict]:
+    """One for each part of a batch."""
+    try:
+        document = strict_json(exchange.body)
+    except ValueError:
+        return [Verdict.UNCLEAR]
+    if isinstance(document, list) and 200 <= exchange.status < 300:
+        return [_meta_part(part) for part in document]
+    return [_meta_one(exchange.status, document)]
+
+
+def _meta_part(part: Any) -> Verdict:
+    if not isinstance(part, dict) or type(part.get("code")) is not int:
+        return Verdict.UNCLEAR
+    try:
+        return _meta_one(
+            part["code"], strict_json(str(part.get("body")).encode("utf-8", "replace"))
+        )
+    except ValueError:
+        return Verdict.UNCLEAR
+
+
+def _meta_one(status: int, document: Any) -> Verdict:
+    if not isinstance(document, dict):
+        return Verdict.UNCLEAR
+    error = document.get("error")
+    if error is not None:
+        readable = isinstance(error, dict) and type(error.get("code")) is int and error["code"] > 0
+        return Verdict.REFUSED if readable else Verdict.UNCLEAR
+    done = document.get("success") is True and 200 <= status < 300
+    return Verdict.DONE if done else Verdict.UNCLEAR
+
+
+def trade_desk(exchange: Exchange) -> list[Verdict]:
+    """REST, and the exchange that bid responses are submitted to."""
+    path = exchange.request.split(b" ", 2)[1]
+    status = exchange.status
+    if 400 <= status < 500 and status != 408:
+        return [Verdict.REFUSED]
+    if path.startswith(b"/exchange"):
+        return [Verdict.DONE if status in (200, 204) else Verdict.UNCLEAR]
+    if not 200 <= status < 300:
+        return [Verdict.UNCLEAR]
+    asked = json.loads(exchange.request.partition(b"\r\n\r\n")[2])
+    try:
+        document = strict_json(exchange.body)
+    except ValueError:
+        return [Verdict.UNCLEAR]
+    key = "CampaignFlightId" if "CampaignFlightId" in asked else "AdGroupId"
+    same = isinstance(document, dict) and document.get(key) == asked[key]
+    return [Verdict.DONE if same and type(document[key]) is not bool else Verdict.UNCLEAR]
+
+
+_GRPC_REFUSING = {3, 5, 6, 7, 9, 11, 12, 16}
+_GRPC_EXHAUSTED = 8
+
+
+def google_ads(exchange: Exchange) -> list[Verdict]:
+    """A mutate; with `partial_failure` one verdict for each operation."""
+    asked = load(DEFAULT_VERSION).mutate_request.FromString(exchange.request)
+    count = len(asked.mutate_operations)
+    refused = exchange.status in _GRPC_REFUSING
+    if exchange.status == _GRPC_EXHAUSTED:
+        refused = _is_failure(exchange.failure)
+    if refused:
+        return [Verdict.REFUSED] * count
+    unclear = [Verdict.UNCLEAR] * count
+    return (
+        _google_operations(exchange, asked, count) or unclear if exchange.status == 0 else unclear
+    )
+
+
+def _google_operations(exchange: Exchange, asked: Any, count: int) -> list[Verdict]:
+    """Of an answer that is no refusal; empty: it says nothing."""
+    try:
+        answer = load(DEFAULT_VERSION).mutate_response.FromString(exchange.body)
+    except DecodeError:
+        return []
+    made = []
+    for one in answer.mutate_operation_responses:
+        kind = one.WhichOneof("response")
+        made.append(kind is not None and bool(getattr(one, kind).resource_name))
+    failed = answer.HasField("partial_failure_error")
+    if len(made) != count or (failed and not asked.partial_failure):
+        return []
+    if failed:
+        return [Verdict.UNCLEAR if each else Verdict.REFUSED for each in made]
+    if asked.partial_failure:
+        return [Verdict.DONE if each else Verdict.UNCLEAR for each in made]
+    return [Verdict.DONE] * count if all(made) else []
+
+
+def _is_failure(content: bytes | None) -> bool:
+    try:
+        return content is not None and bool(load(DEFAULT_VERSION).failure.FromString(content))
+    except DecodeError:
+        return False
+
+
+JUDGES: Mapping[str, Callable[[Exchange], list[Verdict]]] = {
+    "google_ads": google_ads,
+    "meta": meta,
+    "trade_desk": trade_desk,
+}

@@ -1,0 +1,59 @@
+"""Every fuzz target, by name. Each is a plain function of one case that raises when a promise is
+broken, so that any engine can drive it: `pytest` with few examples, `make fuzz` for minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+from tests.fuzz import answers, auctions, bids, configuration, surfaces
+
+
+@dataclass(frozen=True)
+class Target:
+    """One of them.
+
+    Attributes:
+        about: what is fuzzed.
+        cases: what can happen.
+        opened: the function, with everything that it needs open.
+        examples: how many an ordinary test run tries.
+    """
+
+    about: str
+    cases: st.SearchStrategy[Any]
+    opened: Callable[[], AbstractContextManager[Callable[[Any], None]]]
+    examples: int
+
+
+TARGETS: Mapping[str, Target] = {
+    "answers": Target(
+        "what platforms answer to every call of their clients",
+        answers.CASES,
+        answers.open_answers,
+        100,
+    ),
+    "auctions": Target(
+        "bid requests of auctions, to what is bid on them",
+        auctions.CASES,
+        auctions.open_auctions,
+        150,
+    ),
+    "bids": Target("bytes and messages through the whole chain", bids.CASES, bids.open_bids, 250),
+    "configuration": Target(
+        "settings files and the environment",
+        configuration.CASES,
+        configuration.open_configuration,
+        200,
+    ),
+    "surfaces": Target(
+        "requests to the sandboxes and to their control port",
+        surfaces.CASES,
+        surfaces.open_surfaces,
+        100,
+    ),
+}
