@@ -14,7 +14,7 @@ say = @if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then printf '\033[1m==> %s\033[0m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve sandbox test soak bench lint check format generate breaking wheel hooks lock clean
+.PHONY: help demo serve sandbox test soak simulate guards bench lint check format generate breaking wheel hooks lock clean
 
 help: ## This list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -41,6 +41,13 @@ test: $(VENV)/.dev ## All tests, short versions: make test ARGS="-k window"
 soak: $(VENV)/.dev ## The long proofs: many rounds, many more examples
 	$(call say,long proofs)
 	@TEST_PROFILE=soak $(BIN)/python -m pytest -q -m 'soak or hypothesis' $(ARGS)
+
+simulate: $(VENV)/.dev ## Whole worlds by number: make simulate SEEDS=1000 [FIRST=0], or SEED=42 to see one
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100) \
+		--first $(or $(FIRST),0)) $(ARGS)
+
+guards: $(VENV)/.dev ## Takes each guard of the money away; the simulated worlds must notice
+	@$(BIN)/python -m tests.simulation --guards $(ARGS)
 
 bench: $(VENV)/.dev ## Ratios against a bare echo server, in one run (wants h2load)
 	@$(BIN)/python bench/run.py $(ARGS)
