@@ -4,6 +4,8 @@
 PYTHON ?= python3
 ARGS ?=
 MINUTES ?= 10
+SEEDS ?= 100
+FIRST ?= 0
 RUNS ?= 200
 
 VENV := .venv
@@ -16,7 +18,7 @@ say = @if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then printf '\033[1m==> %s\033[0m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve sandbox test crash fuzz proofs soak bench lint check format generate breaking wheel hooks lock clean
+.PHONY: help demo serve sandbox test simulate guards crash fuzz proofs soak bench lint check format generate breaking wheel hooks lock clean
 
 help: ## This list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -39,6 +41,13 @@ sandbox: $(VENV)/.runtime ## Every platform's sandbox as a process of its own
 test: $(VENV)/.dev ## All tests, short versions: make test ARGS="-k window"
 	$(call say,tests)
 	@$(BIN)/python -m pytest -q $(ARGS)
+
+simulate: $(VENV)/.dev ## Whole worlds by number: make simulate SEEDS=1000 [FIRST=0], or SEED=42 to see one
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) \
+		--first $(FIRST)) $(ARGS)
+
+guards: $(VENV)/.dev ## Takes each guard of the money away; the simulated worlds must notice
+	@$(BIN)/python -m tests.simulation --guards $(ARGS)
 
 crash: $(VENV)/.dev ## kill -9 at every failpoint, restart, compare: make crash RUNS=400 ARGS="--seed 7"
 	@$(BIN)/python -m tests.crash --runs $(RUNS) $(ARGS)

@@ -1,7 +1,7 @@
 """A world in which time is a number: an event loop that never waits, a clock on it, and a disk.
 
-Everything that happens is decided by one seeded source of chance, and nothing runs on a thread of
-its own, so that a run can be had again.
+Everything that happens is decided by seeded sources of chance, and nothing runs on a thread of its
+own, so that a run can be had again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 START_NS = 1_800_000_000 * 10**9
+TURNS_PER_INSTANT = 20_000
+"""A loop that turns more often than this without time passing will never get anywhere."""
 
 
 @dataclass
@@ -27,19 +29,40 @@ class Disk:
     fails_after: float = 0.0
     """The work is done, and the error comes all the same."""
     stalls: float = 0.0
+    is_quick: bool = False
+    """Every piece of work takes as long as the others, and hardly any time."""
+    dies_in: int = 0
+    """The machine's power goes at this write from now on; 0: it does not."""
+    died: Callable[[], None] | None = None
+    """Told when it does."""
 
     def duration_s(self) -> float:
+        """How long the next piece of work takes."""
+        if self.is_quick:
+            return 0.0001
         if self.chance.random() < self.stalls:
             return self.chance.uniform(0.3, 6.0)
         return self.chance.uniform(0.0003, 0.004)
 
     def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Does it, or does not, or dies before it or after it."""
+        dies = self._dies_now()
+        if dies and self.chance.random() < 0.5:
+            raise sqlite3.OperationalError("the power went before it was written")
         if self.chance.random() < self.fails:
             raise sqlite3.OperationalError("disk I/O error")
         result = work(*arguments)
         if self.chance.random() < self.fails_after:
             raise sqlite3.OperationalError("disk I/O error, afterwards")
         return result
+
+    def _dies_now(self) -> bool:
+        self.dies_in -= self.dies_in > 0
+        if self.dies_in or self.died is None:
+            return False
+        died, self.died = self.died, None
+        died()
+        return True
 
 
 class _Selector(selectors.SelectSelector):
@@ -48,10 +71,14 @@ class _Selector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise RuntimeError("everybody waits, and nothing is left that could happen")
+        self._turns = 0 if timeout > 0 else self._turns + 1
+        if self._turns > TURNS_PER_INSTANT:
+            raise RuntimeError("something turns in circles without time passing")
         self.now_s += max(0.0, timeout)
         return []
 
@@ -63,6 +90,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._virtual = _Selector()
         self._virtual.now_s = start_s
         self._disk = disk
+        self.is_dead = False
+        """True: the process is gone, and nothing more reaches the disk."""
         super().__init__(self._virtual)
 
     def time(self) -> float:
@@ -73,8 +102,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Future[Any]:
         del executor
         future: asyncio.Future[Any] = self.create_future()
+        if self.is_dead:
+            return future
 
         def work() -> None:
+            if self.is_dead:
+                return
             try:
                 result = self._disk.do(func, *args)
             except Exception as error:  # noqa: BLE001 - handed on
@@ -89,21 +122,28 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """The clock of this world; the wall clock may be stepped."""
+    """The clocks of the machine of this world. The wall clock may be stepped."""
 
     def __init__(self) -> None:
         self.loop: VirtualLoop | None = None
         self.wall_step_s = 0.0
+        self._boots = 1
+        self._booted_s = 0.0
 
     def now_s(self) -> float:
         """Seconds since the world began."""
         return 0.0 if self.loop is None else self.loop.time()
 
-    def monotonic_ns(self) -> int:
-        return 10**9 + round(self.now_s() * 1e9)
+    def reboot(self) -> None:
+        """The machine is started again: its monotonic clock begins anew."""
+        self._boots += 1
+        self._booted_s = self.now_s()
 
     def boot_id(self) -> str:
-        return "the only boot"
+        return f"boot {self._boots}"
+
+    def monotonic_ns(self) -> int:
+        return 10**9 + round((self.now_s() - self._booted_s) * 1e9)
 
     def wall_ns(self) -> int:
         return START_NS + round((self.now_s() + self.wall_step_s) * 1e9)
