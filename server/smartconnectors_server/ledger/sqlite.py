@@ -247,6 +247,9 @@ class SqliteLedger:
     async def find(self, platform: str, request_id: str) -> Hold | None:
         hold = self._book.find(platform, request_id)
         key = (platform, request_id)
+        if hold is not None and hold.state is HoldState.SUPERSEDED:
+            # Not told before it is on disk: a crash would bring it back, and it would be placed.
+            await self._commits.durable()
         if hold is not None or key in self._absent:
             return hold
         hold = await self._reader.read(lambda: self._disk.find(platform, request_id))

@@ -185,6 +185,36 @@ async def test_a_stalled_disk_admits_nothing_and_gives_back_what_it_promised(
         assert sums(ledger.state(PLATFORM)) == (0, 0, 0, 3)
 
 
+async def test_a_bid_is_not_told_to_be_superseded_before_that_is_on_disk(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """A crash would bring it back, and it would be placed after all."""
+    async with opened(tmp_path, clock, commit_timeout_s=0.2) as ledger:
+        await ledger.reserve(deferred(ledger, "older", USD, target="campaigns/1"))
+        other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        asked = deferred(ledger, "newer", USD, target="campaigns/1")
+        newer = asyncio.ensure_future(ledger.reserve(asked))
+        await until(lambda: _is_newer(ledger))
+        with pytest.raises(Unavailable):
+            await ledger.find(PLATFORM, "older")
+        other.execute("ROLLBACK")
+        other.close()
+        with pytest.raises(Unavailable):
+            await newer
+        await until(lambda: ledger.available)
+        told = await ledger.find(PLATFORM, "older")
+        assert told is not None
+        assert told.state is HoldState.SUPERSEDED
+        on_disk = ledger._disk.get(told.hold_id)
+        assert on_disk is not None
+        assert on_disk.state is HoldState.SUPERSEDED
+
+
+def _is_newer(ledger: SqliteLedger) -> bool:
+    return [hold.request_id for hold in ledger.open_holds()] == ["newer"]
+
+
 # The lock
 
 
