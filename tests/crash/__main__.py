@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.crash.campaign import TRIES, Campaign, command, schedule
+from tests.crash.campaign import Campaign, schedule
 from tests.crash.mixes import POINTS
 from tests.crash.report import as_json, print_table, rows
 
@@ -55,18 +55,13 @@ def main(words: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="crash-") as directory:
         campaign = Campaign(schedule(asked.runs, points, seed), Path(directory))
         asyncio.run(campaign.run())
+    _say([""])
     table = rows(campaign.results, points)
     wrong = [result for result in campaign.results if result.wrong]
     if asked.json:
         sys.stdout.write(as_json(seed, table, wrong) + "\n")
     else:
         print_table(table, sys.stdout)
-    for result in wrong:
-        again = command(result.seed, result.point)
-        found = result.findings
-        _say([f"{again}: {one}" for one in (*found.lost, *found.doubled, *found.overshot)])
-    _say(campaign.failed)
-    _say([f"{point} was not reached in {TRIES} tries" for point in campaign.unreached])
     return 1 if wrong or campaign.failed or campaign.unreached else 0
 
 

@@ -183,34 +183,26 @@ class World:
         await budgets.ResumeBudget(budgets_pb2.ResumeBudgetRequest(**asked), timeout=2)
 
     async def _settle(self, budgets: Any, chance: random.Random) -> None:
-        await self._end(
-            budgets, chance, budgets_pb2.HOLD_STATE_IN_DOUBT, budgets_pb2.HOLD_STATE_SETTLED
-        )
+        """Says of a bid in doubt that the platform has it.
 
-    async def _release(self, budgets: Any, chance: random.Random) -> None:
-        await self._end(
-            budgets, chance, budgets_pb2.HOLD_STATE_DEFERRED, budgets_pb2.HOLD_STATE_RELEASED
-        )
-
-    async def _end(
-        self, budgets: Any, chance: random.Random, state: int, into: budgets_pb2.HoldState.ValueType
-    ) -> None:
+        Never that it has one not: what is in doubt, or was deferred a moment ago, may be under way.
+        """
         holds = (await budgets.ListHolds(budgets_pb2.ListHoldsRequest(), timeout=2)).holds
-        if found := [hold.hold_id for hold in holds if hold.state == state]:
-            await _resolve(budgets, chance.choice(found), into)
+        in_doubt = [h.hold_id for h in holds if h.state == budgets_pb2.HOLD_STATE_IN_DOUBT]
+        if in_doubt:
+            await _settle(budgets, chance.choice(in_doubt))
 
     async def _late(self, budgets: Any, chance: random.Random) -> None:
         """Says of a bid that was given back that the platform has it after all."""
         request = budgets_pb2.ListLedgerEntriesRequest(page_size=1000)
         entries = (await budgets.ListLedgerEntries(request, timeout=2)).entries
         if given_back := [entry.hold_id for entry in entries if entry.verb == "release"]:
-            hold_id = chance.choice(given_back)
-            await _resolve(budgets, hold_id, budgets_pb2.HOLD_STATE_SETTLED)
+            await _settle(budgets, chance.choice(given_back))
 
 
-async def _resolve(budgets: Any, hold_id: str, state: budgets_pb2.HoldState.ValueType) -> None:
+async def _settle(budgets: Any, hold_id: str) -> None:
     request = budgets_pb2.ResolveHoldRequest(
-        hold_id=hold_id, state=state, reason="seen at the platform"
+        hold_id=hold_id, state=budgets_pb2.HOLD_STATE_SETTLED, reason="seen at the platform"
     )
     await budgets.ResolveHold(request, timeout=2)
 

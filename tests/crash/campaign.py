@@ -78,7 +78,7 @@ class Campaign:
         self._started_s = time.monotonic()
         self.results: list[Result] = []
         self.unreached: Counter[str] = Counter()
-        self.failed: list[str] = []
+        self.failed = 0
         """Runs that came to no end."""
 
     async def run(self) -> None:
@@ -92,21 +92,32 @@ class Campaign:
                     directory = self._directory / str(number)
                     result = await run_until_reached(seed, point, sandboxes, directory)
                 except Exception as error:  # noqa: BLE001 - one run that fails does not end the rest
-                    self.failed.append(f"{' '.join(error.__notes__)}: {error!r}")
+                    self.failed += 1
+                    self._say([f"{' '.join(error.__notes__)}: {error!r}"])
                 else:
-                    if result is None:
-                        self.unreached[point] += 1
-                    else:
-                        self.results.append(result)
+                    self._take(point, result)
                 self._tell()
 
+    def _take(self, point: str, result: Result | None) -> None:
+        if result is None:
+            self.unreached[point] += 1
+            self._say([f"{point} was not reached in {TRIES} tries"])
+            return
+        self.results.append(result)
+        again, found = command(result.seed, result.point), result.findings
+        self._say([f"{again}: {one}" for one in (*found.lost, *found.doubled, *found.overshot)])
+
+    @staticmethod
+    def _say(lines: Sequence[str]) -> None:
+        sys.stderr.writelines(f"\n{line}" for line in lines)
+
     def _tell(self) -> None:
-        done = len(self.results) + len(self.failed) + self.unreached.total()
-        wrong = sum(result.wrong for result in self.results) + len(self.failed)
+        done = len(self.results) + self.failed + self.unreached.total()
+        wrong = sum(result.wrong for result in self.results) + self.failed
         passed_s = time.monotonic() - self._started_s
         line = f"{done} of {self._count} runs, {wrong} wrong, {passed_s:.0f} s"
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r{line}" + ("\n" if done == self._count else ""))
+            sys.stderr.write(f"\r{line}")
         elif done % RUNS_A_LINE == 0 or done == self._count:
-            sys.stderr.write(f"{line}\n")
+            sys.stderr.write(f"\n{line}")
         sys.stderr.flush()

@@ -62,7 +62,7 @@ MIXES: Mapping[str, Mix] = {
     "outage": Mix(outages=True, faults=(FaultKind.SERVER_ERROR, FaultKind.QUOTA)),
     "long outage": Mix(outages=True, outage_s=3.0, open_s=5.0, window_s=1.0, limit_usd=100),
     "quarrel": Mix(removals=True, every_s=0.2, limit_usd=600),
-    "operator": Mix(faults=LOSSES, operator=15.0, acts=("limit", "pause", "settle", "release")),
+    "operator": Mix(faults=LOSSES, operator=15.0, acts=("limit", "pause", "settle")),
     "second thoughts": Mix(outages=True, operator=15.0, acts=("late",)),
 }
 

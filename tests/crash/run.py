@@ -19,6 +19,9 @@ from tests.crash.sent import Table
 from tests.crash.server import KILLED, ServerProcess
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
+from smartconnectors_server.ledger import LedgerError
+from smartconnectors_server.ledger.audit import Broken
+from smartconnectors_server.ledger.snapshot import Snapshot
 
 FIRST_WAVE = 40
 MOST_BIDS = 110
@@ -232,6 +235,18 @@ class _Run:
             self.world.mix.window_s,
         )
         self.result.findings = compare(evidence)
+        self.result.findings.lost += self._audited()
+
+    def _audited(self) -> list[str]:
+        """What is wrong with the file itself: the chain of its lines, and every balance anew."""
+        snapshot = Snapshot(self.directory / "state")
+        try:
+            snapshot.verify()
+        except (Broken, LedgerError) as error:
+            return [f"the audit ledger: {error}"]
+        finally:
+            snapshot.close()
+        return []
 
     async def _until_all_is_known(self, server: ServerProcess) -> None:
         _, waiting = await asyncio.wait(self._callers, timeout=KNOWN_WITHIN_S)

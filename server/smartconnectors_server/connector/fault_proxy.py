@@ -67,7 +67,8 @@ class _Pipe:
         """Cuts the client off with a TCP reset."""
         raw: socket.socket | None = self._writer.get_extra_info("socket")
         if raw is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with contextlib.suppress(OSError):  # the client is gone already
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
         if self._upstream is not None:
             self._upstream.transport.abort()
