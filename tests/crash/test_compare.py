@@ -88,6 +88,13 @@ def test_a_bid_that_was_committed_twice_is_doubled() -> None:
     assert counts(compare(seen)) == (0, 1, 0)
 
 
+def test_an_operators_word_on_an_attempt_that_was_given_back_doubles_nothing() -> None:
+    by_word = settled(FIRST.request_id, "settle_late", note="operator: seen at the platform")
+    assert not compare(dataclasses.replace(GOOD, entries=[*GOOD.entries, by_word]))
+    late = settled(FIRST.request_id, "settle_late", note="accepted after it was given back")
+    assert counts(compare(dataclasses.replace(GOOD, entries=[*GOOD.entries, late]))) == (0, 1, 0)
+
+
 @pytest.mark.parametrize("budget_id", [PLATFORM, f"{PLATFORM}/campaigns/1001", "total"])
 def test_a_micro_more_than_the_limit_inside_one_window_is_overshot(budget_id: str) -> None:
     limits = {budget_id: GOOD.most_micros[PLATFORM] - 1}

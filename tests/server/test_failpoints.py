@@ -6,6 +6,8 @@ import pytest
 
 from smartconnectors_server import failpoints
 from smartconnectors_server.failpoints import FAILPOINTS, Moment, Place, Write
+from smartconnectors_server.ledger.audit import _AFTER, _TOLD
+from smartconnectors_server.ledger.configured import CONFIGURING
 from smartconnectors_server.ledger.records import Entry, Hold, HoldState, Step
 from smartconnectors_server.ledger.writes import BY_OPERATOR, BY_RECONCILER, writes_of
 from smartconnectors_server.settings import SettingsError, load
@@ -41,6 +43,10 @@ def test_every_point_can_be_named_with_and_without_a_count(name: str) -> None:
 
 def test_every_write_has_a_point_at_each_of_its_moments() -> None:
     assert len(FAILPOINTS) == len(Place) + len(Write) * len(Moment)
+
+
+def test_every_verb_of_an_audit_line_is_a_write() -> None:
+    assert {*_AFTER, *_TOLD, *CONFIGURING} <= {write.value for write in Write}
 
 
 def test_nothing_is_armed_by_an_empty_setting() -> None:
