@@ -60,7 +60,7 @@ def compare(seen: Evidence) -> Findings:
     found.lost += [f"{c.platform} applied what nobody sent" for c in seen.applied if c.bid is None]
     found.lost += [f"{one} was applied and is not committed" for one in applied if not settled[one]]
     found.doubled += [f"{one} was applied {n} times" for one, n in applied.items() if n > 1]
-    # Of an attempt that was given back an operator may say that it counts, after another was placed.
+    # An operator may say that an attempt counts that was given back, after another was placed.
     by_word = Counter(
         entry.request_id
         for entry in seen.entries

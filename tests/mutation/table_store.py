@@ -53,6 +53,13 @@ STORE = (
         (promise("restarts-an_operators_limit_and_pause_win_over_the_configuration"),),
     ),
     Mutant(
+        "a bid is told to be superseded before that is on disk",
+        "ledger/sqlite.py",
+        "        if hold is not None and hold.state is HoldState.SUPERSEDED:\n",
+        "        if hold is not None and hold.state is HoldState.HELD:\n",
+        (SQLITE + "test_a_bid_is_not_told_to_be_superseded_before_that_is_on_disk",),
+    ),
+    Mutant(
         "a reserve that is not durable is not given back",
         "ledger/sqlite.py",
         "        except (Unavailable, asyncio.CancelledError) as error:\n",
