@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
-from tests.fuzz import answers, auctions, bids, configuration, surfaces
+from tests.fuzz import answers, auctions, bids, configuration, ledger_files, surfaces
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,12 @@ TARGETS: Mapping[str, Target] = {
         configuration.CASES,
         configuration.open_configuration,
         200,
+    ),
+    "ledger_files": Target(
+        "the ledger's files, damaged, and a start on them",
+        ledger_files.CASES,
+        ledger_files.open_ledger_files,
+        60,
     ),
     "surfaces": Target(
         "requests to the sandboxes and to their control port",

@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 from smartconnectors_server.ledger.advice import with_advice
 from smartconnectors_server.ledger.refusals import Unavailable
 
+UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+"""What reading a file raises in which a byte was changed: no JSON, no number, no known name."""
+
 Seen = TypeVar("Seen")
 
 
@@ -48,6 +51,8 @@ class Reader:
             return looking.result()
         except sqlite3.Error as error:
             raise Unavailable(f"the ledger cannot be read: {with_advice(error)}") from error
+        except UNREADABLE as error:
+            raise Unavailable(f"the ledger cannot be read: {error}") from error
 
     async def stop(self) -> None:
         """Takes no more, and returns when what is under way has ended."""

@@ -23,7 +23,7 @@ from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.group_commit import GroupCommit
 from smartconnectors_server.ledger.lock import DirectoryLock
-from smartconnectors_server.ledger.reader import Reader
+from smartconnectors_server.ledger.reader import UNREADABLE, Reader
 from smartconnectors_server.ledger.records import (
     Budget,
     BudgetState,
@@ -36,6 +36,7 @@ from smartconnectors_server.ledger.records import (
 )
 from smartconnectors_server.ledger.recovery import recover
 from smartconnectors_server.ledger.refusals import (
+    Damaged,
     DuplicateRequest,
     HoldNotOpen,
     Unavailable,
@@ -94,6 +95,11 @@ class SqliteLedger:
             await self.close()
             if isinstance(error, sqlite3.Error | OSError):
                 raise Unavailable(f"{self._directory}: {with_advice(error)}") from error
+            if isinstance(error, UNREADABLE):
+                raise Damaged(
+                    f"{self._directory}: the ledger's file holds something that cannot be read "
+                    f"({type(error).__name__}). Restore it from a backup."
+                ) from error
             raise
         self._book = recovered.book
         self._keep_s = max(KEEP_CLOSED_S, 2 * recovered.longest_window_s)
@@ -292,8 +298,9 @@ class SqliteLedger:
         self, *, budget_id: str = "", request_id: str = "", size: int = 100, token: str = ""
     ) -> Page[Entry]:
         await self.flush()
+        after = int(token or 0)
         rows = await self._reader.read(
-            lambda: self._disk.entries(budget_id, request_id, int(token or 0), size + 1)
+            lambda: self._disk.entries(budget_id, request_id, after, size + 1)
         )
         more = len(rows) > size
         rows = rows[:size]
