@@ -2,8 +2,8 @@
 
 TEST_PROFILE=ci (the default) keeps the whole suite short; TEST_PROFILE=soak, which `make proofs`
 sets, tries some hundred times as many examples. A failure prints the blob that replays it.
-TEST_PROFILE=mutants, which the search for mutants sets, tries the same examples every time and does not
-look for a smaller one: there a failure is expected, and only that there is one matters.
+TEST_PROFILE=mutants, which `make mutants` sets, tries the same examples every time and looks for no
+smaller one: there a failure is expected, and only that there is one matters.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.mutation.trials import OURS, ROOT
 
@@ -20,15 +21,13 @@ class Baseline:
         digest: of every file of ours that they import, the tried modules among them.
         files: those files, relative to the repository.
         others: the modules that they import and that are not ours.
-        longest_test_s: how long the slowest test takes.
-        seconds: how long all of them take.
+        durations_s: how long each test takes, by its id.
     """
 
     digest: str
     files: tuple[str, ...]
     others: tuple[str, ...]
-    longest_test_s: float
-    seconds: float
+    durations_s: dict[str, float]
 
 
 @dataclass
@@ -65,7 +64,9 @@ class Memory:
             kept = json.loads(path.read_text())["memory"]
             return cls(
                 {
-                    stage: Baseline(**{**b, "files": tuple(b["files"]), "others": tuple(b["others"])})
+                    stage: Baseline(
+                        **{**b, "files": tuple(b["files"]), "others": tuple(b["others"])}
+                    )
                     for stage, b in kept["baselines"].items()
                 },
                 {
@@ -93,14 +94,18 @@ class Memory:
         return self.tried.setdefault(module, {}).setdefault(mutant, {})
 
 
-def baseline_of(modules: Mapping[str, str], longest_test_s: float, seconds: float) -> Baseline:
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def baseline_of(modules: Mapping[str, str], durations_s: dict[str, float]) -> Baseline:
     """A baseline from the modules, with their files, that a trial without a change imported."""
     ours = {name: file for name, file in modules.items() if name.partition(".")[0] in OURS}
     here = Path(__file__).parent
     paths = {Path(file) for file in ours.values() if file}
     files = sorted(str(path.relative_to(ROOT)) for path in paths if path.parent != here)
     others = tuple(sorted(modules.keys() - ours.keys()))
-    return Baseline(digest(files), tuple(files), others, longest_test_s, seconds)
+    return Baseline(digest(files), tuple(files), others, durations_s)
 
 
 def digest(files: Sequence[str]) -> str:

@@ -17,7 +17,6 @@ MODULES: dict[str, Stages] = {
     "window.py": (("tests/server/test_window.py",),),
     "budget/resolution.py": ((f"{_BUDGET}/test_resolution.py",), (_BUDGET,)),
     "budget/refusal.py": ((f"{_BUDGET}/test_refusal.py",), (_BUDGET,)),
-    "budget/alerts.py": ((f"{_BUDGET}/test_alerts.py",), (_BUDGET,)),
     "budget/keeper.py": ((f"{_BUDGET}/test_keeper.py",), (_BUDGET, _CHAIN)),
     "circuitbreaker/breaker.py": ((f"{_BREAKER}/test_breaker.py",), (_BREAKER,)),
     "ratelimit/limiter.py": ((f"{_LIMITER}/test_limiter.py",), (_LIMITER,)),
@@ -30,6 +29,10 @@ MODULES: dict[str, Stages] = {
     "ledger/store.py": ((f"{_LEDGER}/test_sqlite.py", _LEDGERS),),
     "ledger/sqlite.py": ((f"{_LEDGER}/test_sqlite.py", _LEDGERS), (_BUDGET,)),
     "ledger/group_commit.py": ((f"{_LEDGER}/test_group_commit.py",), (_LEDGERS, _LEDGER)),
+    "ledger/alerts.py": ((f"{_BUDGET}/test_alerts.py", _LEDGERS), (_LEDGER, _BUDGET)),
+    "ledger/chain.py": ((f"{_LEDGER}/test_damage.py", _LEDGERS), (_LEDGER,)),
+    "ledger/recovery.py": ((_LEDGERS, f"{_LEDGER}/test_sqlite.py"), (_LEDGER,)),
+    "ledger/mark.py": ((f"{_LEDGER}/test_damage.py", f"{_LEDGER}/test_sqlite.py"), (_LEDGERS,)),
     "ledger/lock.py": ((_LEDGERS,), (_LEDGER,)),
 }
 

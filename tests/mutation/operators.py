@@ -138,33 +138,45 @@ def _says_nothing(parent: ast.AST, field: str, child: ast.AST) -> bool:
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     """(operator, replacement) for one node."""
-    if isinstance(node, ast.stmt):
-        yield from _changes_of_statement(node)
-    elif isinstance(node, ast.Compare):
-        for index, op in enumerate(node.ops):
-            for kind, table in (("boundary", _BOUNDARY), ("negation", _NEGATED)):
-                if type(op) in table:
-                    ops = [*node.ops[:index], table[type(op)](), *node.ops[index + 1 :]]
-                    yield kind, ast.Compare(node.left, ops, node.comparators)
-    elif isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
-        yield "arithmetic", ast.BinOp(node.left, _ARITHMETIC[type(node.op)](), node.right)
-    elif isinstance(node, ast.BoolOp):
-        other = ast.And() if isinstance(node.op, ast.Or) else ast.Or()
-        yield "boolean", ast.BoolOp(other, node.values)
-        for index in range(len(node.values)):
-            rest = [*node.values[:index], *node.values[index + 1 :]]
-            yield "operand", rest[0] if len(rest) == 1 else ast.BoolOp(node.op, rest)
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.USub):
-        yield "sign", node.operand
-    elif isinstance(node, ast.IfExp):
-        yield "condition", node.body
-        yield "condition", node.orelse
-    elif isinstance(node, ast.comprehension) and node.ifs:
-        yield "condition", ast.comprehension(node.target, node.iter, [], node.is_async)
-    elif isinstance(node, ast.Constant):
-        yield from (("constant", ast.Constant(value)) for value in _neighbours(node.value))
-    elif isinstance(node, ast.Call):
-        yield from _changes_of_call(node)
+    match node:
+        case ast.stmt():
+            yield from _changes_of_statement(node)
+        case ast.Compare():
+            yield from _changes_of_comparison(node)
+        case ast.BoolOp():
+            yield from _changes_of_condition(node)
+        case ast.Call():
+            yield from _changes_of_call(node)
+        case ast.BinOp(op=op) if type(op) in _ARITHMETIC:
+            yield "arithmetic", ast.BinOp(node.left, _ARITHMETIC[type(op)](), node.right)
+        case ast.UnaryOp(op=ast.Not() | ast.USub()):
+            yield "sign", node.operand
+        case ast.IfExp():
+            yield "condition", node.body
+            yield "condition", node.orelse
+        case ast.comprehension() if node.ifs:
+            yield "condition", ast.comprehension(node.target, node.iter, [], node.is_async)
+        case ast.Constant():
+            for value in _neighbours(node.value):
+                yield "constant", ast.Constant(value)
+        case _:
+            return
+
+
+def _changes_of_comparison(node: ast.Compare) -> Iterator[tuple[str, ast.AST]]:
+    for index, op in enumerate(node.ops):
+        for kind, others in (("boundary", _BOUNDARY), ("negation", _NEGATED)):
+            if type(op) in others:
+                ops = [*node.ops[:index], others[type(op)](), *node.ops[index + 1 :]]
+                yield kind, ast.Compare(node.left, ops, node.comparators)
+
+
+def _changes_of_condition(node: ast.BoolOp) -> Iterator[tuple[str, ast.AST]]:
+    other = ast.And() if isinstance(node.op, ast.Or) else ast.Or()
+    yield "boolean", ast.BoolOp(other, node.values)
+    for index in range(len(node.values)):
+        rest = [*node.values[:index], *node.values[index + 1 :]]
+        yield "operand", rest[0] if len(rest) == 1 else ast.BoolOp(node.op, rest)
 
 
 def _changes_of_statement(node: ast.stmt) -> Iterator[tuple[str, ast.AST]]:

@@ -44,9 +44,7 @@ def source_of(module: str) -> str:
 class Sweep:
     """One run over some mutants of some modules."""
 
-    def __init__(
-        self, memory: Memory, explained: Explained, scratch: Path, workers: int
-    ) -> None:
+    def __init__(self, memory: Memory, explained: Explained, scratch: Path, workers: int) -> None:
         self._memory = memory
         self._explained = explained
         self._scratch = scratch
@@ -60,9 +58,7 @@ class Sweep:
         for trial, outcome in trials.run(unchanged, self._workers, self._scratch):
             if outcome.failed:
                 raise BaselineFails(outcome.failed)
-            self._memory.baselines[trial.name] = baseline_of(
-                outcome.modules, outcome.longest_test_s, outcome.seconds
-            )
+            self._memory.baselines[trial.name] = baseline_of(outcome.modules, outcome.durations_s)
         for stage in sorted(stages):
             trials.import_beforehand(self._memory.baselines[" ".join(stage)].others)
 
@@ -97,10 +93,10 @@ class Sweep:
         self, module: str, mutations: Sequence[Mutation], stage: Sequence[str]
     ) -> Iterator[Trial]:
         source = source_of(module)
-        longest_test_s = self._memory.baselines[" ".join(stage)].longest_test_s
+        durations_s = self._memory.baselines[" ".join(stage)].durations_s
         for mutation in mutations:
             tree = mutated(source, mutation)
-            yield Trial(mutation.id, module, tree, stage, longest_test_s)
+            yield Trial(mutation.id, module, tree, stage, durations_s)
 
     def _line(self, module: str, mutation: Mutation) -> Line:
         known = [

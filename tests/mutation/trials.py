@@ -22,7 +22,7 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -45,14 +45,16 @@ class Trial:
         module: the file inside the package; "" changes nothing.
         tree: what is executed instead of it.
         tests: what pytest is given.
-        longest_test_s: a test that takes ten times as long, and three seconds more, hangs.
+        durations_s: how long each test takes when nothing is changed, by its id. The quickest are
+            run first. One that takes ten times as long as the slowest, and three seconds more,
+            hangs.
     """
 
     name: str
     module: str
     tree: ast.Module | None
     tests: Sequence[str]
-    longest_test_s: float = MOST_S / 20
+    durations_s: Mapping[str, float] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,13 @@ class Outcome:
         failed: the first test that failed, with why in a word (`failed`, `hung`, `not importable`);
             "": none did.
         seconds: how long it took.
-        longest_test_s: how long its slowest test took.
+        durations_s: how long each test took, by its id.
         modules: every module that was imported in the end, with its file or "".
     """
 
     failed: str
     seconds: float
-    longest_test_s: float = 0.0
+    durations_s: dict[str, float] = field(default_factory=dict, repr=False)
     modules: dict[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -139,7 +141,7 @@ class _Started:
         if text:
             said = json.loads(text)
             if said["failed"] or said["status"] == pytest.ExitCode.OK:
-                return Outcome(said["failed"], seconds, said["longest_test_s"], said["modules"])
+                return Outcome(said["failed"], seconds, said["durations_s"], said["modules"])
             raise Crashed(f"{self.trial.name}: pytest ended with {said['status']}\n{words}")
         if os.WIFSIGNALED(status):
             by = signal.Signals(os.WTERMSIG(status)).name
@@ -173,7 +175,7 @@ def _be_the_child(trial: Trial, scratch: Path, writing: int) -> None:
         if trial.tree is not None:
             code = compile(trial.tree, f"{PACKAGE}/{trial.module}", "exec")
             sys.meta_path.insert(0, _Instead(_module_name(trial.module), code))
-        watch = _Watch(writing, 3.0 + 10.0 * trial.longest_test_s)
+        watch = _Watch(writing, trial.durations_s)
         quiet = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
         options = ["-x", "-q", "-p", "no:cacheprovider", "-W", quiet]
         options += [f"--basetemp={scratch / 'tmp'}", f"--rootdir={ROOT}"]
@@ -184,13 +186,16 @@ def _be_the_child(trial: Trial, scratch: Path, writing: int) -> None:
 
 
 class _Watch:
-    """A pytest plugin: remembers the first failure and ends a test that hangs."""
+    """A pytest plugin: runs what is quick first, remembers the first failure and ends a test that
+    hangs.
+    """
 
-    def __init__(self, writing: int, most_s: float) -> None:
+    def __init__(self, writing: int, expected_s: Mapping[str, float]) -> None:
         self._writing = writing
-        self._most_s = most_s
+        self._expected_s = expected_s
+        self._most_s = 3.0 + 10.0 * max(expected_s.values(), default=MOST_S / 10)
         self._failed = ""
-        self._longest_s = 0.0
+        self._durations_s: dict[str, float] = {}
         self._test = ""
 
     def say(self, status: int) -> None:
@@ -198,7 +203,7 @@ class _Watch:
         said = {
             "status": int(status),
             "failed": self._failed,
-            "longest_test_s": self._longest_s,
+            "durations_s": self._durations_s,
             "modules": {
                 name: getattr(module, "__file__", None) or ""
                 for name, module in list(sys.modules.items())
@@ -206,6 +211,9 @@ class _Watch:
         }
         with os.fdopen(self._writing, "w") as results:
             json.dump(said, results)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: round(self._expected_s.get(item.nodeid, 0.0), 1))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -217,7 +225,7 @@ class _Watch:
             return (yield)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            self._longest_s = max(self._longest_s, time.monotonic() - started)
+            self._durations_s[item.nodeid] = time.monotonic() - started
 
     def _hung(self, number: int, frame: types.FrameType | None) -> None:
         self._failed = self._failed or f"{self._test} (hung)"
@@ -246,7 +254,8 @@ class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if fullname != self._name:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path)
-        assert spec is not None and spec.origin is not None
+        assert spec is not None
+        assert spec.origin is not None
         return importlib.util.spec_from_file_location(fullname, spec.origin, loader=self)
 
     def exec_module(self, module: types.ModuleType) -> None:
