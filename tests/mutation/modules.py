@@ -18,7 +18,7 @@ MODULES: dict[str, Stages] = {
     "budget/resolution.py": ((f"{_BUDGET}/test_resolution.py",), (_BUDGET,)),
     "budget/refusal.py": ((f"{_BUDGET}/test_refusal.py",), (_BUDGET,)),
     "budget/keeper.py": ((f"{_BUDGET}/test_keeper.py",), (_BUDGET, _CHAIN)),
-    "circuitbreaker/breaker.py": ((f"{_BREAKER}/test_breaker.py",), (_BREAKER,)),
+    "circuitbreaker/breaker.py": ((_BREAKER,),),
     "ratelimit/limiter.py": ((f"{_LIMITER}/test_limiter.py",), (_LIMITER,)),
     "ratelimit/claims.py": ((f"{_LIMITER}/test_claims.py",), (_LIMITER,)),
     "ratelimit/burst.py": ((f"{_LIMITER}/test_burst.py",), (_LIMITER,)),
@@ -36,4 +36,31 @@ MODULES: dict[str, Stages] = {
     "ledger/lock.py": ((_LEDGERS,), (_LEDGER,)),
 }
 
-SAMPLE: dict[str, tuple[str, ...]] = {}
+SAMPLE: dict[str, tuple[str, ...]] = {
+    "window.py": (
+        "module: SMALLEST_BUCKET_NS = 1000000 => SMALLEST_BUCKET_NS = 1000001",
+        "SlidingSum.add: self._weight_so_far += weight => pass",
+        "SlidingSum.add: self._weight_so_far += weight => self._weight_so_far = weight",
+        "SlidingSum.add: buckets[-1] = entry => pass",
+        "SlidingSum.fits_at_ns: if weight > room => if weight >= room",
+        "SlidingSum.fits_at_ns: if excess <= 0 => if excess <= 1",
+        "SlidingSum._advance: now_ns - self._width_ns => now_ns + self._width_ns",
+        "SlidingSum._advance: buckets[-1][0] <= horizon_ns => buckets[-1][0] < horizon_ns",
+        "CalendarSum.fits_at_ns: self._weight + weight <= room => self._weight + weight < room",
+        "CalendarSum._advance: now_ns >= self._end_ns => now_ns > self._end_ns",
+    ),
+    "budget/resolution.py": (
+        "outcome_of: Outcome.UNKNOWN if dispatched else Outcome.NOT_SENT => Outcome.NOT_SENT",
+        "resolution_of_doubt: if not quiet => if False",
+        "resolution_of_doubt: finding is Finding.NOT_APPLIED => finding is not Finding.NOT_APPLIED",
+        "resolution_of_doubt: return Verb.SETTLE => return None",
+    ),
+    "circuitbreaker/breaker.py": (
+        "Permit.fail: self._tell = None => pass",
+        "CircuitBreaker._hear: verdict is _FAILED => verdict is not _FAILED",
+        "CircuitBreaker._hear: self._bad_in_a_row += 1 => pass",
+        "CircuitBreaker._hear: self._bad_in_a_row = 0 => pass",
+        "CircuitBreaker._catch_up: now_ns < overdue_ns => now_ns <= overdue_ns",
+        "CircuitBreaker._change: self._generation += 1 => pass",
+    ),
+}

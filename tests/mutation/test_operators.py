@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
-from tests.mutation.modules import MODULES, SAMPLE
+from tests.mutation.modules import SAMPLE
 from tests.mutation.operators import mutated, mutations_of
 from tests.mutation.sweep import source_of
 
@@ -73,7 +73,7 @@ def test_what_is_logged_is_left_alone_but_that_it_is_logged() -> None:
 
 
 def test_each_mutant_is_another_program_under_a_name_of_its_own() -> None:
-    for module in MODULES:
+    for module in SAMPLE:
         source = source_of(module)
         mutations = mutations_of(source)
         assert len({mutation.id for mutation in mutations}) == len(mutations)

@@ -205,6 +205,14 @@ def test_additions_a_whole_bucket_apart_are_in_two() -> None:
     assert window.bucket_count == 2
 
 
+def test_the_next_release_is_that_of_the_oldest() -> None:
+    window = SlidingSum(60 * SECOND)
+    for second in range(3):
+        window.add(START + second * SECOND, 1)
+    assert window.next_release_ns(START + 2 * SECOND) == START + 60 * SECOND
+    assert window.next_release_ns(START + 60 * SECOND) == START + 61 * SECOND
+
+
 WINDOWS = [lambda: SlidingSum(3600 * SECOND), lambda: CalendarSum("hour")]
 HOUR_START = START - START % (3600 * SECOND)
 
