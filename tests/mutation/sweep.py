@@ -16,6 +16,7 @@ import argparse
 import ast
 import difflib
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -158,6 +159,8 @@ def main(arguments: Sequence[str]) -> int:
     explained = read_explained()
     memory = Memory() if asked.fresh or asked.sample else Memory.read(RESULTS)
     lines: list[Line] = []
+    # Whoever stops it keeps what was found out so far.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory() as directory:
         sweep = Sweep(memory, explained, Path(directory), asked.workers)
         try:

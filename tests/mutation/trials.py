@@ -92,21 +92,23 @@ def run(trials: Iterable[Trial], workers: int, scratch: Path) -> Iterator[tuple[
     """Runs the trials, so many at a time, and yields each as it ends. `scratch` is an existing
     folder for what the tests write. Raises Crashed.
     """
-    waiting = iter(trials)
+    numbered = enumerate(trials)
     with selectors.DefaultSelector() as ends:
-        number = 0
-        while True:
-            while len(ends.get_map()) < workers and (trial := next(waiting, None)) is not None:
-                number += 1
-                started = _Started(trial, scratch / str(number))
-                ends.register(started.results, selectors.EVENT_READ, started)
-            if not ends.get_map():
-                return
-            for key, _ in ends.select(timeout=1.0):
-                ends.unregister(key.fileobj)
-                yield key.data.trial, key.data.outcome()
+        try:
+            while True:
+                while len(ends.get_map()) < workers and (new := next(numbered, None)) is not None:
+                    started = _Started(new[1], scratch / str(new[0]))
+                    ends.register(started.results, selectors.EVENT_READ, started)
+                if not ends.get_map():
+                    return
+                for key, _ in ends.select(timeout=1.0):
+                    ends.unregister(key.fileobj)
+                    yield key.data.trial, key.data.outcome()
+                for key in list(ends.get_map().values()):
+                    key.data.kill_if_late()
+        finally:
             for key in list(ends.get_map().values()):
-                key.data.kill_if_late()
+                key.data.kill()
 
 
 class _Started:
@@ -127,14 +129,14 @@ class _Started:
     def kill_if_late(self) -> None:
         """A backstop: a test that hangs says so itself, unless it is the import that hangs."""
         if time.monotonic() - self._started > MOST_S:
-            self._kill()
+            self.kill()
 
     def outcome(self) -> Outcome:
         """Waits for the end and cleans up. Raises Crashed."""
         with self.results:
             text = self.results.read()
         _, status = os.waitpid(self._pid, 0)
-        self._kill()
+        self.kill()
         words = _said(self._scratch)
         shutil.rmtree(self._scratch, ignore_errors=True)
         seconds = time.monotonic() - self._started
@@ -148,7 +150,7 @@ class _Started:
             return Outcome(f"{self.trial.tests[0]} ({by})", seconds)
         raise Crashed(f"{self.trial.name}: ended without a word\n{words}")
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
         """Ends the child, and whatever its tests started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)
@@ -167,6 +169,7 @@ def _be_the_child(trial: Trial, scratch: Path, writing: int) -> None:
     status = 70
     try:
         os.setpgid(0, 0)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.environ["TEST_PROFILE"] = "mutants"
         scratch.mkdir()
         output = os.open(scratch / "output", os.O_WRONLY | os.O_CREAT)
