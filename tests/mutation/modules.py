@@ -11,21 +11,20 @@ _LEDGER = "tests/server/ledger"
 _BUDGET = "tests/server/budget"
 _LIMITER = "tests/server/ratelimit"
 _BREAKER = "tests/server/circuitbreaker"
-_CHAIN = "tests/server/interceptors"
 
 MODULES: dict[str, Stages] = {
     "window.py": (("tests/server/test_window.py",),),
     "budget/resolution.py": ((f"{_BUDGET}/test_resolution.py",), (_BUDGET,)),
-    "budget/refusal.py": ((f"{_BUDGET}/test_refusal.py",), (_BUDGET,)),
-    "budget/keeper.py": ((f"{_BUDGET}/test_keeper.py",), (_BUDGET, _CHAIN)),
+    "budget/refusal.py": ((f"{_BUDGET}/test_refusal.py",),),
+    "budget/keeper.py": ((f"{_BUDGET}/test_keeper.py",), (_BUDGET, "tests/server/services")),
     "circuitbreaker/breaker.py": ((_BREAKER,),),
-    "ratelimit/limiter.py": ((f"{_LIMITER}/test_limiter.py",), (_LIMITER,)),
-    "ratelimit/claims.py": ((f"{_LIMITER}/test_claims.py",), (_LIMITER,)),
-    "ratelimit/burst.py": ((f"{_LIMITER}/test_burst.py",), (_LIMITER,)),
-    "ratelimit/floor.py": ((f"{_LIMITER}/test_floor.py",), (_LIMITER,)),
-    "ledger/book.py": ((_LEDGERS,), (_LEDGER, _BUDGET)),
-    "ledger/scopes.py": ((_LEDGERS,), (_LEDGER, _BUDGET)),
-    "ledger/targets.py": ((_LEDGERS,), (_LEDGER,)),
+    "ratelimit/limiter.py": ((_LIMITER,),),
+    "ratelimit/claims.py": ((_LIMITER,),),
+    "ratelimit/burst.py": ((_LIMITER,),),
+    "ratelimit/floor.py": ((_LIMITER,),),
+    "ledger/book.py": ((_LEDGERS,), (f"{_LEDGER}/test_book_model.py",)),
+    "ledger/scopes.py": ((_LEDGERS,), (f"{_LEDGER}/test_book_model.py",)),
+    "ledger/targets.py": ((_LEDGERS,), (f"{_LEDGER}/test_book_model.py",)),
     "ledger/store.py": ((f"{_LEDGER}/test_sqlite.py", _LEDGERS),),
     "ledger/sqlite.py": ((f"{_LEDGER}/test_sqlite.py", _LEDGERS), (_BUDGET,)),
     "ledger/group_commit.py": ((f"{_LEDGER}/test_group_commit.py",), (_LEDGERS, _LEDGER)),
