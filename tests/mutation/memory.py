@@ -89,6 +89,11 @@ class Memory:
         known = self.baselines.get(" ".join(stage))
         return known if known is not None and digest(known.files) == known.digest else None
 
+    def forget_all_but(self, module: str, mutants: Sequence[str]) -> None:
+        """Drops what is known of a module's mutants that are not there any more."""
+        known = self.tried.get(module, {})
+        self.tried[module] = {name: known[name] for name in mutants if name in known}
+
     def of(self, module: str, mutant: str) -> dict[str, Tried]:
         """What is known of one mutant, by stage; to be added to."""
         return self.tried.setdefault(module, {}).setdefault(mutant, {})
@@ -98,21 +103,23 @@ def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def baseline_of(modules: Mapping[str, str], durations_s: dict[str, float]) -> Baseline:
+def baseline_of(
+    modules: Mapping[str, str], durations_s: dict[str, float], root: Path = ROOT
+) -> Baseline:
     """A baseline from the modules, with their files, that a trial without a change imported."""
     ours = {name: file for name, file in modules.items() if name.partition(".")[0] in OURS}
     here = Path(__file__).parent
     paths = {Path(file) for file in ours.values() if file}
-    files = sorted(str(path.relative_to(ROOT)) for path in paths if path.parent != here)
+    files = sorted(str(path.relative_to(root)) for path in paths if path.parent != here)
     others = tuple(sorted(modules.keys() - ours.keys()))
-    return Baseline(digest(files), tuple(files), others, durations_s)
+    return Baseline(digest(files, root), tuple(files), others, durations_s)
 
 
-def digest(files: Sequence[str]) -> str:
+def digest(files: Sequence[str], root: Path = ROOT) -> str:
     """Of names and contents; a file that is gone changes it too."""
     told = hashlib.sha256()
     for file in files:
-        path = ROOT / file
+        path = root / file
         content = path.read_bytes() if path.exists() else b"gone"
         told.update(f"{file} {len(content)} ".encode() + content)
     return told.hexdigest()

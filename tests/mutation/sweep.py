@@ -65,6 +65,7 @@ class Sweep:
 
     def run(self, module: str, mutations: Sequence[Mutation]) -> list[Line]:
         """Tries the mutants of one module; one line for each. Raises Crashed."""
+        self._memory.forget_all_but(module, [mutation.id for mutation in mutations])
         alive = list(mutations)
         progress = Progress(module, len(alive))
         for stage in MODULES[module]:

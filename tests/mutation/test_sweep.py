@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from tests.mutation.explained import read_explained
+from tests.mutation.memory import Baseline, Memory, Tried, baseline_of
 from tests.mutation.modules import MODULES
 from tests.mutation.operators import mutations_of
 from tests.mutation.report import Line, complaints
@@ -62,3 +64,21 @@ def test_twenty_mutants_are_killed_and_the_tests_pass_when_nothing_is_changed() 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "20 mutants, 20 killed, 0 explained, 0 survivors" in done.stdout
+
+
+def test_what_was_found_out_is_read_again_as_it_was_written(tmp_path: Path) -> None:
+    memory = Memory({"t.py": Baseline("d", ("a.py",), ("os",), {"t.py::test": 0.1})})
+    memory.of(MODULE, "a")["t.py"] = Tried("d", "t.py::test", 0.2)
+    file = tmp_path / "mutants.json"
+    file.write_text(json.dumps({"memory": memory.as_json()}))
+    assert Memory.read(file) == memory
+
+
+def test_a_baseline_is_out_of_date_when_a_file_of_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("1")
+    modules = {"tests.module": str(file)}
+    before = baseline_of(modules, {}, root=tmp_path)
+    assert baseline_of(modules, {}, root=tmp_path) == before
+    file.write_text("2")
+    assert baseline_of(modules, {}, root=tmp_path) != before
