@@ -116,10 +116,15 @@ class Sweep:
 
 
 def write_results(lines: Sequence[Line], memory: Memory) -> None:
-    """The map from mutant to killing test, for people and for the next run."""
+    """The map from mutant to killing test, for people and for the next run. What is there of other
+    modules stays.
+    """
+    tried = {line.module for line in lines}
+    kept = json.loads(RESULTS.read_text())["mutants"] if RESULTS.exists() else []
+    mutants = [known for known in kept if known["module"] not in tried]
+    mutants += [line.as_json() for line in lines]
     RESULTS.parent.mkdir(exist_ok=True)
-    killers = [line.as_json() for line in lines]
-    text = json.dumps({"mutants": killers, "memory": memory.as_json()}, indent=1)
+    text = json.dumps({"mutants": mutants, "memory": memory.as_json()}, indent=1)
     RESULTS.write_text(text + "\n")
 
 
@@ -160,6 +165,8 @@ def main(arguments: Sequence[str]) -> int:
     explained = read_explained()
     memory = Memory() if asked.fresh or asked.sample else Memory.read(RESULTS)
     lines: list[Line] = []
+    # This checkout, wherever the installed package comes from.
+    sys.path[:0] = [str(ROOT / "server"), str(ROOT / "clients" / "python")]
     # Whoever stops it keeps what was found out so far.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory() as directory:
