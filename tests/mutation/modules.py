@@ -22,7 +22,7 @@ MODULES: dict[str, Stages] = {
     "ratelimit/claims.py": ((_LIMITER,),),
     "ratelimit/burst.py": ((_LIMITER,),),
     "ratelimit/floor.py": ((_LIMITER,),),
-    "ledger/book.py": ((_LEDGERS,), (f"{_LEDGER}/test_book_model.py",)),
+    "ledger/book.py": ((f"{_LEDGER}/test_book.py", _LEDGERS), (f"{_LEDGER}/test_book_model.py",)),
     "ledger/scopes.py": ((_LEDGERS,), (f"{_LEDGER}/test_book_model.py",)),
     "ledger/targets.py": ((_LEDGERS,), (f"{_LEDGER}/test_book_model.py",)),
     "ledger/store.py": ((f"{_LEDGER}/test_sqlite.py", _LEDGERS),),
