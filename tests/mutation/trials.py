@@ -46,8 +46,7 @@ class Trial:
         tree: what is executed instead of it.
         tests: what pytest is given.
         durations_s: how long each test takes when nothing is changed, by its id. The quickest are
-            run first. One that takes ten times as long as the slowest, and three seconds more,
-            hangs.
+            run first. One that takes ten times as long, and five seconds more, hangs.
     """
 
     name: str
@@ -196,7 +195,6 @@ class _Watch:
     def __init__(self, writing: int, expected_s: Mapping[str, float]) -> None:
         self._writing = writing
         self._expected_s = expected_s
-        self._most_s = 3.0 + 10.0 * max(expected_s.values(), default=MOST_S / 10)
         self._failed = ""
         self._durations_s: dict[str, float] = {}
         self._test = ""
@@ -223,7 +221,8 @@ class _Watch:
         self._test = item.nodeid
         started = time.monotonic()
         signal.signal(signal.SIGALRM, self._hung)
-        signal.setitimer(signal.ITIMER_REAL, self._most_s)
+        expected_s = self._expected_s.get(item.nodeid, MOST_S / 10)
+        signal.setitimer(signal.ITIMER_REAL, 5.0 + 10.0 * expected_s)
         try:
             return (yield)
         finally:
