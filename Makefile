@@ -18,7 +18,7 @@ say = @if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then printf '\033[1m==> %s\033[0m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve sandbox test simulate guards crash fuzz proofs soak bench lint check format generate breaking wheel hooks lock clean
+.PHONY: help demo serve sandbox test simulate guards crash fuzz proofs soak mutants bench lint check format generate breaking wheel hooks lock clean
 
 help: ## This list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -61,6 +61,10 @@ fuzz: $(VENV)/.dev ## Whatever platforms, callers and files may say: make fuzz M
 
 soak: $(VENV)/.dev ## Load and faults for MINUTES: flat memory, nothing lost or doubled
 	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
+
+mutants: $(VENV)/.dev ## Small mistakes in what guards the money, and who notices: make mutants ONLY=window
+	$(call say,mutants)
+	@$(BIN)/python -m tests.mutation.sweep $(ONLY) $(ARGS)
 
 bench: $(VENV)/.dev ## Ratios against a bare echo server, in one run (wants h2load)
 	@$(BIN)/python bench/run.py $(ARGS)

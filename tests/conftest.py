@@ -2,6 +2,8 @@
 
 TEST_PROFILE=ci (the default) keeps the whole suite short; TEST_PROFILE=soak, which `make proofs`
 sets, tries some hundred times as many examples. A failure prints the blob that replays it.
+TEST_PROFILE=mutants, which `make mutants` sets, tries the same examples every time and looks for no
+smaller one: there a failure is expected, and only that there is one matters.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from smartconnectors_server.clock import ManualClock
 
@@ -17,6 +19,14 @@ from smartconnectors_server.clock import ManualClock
 _PATIENT = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", _PATIENT, max_examples=50)
 settings.register_profile("soak", _PATIENT, max_examples=5000)
+settings.register_profile(
+    "mutants",
+    _PATIENT,
+    max_examples=50,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+)
 settings.load_profile(os.environ.get("TEST_PROFILE", "ci"))
 
 

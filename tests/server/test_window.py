@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -179,6 +180,78 @@ def test_a_window_without_width_or_with_an_unknown_unit_or_zone_is_refused() -> 
         CalendarSum("day", "Mars/Olympus")
 
 
+@pytest.mark.parametrize(
+    ("width", "bucket"),
+    [
+        (1, MILLI),
+        (60 * SECOND, MILLI),
+        (60 * SECOND + 1, MILLI + 1),
+        (600 * SECOND, 10 * MILLI),
+        (86_400 * SECOND, 1440 * MILLI),
+    ],
+)
+def test_a_bucket_is_a_millisecond_or_a_60_000th_of_the_window_rounded_up(
+    width: int, bucket: int
+) -> None:
+    assert SlidingSum(width).bucket_ns == bucket
+
+
+def test_additions_a_whole_bucket_apart_are_in_two() -> None:
+    window = SlidingSum(60 * SECOND)
+    window.add(START, 1)
+    window.add(START + MILLI - 1, 1)
+    assert window.bucket_count == 1
+    window.add(START + MILLI, 1)
+    assert window.bucket_count == 2
+
+
+def test_the_next_release_is_that_of_the_oldest() -> None:
+    window = SlidingSum(60 * SECOND)
+    for second in range(3):
+        window.add(START + second * SECOND, 1)
+    assert window.next_release_ns(START + 2 * SECOND) == START + 60 * SECOND
+    assert window.next_release_ns(START + 60 * SECOND) == START + 61 * SECOND
+
+
+WINDOWS = [lambda: SlidingSum(3600 * SECOND), lambda: CalendarSum("hour")]
+HOUR_START = START - START % (3600 * SECOND)
+
+
+@pytest.mark.parametrize("make", WINDOWS, ids=["sliding", "calendar"])
+@pytest.mark.parametrize("question", ["total", "count", "next_release_ns"])
+def test_whatever_is_asked_first_is_answered_as_of_then(
+    make: Callable[[], WindowSum], question: str
+) -> None:
+    window = make()
+    window.add(HOUR_START, 5)
+    assert not getattr(window, question)(HOUR_START + 3600 * SECOND)
+
+
+@pytest.mark.parametrize("make", WINDOWS, ids=["sliding", "calendar"])
+def test_what_just_fits_fits_now_while_one_more_has_to_wait(make: Callable[[], WindowSum]) -> None:
+    window = make()
+    window.add(HOUR_START, 7)
+    assert window.fits_at_ns(HOUR_START, 10, 3) == HOUR_START
+    assert window.fits_at_ns(HOUR_START, 10, 4) == HOUR_START + 3600 * SECOND
+
+
+@pytest.mark.parametrize("make", WINDOWS, ids=["sliding", "calendar"])
+def test_an_addition_of_nothing_is_counted(make: Callable[[], WindowSum]) -> None:
+    window = make()
+    window.add(HOUR_START, 0)
+    assert (window.total(HOUR_START), window.count(HOUR_START)) == (0, 1)
+
+
+@pytest.mark.parametrize("make", WINDOWS, ids=["sliding", "calendar"])
+def test_time_may_begin_at_nought(make: Callable[[], WindowSum]) -> None:
+    window = make()
+    assert window.fits_at_ns(0, 10, 1) == 0
+    window.add(0, 5)
+    assert window.next_release_ns(0) == 3600 * SECOND
+    assert window.total(3600 * SECOND - 1) == 5
+    assert window.total(3600 * SECOND) == 0
+
+
 ZONES = [
     "UTC",
     "America/New_York",
@@ -273,3 +346,14 @@ def test_midnight_that_comes_twice_still_leaves_a_window_that_counts() -> None:
     window.add(at, 4)
     assert window.total(at + 60 * SECOND) == 4
     assert window.total(at + 30 * 60 * SECOND) == 0
+
+
+def test_midnight_that_comes_twice_on_one_date_ends_the_day_before_it_once() -> None:
+    # In Havana the clocks go from 1:00 back to 0:00 on 1 November 2026: 0:00 is twice that day.
+    zone = ZoneInfo("America/Havana")
+    evening = int(datetime(2026, 10, 31, 20, tzinfo=zone).timestamp()) * SECOND
+    window = CalendarSum("day", "America/Havana")
+    window.add(evening, 4)
+    assert window.next_release_ns(evening) == evening + 4 * 3600 * SECOND
+    window.add(evening + 4 * 3600 * SECOND, 5)
+    assert window.total(evening + 5 * 3600 * SECOND) == 5

@@ -75,7 +75,7 @@ def exceeded(refused: Refused) -> BudgetExceeded:
             metadata=metadata,
             quota_subject=state.budget_id,
         )
-    wait_s = max(0, refused.fits_at_ns - state.at_ns) / NANOS_PER_SECOND
+    wait_s = (refused.fits_at_ns - state.at_ns) / NANOS_PER_SECOND
     return BudgetExceeded(
         f"{text} Fits in {duration_text(wait_s)} if nothing else is bid.{tail}",
         retry_after_s=wait_s,

@@ -209,10 +209,9 @@ class CircuitBreaker:
         wait_ns = self._wait_ns(now_ns)
         if wait_ns:
             raise CircuitOpen(wait_ns / NANOS_PER_SECOND)
-        permit = Permit(self._generation, now_ns, self._now_ns, self._end)
-        if self._state is _HALF_OPEN:
-            self._probes[permit] = None
-        return permit
+        probe = Permit(self._generation, now_ns, self._now_ns, self._end)
+        self._probes[probe] = None
+        return probe
 
     def _wait_ns(self, now_ns: int) -> int:
         if self._state is _OPEN:

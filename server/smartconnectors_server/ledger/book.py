@@ -118,7 +118,6 @@ class Book:
 
     def set_limit(self, budget_id: str, limit_micros: int, note: str, now_ns: int) -> Step:
         """Changes the first limit. Raises KeyError."""
-        self._scopes.budget(budget_id)
         before = self._alerts.before((budget_id,), now_ns)
         self._scopes.set_limit(budget_id, limit_micros)
         return self._told(

@@ -56,14 +56,14 @@ class Claims:
         self._waiting = 0
         self._recording: asyncio.Task[None] | None = None
 
-    def use(self, now_ns: int, count: int = 1) -> bool:
+    def use(self, now_ns: int, count: int) -> bool:
         """Uses claimed calls; False when there are too few, and then `extend` is to be awaited."""
-        if self._left < count or now_ns >= self._valid_until_ns:
-            return False
-        self._left -= count
-        return True
+        are_there = self._left >= count and now_ns < self._valid_until_ns
+        if are_there:
+            self._left -= count
+        return are_there
 
-    async def extend(self, room: int, count: int = 1) -> None:
+    async def extend(self, room: int, count: int) -> None:
         """Returns when a new claim, of at most `room` calls, has been recorded; everybody who asks
         meanwhile shares it. It covers the `count` calls that each of them wants, if there is room.
         Who gives up waiting does not undo it.
@@ -84,7 +84,7 @@ class Claims:
     async def _record(self, room: int) -> None:
         asked_ns = self._now_ns()
         self._size = self._next_size(asked_ns)
-        count = max(1, min(room, max(self._size, self._waiting)))
+        count = min(room, max(self._size, self._waiting))
         valid_until_ns = asked_ns + self._validity_ns
         await self._store.record_calls(self._platform, valid_until_ns, count)
         self._count = self._left = count
@@ -95,7 +95,7 @@ class Claims:
     def _next_size(self, now_ns: int) -> int:
         if self._left:
             return min(self._largest, max(1, self._count - self._left))
-        if self._count and now_ns < self._valid_until_ns:
+        if now_ns < self._valid_until_ns:
             return min(self._largest, 2 * self._size)
         return self._size
 

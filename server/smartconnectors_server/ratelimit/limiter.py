@@ -76,7 +76,7 @@ class RateLimiter:
         self._limit = limit
         self._window_s = window_s
         self._window_ns = round(window_s * NANOS_PER_SECOND)
-        self._reserve = min(int(limit * reserve_percent / 100), limit - 1)
+        self._reserve = int(limit * reserve_percent / 100)
         self._calls = SlidingSum(self._window_ns)
         self._floor = PlatformFloor(limit, max(1, self._reserve), self._window_ns)
         # A bucket as large as the limit, leaking it once a window, never refuses what the window
@@ -88,7 +88,7 @@ class RateLimiter:
             platform,
             store,
             now_ns,
-            largest=max(1, limit // CLAIMS_PER_LIMIT),
+            largest=limit // CLAIMS_PER_LIMIT,
             validity_ns=max(1, min(LONGEST_CLAIM_NS, self._window_ns // CLAIMS_PER_WINDOW)),
         )
         self._is_open = False

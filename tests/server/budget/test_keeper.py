@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import sqlite3
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from smartconnectors_server.budget import Verb
 from smartconnectors_server.errors import (
     BudgetExceeded,
     BudgetPaused,
+    InternalError,
     LedgerUnavailable,
     NotFound,
     RequestIdReused,
@@ -67,7 +70,7 @@ async def test_a_target_in_doubt_is_no_refusal_of_the_budget(house: House) -> No
     with pytest.raises(TargetInDoubt, match=r"campaigns/1 \(request a\)") as raised:
         await house.keeper.reserve(ask("b", USD, target="campaigns/1"))
     assert raised.value.metadata == {"target": "campaigns/1", "hold_id": hold.hold_id}
-    assert raised.value.retry_after_s is not None
+    assert raised.value.retry_after_s == 2.0
     assert house.keeper.state(PLATFORM).vetoed_count == 0
 
 
@@ -90,27 +93,44 @@ async def test_a_ledger_that_is_away_admits_nothing(house: House) -> None:
     ):
         with pytest.raises(LedgerUnavailable, match="Nothing is admitted") as raised:
             await attempt
-        assert raised.value.retry_after_s is not None
+        assert raised.value.retry_after_s == 1.0
 
 
 @pytest.mark.parametrize(
-    ("verb", "state", "sum_after"),
+    ("verb", "state", "kept", "sum_after"),
     [
-        (Verb.SETTLE, HoldState.SETTLED, (9, 0, 0, 0)),
-        (Verb.SETTLE_ASSUMED, HoldState.SETTLED, (9, 0, 0, 0)),
-        (Verb.RELEASE, HoldState.RELEASED, (0, 0, 0, 0)),
-        (Verb.REJECT, HoldState.REJECTED, (0, 0, 0, 0)),
-        (Verb.DOUBT, HoldState.IN_DOUBT, (0, 0, 0, 9)),
+        (Verb.SETTLE, HoldState.SETTLED, (b"x", "", "why"), (9, 0, 0, 0)),
+        (Verb.SETTLE_ASSUMED, HoldState.SETTLED, (b"x", "", "assumed: why"), (9, 0, 0, 0)),
+        (Verb.RELEASE, HoldState.RELEASED, (b"x", "{}", "why"), (0, 0, 0, 0)),
+        (Verb.REJECT, HoldState.REJECTED, (b"x", "{}", "why"), (0, 0, 0, 0)),
+        (Verb.DOUBT, HoldState.IN_DOUBT, (b"", "{}", "why"), (0, 0, 0, 9)),
     ],
 )
 async def test_each_verb_leads_where_it_says(
-    house: House, verb: Verb, state: HoldState, sum_after: tuple[int, int, int, int]
+    house: House,
+    verb: Verb,
+    state: HoldState,
+    kept: tuple[bytes, str, str],
+    sum_after: tuple[int, int, int, int],
 ) -> None:
     hold = await house.keeper.reserve(ask("a", 9 * USD))
     changed = await house.keeper.resolve(hold, verb, answer=b"x", error="{}", note="why")
     assert changed.state is state
-    assert "why" in changed.note
+    assert (changed.answer, changed.error, changed.note) == kept
     assert sums(house.keeper.state(PLATFORM)) == sum_after
+
+
+async def test_what_is_assumed_says_why_though_nobody_does(house: House) -> None:
+    hold = await house.keeper.reserve(ask("a", USD))
+    settled = await house.keeper.resolve(hold, Verb.SETTLE_ASSUMED)
+    assert settled.note == "assumed: the platform could not say"
+
+
+async def test_a_hold_that_the_ledger_does_not_know_is_an_error_of_ours(house: House) -> None:
+    hold = await house.keeper.reserve(ask("a", USD))
+    stranger = dataclasses.replace(hold, hold_id="h999999999999")
+    with pytest.raises(InternalError, match="h999999999999"):
+        await house.keeper.resolve(stranger, Verb.SETTLE)
 
 
 @pytest.mark.parametrize("verb", [Verb.RELEASE, Verb.REJECT, Verb.DOUBT, Verb.SETTLE_ASSUMED])
@@ -127,7 +147,8 @@ async def test_truth_enters_though_an_operator_gave_it_back(
     await house.keeper.end_by_operator(hold.hold_id, settled=False, reason="wrong")
     await commit(house.ledger, "b", 300 * USD)
     with caplog.at_level(logging.WARNING):
-        await house.keeper.resolve(hold, Verb.SETTLE, answer=b"placed")
+        settled = await house.keeper.resolve(hold, Verb.SETTLE, answer=b"placed")
+    assert settled.answer == b"placed"
     assert sums(house.keeper.state(PLATFORM)) == (600, 0, 0, 0)
     assert "300000000 micros entered late (request a)" in caplog.text
     with pytest.raises(BudgetExceeded):
@@ -162,6 +183,7 @@ async def test_an_operator_ends_a_hold_wherever_it_stands(
         assert (ended.state, ended.note) == (HoldState.SETTLED, "operator: I looked")
     else:
         assert not ended.state.is_open
+        assert ended.note == "operator: I looked" or start in {"released", "superseded"}
     assert sums(house.keeper.state(PLATFORM)) == (int(settled), 0, 0, 0)
     again = await house.keeper.end_by_operator(hold.hold_id, settled=settled, reason="once more")
     assert again.state is ended.state
@@ -170,7 +192,9 @@ async def test_an_operator_ends_a_hold_wherever_it_stands(
 
 async def test_a_deferred_bid_expires(house: House) -> None:
     hold = await house.keeper.reserve(deferred(house.ledger, "a", USD))
-    assert (await house.keeper.expire(hold)).state is HoldState.EXPIRED
+    expired = await house.keeper.expire(hold)
+    assert expired.state is HoldState.EXPIRED
+    assert expired.note == "waited too long for the circuit breaker"
     assert sums(house.keeper.state(PLATFORM)) == (0, 0, 0, 0)
 
 
@@ -185,9 +209,10 @@ async def test_a_deferred_bid_is_dispatched_within_pause_and_doubt(house: House)
         await house.keeper.dispatch(waiting, target="t", before="")
     await house.keeper.set_paused(PLATFORM, False, "go on")
     held = await house.keeper.dispatch(waiting, target="t", before="")
-    put: dict[str, Any] = {"source": "fallback", "uncapped_micros": 0, "note": "not sent"}
+    put: dict[str, Any] = {"source": "fallback", "uncapped_micros": 7, "note": "not sent"}
     back = await house.keeper.defer(held, amount_micros=USD, until_ns=1, **put)
     assert back.state is HoldState.DEFERRED
+    assert {name: getattr(back, name) for name in put} == put
 
 
 @pytest.mark.parametrize("name", ["nothing", ""])
@@ -200,6 +225,57 @@ async def test_an_unknown_budget_or_hold_is_named(house: House, name: str) -> No
             await attempt
     with pytest.raises(NotFound, match="no hold"):
         await house.keeper.end_by_operator(name, settled=True, reason="x")
+
+
+async def test_the_keeper_shows_what_the_ledger_knows(house: House) -> None:
+    keeper = house.keeper
+    assert keeper.available
+    assert keeper.now_ns() == house.ledger.now_ns()
+    assert keeper.budget_ids() == ("google_ads", "meta", "total")
+    held = await keeper.reserve(ask("a", USD))
+    waiting = await keeper.reserve(deferred(house.ledger, "b", USD))
+    assert keeper.open_holds() == (held, waiting)
+    assert keeper.open_holds(HoldState.DEFERRED) == (waiting,)
+    priced = await keeper.reserve(ask("c", USD, ltv_micros=5))
+    settled = await keeper.resolve(priced, Verb.SETTLE)
+    assert keeper.recent_settled(PLATFORM) == (settled,)
+    assert await keeper.find(PLATFORM, "c") == settled
+    await keeper.record_calls("meta", 5, 2)
+    assert await keeper.calls_since("meta", 4) == ((5, 2),)
+
+
+async def test_the_audit_ledger_is_read_by_budget_request_and_page(house: House) -> None:
+    async def requests(**chosen: Any) -> tuple[list[str], str]:
+        asked = {"budget_id": "", "request_id": "", "size": 100, "token": "", **chosen}
+        page = await house.keeper.entries(**asked)
+        return [entry.request_id for entry in page.rows if entry.hold_id], page.next_token
+
+    await house.keeper.reserve(ask("a", USD))
+    await house.keeper.reserve(ask("b", USD, budget_ids=("meta",)))
+    await house.keeper.reserve(ask("c", USD))
+    everything, _ = await requests()
+    assert everything == ["a", "b", "c"]
+    assert (await requests(budget_id="meta"))[0] == ["b"]
+    assert (await requests(request_id="c"))[0] == ["c"]
+    first, token = await requests(size=1, budget_id="meta")
+    second, _ = await requests(token=token, budget_id="meta")
+    assert first + second == ["b"]
+    assert token
+
+
+async def test_an_operators_word_is_on_disk_when_it_is_answered(house: House) -> None:
+    hold = await house.keeper.reserve(ask("a", USD))
+    await house.keeper.end_by_operator(hold.hold_id, settled=True, reason="I looked")
+    with sqlite3.connect(house.ledger._directory / "ledger.sqlite3") as file:
+        states = file.execute("SELECT state FROM holds").fetchall()
+    file.close()
+    assert states == [("settled",)]
+
+
+async def test_who_changes_a_budget_is_shown_it(house: House) -> None:
+    changed = await house.keeper.set_limit(PLATFORM, 7 * USD, "less")
+    assert changed.limits[0].limit.limit_micros == 7 * USD
+    assert (await house.keeper.set_paused(PLATFORM, True, "stop")).paused
 
 
 async def test_a_removed_budget_does_not_keep_a_hold_from_ending(house: House) -> None:

@@ -79,6 +79,7 @@ def test_a_veto_for_ever_says_so_and_names_no_time() -> None:
         "google_ads: $501.00 can never fit; the limit is $500.00. Platform setting unchanged."
     )
     assert error.retry_after_s is None
+    assert error.quota_subject == "google_ads"
     assert error.metadata["blocked_by"] == "limit"
 
 
@@ -91,6 +92,7 @@ def test_a_veto_by_open_holds_names_no_time() -> None:
         "are given back. Platform setting unchanged."
     )
     assert error.retry_after_s is None
+    assert error.quota_subject == "google_ads"
     assert error.metadata["blocked_by"] == "holds"
     assert error.metadata["remaining_micros"] == "25000000"
 
@@ -120,6 +122,7 @@ def test_a_paused_budget_says_that_live_campaigns_go_on() -> None:
         "that are live keep spending."
     )
     assert error.retry_after_s is None
+    assert error.quota_subject == "google_ads"
     assert error.metadata == {"budget_id": "google_ads", "blocked_by": "pause"}
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.conformance.ledger.bench import PLATFORM, USD, ask, sums
+from tests.conformance.ledger.bench import PLATFORM, USD, ask, deferred, sums
 from tests.server.budget.conftest import House
 
 from smartconnectors_server.budget import Verb
@@ -46,6 +46,40 @@ async def test_a_change_is_told_and_nothing_else(house: House) -> None:
     assert not waiting.done()
     await house.keeper.reserve(ask("a", 10 * USD))
     assert sums(await waiting) == (0, 10, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "change", ["resolve", "expire", "dispatch", "defer", "settle late", "limit", "pause", "check"]
+)
+async def test_each_kind_of_change_wakes_who_waits(house: House, change: str) -> None:
+    keeper = house.keeper
+    held = await keeper.reserve(ask("a", USD))
+    waiting_bid = await keeper.reserve(deferred(house.ledger, "b", USD))
+    given_back = await keeper.resolve(await keeper.reserve(ask("c", USD)), Verb.RELEASE)
+    updates = house.watch.subscribe([PLATFORM])
+    await next_of(updates)
+    waiting = asyncio.ensure_future(next_of(updates))
+    await everybody_acts()
+    if change == "resolve":
+        await keeper.resolve(held, Verb.SETTLE)
+    elif change == "expire":
+        await keeper.expire(waiting_bid)
+    elif change == "dispatch":
+        await keeper.dispatch(waiting_bid, target="t", before="")
+    elif change == "defer":
+        put = {"amount_micros": USD, "until_ns": 1, "uncapped_micros": 0}
+        await keeper.defer(held, **put, source="fallback", note="")
+    elif change == "settle late":
+        await keeper.settle_late(given_back, note="late")
+    elif change == "limit":
+        await keeper.set_limit(PLATFORM, 7 * USD, "less")
+    elif change == "pause":
+        await keeper.set_paused(PLATFORM, True, "stop")
+    else:
+        with pytest.raises(BudgetExceeded):
+            await keeper.check(ask("d", 501 * USD))
+    await everybody_acts()
+    assert waiting.done()
 
 
 async def test_a_refusal_is_a_change(house: House) -> None:

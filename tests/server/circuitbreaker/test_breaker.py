@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from smartconnectors_server.circuitbreaker import (
@@ -56,7 +58,7 @@ def test_three_failures_in_a_row_open_it(breaker: CircuitBreaker) -> None:
     fail(breaker)
     assert stands(breaker, State.OPEN)
     assert breaker.open_count == 1
-    with pytest.raises(CircuitOpen) as refused:
+    with pytest.raises(CircuitOpen, match=r"open for another 30\.000 s") as refused:
         breaker.acquire()
     assert refused.value.retry_after_s == 30.0
 
@@ -199,6 +201,27 @@ def test_only_the_first_word_of_a_permit_counts(
     assert breaker.bad_in_a_row == 0
 
 
+@pytest.mark.parametrize("first", [Permit.succeed, Permit.succeed_as_read, Permit.fail])
+def test_a_permit_that_has_spoken_says_no_more(
+    breaker: CircuitBreaker, first: Callable[[Permit], None]
+) -> None:
+    permit = breaker.acquire()
+    first(permit)
+    heard = breaker.bad_in_a_row
+    for _ in range(5):
+        permit.fail()
+    assert stands(breaker, State.CLOSED)
+    assert breaker.bad_in_a_row == heard
+
+
+def test_a_permit_carries_how_often_the_state_had_changed(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    assert breaker.acquire().generation == 0
+    half_open(breaker, clock)
+    assert breaker.acquire().generation == 2
+
+
 def test_results_of_an_earlier_state_are_ignored(
     breaker: CircuitBreaker, clock: ManualClock
 ) -> None:
@@ -305,3 +328,69 @@ def test_when_it_opened_is_known_once_it_has(breaker: CircuitBreaker, clock: Man
 def test_settings_that_are_not_positive_are_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=name):
         BreakerSettings(**{name: value})  # type: ignore[arg-type] # one of them is wrong on purpose
+
+
+def test_a_closed_breaker_admits_at_once(breaker: CircuitBreaker) -> None:
+    assert breaker.would_admit()
+    assert breaker.retry_after_s() == 0.0
+
+
+def test_after_it_has_closed_it_takes_three_failures_again(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    half_open(breaker, clock)
+    breaker.acquire().succeed()
+    breaker.acquire().succeed()
+    assert stands(breaker, State.CLOSED)
+    fail(breaker, 3)
+    assert stands(breaker, State.OPEN)
+
+
+def test_after_a_good_call_it_takes_three_failures_again(breaker: CircuitBreaker) -> None:
+    fail(breaker, 2)
+    breaker.acquire().succeed()
+    fail(breaker, 3)
+    assert stands(breaker, State.OPEN)
+
+
+def test_the_first_call_after_its_time_is_a_probe_though_nobody_asked_before(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    opened(breaker)
+    clock.advance(31.0)
+    breaker.acquire()
+    with pytest.raises(CircuitOpen):
+        breaker.acquire()
+
+
+def test_a_slow_probe_keeps_others_away_a_millisecond_at_a_time(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    half_open(breaker, clock)
+    breaker.acquire()
+    clock.advance(10.0)
+    assert breaker.retry_after_s() == 0.001
+
+
+def test_a_lost_probe_counts_as_an_opening_whoever_asks_first(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    half_open(breaker, clock)
+    breaker.acquire()
+    due_ns = clock.monotonic_ns() + 60 * 10**9
+    clock.advance(61.0)
+    assert breaker.opened_at_ns == due_ns
+    clock.advance(29.0)
+    breaker.acquire()
+    clock.advance(61.0)
+    assert breaker.open_count == 3
+
+
+def test_a_lost_probe_that_comes_back_has_opened_it_when_it_was_due(
+    breaker: CircuitBreaker, clock: ManualClock
+) -> None:
+    half_open(breaker, clock)
+    lost = breaker.acquire()
+    clock.advance(61.0)
+    lost.succeed()
+    assert breaker.retry_after_s() == 29.0

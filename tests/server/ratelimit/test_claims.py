@@ -81,6 +81,15 @@ async def test_more_callers_than_calls_get_exactly_the_limit(clock: ManualClock)
     assert sum(count for _, count in store.claims) == 100
 
 
+async def test_no_more_is_claimed_than_the_window_has_left(clock: ManualClock) -> None:
+    store = GatedStore()
+    store.gate.set()
+    limiter = await opened(clock, store)
+    await asyncio.gather(*(limiter.take() for _ in range(60)))
+    await asyncio.gather(*(limiter.take() for _ in range(60)), return_exceptions=True)
+    assert [count for _, count in store.claims] == [60, 40]
+
+
 async def test_a_store_that_is_away_admits_nobody_and_counts_nothing(clock: ManualClock) -> None:
     store = GatedStore()
     store.gate.set()
@@ -125,6 +134,89 @@ async def test_a_claim_lapses_at_the_end_of_its_validity(clock: ManualClock) -> 
     assert [count for _, count in store.claims] == [1, 2, 4, 1], "as many as the last one served"
 
 
+async def test_a_claim_that_lapses_makes_the_next_as_large_as_what_was_used_of_it(
+    clock: ManualClock,
+) -> None:
+    store = GatedStore()
+    store.gate.set()
+    limiter = await opened(clock, store, limit=1000)
+    for _ in range(3 + 3):
+        await limiter.take()
+    clock.advance(1.0)
+    await limiter.take()
+    assert [count for _, count in store.claims] == [1, 2, 4, 3]
+
+
+@pytest.mark.parametrize(("wait_ns", "second"), [(10**9 - 1, 2), (10**9, 1), (10**10, 1)])
+async def test_claims_grow_only_while_they_run_out_in_time(
+    clock: ManualClock, wait_ns: int, second: int
+) -> None:
+    store = GatedStore()
+    store.gate.set()
+    limiter = await opened(clock, store, limit=1000)
+    await limiter.take()
+    clock.advance_ns(wait_ns)
+    await limiter.take()
+    assert [count for _, count in store.claims] == [1, second]
+
+
+@pytest.mark.parametrize(("staying", "next_ones"), [(40, [2, 2]), (0, [1, 2])])
+async def test_a_crowd_that_gave_up_does_not_make_later_claims_large(
+    clock: ManualClock, staying: int, next_ones: list[int]
+) -> None:
+    store = GatedStore()
+    limiter = await opened(clock, store)
+    crowd = [asyncio.create_task(limiter.take()) for _ in range(60)]
+    await store.arrived.wait()
+    for leaving in crowd[staying:]:
+        leaving.cancel()
+    store.gate.set()
+    await asyncio.gather(*crowd, return_exceptions=True)
+    clock.advance(1.0)
+    for _ in range(sum(next_ones)):
+        await limiter.take()
+    assert [count for _, count in store.claims] == [60, *next_ones]
+
+
+async def test_who_comes_as_a_claim_is_done_shares_the_next_one_with_who_comes_then(
+    clock: ManualClock,
+) -> None:
+    store = GatedStore()
+    limiter = await opened(clock, store)
+    first = asyncio.create_task(limiter.take())
+    await store.arrived.wait()
+    store.arrived.clear()
+    store.gate.set()
+    wants_more = asyncio.create_task(limiter.take(2))
+    await asyncio.sleep(0)
+    store.gate.clear()
+    await first
+    await store.arrived.wait()
+    late = asyncio.create_task(limiter.take(2))
+    await asyncio.sleep(0)
+    assert store.writes == 2
+    store.gate.set()
+    await asyncio.gather(wants_more, late)
+    assert limiter.used() == 5
+
+
+async def test_a_claim_that_is_cancelled_with_everything_else_is_no_noise(
+    clock: ManualClock,
+) -> None:
+    store = GatedStore()
+    limiter = await opened(clock, store)
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    taker = asyncio.create_task(limiter.take())
+    await store.arrived.wait()
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taker
+    await asyncio.sleep(0)
+    assert reported == []
+
+
 async def test_a_store_slower_than_a_claim_is_valid_still_lets_calls_through(
     clock: ManualClock,
 ) -> None:
@@ -143,6 +235,7 @@ async def test_a_store_slower_than_a_claim_is_valid_still_lets_calls_through(
     assert taker.done()
     await taker
     assert store.writes == 2
+    assert store.claims[1][0] - clock.wall_ns() == 1_500_000_000, "twice what the write took"
     assert limiter.used() == 1
 
 

@@ -105,12 +105,31 @@ async def test_looking_says_what_taking_would_say_and_takes_nothing(clock: Manua
     assert limiter.look() == (await refusal(limiter)).retry_after_s == 60.0
 
 
+@pytest.mark.parametrize("reserved", [False, True])
+async def test_checking_raises_what_taking_would_raise(clock: ManualClock, reserved: bool) -> None:
+    limiter = await opened(clock, reserve_percent=10.0)
+    for _ in range(90):
+        limiter.check(reserved=reserved)
+        await limiter.take(reserved=reserved)
+    if reserved:
+        limiter.check(reserved=True)
+        await limiter.take(10, reserved=True)
+    clock.advance(7.0)
+    expected = await refusal(limiter, reserved=reserved)
+    with pytest.raises(RateLimited) as raised:
+        limiter.check(reserved=reserved)
+    assert raised.value.message == expected.message
+    assert raised.value.retry_after_s == expected.retry_after_s == 53.0
+    assert raised.value.metadata == expected.metadata
+
+
 async def test_headroom_and_use_add_up_to_the_limit(clock: ManualClock) -> None:
     limiter = await opened(clock, limit=10)
     for used in range(10):
         assert (limiter.used(), limiter.headroom()) == (used, 10 - used)
         await limiter.take()
-    assert (limiter.used(), limiter.headroom(), limiter.limit) == (10, 0, 10)
+    assert (limiter.used(), limiter.headroom()) == (10, 0)
+    assert (limiter.limit, limiter.window_s) == (10, 60.0)
     clock.advance(60.0)
     assert (limiter.used(), limiter.headroom()) == (0, 10)
 
@@ -127,6 +146,11 @@ async def test_the_reserve_is_for_reserved_calls_alone(clock: ManualClock) -> No
     for _ in range(90):
         await limiter.take()
     assert limiter.headroom() == 0
+    assert limiter.look() == 60.0
+    with pytest.raises(RateLimited):
+        limiter.check()
+    with pytest.raises(RateLimited):
+        await limiter.take()
     error = await refusal(limiter)
     assert "90 of 100 calls used in the last 60 s, 10 kept for pausing" in error.message
     assert limiter.look(reserved=True) is None
@@ -134,6 +158,14 @@ async def test_the_reserve_is_for_reserved_calls_alone(clock: ManualClock) -> No
         await limiter.take(reserved=True)
     error = await refusal(limiter, reserved=True)
     assert "100 of 100 calls used in the last 60 s." in error.message
+
+
+@pytest.mark.parametrize(("limit", "percent", "left"), [(1000, 50.0, 500), (7, 99.9, 1)])
+async def test_the_reserve_is_its_share_of_the_limit_rounded_down(
+    clock: ManualClock, limit: int, percent: float, left: int
+) -> None:
+    limiter = await opened(clock, limit=limit, reserve_percent=percent)
+    assert limiter.headroom() == left
 
 
 async def test_a_reserve_always_leaves_one_call_for_the_others(clock: ManualClock) -> None:
@@ -151,10 +183,15 @@ async def test_a_pause_ordered_by_the_platform_holds_for_every_call(clock: Manua
         error = await refusal(limiter, reserved=reserved)
         assert error.retry_after_s == 30.0
         assert error.metadata["limited_by"] == "platform"
-        assert "the platform asks for fewer" in error.message
+        assert error.message == (
+            "google_ads: 0 of 100 calls used in the last 60 s, and the platform asks for fewer. "
+            "Next call in 30.0 s."
+        )
     clock.advance_ns(30 * 10**9 - 1)
     await refusal(limiter)
+    assert limiter.headroom() == 0
     clock.advance_ns(1)
+    assert limiter.headroom() == 90
     await limiter.take()
 
 
@@ -189,6 +226,16 @@ async def test_a_full_quota_at_the_platform_still_leaves_the_reserve(clock: Manu
     await refusal(limiter, reserved=True)
 
 
+async def test_a_full_quota_at_the_platform_leaves_one_call_without_a_reserve(
+    clock: ManualClock,
+) -> None:
+    limiter = await opened(clock)
+    limiter.tighten(usage_percent=100.0)
+    assert limiter.headroom() == 1
+    await limiter.take()
+    await refusal(limiter)
+
+
 async def test_when_several_limits_refuse_the_one_that_lasts_longest_is_named(
     clock: ManualClock,
 ) -> None:
@@ -209,6 +256,9 @@ async def test_a_burst_is_refused_although_the_window_has_room(clock: ManualCloc
     error = await refusal(limiter)
     assert error.metadata["limited_by"] == "burst"
     assert error.metadata["used_calls"] == "5"
+    assert error.message == (
+        "google_ads: 5 of 60 calls used in the last 60 s, and no more at once. Next call in 1.0 s."
+    )
     assert error.retry_after_s == pytest.approx(1.0, abs=1e-3)
     assert error.retry_after_s is not None
     clock.advance(error.retry_after_s)
@@ -227,6 +277,19 @@ async def test_a_restart_neither_forgets_the_window_nor_the_burst(clock: ManualC
     clock.advance(60.0)
     assert after.used() == 0
     await after.take()
+
+
+async def test_after_a_restart_an_old_call_leaves_as_if_there_had_been_none(
+    clock: ManualClock,
+) -> None:
+    store = MemoryStore()
+    await (await opened(clock, store)).take()
+    clock.advance(30.0)
+    after = await opened(clock, store)
+    clock.advance(31.0 - 1e-9)
+    assert after.used() == 1, "it was claimed for one second"
+    clock.advance(1e-9)
+    assert after.used() == 0
 
 
 async def test_after_a_crash_no_call_of_a_full_window_is_free_before_its_time(
@@ -266,6 +329,26 @@ async def test_a_platform_that_is_called_all_the_time_seldom_writes(clock: Manua
         clock.advance(0.001)
     assert len(store.claims) < 70
     assert sum(count for _, count in store.claims) < 10_000 * 1.03
+
+
+async def test_a_claim_is_at_most_a_fiftieth_of_the_limit(clock: ManualClock) -> None:
+    store = MemoryStore()
+    limiter = await opened(clock, store, limit=10_000)
+    for _ in range(1000):
+        await limiter.take()
+    assert max(count for _, count in store.claims) == 200
+
+
+@pytest.mark.parametrize(
+    ("window_s", "validity_ns"), [(600.0, 10**9), (30.0, 500_000_000), (1e-9, 1)]
+)
+async def test_a_claim_is_valid_for_a_sixtieth_of_the_window_or_a_second(
+    clock: ManualClock, window_s: float, validity_ns: int
+) -> None:
+    store = MemoryStore()
+    limiter = await opened(clock, store, window_s=window_s)
+    await limiter.take()
+    assert store.claims == [(clock.wall_ns() + validity_ns, 1)]
 
 
 @pytest.mark.parametrize(

@@ -26,14 +26,14 @@ async def test_who_finds_a_claim_used_up_in_the_turn_it_was_recorded_records_ano
 ) -> None:
     store = _StoreThatAnswersAtOnce()
     claims = Claims("google_ads", store, clock.wall_ns, largest=1, validity_ns=10**9)
-    recording = asyncio.ensure_future(claims.extend(1))
+    recording = asyncio.ensure_future(claims.extend(1, 1))
     await store.asked.wait()
     # The claim is there, but nobody has yet been told that its recording is over.
-    assert claims.use(clock.wall_ns())
+    assert claims.use(clock.wall_ns(), 1)
     attempts = 0
-    while not claims.use(clock.wall_ns()):
+    while not claims.use(clock.wall_ns(), 1):
         attempts += 1
         assert attempts < 10, "asking again never records another claim"
-        await claims.extend(1)
+        await claims.extend(1, 1)
     await recording
     assert len(store.recorded) == 2
