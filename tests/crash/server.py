@@ -25,7 +25,12 @@ ROOT = Path(__file__).parents[2]
 KILLED = -signal.SIGKILL
 READY_WITHIN_S = 30.0
 _OURS = ("GOOGLE_ADS", "META_", "TRADEDESK_")
-_CHANNEL_OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0))
+_CHANNEL_OPTIONS = (
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.enable_retries", 0),
+    # A port may come again: what is known of a server that died must not be held against the next.
+    ("grpc.use_local_subchannel_pool", 1),
+)
 
 
 def toml(table: Mapping[str, Any], path: str = "") -> str:
