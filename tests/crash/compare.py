@@ -147,7 +147,7 @@ async def all_entries(budgets: Any) -> list[budgets_pb2.LedgerEntry]:
     token = ""
     while True:
         request = budgets_pb2.ListLedgerEntriesRequest(page_size=1000, page_token=token)
-        answer = await budgets.ListLedgerEntries(request, timeout=10)
+        answer = await budgets.ListLedgerEntries(request, timeout=30)
         entries += answer.entries
         token = answer.next_page_token
         if not token:
