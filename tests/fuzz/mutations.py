@@ -94,7 +94,7 @@ EDITS = st.lists(
     ),
     min_size=1,
     max_size=MOST_EDITS,
-).map(tuple) | st.just(())
+).map(tuple)
 RAW_EDITS = st.builds(
     RawEdit,
     kind=st.sampled_from(["cut", "flip", "insert", "whole", "deep"]),
