@@ -19,16 +19,16 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.mutation import trials
 from tests.mutation.explained import Explained, read_explained
-from tests.mutation.memory import Memory, Tried, baseline_of
+from tests.mutation.memory import Baseline, Memory, Tried, baseline_of
 from tests.mutation.modules import MODULES, SAMPLE
 from tests.mutation.operators import Mutation, mutated, mutations_of
 from tests.mutation.report import Line, Progress, complaints, say, table
-from tests.mutation.trials import PACKAGE, ROOT, Crashed, Trial
+from tests.mutation.trials import PACKAGE, ROOT, Crashed, Outcome, Trial
 
 RESULTS = ROOT / "build" / "mutants.json"
 
@@ -52,16 +52,32 @@ class Sweep:
         self._workers = workers
 
     def prepare(self, modules: Sequence[str]) -> None:
-        """Runs the tests of every stage with nothing changed. Raises BaselineFails, Crashed."""
-        stages = {stage for module in modules for stage in MODULES[module]}
-        new = [stage for stage in sorted(stages) if self._memory.baseline(stage) is None]
-        unchanged = [Trial(" ".join(stage), "", None, stage) for stage in new]
+        """Runs the tests of every stage with nothing changed, once to get to know them and once
+        exactly as mutants are tried. Raises BaselineFails, Crashed.
+        """
+        stages = sorted({stage for module in modules for stage in MODULES[module]})
+        new = [stage for stage in stages if self._memory.baseline(stage) is None]
+        for trial, outcome in self._run_unchanged(new, {}):
+            known = baseline_of(outcome.modules, outcome.durations_s)
+            self._memory.baselines[trial.name] = known
+        for stage in stages:
+            trials.import_beforehand(self._memory.baselines[" ".join(stage)].others)
+        for _ in self._run_unchanged(new, self._memory.baselines):
+            pass
+
+    def _run_unchanged(
+        self, stages: Sequence[Sequence[str]], known: Mapping[str, Baseline]
+    ) -> Iterator[tuple[Trial, Outcome]]:
+        names = [" ".join(stage) for stage in stages]
+        unchanged = [
+            Trial(name, "", None, stage, known[name].durations_s if name in known else {})
+            for name, stage in zip(names, stages, strict=True)
+        ]
         for trial, outcome in trials.run(unchanged, self._workers, self._scratch):
             if outcome.failed:
+                self._memory.baselines.pop(trial.name, None)
                 raise BaselineFails(outcome.failed)
-            self._memory.baselines[trial.name] = baseline_of(outcome.modules, outcome.durations_s)
-        for stage in sorted(stages):
-            trials.import_beforehand(self._memory.baselines[" ".join(stage)].others)
+            yield trial, outcome
 
     def run(self, module: str, mutations: Sequence[Mutation]) -> list[Line]:
         """Tries the mutants of one module; one line for each. Raises Crashed."""
