@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tests.simulation.terms import AUCTION, CAMPAIGNS, USD, Scope
+from tests.simulation.terms import AUCTION, CAMPAIGNS, SHARED, USD, Scope, Terms
 
 from smartconnectors.common.v1 import bid_pb2, campaign_pb2
 
@@ -96,9 +96,13 @@ def draw_update(chance: random.Random, platform: str, request_id: str) -> Asked:
     return Asked(platform, request_id, update)
 
 
-def draw_bid(chance: random.Random, platform: str, request_id: str, *, auctions: bool) -> Asked:
+def draw_bid(chance: random.Random, platform: str, request_id: str, terms: Terms) -> Asked:
     """One bid. Its amount, if it has one, is between a cent and more than any budget."""
-    campaigns = (*CAMPAIGNS, AUCTION) if auctions else CAMPAIGNS
+    campaigns: tuple[str, ...] = CAMPAIGNS
+    if terms.has_auctions:
+        campaigns = (*CAMPAIGNS, AUCTION)
+    if terms.is_crowded and chance.random() < 0.8:
+        campaigns = SHARED
     bid = bid_pb2.BidRequest(
         request_id=request_id,
         campaign_id=chance.choice(campaigns),
@@ -109,7 +113,7 @@ def draw_bid(chance: random.Random, platform: str, request_id: str, *, auctions:
     asked = Asked(platform, request_id, bid)
     if chance.random() < 0.8 or bid.reduce_only:
         bid.bid_micros = chance.randrange(USD // 100, chance.choice([5, 30, 120]) * USD)
-        if chance.random() < 0.25:
+        if chance.random() < 0.4:
             asked.greed_micros = chance.choice([0, 1, 1, 5 * USD])
     return asked
 

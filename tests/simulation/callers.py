@@ -66,7 +66,8 @@ class Caller:
             self._heard(asked, attempt, answer)
             if answer.word == "PLACED" and chance.random() < 0.1:
                 await self._cheat(asked)
-            if answer.word not in WORTH_A_RETRY and chance.random() < 0.8:
+            enough = 0.4 if answer.word == "DEFERRED" else 0.8
+            if answer.word not in WORTH_A_RETRY and chance.random() < enough:
                 return
             await asyncio.sleep(self._pause_s(answer))
 

@@ -160,6 +160,8 @@ def _untruths(asked: Asked, *, applied: bool) -> Iterator[str]:
         yield f"lowers what is spent, and was told {told}"
     if not asked.waits and "DEFERRED" in told:
         yield f"does not wait, and was told {told}"
+    if set(told) & {"EXPIRED", "SUPERSEDED"} and applied:
+        yield f"was told {told}, but took effect"
     if asked.final == "NOT_FOUND" and applied:
         yield "took effect, and nothing is known of it"
     if asked.final in {"EXPIRED", "SUPERSEDED"} and applied:

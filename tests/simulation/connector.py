@@ -100,7 +100,7 @@ class ScriptedConnector(OneByOne):
 
     async def plan(self, request: Any, priced: Priced) -> Plan:
         chance, common = self.platform.chance, _common(request)
-        if chance.random() < 0.2:
+        if chance.random() < self.platform.reads:
             await self._read()
         if chance.random() < self.platform.declines:
             raise chance.choice(NOT_BIDDABLE)("this cannot be bid on")

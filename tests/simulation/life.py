@@ -89,7 +89,7 @@ class Life:
         for name, terms in world.terms.platforms.items():
             number = sum(platform == name for platform, _ in world.asked)
             for index in range(number, number + chance.randrange(20, 110)):
-                asked = draw_bid(chance, name, f"r{index}", auctions=terms.has_auctions)
+                asked = draw_bid(chance, name, f"r{index}", terms)
                 if chance.random() < 0.06:
                     asked = draw_update(chance, name, f"r{index}")
                 world.asked[name, asked.request_id] = asked

@@ -150,6 +150,9 @@ class Nature:
         for platform in self._platforms.values():
             bad = chance.sample(FAULTS, chance.choice([1, 2, 3, 8]))
             platform.weights = {kind: chance.choice([0.02, 0.1, 0.5]) for kind in bad}
+            if chance.random() < 0.15:
+                platform.weights["refuse"] = 30.0
+            platform.reads = chance.choice([0.1, 0.3, 0.7])
             platform.read_fails = chance.choice([0.0, 0.0, 0.1, 0.5])
             platform.declines = chance.choice([0.0, 0.0, 0.05])
         disk.fails, disk.fails_after, disk.stalls = (
@@ -162,6 +165,7 @@ class Nature:
         """Nothing goes wrong."""
         for platform in self._platforms.values():
             platform.weights = {}
+            platform.reads = 0.2
             platform.read_fails = platform.declines = 0.0
         self._disk.fails = self._disk.fails_after = self._disk.stalls = 0.0
 

@@ -56,6 +56,8 @@ class ScriptedPlatform:
     chance: random.Random
     clock: VirtualClock
     weights: dict[str, float] = field(default_factory=dict)
+    reads: float = 0.2
+    """How often it has to be read before a bid can be planned."""
     read_fails: float = 0.0
     declines: float = 0.0
     """How often a bid cannot even be planned."""

@@ -56,12 +56,16 @@ class Terms:
     campaigns_usd: Mapping[str, int]
     calls: int
     calls_window_s: float
+    opens_after: int
+    """So many bad calls in a row open its breaker."""
     open_s: float
     """How long its breaker stays open."""
     max_batch: int
     one_call_a_batch: bool
     """False: a batch takes as much of the quota as its bids would alone."""
     has_auctions: bool
+    is_crowded: bool
+    """Most of its bids are for the campaigns that share a target."""
     knows_targets: bool
     """True: it knows without a call which campaigns share a target."""
 
@@ -116,7 +120,7 @@ def _section(terms: Terms) -> dict[str, Any]:
             "campaigns": {c: str(usd) for c, usd in terms.campaigns_usd.items()},
         },
         "rate_limit": {"calls": terms.calls, "window_s": terms.calls_window_s},
-        "circuit_breaker": {"open_s": terms.open_s},
+        "circuit_breaker": {"failure_threshold": terms.opens_after, "open_s": terms.open_s},
     }
 
 
@@ -130,9 +134,9 @@ def draw_terms(chance: random.Random, platforms: Iterable[str]) -> WorldTerms:
     for name in names:
         limit_usd = chance.choice([120, 300, 500])
         of_campaign = {
-            campaign: limit_usd * chance.choice([2, 4]) // 10
+            campaign: limit_usd * chance.choice([1, 2, 4]) // 10
             for campaign in ("1", SHARED[0])
-            if name == campaigns or chance.random() < 0.6
+            if name == campaigns or chance.random() < 0.7
         }
         calls, calls_window_s = chance.choice([(12, 30.0), (40, 30.0), (300, 60.0)])
         drawn[name] = Terms(
@@ -142,11 +146,13 @@ def draw_terms(chance: random.Random, platforms: Iterable[str]) -> WorldTerms:
             campaigns_usd=of_campaign,
             calls=calls,
             calls_window_s=calls_window_s,
-            open_s=chance.choice([2.0, 2.0, 8.0, 20.0]),
+            opens_after=chance.choice([1, 3]),
+            open_s=chance.choice([1.0, 2.0, 8.0, 20.0]),
             max_batch=chance.choice([2, 3] if name == batches else [1, 1, 3]),
             one_call_a_batch=chance.random() < 0.5,
             has_auctions=name == auctions,
-            knows_targets=chance.random() < 0.7,
+            is_crowded=chance.random() < 0.3,
+            knows_targets=chance.random() < 0.8,
         )
     total_usd = sum(terms.limit_usd for terms in drawn.values()) * chance.choice([5, 8]) // 10
     return WorldTerms(drawn, Limit(total_usd * USD, chance.choice(WINDOWS_S)))

@@ -100,6 +100,10 @@ UNSEEN: Mapping[str, str] = {
     "two servers share a directory": "wants a second server",
     "what is in doubt is forgotten after a day": "wants a platform that is away for a day",
     "prices are forgotten after a day": _WORDS + "what a price is made from, after a day",
+    "an alert is told again after a restart": _WORDS + "which alerts are told",
+    "an alert is armed again as soon as its level is left": _WORDS + "which alerts are told",
+    "that the window has emptied is not seen before it fills again": _WORDS
+    + "which alerts are told",
     "a stalled disk keeps everybody waiting": _WORDS + "how long a caller waits for a refusal",
     "who comes during a stall waits for its end": _WORDS + "how long a caller waits for a refusal",
     "a ledger that cannot be written admits": _BEHIND

@@ -20,6 +20,10 @@ TURNS_PER_INSTANT = 20_000
 """A loop that turns more often than this without time passing will never get anywhere."""
 
 
+class PowerCut(Exception):
+    """Nobody hears any more of what was to be written."""
+
+
 @dataclass
 class Disk:
     """How long a piece of work on the disk takes, and whether it fails."""
@@ -45,10 +49,12 @@ class Disk:
         return self.chance.uniform(0.0003, 0.004)
 
     def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Does it, or does not, or dies before it or after it."""
+        """Does it, or does not, or dies before it or after it. Raises PowerCut, and what the work
+        raises.
+        """
         dies = self._dies_now()
         if dies and self.chance.random() < 0.5:
-            raise sqlite3.OperationalError("the power went before it was written")
+            raise PowerCut
         if self.chance.random() < self.fails:
             raise sqlite3.OperationalError("disk I/O error")
         result = work(*arguments)
@@ -110,6 +116,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 return
             try:
                 result = self._disk.do(func, *args)
+            except PowerCut:
+                return
             except Exception as error:  # noqa: BLE001 - handed on
                 if not future.done():
                     future.set_exception(error)

@@ -15,6 +15,7 @@ from smartconnectors_server.errors import (
     InternalError,
     LedgerUnavailable,
     NotFound,
+    OutcomeUnknown,
     RequestIdReused,
     TargetInDoubt,
 )
@@ -184,11 +185,33 @@ class Keeper:
             raise InternalError(f"hold {hold.hold_id} is not known to the ledger")
         if verb is not Verb.SETTLE or now.state is HoldState.SETTLED:
             return now
-        return await self.settle_late(now, answer=answer, note="accepted after it was given back")
+        note = "accepted after it was given back"
+        try:
+            return await self.settle_late(now, answer=answer, note=note)
+        except LedgerUnavailable as error:
+            raise OutcomeUnknown(
+                f"{hold.platform} accepted request {hold.request_id}, which an operator had given "
+                "back, and the ledger cannot write that now.",
+                retry_after_s=error.retry_after_s,
+            ) from error
 
     async def settle_late(self, hold: Hold, *, answer: bytes = b"", note: str) -> Hold:
-        """Truth that arrives late: commits a hold that was given back, even above the limit."""
-        settled = await self._ledger.settle(hold.hold_id, answer=answer, note=note, late=True)
+        """Truth that arrives late: commits a hold that was given back, even above the limit.
+
+        Raises LedgerUnavailable when it has entered, but is not on disk yet and must not be told.
+        """
+        try:
+            with _spoken():
+                settled = await self._ledger.settle(
+                    hold.hold_id, answer=answer, note=note, late=True
+                )
+        except LedgerUnavailable:
+            self._say_late(hold, note)
+            raise
+        self._say_late(hold, note)
+        return settled
+
+    def _say_late(self, hold: Hold, note: str) -> None:
         log.warning(
             "budget %s: %d micros entered late (request %s): %s",
             hold.budget_ids[0] if hold.budget_ids else "",
@@ -197,7 +220,6 @@ class Keeper:
             note,
         )
         self._watch.changed()
-        return settled
 
     async def defer(
         self,

@@ -87,7 +87,8 @@ class Reconciler:
                 await self._resolve(hold)
             except ConnectorError as error:
                 log.info("request %s stays in doubt: %s", hold.request_id, error.message)
-                self._wait_longer(self._holds[hold.hold_id])
+                if error.platform_fault or error.retry_after_s is None:
+                    self._wait_longer(self._holds[hold.hold_id])
                 if self._platform_has_to_wait(platform, error):
                     self._stopped_at[platform] = hold.hold_id
                     return

@@ -40,6 +40,8 @@ class DeferredBids:
         self._inner = inner
         self._looking = asyncio.Lock()
         self._draining = False
+        self._planned_targets: dict[str, str] = {}
+        """Hold -> its target as the platform names it, which is known from its first plan on."""
 
     async def drain(self) -> None:
         """Begins no further bid, and returns when those that are being sent have ended."""
@@ -62,7 +64,10 @@ class DeferredBids:
     async def look(self) -> None:
         """Expires what is too old and places what may be placed, platforms side by side."""
         by_platform: dict[str, list[Hold]] = {}
-        for hold in self._keeper.open_holds(HoldState.DEFERRED):
+        waiting = self._keeper.open_holds(HoldState.DEFERRED)
+        ids = {hold.hold_id for hold in waiting}
+        self._planned_targets = {h: t for h, t in self._planned_targets.items() if h in ids}
+        for hold in waiting:
             if self._keeper.now_ns() >= hold.expires_ns:
                 await self._keeper.expire(hold)
             elif hold.platform in self._engines.runtimes:
@@ -71,7 +76,7 @@ class DeferredBids:
 
     async def _place_all(self, platform: str, holds: list[Hold]) -> None:
         runtime = self._engines.runtimes[platform]
-        for hold in holds:
+        for hold in self._ready(platform, holds):
             if self._draining:
                 return
             if not runtime.breaker.would_admit() or runtime.limiter.look() is not None:
@@ -86,6 +91,22 @@ class DeferredBids:
                 continue
             if not go_on:
                 return
+
+    def _ready(self, platform: str, holds: list[Hold]) -> list[Hold]:
+        """Those that would not be refused for their target or their budgets in the end. They are
+        not even planned: a plan may read the platform, and would take the quota that the end of a
+        doubt needs.
+        """
+        keeper = self._keeper
+        doubts = keeper.open_holds(HoldState.IN_DOUBT)
+        doubtful = {doubt.target for doubt in doubts if doubt.platform == platform}
+        paused = {b for b in keeper.budget_ids() if keeper.state(b).paused}
+        return [
+            hold
+            for hold in holds
+            if doubtful.isdisjoint({hold.target, self._planned_targets.get(hold.hold_id, "")})
+            and (not hold.amount_micros or paused.isdisjoint(hold.budget_ids))
+        ]
 
     async def _place(self, runtime: PlatformRuntime, hold: Hold) -> bool:
         """Places one; False when the platform should be left alone for now."""
@@ -110,6 +131,7 @@ class DeferredBids:
                 log.info("deferred request %s waits: %s", hold.request_id, error.message)
                 return False
             call.plan = plan
+            self._planned_targets[hold.hold_id] = plan.target
             if plan.target == hold.target:
                 return await self._send(runtime, hold, request, call, plan)
             async with runtime.targets.hold(plan.target, call):

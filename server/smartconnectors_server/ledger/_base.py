@@ -76,7 +76,8 @@ class Ledger(Protocol):
         self, hold_id: str, *, answer: bytes = b"", note: str = "", late: bool = False
     ) -> Hold:
         """Commits the full amount now. `late`: truth that arrives after the hold was given back;
-        enters even above the limit. Raises HoldNotOpen.
+        enters even above the limit, and durably. Raises HoldNotOpen; Unavailable when it has
+        entered, but is not on disk yet and must not be told.
         """
         ...
 

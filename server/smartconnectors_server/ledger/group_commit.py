@@ -130,9 +130,11 @@ class GroupCommit:
             if not self._queue and not self._waiters:
                 if self._stopping:
                     return
-                self._wake.clear()
-                await self._wake.wait()
-                continue
+                if self._available:
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                # Nothing is taken while it is away: a commit of nothing says that it is back.
             if not self._stopping:
                 await self._gather()
             batch, self._queue = self._queue, Batch()

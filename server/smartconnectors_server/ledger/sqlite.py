@@ -80,6 +80,8 @@ class SqliteLedger:
         self._purge_at_ns = 0
         self._told: Callable[[Entry], None] | None = None
         self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._unwritten_truths: set[str] = set()
+        """Holds that were committed late, which the file has not heard yet."""
 
     # Opening and closing
 
@@ -180,7 +182,13 @@ class SqliteLedger:
                 self._book.recall(hold)
         step = self._book.settle(hold_id, self.now_ns(), answer=answer, note=note, late=late)
         self._absent.pop((step.hold.platform, step.hold.request_id), None)
-        return self._later(step)
+        if not late:
+            return self._later(step)
+        # A crash would bring back that it was given back, and nobody would look it up any more.
+        self._unwritten_truths.add(hold_id)
+        await self._commits.durable(step)
+        self._unwritten_truths.discard(hold_id)
+        return step.hold
 
     async def release(
         self,
@@ -253,6 +261,9 @@ class SqliteLedger:
     async def find(self, platform: str, request_id: str) -> Hold | None:
         hold = self._book.find(platform, request_id)
         key = (platform, request_id)
+        if hold is not None and hold.hold_id in self._unwritten_truths:
+            await self._commits.durable()
+            self._unwritten_truths.discard(hold.hold_id)
         if hold is not None and hold.state is HoldState.SUPERSEDED:
             # Not told before it is on disk: a crash would bring it back, and it would be placed.
             await self._commits.durable()

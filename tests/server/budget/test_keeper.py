@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +19,12 @@ from smartconnectors_server.errors import (
     InternalError,
     LedgerUnavailable,
     NotFound,
+    OutcomeUnknown,
     RequestIdReused,
     TargetInDoubt,
 )
 from smartconnectors_server.ledger import Hold, HoldState, Ledger
+from smartconnectors_server.ledger.store import FILE_NAME
 
 BOTH = (PLATFORM, "total")
 
@@ -153,6 +156,20 @@ async def test_truth_enters_though_an_operator_gave_it_back(
     assert "300000000 micros entered late (request a)" in caplog.text
     with pytest.raises(BudgetExceeded):
         await house.keeper.reserve(ask("c", USD))
+
+
+async def test_late_truth_that_is_not_on_disk_is_told_as_an_unknown_outcome(
+    house: House, tmp_path: Path
+) -> None:
+    hold = await house.keeper.reserve(ask("a", USD))
+    await house.keeper.end_by_operator(hold.hold_id, settled=False, reason="wrong")
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(OutcomeUnknown, match="an operator had given back"):
+        await house.keeper.resolve(hold, Verb.SETTLE)
+    other.execute("ROLLBACK")
+    other.close()
+    assert sums(house.keeper.state(PLATFORM)) == (1, 0, 0, 0)
 
 
 async def test_a_hold_that_is_settled_already_is_not_settled_twice(house: House) -> None:

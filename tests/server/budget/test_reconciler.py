@@ -260,6 +260,19 @@ async def test_what_our_own_quota_or_breaker_keeps_back_is_asked_when_they_say(
     assert await asked_at_s(house, looker, platforms, 100) == [0, 33, 66, 99]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [RateLimited("all used", retry_after_s=0.2), BreakerOpen("open", retry_after_s=0.2)],
+)
+async def test_a_short_wait_for_our_own_quota_or_breaker_grows_no_longer(
+    house: House, error: Exception
+) -> None:
+    await in_doubt(house, "a")
+    platforms = Platforms(a=error)
+    looker = reconciler(house, platforms)
+    assert await asked_at_s(house, looker, platforms, 20) == list(range(20))
+
+
 async def test_it_looks_every_interval(house: House) -> None:
     await in_doubt(house, "a")
     await in_doubt(house, "b")

@@ -155,6 +155,41 @@ async def test_a_deferred_bid_whose_outcome_is_unknown_is_in_doubt_like_any_othe
     assert house.script.sent == ["r"]
 
 
+async def test_a_target_in_doubt_is_not_planned_for_and_keeps_no_other_from_being_served(
+    build: Build, make_bid: Callable[..., Any]
+) -> None:
+    """A plan may read the platform, and 4 a second would leave the doubt no quota to be ended."""
+    house = await build(timeout_ms=60_000)  # so the quiet period is long
+
+    async def lost(request: Any, call: Any) -> None:
+        raise OutcomeUnknown("no answer")
+
+    good, house.script.sends = house.script.sends, lost
+    house.script.finding = Finding.NOT_APPLIED
+    assert (await house.refused(make_bid("lost"))).reason == "OUTCOME_UNKNOWN"
+    house.script.sends = good
+    await defer(house, make_bid("same-target"))
+    await defer(house, make_bid("other", campaign="2"))
+    house.script.log.clear()
+    await house.pass_time(OPEN_S + 1)
+    await house.until(lambda: house.script.sent)
+    assert house.holds(HoldState.IN_DOUBT) == 1
+    assert house.script.sent == ["other"]
+    assert house.script.log.count("plan") == 1
+
+
+async def test_what_an_operator_has_paused_is_not_planned_either(
+    house: House, make_bid: Callable[..., Any]
+) -> None:
+    await defer(house, make_bid("r"))
+    await house.app.keeper.set_paused("google_ads", True, "a look at it")
+    house.script.log.clear()
+    await house.pass_time(OPEN_S + 5)
+    assert house.script.log == []
+    await house.app.keeper.set_paused("google_ads", False, "all is well")
+    await house.until(lambda: house.money() == {"committed": 15 * USD}, passing_s=0.1)
+
+
 async def test_a_deferred_bid_that_is_being_sent_is_awaited_when_the_server_stops(
     build: Build, make_bid: Callable[..., Any]
 ) -> None:

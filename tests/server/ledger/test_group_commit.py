@@ -120,6 +120,17 @@ async def test_a_failed_commit_refuses_who_waits_and_loses_nothing() -> None:
         assert disk.calls == [1, 2]
 
 
+async def test_a_failed_commit_of_nothing_is_tried_again_too() -> None:
+    """Nothing is taken meanwhile, so nothing would come that could be tried."""
+    disk = Disk()
+    async with committing(disk) as commits:
+        disk.error = sqlite3.OperationalError("disk I/O error")
+        with pytest.raises(Unavailable):
+            await commits.durable()
+        disk.error = None
+        await until(lambda: commits.available)
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyError("unforeseen")])
 async def test_whatever_fails_the_commits_go_on(error: Exception) -> None:
     disk = Disk()

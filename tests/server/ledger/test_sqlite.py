@@ -211,6 +211,32 @@ async def test_a_bid_is_not_told_to_be_superseded_before_that_is_on_disk(
         assert on_disk.state is HoldState.SUPERSEDED
 
 
+async def test_late_truth_is_not_told_before_it_is_on_disk(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """A crash would bring back that it was given back, and nobody would look it up any more."""
+    async with opened(tmp_path, clock, commit_timeout_s=0.2) as ledger:
+        hold = await ledger.reserve(ask("r", USD))
+        await ledger.release(hold.hold_id)
+        await ledger.flush()
+        other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable):
+            await ledger.settle(hold.hold_id, late=True)
+        with pytest.raises(Unavailable):
+            await ledger.find(PLATFORM, "r")
+        other.execute("ROLLBACK")
+        other.close()
+        await until(lambda: ledger.available)
+        told = await ledger.find(PLATFORM, "r")
+        assert told is not None
+        assert told.state is HoldState.SETTLED
+        on_disk = ledger._disk.get(hold.hold_id)
+        assert on_disk is not None
+        assert on_disk.state is HoldState.SETTLED
+        assert sums(ledger.state(PLATFORM)) == (1, 0, 0, 0)
+
+
 def _is_newer(ledger: SqliteLedger) -> bool:
     return [hold.request_id for hold in ledger.open_holds()] == ["newer"]
 
