@@ -128,7 +128,9 @@ def spoilt(
         case _:
             pass
     # A status below 200 announces another answer, and one of other than three digits is none.
-    harmless = poison.wire in ("gzip", "chunked") and not exchange.body
+    # Of a body that there is not, nothing can be broken off.
+    bodiless = exchange.status in (204, 304) and poison.wire == "short"
+    harmless = bodiless or (poison.wire in ("gzip", "chunked") and not exchange.body)
     exchange.whole = (poison.wire == "whole" or harmless) and 200 <= exchange.status <= 999
     return written(exchange.status, found, exchange.body, length=length)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Iterator
@@ -125,11 +126,12 @@ def edited(document: Any, edits: tuple[Edit, ...]) -> Any:
         if edit.kind == "delete" and container is not root:
             del container[key]
         elif edit.kind == "add" and isinstance(now, dict):
-            now[f"extra{edit.node}"] = edit.value
+            now[f"extra{edit.node}"] = copy.deepcopy(edit.value)
         elif edit.kind in ("fraction", "next"):
             container[key] = _moved(now, edit.kind)
         else:
-            container[key] = edit.value
+            # A copy, because a later edit may reach into it, and the value is the engine's.
+            container[key] = copy.deepcopy(edit.value)
     return root[0]
 
 
