@@ -195,9 +195,8 @@ async def test_a_paused_budget_keeps_deferred_bids_from_being_placed(
     await server.place(say.bid("waits", 15, campaign="1004"))
     asked = {"budget_id": "google_ads", "reason": "audit"}
     await server.budgets.PauseBudget(budgets_pb2.PauseBudgetRequest(**asked))
-    await say.eventually(
-        lambda: [e for e in stage.sandbox.journal() if "1004" in e.facts.get("query", "")], bool
-    )
+    await say.eventually(server.app.runtimes["google_ads"].breaker.would_admit, bool)
+    await server.app._deferred.look()
     assert stage.mutates("waits") == []
     assert (await server.money())["deferred"] == 15 * USD
     await server.budgets.ResumeBudget(budgets_pb2.ResumeBudgetRequest(**asked))
