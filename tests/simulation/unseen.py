@@ -93,6 +93,8 @@ UNSEEN: Mapping[str, str] = {
     + "which of two bids waits; the sums are right for either",
     "two bids are deferred on one target": _BEHIND
     + "the target's lock keeps a newer bid from being tried while an older one is",
+    "a paused budget sends what was deferred": _BEHIND
+    + "what waits for a paused budget is not even planned",
     "a refused request id is forgotten": _BEHIND + "the file remembers it too",
     "a calendar window ends late": "at one nanosecond an hour, and on the safe side",
     "lost lines are not missed": "wants an older copy of the file, and the process to trust it",

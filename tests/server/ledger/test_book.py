@@ -65,6 +65,7 @@ def test_of_closed_holds_the_ten_thousand_that_changed_last_are_remembered(book:
     assert book.find(PLATFORM, "r2") is book.get(rejected) is not None
     closed(10_001)
     assert book.get(rejected) is book.find(PLATFORM, "r2") is None
+    assert len(book._by_request) == 10_000, "what is forgotten leaves nothing behind"
     assert book.find(PLATFORM, "r3") is book.get(next_one) is not None
     assert book.get(changing) is not None, "it was settled later than the others were closed"
 

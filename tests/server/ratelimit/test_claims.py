@@ -193,7 +193,8 @@ async def test_who_comes_as_a_claim_is_done_shares_the_next_one_with_who_comes_t
     await first
     await store.arrived.wait()
     late = asyncio.create_task(limiter.take(2))
-    await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
     assert store.writes == 2
     store.gate.set()
     await asyncio.gather(wants_more, late)
