@@ -130,9 +130,11 @@ class Life:
             platform.taken = taken
 
     def _plan_death(self, loop: asyncio.AbstractEventLoop, rush_s: float) -> None:
-        """At some instant, soon after a change has arrived, or at a write to the disk."""
+        """At some instant, soon after a change has arrived, at a write to the disk, or when the
+        disk is in trouble.
+        """
         chance = self._chance
-        how = chance.randrange(3)
+        how = chance.randrange(4)
         self._left = chance.randrange(1, 15) if how == 1 else 0
         self._dies = how == 1
         if how == 0:
@@ -140,3 +142,9 @@ class Life:
         elif how == 2:
             self._world.disk.dies_in = chance.randrange(2, 60)
             self._world.disk.died = loop.stop
+        elif how == 3:
+
+            def trouble(after_s: float) -> None:
+                loop.call_later(after_s, loop.stop)
+
+            self._world.disk.trouble = trouble
