@@ -14,6 +14,7 @@ from tests.simulation.checks import (
     check_nothing_is_held,
     check_nothing_is_in_doubt,
 )
+from tests.simulation.people import Curious
 from tests.simulation.server import Server
 from tests.simulation.state import World
 
@@ -52,6 +53,11 @@ class Life:
         others = [
             asyncio.ensure_future(world.operator.work(server)),
             asyncio.ensure_future(world.nature.work()),
+            asyncio.ensure_future(
+                Curious(
+                    world.source(f"curious {self._number}"), world.asked, world.clock.now_s
+                ).work(server)
+            ),
         ]
         bidding = [
             Caller(
