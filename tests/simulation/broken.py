@@ -17,6 +17,7 @@ class Promise(enum.Enum):
     PRICE = "more than was asked"
     END = "stopped while being sent"
     LEDGER = "forgotten"
+    AUDIT = "an audit that does not hold"
     LEAK = "leaked"
     TRUTH = "told an untruth"
     LIVENESS = "stuck"

@@ -15,7 +15,9 @@ from tests.simulation.server import Server
 from tests.simulation.state import World
 from tests.simulation.terms import Limit, Scope
 
-from smartconnectors_server.ledger import HoldState
+from smartconnectors_server.ledger import HoldState, LedgerError
+from smartconnectors_server.ledger.audit import Broken as AuditBroken
+from smartconnectors_server.ledger.snapshot import Snapshot
 
 # While a server lives
 
@@ -60,6 +62,20 @@ def check_nothing_is_open(world: World, server: Server) -> None:
         open_micros = server.ledger.state(scope.budget_id).open_micros
         if open_micros:
             world.leaks(scope.platform, f"{scope.budget_id} has {open_micros} micros open")
+
+
+# When none is alive
+
+
+def check_audit(world: World) -> None:
+    """Every line follows from those before it, and every sum from the lines."""
+    snapshot = Snapshot(world.state_dir)
+    try:
+        snapshot.verify()
+    except (AuditBroken, LedgerError) as error:
+        world.breaks(Promise.AUDIT, str(error))
+    finally:
+        snapshot.close()
 
 
 # When all is over

@@ -14,6 +14,7 @@ from tests.simulation.checks import (
     check_nothing_is_held,
     check_nothing_is_in_doubt,
 )
+from tests.simulation.people import Curious
 from tests.simulation.server import Server
 from tests.simulation.state import World
 
@@ -52,6 +53,11 @@ class Life:
         others = [
             asyncio.ensure_future(world.operator.work(server)),
             asyncio.ensure_future(world.nature.work()),
+            asyncio.ensure_future(
+                Curious(
+                    world.source(f"curious {self._number}"), world.asked, world.clock.now_s
+                ).work(server)
+            ),
         ]
         bidding = [
             Caller(
@@ -130,9 +136,11 @@ class Life:
             platform.taken = taken
 
     def _plan_death(self, loop: asyncio.AbstractEventLoop, rush_s: float) -> None:
-        """At some instant, soon after a change has arrived, or at a write to the disk."""
+        """At some instant, soon after a change has arrived, at a write to the disk, or when the
+        disk is in trouble.
+        """
         chance = self._chance
-        how = chance.randrange(3)
+        how = chance.randrange(4)
         self._left = chance.randrange(1, 15) if how == 1 else 0
         self._dies = how == 1
         if how == 0:
@@ -140,3 +148,9 @@ class Life:
         elif how == 2:
             self._world.disk.dies_in = chance.randrange(2, 60)
             self._world.disk.died = loop.stop
+        elif how == 3:
+
+            def trouble(after_s: float) -> None:
+                loop.call_later(after_s, loop.stop)
+
+            self._world.disk.trouble = trouble

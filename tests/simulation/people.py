@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 
-from tests.simulation.bids import LimitHistory
+from tests.simulation.bids import Asked, Attempt, LimitHistory
 from tests.simulation.change import Change
 from tests.simulation.platform import FAULTS, ScriptedPlatform
 from tests.simulation.server import Server
@@ -127,6 +127,30 @@ class Operator:
             return
 
 
+class Curious:
+    """Asks again and again what became of the bids that wait."""
+
+    def __init__(
+        self,
+        chance: random.Random,
+        asked: Mapping[tuple[str, str], Asked],
+        now_s: Callable[[], float],
+    ) -> None:
+        self._chance = chance
+        self._asked = asked
+        self._now_s = now_s
+
+    async def work(self, server: Server) -> None:
+        """For as long as the server lives."""
+        while True:
+            await asyncio.sleep(self._chance.uniform(0.1, 1.0))
+            waiting = [a for a in self._asked.values() if a.told[-1:] == ["DEFERRED"]]
+            for asked in self._chance.sample(waiting, min(4, len(waiting))):
+                word = (await server.ask(asked.platform, asked.request_id)).word
+                if word in {"PLACED", "SUPERSEDED", "EXPIRED"}:
+                    asked.attempts.append(Attempt(self._now_s(), word))
+
+
 class Nature:
     """Weather on the platforms' wires and on the disk, people on the platforms' own pages, and a
     wall clock that is set.
@@ -150,7 +174,7 @@ class Nature:
         for platform in self._platforms.values():
             bad = chance.sample(FAULTS, chance.choice([1, 2, 3, 8]))
             platform.weights = {kind: chance.choice([0.02, 0.1, 0.5]) for kind in bad}
-            if chance.random() < 0.15:
+            if chance.random() < 0.25:
                 platform.weights["refuse"] = 30.0
             platform.reads = chance.choice([0.1, 0.3, 0.7])
             platform.read_fails = chance.choice([0.0, 0.0, 0.1, 0.5])

@@ -17,11 +17,13 @@ def simulate(seed: int, state_dir: Path) -> World:
     try:
         for number in range(world.chance.randrange(1, 4)):
             Life(world, number).run()
+            checks.check_audit(world)
             if world.all_broken():
                 break
         loop = world.new_loop()
         server = world.new_server()
         world.live(heal(world, server), server, loop)
+        checks.check_audit(world)
     except Exception as error:  # noqa: BLE001 - whatever it is, the seed that led to it is told
         world.broken.append(Broken(Promise.LIVENESS, f"{type(error).__name__}: {error}"))
     checks.check_windows(world)

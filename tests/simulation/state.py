@@ -126,6 +126,7 @@ class World:
                 platform.taken = None
                 platform.cut()
             self.disk.died, self.disk.dies_in = None, 0
+            self.disk.trouble = None
             loop.is_dead = True
             server.die()
             self._close(loop)

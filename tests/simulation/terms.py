@@ -138,7 +138,7 @@ def draw_terms(chance: random.Random, platforms: Iterable[str]) -> WorldTerms:
             for campaign in ("1", SHARED[0])
             if name == campaigns or chance.random() < 0.7
         }
-        calls, calls_window_s = chance.choice([(12, 30.0), (40, 30.0), (300, 60.0)])
+        calls, calls_window_s = chance.choice([(12, 30.0), (300, 60.0), (1000, 60.0)])
         drawn[name] = Terms(
             limit_usd=limit_usd,
             window_s=chance.choice(WINDOWS_S),
@@ -151,8 +151,8 @@ def draw_terms(chance: random.Random, platforms: Iterable[str]) -> WorldTerms:
             max_batch=chance.choice([2, 3] if name == batches else [1, 1, 3]),
             one_call_a_batch=chance.random() < 0.5,
             has_auctions=name == auctions,
-            is_crowded=chance.random() < 0.3,
-            knows_targets=chance.random() < 0.8,
+            is_crowded=chance.random() < 0.5,
+            knows_targets=chance.random() < 0.5,
         )
     total_usd = sum(terms.limit_usd for terms in drawn.values()) * chance.choice([5, 8]) // 10
     return WorldTerms(drawn, Limit(total_usd * USD, chance.choice(WINDOWS_S)))

@@ -39,13 +39,17 @@ class Disk:
     """The machine's power goes at this write from now on; 0: it does not."""
     died: Callable[[], None] | None = None
     """Told when it does."""
+    trouble: Callable[[float], None] | None = None
+    """Told once, when it fails or stalls, how many seconds later the process is to die of it."""
 
     def duration_s(self) -> float:
         """How long the next piece of work takes."""
         if self.is_quick:
             return 0.0001
         if self.chance.random() < self.stalls:
-            return self.chance.uniform(0.3, 6.0)
+            stall_s = self.chance.uniform(0.3, 6.0)
+            self._is_in_trouble(stall_s)
+            return stall_s
         return self.chance.uniform(0.0003, 0.004)
 
     def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -56,11 +60,18 @@ class Disk:
         if dies and self.chance.random() < 0.5:
             raise PowerCut
         if self.chance.random() < self.fails:
+            self._is_in_trouble(0.5)
             raise sqlite3.OperationalError("disk I/O error")
         result = work(*arguments)
         if self.chance.random() < self.fails_after:
+            self._is_in_trouble(0.5)
             raise sqlite3.OperationalError("disk I/O error, afterwards")
         return result
+
+    def _is_in_trouble(self, longest_s: float) -> None:
+        if self.trouble is not None:
+            trouble, self.trouble = self.trouble, None
+            trouble(self.chance.uniform(0.0, longest_s))
 
     def _dies_now(self) -> bool:
         self.dies_in -= self.dies_in > 0
