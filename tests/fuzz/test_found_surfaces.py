@@ -16,6 +16,9 @@ FOUND = {
     "a form to Meta in a charset that nobody knows": Case(
         "meta", 0, content_type="application/x-www-form-urlencoded; charset=bogus"
     ),
+    "an audience of The Trade Desk's that is a list": Case(
+        "trade_desk", 2, (Edit("replace", 4, []),)
+    ),
     "a fault in a charset that nobody knows": Case(
         CONTROL, 0, content_type="application/json; charset=bogus"
     ),

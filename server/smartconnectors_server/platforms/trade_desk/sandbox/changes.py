@@ -103,7 +103,9 @@ def _money(value: Any, name: str, currency_code: str) -> Entity:
 def _targeting(value: Any) -> Entity:
     if not isinstance(value, dict) or set(value) != {"AudienceId"}:
         raise invalid("RTBAttributes.AudienceTargeting", "only AudienceId is set here")
-    if value["AudienceId"] is not None and value["AudienceId"] not in AUDIENCES:
+    audience_id = value["AudienceId"]
+    known = isinstance(audience_id, str) and audience_id in AUDIENCES
+    if audience_id is not None and not known:
         raise invalid("RTBAttributes.AudienceTargeting.AudienceId", "is not an audience")
     return value
 
