@@ -21,6 +21,7 @@ from tests.simulation.state import World
 from smartconnectors.common.v1 import bid_pb2
 
 LIFE_S = 300.0
+FIRST_CALM_S = 0.2
 CALM_S = 120.0
 
 
@@ -41,13 +42,17 @@ class Life:
         callers = self._draw_callers()
         loop = world.new_loop()
         server = world.new_server()
-        loop.call_later(0.2, world.nature.draw_weather)
         world.live(self._live(server, callers), server, loop)
 
     async def _live(self, server: Server, callers: Sequence[tuple[list[Asked], bool]]) -> None:
         world, chance = self._world, self._chance
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
         await server.begin()
         await check_nothing_is_forgotten(world, server)
+        # Not before all has been looked at, which takes long where there is much.
+        calm_s = FIRST_CALM_S - (loop.time() - begun_s)
+        loop.call_later(max(0.0, calm_s), world.nature.draw_weather)
         rush_s = chance.choice([LIFE_S * 0.8, 60.0, 2.0, 0.02])
         self._watch(server, rush_s)
         others = [

@@ -116,13 +116,14 @@ class Operator:
     async def end_blindly(self, server: Server, platform: ScriptedPlatform, change: Change) -> None:
         """Says that a change that is being sent has come to nothing, without having looked."""
         await asyncio.sleep(self._chance.uniform(0.0, 0.1))
-        hold = await server.ledger.find(change.platform, change.request_id)
-        if hold is None or hold.state is not HoldState.HELD:
-            return
-        self._say(f"operator: {change.platform} {change.request_id} has come to nothing")
-        platform.excuse(change.request_id)
+        keeper = server.app.keeper
         try:
-            await server.app.keeper.end_by_operator(hold.hold_id, settled=False, reason="I think")
+            hold = await keeper.find(change.platform, change.request_id)
+            if hold is None or hold.state is not HoldState.HELD:
+                return
+            self._say(f"operator: {change.platform} {change.request_id} has come to nothing")
+            platform.excuse(change.request_id)
+            await keeper.end_by_operator(hold.hold_id, settled=False, reason="I think")
         except ConnectorError:
             return
 
