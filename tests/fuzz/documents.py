@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,11 +12,10 @@ from typing import Any
 import grpc
 from google.protobuf import json_format
 
+from smartconnectors_server.connector.wire_documents import Document, priced_of, request_of
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.platforms.google_ads.library import load
 from smartconnectors_server.platforms.google_ads.options import DEFAULT_VERSION
-
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,18 +31,13 @@ class Scenario:
         return str(self.document["method"])
 
     def request(self) -> Any:
-        return self._package().request_of(self.document)
+        return request_of(PLATFORMS[self.platform], self.document)
 
     def priced(self, request: Any) -> Any:
-        return self._package().priced_of(self.document, request)
+        return priced_of(self.document, request)
 
     def options(self) -> dict[str, Any]:
         return dict(self.document.get("options") or {})
-
-    def _package(self) -> Any:
-        return importlib.import_module(
-            f"smartconnectors_server.platforms.{self.platform}.wiretests"
-        )
 
 
 def _documents(platform: str, folder: str) -> Iterator[tuple[str, Document]]:

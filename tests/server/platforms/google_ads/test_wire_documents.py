@@ -15,6 +15,8 @@ import grpc
 import pytest
 from google.protobuf import json_format
 
+from smartconnectors_server.connector.wire_documents import priced_of, request_of
+from smartconnectors_server.platforms.google_ads import PLATFORM
 from smartconnectors_server.platforms.google_ads.library import Library, load
 from smartconnectors_server.platforms.google_ads.sandbox_access import (
     CLIENT_ID,
@@ -27,11 +29,7 @@ from smartconnectors_server.platforms.google_ads.state import (
     audience_query,
     campaign_query,
 )
-from smartconnectors_server.platforms.google_ads.wiretests import (
-    options_of,
-    priced_of,
-    request_of,
-)
+from smartconnectors_server.platforms.google_ads.wiretests import options_of
 
 if TYPE_CHECKING:
     from tests.server.platforms.google_ads.conftest import MakeRig
@@ -117,7 +115,7 @@ async def raw(endpoint: str) -> AsyncIterator[Raw]:
 
 def queries_of(document: Mapping[str, Any]) -> list[str]:
     """What is read before the document's request is sent."""
-    request = request_of(document)
+    request = request_of(PLATFORM, document)
     match document["method"]:
         case "PauseCampaign":
             return []
@@ -158,7 +156,7 @@ async def test_the_connector_sends_what_the_document_says_and_the_sandbox_takes_
 ) -> None:
     document = EXEMPLARY[name]
     await raw.prepare(document)
-    method, request = document["method"], request_of(document)
+    method, request = document["method"], request_of(PLATFORM, document)
     given = options_of(document).model_dump(exclude_unset=True)
     rig = await make_rig(timeout_ms=int(WAIT_S * 1000), **given)
     planned = method in ("PlaceBid", "UpdateCampaignBudget")

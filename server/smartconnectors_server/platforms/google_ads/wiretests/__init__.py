@@ -10,71 +10,47 @@ mutate as its REST interface writes it) and `answer`; for pausing and resuming `
 of a mutate that bring the sandbox from its first state to the document's.
 
 A document with `fault` instead of a state is played through sockets against the sandbox, whose own
-state counts; it expects `error` or `answer`, `quota` as above, how many changes the sandbox
-`applied`, and what a lookup has for a `finding`.
+state counts; it expects `error` or `answer`, `quota` when the answer ordered a pause, how many
+changes the sandbox `applied`, and what a lookup has for a `finding`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import json_format
-from google.protobuf.message import Message
 
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
-from smartconnectors_server.call import Plan, Priced, Source
-from smartconnectors_server.connector import QuotaSignal
+from smartconnectors_server.call import Plan
+from smartconnectors_server.connector.wire_documents import (
+    Document,
+    error_document,
+    play,
+    priced_of,
+    quota_document,
+    request_of,
+)
 from smartconnectors_server.errors import ConnectorError
-from smartconnectors_server.platforms.google_ads import audience, daily_budget, knobs, wire
+from smartconnectors_server.platforms.google_ads import (
+    PLATFORM,
+    audience,
+    daily_budget,
+    knobs,
+    wire,
+)
 from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
 from smartconnectors_server.platforms.google_ads.state import campaign_of, user_list_of
-
-Document = Mapping[str, Any]
-
-_REQUESTS: Mapping[str, type[Message]] = {
-    "PlaceBid": pb.PlaceBidRequest,
-    "UpdateCampaignBudget": pb.UpdateCampaignBudgetRequest,
-    "UpdateTargetAudience": pb.UpdateTargetAudienceRequest,
-    "PauseCampaign": pb.PauseCampaignRequest,
-    "ResumeCampaign": pb.ResumeCampaignRequest,
-}
 
 
 def replay(document: Document) -> dict[str, Any]:
     """What the document's request makes of its state, and of the answer. See above."""
     if "fault" in document:
-        from smartconnectors_server.platforms.google_ads.wiretests.play import play
-
-        return asyncio.run(play(document))
+        return asyncio.run(play(PLATFORM, document))
     try:
         return _replay(document)
     except ConnectorError as error:
         return error_document(error)
-
-
-def error_document(error: ConnectorError) -> dict[str, Any]:
-    """What a caller sees of an error."""
-    said: dict[str, Any] = {"reason": error.reason, "message": error.message}
-    if error.violations:
-        said["field"] = error.violations[0].field
-    if error.metadata:
-        said["metadata"] = error.metadata
-    if error.retry_after_s is not None:
-        said["retry_after_s"] = error.retry_after_s
-    return {"error": said}
-
-
-def quota_document(signal: QuotaSignal) -> dict[str, Any]:
-    """What our own limits are told."""
-    return {"quota": {"retry_after_s": signal.retry_after_s, "detail": signal.detail}}
-
-
-def request_of(document: Document) -> Any:
-    """The request message. Raises KeyError for a method that is not one."""
-    return json_format.ParseDict(document["request"], _REQUESTS[document["method"]]())
 
 
 def options_of(document: Document) -> GoogleAdsOptions:
@@ -82,22 +58,8 @@ def options_of(document: Document) -> GoogleAdsOptions:
     return GoogleAdsOptions.model_validate(document.get("options", {}))
 
 
-def priced_of(document: Document, request: Any) -> Priced:
-    """The price that the document gives, else the caller's own."""
-    if isinstance(request, pb.PlaceBidRequest):
-        bid = request.bid
-        currency_code = bid.currency_code or "USD"
-        priced = Priced(bid.request_id, bid.bid_micros, bid.predicted_ltv_micros, currency_code)
-    else:
-        priced = Priced(request.update.request_id, 0, 0, request.update.currency_code or "USD")
-    given = dict(document.get("priced", {}))
-    if "source" in given:
-        given["source"] = Source(given["source"])
-    return dataclasses.replace(priced, **given)
-
-
 def _replay(document: Document) -> dict[str, Any]:
-    request = request_of(document)
+    request = request_of(PLATFORM, document)
     match request:
         case pb.PlaceBidRequest() | pb.UpdateCampaignBudgetRequest():
             return _of_plan(_plan(document, request), document)
@@ -149,4 +111,4 @@ def _of_refusal(answer: Document) -> dict[str, Any]:
 
     library = load(DEFAULT_VERSION)
     error, signal = refusals.translate(rpc_error(answer, library), library, changes=True)
-    return error_document(error) | (quota_document(signal) if signal is not None else {})
+    return error_document(error) | quota_document(signal)

@@ -8,14 +8,13 @@ and `options`, `platform_state` (the Graph API's answer to the read before it), 
 when the answer said something of it.
 
 A document with `fault` instead of a state is played through sockets against the sandbox, whose own
-state counts; it expects `error` or `answer`, how many changes the sandbox `applied`, and what a
-lookup has for a `finding`.
+state counts; it expects `error` or `answer`, `quota` when the answer ordered a pause, how many
+changes the sandbox `applied`, and what a lookup has for a `finding`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,9 +23,18 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from smartconnectors.meta.v1 import meta_service_pb2 as pb
-from smartconnectors_server.call import Plan, Priced, Source
+from smartconnectors_server.call import Plan
+from smartconnectors_server.connector.wire_documents import (
+    Document,
+    error_document,
+    play,
+    priced_of,
+    quota_document,
+    request_of,
+)
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.platforms.meta import (
+    PLATFORM,
     audience,
     batches,
     daily_budget,
@@ -40,60 +48,17 @@ from smartconnectors_server.platforms.meta.refusals import Answered
 from smartconnectors_server.platforms.meta.sandbox_access import USD_ACCOUNT
 from smartconnectors_server.platforms.meta.state import campaigns_of, nodes_of
 
-Document = Mapping[str, Any]
 Sent = dict[str, Any]
-
-_REQUESTS: Mapping[str, type[Message]] = {
-    "PlaceBid": pb.PlaceBidRequest,
-    "PlaceBids": pb.PlaceBidsRequest,
-    "UpdateCampaignBudget": pb.UpdateCampaignBudgetRequest,
-    "UpdateTargetAudience": pb.UpdateTargetAudienceRequest,
-    "PauseCampaign": pb.PauseCampaignRequest,
-    "ResumeCampaign": pb.ResumeCampaignRequest,
-}
 
 
 def replay(document: Document) -> dict[str, Any]:
     """What the document's request makes of its state, and of the answer. See above."""
     if "fault" in document:
-        from smartconnectors_server.platforms.meta.wiretests.play import play
-
-        return asyncio.run(play(document))
+        return asyncio.run(play(PLATFORM, document))
     try:
         return _replay(document)
     except ConnectorError as error:
         return error_document(error)
-
-
-def error_document(error: ConnectorError) -> dict[str, Any]:
-    """What a caller sees of an error."""
-    said: dict[str, Any] = {"reason": error.reason, "message": error.message}
-    if error.violations:
-        said["field"] = error.violations[0].field
-    if error.metadata:
-        said["metadata"] = error.metadata
-    if error.retry_after_s is not None:
-        said["retry_after_s"] = error.retry_after_s
-    return {"error": said}
-
-
-def request_of(document: Document) -> Any:
-    """The request message. Raises KeyError for a method that is not one."""
-    return json_format.ParseDict(document["request"], _REQUESTS[document["method"]]())
-
-
-def priced_of(document: Document, request: Any) -> Priced:
-    """The price that the document gives, else the caller's own."""
-    if isinstance(request, pb.PlaceBidRequest):
-        bid = request.bid
-        currency_code = bid.currency_code or "USD"
-        priced = Priced(bid.request_id, bid.bid_micros, bid.predicted_ltv_micros, currency_code)
-    else:
-        priced = Priced(request.update.request_id, 0, 0, request.update.currency_code or "USD")
-    given = dict(document.get("priced", {}))
-    if "source" in given:
-        given["source"] = Source(given["source"])
-    return dataclasses.replace(priced, **given)
 
 
 def account_of(document: Document) -> str:
@@ -103,7 +68,7 @@ def account_of(document: Document) -> str:
 
 
 def _replay(document: Document) -> dict[str, Any]:
-    request = request_of(document)
+    request = request_of(PLATFORM, document)
     match request:
         case pb.PlaceBidsRequest():
             plans = [_plan(document, each) for each in request.bids]
@@ -142,11 +107,7 @@ def _of_plan(plan: Plan, document: Document) -> dict[str, Any]:
     if answered is None:
         return found
     error, signal = refusals.changed(answered)
-    if signal is not None:
-        found["quota"] = {
-            "retry_after_s": signal.retry_after_s,
-            "usage_percent": signal.usage_percent,
-        }
+    found |= quota_document(signal)
     if error is not None:
         return {**found, **error_document(error)}
     is_bid = document["method"] == "PlaceBid"

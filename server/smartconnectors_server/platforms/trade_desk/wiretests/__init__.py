@@ -8,16 +8,14 @@ and `options`, `platform_state` (entities as The Trade Desk would answer the rea
 `answer`.
 
 A document with `fault` instead of a state is played through sockets against the sandbox, whose own
-state counts; it expects `error` or `answer`, how many changes the sandbox `applied`, and what a
-lookup has for a `finding`.
+state counts; it expects `error` or `answer`, `quota` when the answer ordered a pause, how many
+changes the sandbox `applied`, and what a lookup has for a `finding`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,11 +23,19 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as pb
-from smartconnectors_server.call import Plan, Priced, Source
+from smartconnectors_server.call import Plan
 from smartconnectors_server.connector import Mode
 from smartconnectors_server.connector.http import Answer
+from smartconnectors_server.connector.wire_documents import (
+    Document,
+    error_document,
+    play,
+    priced_of,
+    request_of,
+)
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.platforms.trade_desk import (
+    PLATFORM,
     amounts,
     answers,
     bidder,
@@ -50,63 +56,19 @@ from smartconnectors_server.platforms.trade_desk.state import (
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
-Document = Mapping[str, Any]
-
 
 def replay(document: Document) -> dict[str, Any]:
     """What the document's request makes of its state, and of the answer. See above."""
     if "fault" in document:
-        from smartconnectors_server.platforms.trade_desk.wiretests.play import play
-
-        return asyncio.run(play(document))
+        return asyncio.run(play(PLATFORM, document))
     try:
         return _replay(document)
     except ConnectorError as error:
         return error_document(error)
 
 
-def error_document(error: ConnectorError) -> dict[str, Any]:
-    """What a caller sees of an error."""
-    said: dict[str, Any] = {"reason": error.reason, "message": error.message}
-    if error.violations:
-        said["field"] = error.violations[0].field
-    if error.metadata:
-        said["metadata"] = error.metadata
-    if error.retry_after_s is not None:
-        said["retry_after_s"] = error.retry_after_s
-    return {"error": said}
-
-
-def request_of(document: Document) -> Any:
-    """The request message. Raises ValueError for a method that is not one."""
-    classes: dict[str, type[Message]] = {
-        "PlaceBid": pb.PlaceBidRequest,
-        "UpdateCampaignBudget": pb.UpdateCampaignBudgetRequest,
-        "UpdateTargetAudience": pb.UpdateTargetAudienceRequest,
-        "PauseCampaign": pb.PauseCampaignRequest,
-        "ResumeCampaign": pb.ResumeCampaignRequest,
-    }
-    if document["method"] not in classes:
-        raise ValueError(f"{document['method']!r} is not a method of TradeDeskService")
-    return json_format.ParseDict(document["request"], classes[document["method"]]())
-
-
-def priced_of(document: Document, request: Any) -> Priced:
-    """The price that the document gives, else the caller's own."""
-    if isinstance(request, pb.PlaceBidRequest):
-        bid = request.bid
-        currency_code = bid.currency_code or "USD"
-        priced = Priced(bid.request_id, bid.bid_micros, bid.predicted_ltv_micros, currency_code)
-    else:
-        priced = Priced(request.update.request_id, 0, 0, request.update.currency_code or "USD")
-    given = dict(document.get("priced", {}))
-    if "source" in given:
-        given["source"] = Source(given["source"])
-    return dataclasses.replace(priced, **given)
-
-
 def _replay(document: Document) -> dict[str, Any]:
-    request = request_of(document)
+    request = request_of(PLATFORM, document)
     # Numbers as they are read off the wire, not as a JSON reader of tests reads them.
     state = amounts.parse(json.dumps(document["platform_state"]))
     ad_groups = [ad_group_of(entity) for entity in state.get("ad_groups", ())]
