@@ -137,6 +137,8 @@ async def test_after_a_reset_the_sandbox_is_as_it_was_at_first(bench: Bench) -> 
 
 async def test_a_closed_sandbox_can_be_closed_again(platform: Platform) -> None:
     sandbox = platform.sandbox()
-    await sandbox.start()
+    host, _, port = (await sandbox.start()).rpartition("//")[2].rpartition(":")
     await sandbox.close()
     await sandbox.close()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(host, int(port))

@@ -212,4 +212,6 @@ async def test_resuming_what_is_not_there_is_an_unknown_target(rig: Rig) -> None
 
 async def test_a_paused_campaign_can_be_bid_on(rig: Rig) -> None:
     await pause(rig)
+    before = len(rig.posts())
     await rig.bid(rig.request("1001"))
+    assert [entry.applied for entry in rig.posts()[before:]] == [True]

@@ -113,4 +113,5 @@ def test_a_number_of_minutes_that_no_clock_could_count_says_nothing() -> None:
 
 @given(st.text(max_size=40))
 def test_a_header_that_is_no_json_says_nothing(text: str) -> None:
-    signal_of({BUSINESS: text}, throttled=True)
+    signal = signal_of({BUSINESS: text}, throttled=True)
+    assert signal is None or (signal.retry_after_s, signal.usage_percent) == (0.0, None)

@@ -99,9 +99,9 @@ def test_other_entities_of_another_form_are_read_or_refused(broken: Any) -> None
     broken=JSON, kind=st.sampled_from(ATTRIBUTES), key=st.sampled_from(["Width", "AdTag", "Title"])
 )
 def test_a_creative_of_another_form_is_left_out(broken: Any, kind: str, key: str) -> None:
-    creative_of({"CreativeId": "1", kind: broken})
-    creative_of({"CreativeId": "1", kind: {key: broken}})
-    creative_of({"CreativeId": broken, kind: {}})
+    assert creative_of({"CreativeId": "1", kind: broken}) is None
+    assert creative_of({"CreativeId": "1", kind: {key: broken}}) is None
+    assert creative_of({"CreativeId": broken, kind: {}}) is None
 
 
 def test_a_click_macro_of_the_trade_desk_is_taken_out() -> None:
