@@ -12,9 +12,8 @@ from smartconnectors_server.clock import Clock
 
 CHANGES = "change"
 """A fault's `method` for "only requests that change something"."""
-
-
 LONGEST_DELAY_MS = 86_400_000
+"""No fault delays for longer than a day."""
 
 
 class FaultKind(enum.Enum):

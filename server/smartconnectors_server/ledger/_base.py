@@ -120,10 +120,6 @@ class Ledger(Protocol):
         """A held hold becomes in doubt. Raises HoldNotOpen."""
         ...
 
-    async def remember(self, hold_id: str, *, answer: bytes) -> Hold:
-        """Stores the answer of a hold without changing where it stands."""
-        ...
-
     def veto(self, budget_ids: Sequence[str]) -> None:
         """Counts a refusal in the statistics of these budgets."""
         ...

@@ -277,15 +277,6 @@ class Book:
         )
         return self._move(hold, changed, "doubt", now_ns)
 
-    def remember(self, hold_id: str, *, answer: bytes) -> Step:
-        """Stores an answer without changing where the hold stands."""
-        hold = self.get(hold_id)
-        if hold is None:
-            raise HoldNotOpen(None, hold_id)
-        changed = dataclasses.replace(hold, answer=answer)
-        (self._open if hold.state.is_open else self._closed)[hold_id] = changed
-        return Step((changed,))
-
     def veto(self, budget_ids: Sequence[str], now_ns: int) -> None:
         """Counts a refusal."""
         self._scopes.veto(budget_ids, now_ns, self._lines.next_sequence)

@@ -49,6 +49,7 @@ KEEP_CLOSED_S = 86_400
 PURGE_EVERY_S = 600
 PURGE_MORE_S = 0.5
 CLOCK_DIFFERENCE_WORTH_A_WORD_S = 60.0
+
 log = logging.getLogger(__name__)
 
 
@@ -249,9 +250,6 @@ class SqliteLedger:
 
     async def doubt(self, hold_id: str, *, error: str = "", note: str = "") -> Hold:
         return self._later(self._book.doubt(hold_id, self.now_ns(), error=error, note=note))
-
-    async def remember(self, hold_id: str, *, answer: bytes) -> Hold:
-        return self._later(self._book.remember(hold_id, answer=answer))
 
     def veto(self, budget_ids: Sequence[str]) -> None:
         self._book.veto(budget_ids, self.now_ns())

@@ -167,17 +167,3 @@ def test_a_doubt_says_why_and_since_when(book: Book) -> None:
     )
     settled = book.settle(hold.hold_id, LATER).hold
     assert settled.note == "lost", "nothing newer was said"
-
-
-def test_an_answer_is_remembered_wherever_the_hold_stands(book: Book) -> None:
-    hold = held(book)
-    book.remember(hold.hold_id, answer=b"early")
-    closed = book.release(hold.hold_id, HoldState.REJECTED, NOW).hold
-    assert closed.answer == b"early"
-    book.remember(hold.hold_id, answer=b"late")
-    remembered = book.get(hold.hold_id)
-    assert remembered is not None
-    assert remembered.answer == b"late"
-    assert book.open_holds() == ()
-    with pytest.raises(HoldNotOpen):
-        book.remember("nothing", answer=b"x")
