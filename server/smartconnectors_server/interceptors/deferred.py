@@ -58,6 +58,7 @@ class DeferredBids:
             except ConnectorError as error:
                 log.info("deferred bids wait: %s", error.message)
             except Exception:
+                # If this task died of it, nothing deferred would be placed any more.
                 log.exception("deferred bids wait")
             await self._engines.clock.sleep(LOOK_EVERY_S)
 
