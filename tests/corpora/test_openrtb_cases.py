@@ -198,6 +198,16 @@ DECLINED: dict[str, tuple[Json, Json, str]] = {
     ),
     "another type of video": (of({"video": {**VIDEO, "mimes": ["video/webm"]}}), {}, "format"),
     "a video without types": (of({"video": {}}), {}, "request"),
+    "a player whose protocol is null": (
+        of({"video": {**VIDEO, "protocols": [None]}}),
+        {},
+        "request",
+    ),
+    "a blocked attribute that is null": (
+        request({"banner": {**BANNER, "battr": [None]}}),
+        {},
+        "request",
+    ),
     "a player of VAST 4 alone": (of({"video": {**VIDEO, "protocols": [7, 8]}}), {}, "format"),
     "a player of overlays": (of({"video": {**VIDEO, "linearity": 2}}), {}, "format"),
     "audio": (of({"audio": {"mimes": ["audio/mp4"]}}), {}, "kind"),

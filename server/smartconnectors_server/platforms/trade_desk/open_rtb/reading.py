@@ -110,8 +110,10 @@ def integer(parent: Object, key: str, where: str) -> int | None:
 
 def integers(parent: Object, key: str, where: str) -> tuple[int, ...]:
     """A list of whole numbers that are not negative."""
-    values = _list(parent, key, where)
-    found = [integer({key: value}, key, where) for value in values]
+    found = [integer({key: value}, key, where) for value in _list(parent, key, where)]
+    # Left out, a null would turn "only this" into "anything".
+    if None in found:
+        raise invalid(f"{where}.{key}", "is not a list of numbers")
     return tuple(value for value in found if value is not None)
 
 
