@@ -38,9 +38,9 @@ sandbox: $(VENV)/.runtime ## Every platform's sandbox as a process of its own
 
 # --- Proving it -------------------------------------------------------------------------------
 
-test: $(VENV)/.dev ## All tests, short versions: make test ARGS="-k window"
+test: $(VENV)/.dev ## All tests, short versions: make test ARGS="-k window", ARGS="-n0 --pdb"
 	$(call say,tests)
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile $(ARGS)
 
 simulate: $(VENV)/.dev ## Whole worlds by number: make simulate SEEDS=1000 [FIRST=0], or SEED=42 to see one
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) \
