@@ -297,7 +297,7 @@ class Stage:
     ) -> asyncio.subprocess.Process:
         """`serve` as a process, whatever becomes of it. Its log is `serve.log`."""
         config = self.directory / "serve.toml"
-        config.write_text(_toml(self.document(overrides, state)))
+        config.write_text(_toml({"http": {"port": 0}, **self.document(overrides, state)}))
         ours = ("GOOGLE_ADS", "META_", "TRADEDESK_")
         environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         environment["PYTHONPATH"] = os.pathsep.join(_PACKAGES)

@@ -18,7 +18,7 @@ from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
 from smartconnectors_server.interceptors.answers import priced_of, store_error
 from smartconnectors_server.interceptors.sending import send_held
-from smartconnectors_server.interceptors.telemetry import attributes_of, outcome_name
+from smartconnectors_server.interceptors.telemetry import attributes_of, count, outcome_name
 from smartconnectors_server.ledger import Hold, HoldNotOpen, HoldState
 from smartconnectors_server.telemetry import names
 
@@ -160,12 +160,12 @@ class DeferredBids:
         except ConnectorError as error:
             log.info("deferred request %s waits: %s", hold.request_id, error.message)
             return False
-        outcome = "PLACED"
+        outcome, refused = "INTERNAL", True
         try:
             response = await send_held(
                 self._keeper, runtime, self._inner(call.spec), request, call, held, priced
             )
-            outcome = outcome_name(response)
+            outcome, refused = outcome_name(response), False
         except (ConnectorError, CircuitOpen) as error:
             outcome = getattr(error, "reason", "DEFERRED")
             if outcome_of(error, dispatched=call.dispatched) is Outcome.NOT_SENT:
@@ -173,10 +173,11 @@ class DeferredBids:
             return False
         except Exception as error:
             # An unforeseen one leaves the hold held only when nothing was sent.
-            outcome = "INTERNAL"
             await self._wait_again(held, priced, error)
             raise
         finally:
+            took_ns = self._engines.clock.monotonic_ns() - call.started_ns
+            count(self._engines.telemetry.metrics, call, outcome, took_ns, refused=refused)
             fields = attributes_of(call, outcome).items()
             self._engines.telemetry.event(
                 names.EVENT_BID,

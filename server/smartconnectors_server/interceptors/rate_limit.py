@@ -35,5 +35,7 @@ class RateLimit:
         try:
             response: Message = await call_next(request, call)
         finally:
-            call.platform_latency_ns = self._engines.clock.monotonic_ns() - started_ns
+            took_ns = self._engines.clock.monotonic_ns() - started_ns
+            call.platform_latency_ns = took_ns
+            self._engines.telemetry.metrics.platform_call(runtime.name, "change", took_ns)
         return response

@@ -8,18 +8,20 @@ from typing import Any, ClassVar
 from google.protobuf.message import Message
 
 from smartconnectors.common.v1 import bid_pb2
-from smartconnectors_server.call import Call, MethodSpec
+from smartconnectors_server.call import Call, Kind, MethodSpec
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.interceptors._base import Engines, Next
-from smartconnectors_server.telemetry import names
+from smartconnectors_server.telemetry import Metrics, names
 
 _OUTCOMES = {number: name.removeprefix("BID_STATUS_") for name, number in bid_pb2.BidStatus.items()}
+_OK = "OK"
+_PLACED = "PLACED"
 
 
 def outcome_name(response: Any) -> str:
     """`PLACED`, `DEFERRED`, ... of a response that has a status, else `OK`."""
     status: Any = getattr(getattr(response, "result", None), "status", 0)
-    return _OUTCOMES[status] if status else "OK"
+    return _OUTCOMES[status] if status else _OK
 
 
 def attributes_of(call: Call, outcome: str) -> dict[str, str | int | bool]:
@@ -44,6 +46,23 @@ def attributes_of(call: Call, outcome: str) -> dict[str, str | int | bool]:
         said[names.ATTR_PLATFORM_LATENCY_MS] = call.platform_latency_ns // 1_000_000
     said.update(call.attributes)
     return said
+
+
+def count(metrics: Metrics, call: Call, outcome: str, took_ns: int, *, refused: bool) -> None:
+    """Counts an answered call by its `outcome`: the status of its response or, when it was
+    refused, the reason.
+    """
+    platform, priced, hold = call.spec.platform, call.priced, call.hold
+    source = "" if priced is None else priced.source.value
+    status, reason = ("refused", outcome) if refused else (outcome.lower(), "")
+    if call.replayed and not refused:
+        status = "replayed"
+    if call.spec.kind is Kind.BID:
+        metrics.bid(platform, source=source, status=status, reason=reason, took_ns=took_ns)
+    else:
+        metrics.change(platform, call.spec.name, status, reason)
+    if outcome == _PLACED and hold is not None and not call.replayed:
+        metrics.committed(platform, source, hold.currency_code, hold.amount_micros)
 
 
 class Observe:
@@ -77,6 +96,8 @@ class Observe:
         return response
 
     def _say(self, call: Call, outcome: str, started_ns: int, sampled: bool, error: str) -> None:
+        took_ns = self._clock.monotonic_ns() - call.started_ns
+        count(self._telemetry.metrics, call, outcome, took_ns, refused=bool(error))
         said = attributes_of(call, outcome)
         ended_ns = self._clock.wall_ns()
         if sampled:

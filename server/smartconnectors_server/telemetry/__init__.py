@@ -1,8 +1,9 @@
-"""Spans and logs."""
+"""Spans, logs and metrics."""
 
 from __future__ import annotations
 
 from smartconnectors_server.telemetry import names
+from smartconnectors_server.telemetry.metrics import Metrics
 from smartconnectors_server.telemetry.setup import (
     OtlpSpans,
     SpanExporting,
@@ -10,4 +11,4 @@ from smartconnectors_server.telemetry.setup import (
     configure_logging,
 )
 
-__all__ = ["OtlpSpans", "SpanExporting", "Telemetry", "configure_logging", "names"]
+__all__ = ["Metrics", "OtlpSpans", "SpanExporting", "Telemetry", "configure_logging", "names"]

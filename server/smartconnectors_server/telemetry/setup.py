@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol, TextIO
 
 import structlog
 
+from smartconnectors_server.telemetry.metrics import Metrics
+
 _UNSAFE = re.compile(r"""[^!-~]|[="']|^$""")
 
 
@@ -74,11 +76,13 @@ class Telemetry:
         self,
         *,
         spans: SpanExporting | None = None,
+        metrics: Metrics | None = None,
         sample_ratio: float = 1.0,
         sampler: random.Random | None = None,
         logger: Any = None,
     ) -> None:
         self._spans = spans
+        self.metrics = metrics or Metrics()
         self._sample_ratio = sample_ratio
         self._sampler = sampler or random.Random()  # noqa: S311 - chooses samples, guards nothing
         self._log = logger or structlog.get_logger("smartconnectors")
