@@ -53,7 +53,7 @@ from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
 from smartconnectors_server.settings import Settings
-from smartconnectors_server.telemetry import OtlpSpans, Telemetry, configure_logging
+from smartconnectors_server.telemetry import Telemetry, configure_logging
 
 HEALTH_EVERY_S = 0.25
 
@@ -268,6 +268,8 @@ def _telemetry(settings: Settings) -> Telemetry:
     chosen = settings.telemetry
     if not chosen.otlp_endpoint:
         return Telemetry()
+    from smartconnectors_server.telemetry.otlp import OtlpSpans
+
     spans = OtlpSpans(chosen.otlp_endpoint, insecure=chosen.otlp_insecure)
     return Telemetry(spans=spans, sample_ratio=chosen.sample_ratio)
 

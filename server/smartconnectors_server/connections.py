@@ -83,7 +83,7 @@ class Connections:
                     runtime.limiter,
                     runtime.breaker,
                     self._engines.clock,
-                    self._engines.telemetry.metrics,
+                    self._engines.telemetry,
                 ),
                 clock=self._engines.clock,
             )

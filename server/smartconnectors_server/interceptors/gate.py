@@ -10,7 +10,7 @@ from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import QuotaSignal
 from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
 from smartconnectors_server.ratelimit import RateLimiter
-from smartconnectors_server.telemetry import Metrics
+from smartconnectors_server.telemetry import Telemetry, current, names
 
 
 class BreakerOpen(PlatformUnavailable):
@@ -28,13 +28,13 @@ class WireGate:
         limiter: RateLimiter,
         breaker: CircuitBreaker,
         clock: Clock,
-        metrics: Metrics,
+        telemetry: Telemetry,
     ) -> None:
         self._platform = platform
         self._limiter = limiter
         self._breaker = breaker
         self._clock = clock
-        self._metrics = metrics
+        self._telemetry = telemetry
 
     @asynccontextmanager
     async def read(self, what: str) -> AsyncIterator[None]:
@@ -49,11 +49,13 @@ class WireGate:
             await self._limiter.take()
             permit.restart()
             started_ns = self._clock.monotonic_ns()
+            tracer = self._telemetry.tracer
             try:
-                yield
+                with tracer.inside(current.get(), names.SPAN_READ, self._clock, "client"):
+                    yield
             finally:
                 took_ns = self._clock.monotonic_ns() - started_ns
-                self._metrics.platform_call(self._platform, "read", took_ns)
+                self._telemetry.metrics.platform_call(self._platform, "read", took_ns)
         except ConnectorError as error:
             if error.platform_fault:
                 permit.fail()

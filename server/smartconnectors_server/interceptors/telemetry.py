@@ -9,9 +9,10 @@ from google.protobuf.message import Message
 
 from smartconnectors.common.v1 import bid_pb2
 from smartconnectors_server.call import Call, Kind, MethodSpec
+from smartconnectors_server.clock import Clock
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.interceptors._base import Engines, Next
-from smartconnectors_server.telemetry import Metrics, names
+from smartconnectors_server.telemetry import Metrics, Telemetry, current, names
 
 _OUTCOMES = {number: name.removeprefix("BID_STATUS_") for name, number in bid_pb2.BidStatus.items()}
 _OK = "OK"
@@ -58,11 +59,42 @@ def count(metrics: Metrics, call: Call, outcome: str, took_ns: int, *, refused: 
     if call.replayed and not refused:
         status = "replayed"
     if call.spec.kind is Kind.BID:
-        metrics.bid(platform, source=source, status=status, reason=reason, took_ns=took_ns)
+        trace_id = call.trace.trace_id if call.trace is not None and call.trace.sampled else ""
+        metrics.bid(
+            platform,
+            source=source,
+            status=status,
+            reason=reason,
+            took_ns=took_ns,
+            trace_id=trace_id,
+        )
     else:
         metrics.change(platform, call.spec.name, status, reason)
     if outcome == _PLACED and hold is not None and not call.replayed:
         metrics.committed(platform, source, hold.currency_code, hold.amount_micros)
+
+
+def tell(
+    telemetry: Telemetry,
+    clock: Clock,
+    call: Call,
+    outcome: str,
+    started_ns: int,
+    error: str,
+    **more: str | int | bool,
+) -> None:
+    """Counts a call that has ended, finishes its span and writes its log line. `started_ns`: wall
+    clock; `error`: empty when it was not refused.
+    """
+    took_ns = clock.monotonic_ns() - call.started_ns
+    count(telemetry.metrics, call, outcome, took_ns, refused=bool(error))
+    said = attributes_of(call, outcome)
+    fields = {key.removeprefix("smartconnectors."): value for key, value in said.items()}
+    trace = call.trace
+    if trace is not None:
+        telemetry.finish(trace, names.SPAN_BID, started_ns, clock.wall_ns(), said, error)
+        fields[names.LOG_TRACE_ID], fields[names.LOG_SPAN_ID] = trace.trace_id, trace.span_id
+    telemetry.event(names.EVENT_BID, **fields, **more)
 
 
 class Observe:
@@ -79,28 +111,23 @@ class Observe:
         return spec.reaches_platform
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
-        sampled = self._telemetry.sampled()
+        call.trace = self._telemetry.tracer.begin(call.traceparent)
+        if call.trace is not None:
+            current.set(call.trace)  # of this call's task, and those that it begins
         started_ns = self._clock.wall_ns()
         try:
             response: Message = await call_next(request, call)
         except asyncio.CancelledError:
-            self._say(call, "CALLER_GONE", started_ns, sampled, "the caller went away")
+            self._say(call, "CALLER_GONE", started_ns, "the caller went away")
             raise
         except ConnectorError as error:
-            self._say(call, error.reason, started_ns, sampled, error.message)
+            self._say(call, error.reason, started_ns, error.message)
             raise
         except Exception as error:
-            self._say(call, "INTERNAL", started_ns, sampled, type(error).__name__)
+            self._say(call, "INTERNAL", started_ns, type(error).__name__)
             raise
-        self._say(call, outcome_name(response), started_ns, sampled, "")
+        self._say(call, outcome_name(response), started_ns, "")
         return response
 
-    def _say(self, call: Call, outcome: str, started_ns: int, sampled: bool, error: str) -> None:
-        took_ns = self._clock.monotonic_ns() - call.started_ns
-        count(self._telemetry.metrics, call, outcome, took_ns, refused=bool(error))
-        said = attributes_of(call, outcome)
-        ended_ns = self._clock.wall_ns()
-        if sampled:
-            self._telemetry.span(names.SPAN_BID, started_ns, ended_ns, said, error)
-        fields = {key.removeprefix("smartconnectors."): value for key, value in said.items()}
-        self._telemetry.event(names.EVENT_BID, **fields)
+    def _say(self, call: Call, outcome: str, started_ns: int, error: str) -> None:
+        tell(self._telemetry, self._clock, call, outcome, started_ns, error)

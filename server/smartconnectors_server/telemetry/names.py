@@ -6,6 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 SPAN_BID = "smartconnectors.bid"
+SPAN_RESERVE = "smartconnectors.reserve"
+SPAN_SETTLE = "smartconnectors.settle"
+SPAN_CHANGE = "smartconnectors.platform.change"
+SPAN_READ = "smartconnectors.platform.read"
+
+LOG_TRACE_ID = "trace_id"
+LOG_SPAN_ID = "span_id"
 
 ATTR_SOURCE = "source"
 """`ai` or `fallback`."""
