@@ -147,7 +147,7 @@ async def test_a_refused_bid_is_an_error_in_its_trace_by_its_reason(
     stage: Stage, say: Words, traced: Traced
 ) -> None:
     server = await stage.serve(telemetry=traced.sampling())
-    await say.refused(place(server, say.bid("too much", 2000, ltv_usd=4000), SAMPLED))
+    await say.refused(place(server, say.bid("too-much", 2000, ltv_usd=4000), SAMPLED))
     bid = (await traced.received()).of(CALLER)[names.SPAN_BID]
     assert said(bid)[names.ATTR_OUTCOME] == "BUDGET_EXCEEDED"
     assert bid.status.code == bid.status.STATUS_CODE_ERROR

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import (
@@ -50,9 +51,10 @@ def test_a_trace_that_is_sampled_is_the_exemplar_of_what_it_added() -> None:
     )
     body, content_type = metrics.exposition(OPENMETRICS)
     assert content_type.startswith("application/openmetrics-text")
+    parse: Any = openmetrics_families
     exemplars = {
         sample.name: sample.exemplar.labels
-        for family in openmetrics_families(body.decode())
+        for family in parse(body.decode())
         for sample in family.samples
         if sample.exemplar
     }
