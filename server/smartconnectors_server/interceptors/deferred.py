@@ -151,6 +151,8 @@ class DeferredBids:
         if plan.unchanged:
             await self._keeper.resolve(hold, Verb.RELEASE, note="the platform already has it")
             return True
+        if not runtime.breaker.would_admit():
+            return False  # the reads of its plan were too slow: no disk sync for what waits anyway
         try:
             held = call.hold = await self._keeper.dispatch(
                 hold, target=plan.target, before=plan.before
