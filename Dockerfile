@@ -1,7 +1,7 @@
 # The server, as a user without rights and without build tools.
 #
 #     docker build -t smart-connectors .
-#     docker run -p 50051:50051 -v smart-connectors:/state smart-connectors
+#     docker run -p 50051:50051 -p 8080:8080 -v smart-connectors:/state smart-connectors
 #
 # It listens without TLS: publish the port to a trusted network only. /state is the ledger; a
 # container that starts without it has forgotten what was spent.
@@ -28,7 +28,7 @@ ENV PATH=/opt/smart-connectors/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER 10001
 VOLUME /state
-EXPOSE 50051
+EXPOSE 50051 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=4s --start-period=10s --retries=3 CMD ["python", "-c", "\
 import grpc; \
@@ -37,4 +37,4 @@ stub = g.HealthStub(grpc.insecure_channel('127.0.0.1:50051')); \
 answer = stub.Check(p.HealthCheckRequest(), timeout=3); \
 raise SystemExit(answer.status != p.HealthCheckResponse.SERVING)"]
 ENTRYPOINT ["smart-connectors"]
-CMD ["serve", "--host", "0.0.0.0", "--insecure", "--state-dir", "/state"]
+CMD ["serve", "--host", "0.0.0.0", "--insecure", "--http-host", "0.0.0.0", "--state-dir", "/state"]

@@ -44,7 +44,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as empty:
         started = time.perf_counter()
         server = subprocess.Popen(
-            [folder / "smart-connectors", "serve", "--grpc-port=0", "--log-format=json"],
+            [
+                folder / "smart-connectors",
+                "serve",
+                "--grpc-port=0",
+                "--http-port=0",
+                "--log-format=json",
+            ],
             cwd=empty,
             env={"PATH": str(folder)},
             stdout=subprocess.PIPE,

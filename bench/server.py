@@ -33,7 +33,8 @@ from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.interceptors import Engines, Next
 from smartconnectors_server.ledger.store import FILE_NAME
 from smartconnectors_server.settings import Settings
-from smartconnectors_server.telemetry import OtlpSpans, Telemetry, configure_logging
+from smartconnectors_server.telemetry import Telemetry, configure_logging
+from smartconnectors_server.telemetry.otlp import OtlpSpans
 
 SERVER_CORE = 0
 SAMPLED = 0.01

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import ipaddress
 import logging
 import os
@@ -19,7 +20,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from smartconnectors.budgets.v1 import budget_service_pb2, budget_service_pb2_grpc
-from smartconnectors_server import failpoints
+from smartconnectors_server import failpoints, gauges
 from smartconnectors_server.assembly import (
     StartupError,
     budgets_of,
@@ -33,6 +34,7 @@ from smartconnectors_server.call import MethodTable
 from smartconnectors_server.clock import Clock, SystemClock
 from smartconnectors_server.connections import Connections, lookup_with
 from smartconnectors_server.connector import Platform
+from smartconnectors_server.http import Pages
 from smartconnectors_server.interceptors import (
     INTERCEPTORS,
     ChainInterceptor,
@@ -51,7 +53,7 @@ from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
 from smartconnectors_server.settings import Settings
-from smartconnectors_server.telemetry import OtlpSpans, Telemetry, configure_logging
+from smartconnectors_server.telemetry import Telemetry, configure_logging
 
 HEALTH_EVERY_S = 0.25
 
@@ -68,6 +70,8 @@ class Ready:
     platforms: Mapping[str, str]
     """Name -> mode."""
     state_dir: str
+    http_address: str = ""
+    """Empty: HTTP is switched off."""
 
 
 class Application:
@@ -86,7 +90,7 @@ class Application:
         self._settings = settings
         self._rules = rules or ConnectionRules()
         self._clock = clock or SystemClock()
-        self._telemetry = telemetry or _telemetry(settings)
+        self.telemetry = telemetry or _telemetry(settings)
         self._modes = {
             name: mode_of(platform, settings)
             for name, platform in platforms.items()
@@ -104,16 +108,18 @@ class Application:
             self._clock,
             gather_ms=settings.ledger.gather_ms,
             commit_timeout_s=settings.ledger.commit_timeout_s,
+            on_commit=self.telemetry.metrics.commit,
         )
         self.watch = Watch(self.ledger, self._clock)
         self.keeper = Keeper(self.ledger, self.watch)
         self.runtimes: dict[str, PlatformRuntime] = {
             name: runtime_of(
-                platform, settings, self._modes[name], self.keeper, self._clock, self._telemetry
+                platform, settings, self._modes[name], self.keeper, self._clock, self.telemetry
             )
             for name, platform in self._platforms.items()
         }
-        self.engines = Engines(settings, self._clock, self.keeper, self._telemetry, self.runtimes)
+        self.engines = Engines(settings, self._clock, self.keeper, self.telemetry, self.runtimes)
+        gauges.export(self.telemetry.metrics, self.engines, self.watch)
         self._chain = [make(self.engines) for make in INTERCEPTORS]
         self._health = Health(service.full_name for service in self._services)
         self._connections = Connections(self.engines)
@@ -195,6 +201,11 @@ class Application:
         self._server = server
         return f"{_bracketed(host)}:{port}"
 
+    @property
+    def ready(self) -> bool:
+        """False while nothing is admitted: before the start, while the ledger is away, draining."""
+        return self._health.serving
+
     # Stopping
 
     async def stop(self) -> None:
@@ -217,7 +228,7 @@ class Application:
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._connections.close()
         await self.ledger.close()
-        self._telemetry.shutdown()
+        self.telemetry.shutdown()
 
     # Background work
 
@@ -257,6 +268,8 @@ def _telemetry(settings: Settings) -> Telemetry:
     chosen = settings.telemetry
     if not chosen.otlp_endpoint:
         return Telemetry()
+    from smartconnectors_server.telemetry.otlp import OtlpSpans
+
     spans = OtlpSpans(chosen.otlp_endpoint, insecure=chosen.otlp_insecure)
     return Telemetry(spans=spans, sample_ratio=chosen.sample_ratio)
 
@@ -285,7 +298,17 @@ async def serve(settings: Settings, *, on_ready: Callable[[Ready], None]) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
     ready = await application.start()
-    on_ready(ready)
+    pages = Pages(application.telemetry.metrics, lambda: application.ready)
+    try:
+        http_address = await pages.start(settings.http)
+    except OSError as error:
+        await application.stop()
+        raise StartupError(
+            f"cannot listen on {settings.http.host}:{settings.http.port} for HTTP: "
+            f"{error.strerror or error}. Give it another --http-port."
+        ) from None
+    on_ready(dataclasses.replace(ready, http_address=http_address))
     await asked_to_stop.wait()
     log.info("draining (process %d)", os.getpid())
     await application.stop()
+    await pages.stop()

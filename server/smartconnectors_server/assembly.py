@@ -175,6 +175,7 @@ def runtime_of(
         telemetry.event(
             names.EVENT_CIRCUIT, platform=platform.name, before=before.value, after=after.value
         )
+        telemetry.metrics.circuit(platform.name, before.value, after.value)
 
     return PlatformRuntime(
         platform=platform,

@@ -16,6 +16,7 @@ from smartconnectors.common.v1 import options_pb2
 from smartconnectors.common.v1.bid_pb2 import BidRequest
 from smartconnectors.common.v1.campaign_pb2 import CampaignBudgetUpdate
 from smartconnectors_server.ledger import Hold
+from smartconnectors_server.telemetry import Trace
 
 
 class MethodTableError(Exception):
@@ -256,6 +257,10 @@ class Call:
     """How many calls of the platform's quota it takes."""
     batch: Gathering | None = None
     """The batch that the bid is sent with; None: it is sent alone."""
+    traceparent: str = ""
+    """The caller's W3C trace context; empty: none."""
+    trace: Trace | None = None
+    """None: the caller has none, and this call is not sampled."""
     permit: Permit | None = None
     """The breaker's permit, while the platform is being asked."""
     attributes: dict[str, str | int] = field(default_factory=dict)

@@ -78,7 +78,13 @@ class Connections:
                 options=runtime.options,
                 endpoint=endpoint,
                 timeout_ms=runtime.settings.timeout_ms,
-                gate=WireGate(runtime.name, runtime.limiter, runtime.breaker),
+                gate=WireGate(
+                    runtime.name,
+                    runtime.limiter,
+                    runtime.breaker,
+                    self._engines.clock,
+                    self._engines.telemetry,
+                ),
                 clock=self._engines.clock,
             )
         )

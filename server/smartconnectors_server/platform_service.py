@@ -95,15 +95,11 @@ class PlatformServicer:
     async def GetConnectorStatus(self, request: Any, call: Call) -> Any:
         del request
         runtime, keeper = self._runtime, self._keeper
-        connected = runtime.connected
         state = runtime.breaker.state.value
         status = connector_pb2.ConnectorStatus(
             platform=runtime.name,
             mode=_MODES[runtime.mode],
-            connected=connected is not None
-            and connected.done()
-            and not connected.cancelled()
-            and connected.exception() is None,
+            connected=runtime.is_connected,
             circuit_state=_CIRCUITS[state],
             rate_limit_calls=runtime.limiter.limit,
             rate_limit_window=duration(round(runtime.limiter.window_s * NANOS_PER_SECOND)),

@@ -123,6 +123,16 @@ class ServerSettings(Section):
     """How long calls under way may take to end when the server stops."""
 
 
+class HttpSettings(Section):
+    """Metrics and health for those who do not speak gRPC: figures only, in plain text."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    """The address to listen on. Whoever reaches it may read budgets, limits and states."""
+    port: int = Field(8080, ge=0, le=65535)
+    """0: any free port; the ready line says which."""
+
+
 class LedgerSettings(Section):
     """Where money is remembered."""
 
@@ -244,6 +254,7 @@ class Settings(Section):
     """Everything."""
 
     server: ServerSettings = ServerSettings()
+    http: HttpSettings = HttpSettings()
     ledger: LedgerSettings = LedgerSettings()
     total_budget: BudgetSettings | None = None
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -68,7 +68,7 @@ class ServerProcess:
         """Starts it; `failpoint` is where it dies. Its log is `serve.log` in the directory."""
         config = directory / "serve.toml"
         server = {**document["server"], "failpoint": failpoint}
-        config.write_text(toml({**document, "server": server}))
+        config.write_text(toml({**document, "server": server, "http": {"port": 0}}))
         environment = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
         environment["PYTHONPATH"] = os.pathsep.join(
             [str(ROOT / "server"), str(ROOT / "clients/python")]

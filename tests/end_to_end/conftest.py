@@ -35,6 +35,7 @@ from smartconnectors_server.connector import Platform
 from smartconnectors_server.connector.sandbox import Fault, FaultKind, JournalEntry
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.settings import Settings
+from smartconnectors_server.telemetry import Telemetry
 
 USD = 1_000_000
 """Micros of a dollar."""
@@ -283,11 +284,12 @@ class Stage:
         state: str = "state",
         clock: Clock | None = None,
         platforms: Mapping[str, Platform] = PLATFORMS,
+        telemetry: Telemetry | None = None,
         **overrides: Any,
     ) -> Server:
         """A server in this process."""
         settings = self.settings(overrides, state)
-        app = Application(settings, clock=clock, platforms=platforms)
+        app = Application(settings, clock=clock, platforms=platforms, telemetry=telemetry)
         server = Server(app, (await app.start()).grpc_address)
         self._running.append(server)
         return server
@@ -297,7 +299,7 @@ class Stage:
     ) -> asyncio.subprocess.Process:
         """`serve` as a process, whatever becomes of it. Its log is `serve.log`."""
         config = self.directory / "serve.toml"
-        config.write_text(_toml(self.document(overrides, state)))
+        config.write_text(_toml({"http": {"port": 0}, **self.document(overrides, state)}))
         ours = ("GOOGLE_ADS", "META_", "TRADEDESK_")
         environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         environment["PYTHONPATH"] = os.pathsep.join(_PACKAGES)

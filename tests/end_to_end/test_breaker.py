@@ -115,7 +115,7 @@ async def test_a_slow_probe_opens_the_breaker_again_and_what_waits_goes_on_waiti
     breaker, keeper = server.app.runtimes["google_ads"].breaker, server.app.keeper
     # Seen in one look, since the breaker does not stay open for long.
     seen = await say.eventually(
-        lambda: (breaker.open_count, keeper.state("google_ads").deferred_micros),
+        lambda: (breaker.open_count, keeper.state("google_ads").open_micros),
         lambda look: look[0] == 2,
     )
     assert seen == (2, 10 * USD)

@@ -120,6 +120,7 @@ async def running(scratch: Path, settings: Mapping[str, Any]) -> AsyncIterator[R
             "state_dir": str(state_dir),
             "log_format": "json",
         }
+        document["http"] = {"port": 0}
         config.write_text(_toml(document))
         server = await stack.enter_async_context(
             _process("serve", "--config", str(config), log=server_log)

@@ -43,6 +43,7 @@ MEANINGS: Mapping[str, str] = {
     "ServerSettings.host": "The address to listen on. Any other than this machine's own needs "
     "`insecure`, because calls are plain text.",
     "ServerSettings.grpc_port": "The port of the gRPC services.",
+    "HttpSettings.enabled": "Whether HTTP is served.",
     "ServerSettings.log_format": "How log lines on standard error look.",
     "ServerSettings.max_message_bytes": "The largest message that is taken, in bytes.",
     "LedgerSettings.kind": "Which ledger: `sqlite`, a file in `state_dir`.",

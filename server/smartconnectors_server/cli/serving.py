@@ -38,6 +38,14 @@ def serve(
         int | None,
         typer.Option("--grpc-port", min=0, max=65535, help="0: any free one. [default: 50051]"),
     ] = None,
+    http_host: Annotated[
+        str | None,
+        typer.Option("--http-host", help="Where metrics are served. [default: 127.0.0.1]"),
+    ] = None,
+    http_port: Annotated[
+        int | None,
+        typer.Option("--http-port", min=0, max=65535, help="0: any free one. [default: 8080]"),
+    ] = None,
     state_dir: Annotated[
         Path | None, typer.Option("--state-dir", help="Where money is remembered. [default: state]")
     ] = None,
@@ -62,9 +70,8 @@ def serve(
         "log_format": None if log_format is None else log_format.value,
         "insecure": insecure or None,
     }
-    settings = settings_of(
-        config, {"server": {key: value for key, value in given.items() if value is not None}}
-    )
+    given_http: dict[str, Any] = {"host": http_host, "port": http_port}
+    settings = settings_of(config, {"server": _present(given), "http": _present(given_http)})
     refuse_plain_text_beyond_loopback(settings.server.host, insecure=settings.server.insecure)
     as_json = settings.server.log_format == "json"
     try:
@@ -73,6 +80,10 @@ def serve(
         )
     except StartupError as error:
         raise CommandFailed(ExitCode.REFUSED, f"Cannot start: {error}") from None
+
+
+def _present(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def refuse_plain_text_beyond_loopback(host: str, *, insecure: bool) -> None:
@@ -101,13 +112,16 @@ def ready_line(ready: Ready, as_json: bool) -> str:
             {
                 "event": "ready",
                 "grpc": ready.grpc_address,
+                "http": ready.http_address,
                 "platforms": dict(ready.platforms),
                 "state_dir": ready.state_dir,
             }
         )
     platforms = "".join(f", {name}={mode}" for name, mode in ready.platforms.items())
+    http = f", HTTP {ready.http_address}" if ready.http_address else ""
     return (
-        f"smart-connectors ready: gRPC {ready.grpc_address}{platforms}, ledger {ready.state_dir}/"
+        f"smart-connectors ready: gRPC {ready.grpc_address}{http}{platforms}, "
+        f"ledger {ready.state_dir}/"
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from smartconnectors_server.errors import OutcomeUnknown, PlatformUnavailable
+from smartconnectors_server.telemetry import outgoing
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 CONNECT_TIMEOUT_MS = 2_000
@@ -45,6 +46,11 @@ async def _whole(response: aiohttp.ClientResponse) -> bytes:
         if len(content) > MAX_ANSWER_BYTES:
             raise aiohttp.ClientPayloadError(f"more than {MAX_ANSWER_BYTES} bytes")
     return bytes(content)
+
+
+def _with_trace(headers: Mapping[str, str]) -> Mapping[str, str]:
+    traceparent = outgoing.get()
+    return {**headers, "traceparent": traceparent} if traceparent else headers
 
 
 class ConnectionLost(aiohttp.ClientError):
@@ -119,7 +125,7 @@ class HttpTransport:
             async with self._sessions[changes].request(
                 method,
                 self._base_url + path,
-                headers=headers,
+                headers=_with_trace(headers),
                 params=params,
                 data=form if content is None else content.encode(),
                 json=body,

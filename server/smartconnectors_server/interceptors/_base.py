@@ -47,6 +47,17 @@ class PlatformRuntime:
         """The platform's name, which is also its budget's id."""
         return self.platform.name
 
+    @property
+    def is_connected(self) -> bool:
+        """True once the platform can be called."""
+        connected = self.connected
+        return (
+            connected is not None
+            and connected.done()
+            and not connected.cancelled()
+            and connected.exception() is None
+        )
+
     async def connector(self) -> Connector:
         """The connector, once it is connected. Raises PlatformUnavailable when it cannot be."""
         if self.connected is None:

@@ -30,6 +30,7 @@ class Budget:
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
         self._keeper = engines.keeper
+        self._tracer = engines.telemetry.tracer
 
     @staticmethod
     def applies_to(spec: MethodSpec) -> bool:
@@ -46,7 +47,8 @@ class Budget:
             runtime.limiter.check()
         call.held = True
         try:
-            call.hold = await self._keeper.reserve(reservation)
+            with self._tracer.inside(call.trace, names.SPAN_RESERVE, self._engines.clock):
+                call.hold = await self._keeper.reserve(reservation)
         except BaseException:
             call.held = False
             raise
@@ -82,6 +84,7 @@ class Budget:
             uncapped_micros=priced.uncapped_micros,
             exempt=exempt,
             defer_until_ns=self._defer_until_ns(runtime) if priced.defer else None,
+            trace=call.trace.traceparent if call.trace is not None and call.trace.sampled else "",
         )
 
     def _defer_until_ns(self, runtime: PlatformRuntime) -> int:
@@ -113,7 +116,7 @@ class Budget:
         hold = call.hold
         assert hold is not None
         try:
-            return await send_held(self._keeper, runtime, call_next, request, call, hold, priced)
+            return await send_held(self._engines, runtime, call_next, request, call, hold, priced)
         except CircuitOpen:
             return await self._defer_held(request, call, runtime)
         except BaseException as error:

@@ -67,7 +67,11 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
         now_ns = self._clock.monotonic_ns()
         left_s: Any = context.time_remaining()  # None without a deadline, whatever the stub says
         deadline_ns = None if left_s is None else now_ns + int(left_s * NANOS_PER_SECOND)
-        return Call(spec=spec, started_ns=now_ns, deadline_ns=deadline_ns)
+        call = Call(spec=spec, started_ns=now_ns, deadline_ns=deadline_ns)
+        for key, value in context.invocation_metadata() or ():
+            if key == "traceparent" and isinstance(value, str):
+                call.traceparent = value
+        return call
 
     def _unary(self, spec: MethodSpec, handler: Any) -> Handler:
         chain = compose(self._interceptors, spec, handler.unary_unary)

@@ -18,9 +18,8 @@ from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
 from smartconnectors_server.interceptors.answers import priced_of, store_error
 from smartconnectors_server.interceptors.sending import send_held
-from smartconnectors_server.interceptors.telemetry import attributes_of, outcome_name
+from smartconnectors_server.interceptors.telemetry import outcome_name, tell
 from smartconnectors_server.ledger import Hold, HoldNotOpen, HoldState
-from smartconnectors_server.telemetry import names
 
 LOOK_EVERY_S = 0.25
 
@@ -147,9 +146,13 @@ class DeferredBids:
         plan: Plan,
     ) -> bool:
         priced = call.present_price()
+        started_ns = self._engines.clock.wall_ns()
+        call.trace = self._engines.telemetry.tracer.begin(link=hold.trace)
         if plan.unchanged:
             await self._keeper.resolve(hold, Verb.RELEASE, note="the platform already has it")
             return True
+        if not runtime.breaker.would_admit():
+            return False  # the reads of its plan were too slow: no disk sync for what waits anyway
         try:
             held = call.hold = await self._keeper.dispatch(
                 hold, target=plan.target, before=plan.before
@@ -160,30 +163,28 @@ class DeferredBids:
         except ConnectorError as error:
             log.info("deferred request %s waits: %s", hold.request_id, error.message)
             return False
-        outcome = "PLACED"
+        outcome, refusal = "INTERNAL", "unforeseen"
         try:
             response = await send_held(
-                self._keeper, runtime, self._inner(call.spec), request, call, held, priced
+                self._engines, runtime, self._inner(call.spec), request, call, held, priced
             )
-            outcome = outcome_name(response)
+            outcome, refusal = outcome_name(response), ""
         except (ConnectorError, CircuitOpen) as error:
-            outcome = getattr(error, "reason", "DEFERRED")
+            outcome, refusal = getattr(error, "reason", "DEFERRED"), str(error)
             if outcome_of(error, dispatched=call.dispatched) is Outcome.NOT_SENT:
                 await self._wait_again(held, priced, error)
             return False
         except Exception as error:
             # An unforeseen one leaves the hold held only when nothing was sent.
-            outcome = "INTERNAL"
             await self._wait_again(held, priced, error)
             raise
         finally:
-            fields = attributes_of(call, outcome).items()
-            self._engines.telemetry.event(
-                names.EVENT_BID,
-                deferred=True,
-                **{key.removeprefix("smartconnectors."): value for key, value in fields},
-            )
+            self._tell(call, outcome, started_ns, refusal)
         return True
+
+    def _tell(self, call: Call, outcome: str, started_ns: int, refusal: str) -> None:
+        engines = self._engines
+        tell(engines.telemetry, engines.clock, call, outcome, started_ns, refusal, deferred=True)
 
     async def _wait_again(self, held: Hold, priced: Priced, error: Exception) -> None:
         """Provably not sent: back among the deferred, with the life it had."""

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from smartconnectors_server.circuitbreaker import CircuitBreaker, CircuitOpen
+from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import QuotaSignal
 from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
 from smartconnectors_server.ratelimit import RateLimiter
+from smartconnectors_server.telemetry import Telemetry, current, names
 
 
 class BreakerOpen(PlatformUnavailable):
@@ -20,10 +22,19 @@ class BreakerOpen(PlatformUnavailable):
 class WireGate:
     """A platform's gate. See `Gate` for what it promises."""
 
-    def __init__(self, platform: str, limiter: RateLimiter, breaker: CircuitBreaker) -> None:
+    def __init__(
+        self,
+        platform: str,
+        limiter: RateLimiter,
+        breaker: CircuitBreaker,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
         self._platform = platform
         self._limiter = limiter
         self._breaker = breaker
+        self._clock = clock
+        self._telemetry = telemetry
 
     @asynccontextmanager
     async def read(self, what: str) -> AsyncIterator[None]:
@@ -37,7 +48,14 @@ class WireGate:
         try:
             await self._limiter.take()
             permit.restart()
-            yield
+            started_ns = self._clock.monotonic_ns()
+            tracer = self._telemetry.tracer
+            try:
+                with tracer.inside(current.get(), names.SPAN_READ, self._clock, "client"):
+                    yield
+            finally:
+                took_ns = self._clock.monotonic_ns() - started_ns
+                self._telemetry.metrics.platform_call(self._platform, "read", took_ns)
         except ConnectorError as error:
             if error.platform_fault:
                 permit.fail()

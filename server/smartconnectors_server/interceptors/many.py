@@ -165,7 +165,12 @@ class ManyBids:
         answers.put_nowait((request_id, answer))
 
     def _call(self, outer: Call) -> Call:
-        return Call(spec=self._spec, started_ns=outer.started_ns, deadline_ns=outer.deadline_ns)
+        return Call(
+            spec=self._spec,
+            started_ns=outer.started_ns,
+            deadline_ns=outer.deadline_ns,
+            traceparent=outer.traceparent,
+        )
 
 
 def answer_message(spec: MethodSpec, field: str, request_id: str, result: Any) -> Any:

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.connector import Mode
 from smartconnectors_server.interceptors._base import Engines, Next
+from smartconnectors_server.telemetry import names
 
 
 class RateLimit:
@@ -32,8 +33,14 @@ class RateLimit:
         started_ns = self._engines.clock.monotonic_ns()
         if call.permit is not None:
             call.permit.restart()
+        telemetry = self._engines.telemetry
         try:
-            response: Message = await call_next(request, call)
+            with telemetry.tracer.inside(
+                call.trace, names.SPAN_CHANGE, self._engines.clock, "client"
+            ):
+                response: Message = await call_next(request, call)
         finally:
-            call.platform_latency_ns = self._engines.clock.monotonic_ns() - started_ns
+            took_ns = self._engines.clock.monotonic_ns() - started_ns
+            call.platform_latency_ns = took_ns
+            telemetry.metrics.platform_call(runtime.name, "change", took_ns)
         return response

@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from smartconnectors.common.v1 import bid_pb2
-from smartconnectors_server.budget import Keeper, Verb, outcome_of, resolution_of
+from smartconnectors_server.budget import Verb, outcome_of, resolution_of
 from smartconnectors_server.call import Call, Priced
 from smartconnectors_server.connector import Mode
 from smartconnectors_server.errors import (
@@ -20,9 +20,10 @@ from smartconnectors_server.errors import (
     PlatformRejected,
 )
 from smartconnectors_server.failpoints import Place, reached
-from smartconnectors_server.interceptors._base import Next, PlatformRuntime
+from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
 from smartconnectors_server.interceptors.answers import fill_result, store_error
 from smartconnectors_server.ledger import Hold
+from smartconnectors_server.telemetry import names
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ ASK_AGAIN = (
 
 
 async def send_held(
-    keeper: Keeper,
+    engines: Engines,
     runtime: PlatformRuntime,
     call_next: Next,
     request: Any,
@@ -48,6 +49,7 @@ async def send_held(
             decides between releasing and deferring it.
         CircuitOpen: as NOT_SENT.
     """
+    keeper, telemetry = engines.keeper, engines.telemetry
     reached(Place.HELD)
     try:
         response = await call_next(request, call)
@@ -72,7 +74,8 @@ async def send_held(
     shadowed = runtime.mode is Mode.SHADOW
     status = bid_pb2.BID_STATUS_SHADOWED if shadowed else bid_pb2.BID_STATUS_PLACED
     fill_result(response, call, priced, status, at_ns=None if shadowed else at_ns)
-    await keeper.resolve(hold, Verb.SETTLE, answer=response.SerializeToString())
+    with telemetry.tracer.inside(call.trace, names.SPAN_SETTLE, engines.clock):
+        await keeper.resolve(hold, Verb.SETTLE, answer=response.SerializeToString())
     return response
 
 

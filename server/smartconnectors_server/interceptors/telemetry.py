@@ -8,18 +8,21 @@ from typing import Any, ClassVar
 from google.protobuf.message import Message
 
 from smartconnectors.common.v1 import bid_pb2
-from smartconnectors_server.call import Call, MethodSpec
+from smartconnectors_server.call import Call, Kind, MethodSpec
+from smartconnectors_server.clock import Clock
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.interceptors._base import Engines, Next
-from smartconnectors_server.telemetry import names
+from smartconnectors_server.telemetry import Metrics, Telemetry, current, names
 
 _OUTCOMES = {number: name.removeprefix("BID_STATUS_") for name, number in bid_pb2.BidStatus.items()}
+_OK = "OK"
+_PLACED = "PLACED"
 
 
 def outcome_name(response: Any) -> str:
     """`PLACED`, `DEFERRED`, ... of a response that has a status, else `OK`."""
     status: Any = getattr(getattr(response, "result", None), "status", 0)
-    return _OUTCOMES[status] if status else "OK"
+    return _OUTCOMES[status] if status else _OK
 
 
 def attributes_of(call: Call, outcome: str) -> dict[str, str | int | bool]:
@@ -46,6 +49,54 @@ def attributes_of(call: Call, outcome: str) -> dict[str, str | int | bool]:
     return said
 
 
+def count(metrics: Metrics, call: Call, outcome: str, took_ns: int, *, refused: bool) -> None:
+    """Counts an answered call by its `outcome`: the status of its response or, when it was
+    refused, the reason.
+    """
+    platform, priced, hold = call.spec.platform, call.priced, call.hold
+    source = "" if priced is None else priced.source.value
+    status, reason = ("refused", outcome) if refused else (outcome.lower(), "")
+    if call.replayed and not refused:
+        status = "replayed"
+    if call.spec.kind is Kind.BID:
+        trace_id = call.trace.trace_id if call.trace is not None and call.trace.sampled else ""
+        metrics.bid(
+            platform,
+            source=source,
+            status=status,
+            reason=reason,
+            took_ns=took_ns,
+            trace_id=trace_id,
+        )
+    else:
+        metrics.change(platform, call.spec.name, status, reason)
+    if outcome == _PLACED and hold is not None and not call.replayed:
+        metrics.committed(platform, source, hold.currency_code, hold.amount_micros)
+
+
+def tell(
+    telemetry: Telemetry,
+    clock: Clock,
+    call: Call,
+    outcome: str,
+    started_ns: int,
+    error: str,
+    **more: str | int | bool,
+) -> None:
+    """Counts a call that has ended, finishes its span and writes its log line. `started_ns`: wall
+    clock; `error`: empty when it was not refused.
+    """
+    took_ns = clock.monotonic_ns() - call.started_ns
+    count(telemetry.metrics, call, outcome, took_ns, refused=bool(error))
+    said = attributes_of(call, outcome)
+    fields = {key.removeprefix("smartconnectors."): value for key, value in said.items()}
+    trace = call.trace
+    if trace is not None:
+        telemetry.finish(trace, names.SPAN_BID, started_ns, clock.wall_ns(), said, error)
+        fields[names.LOG_TRACE_ID], fields[names.LOG_SPAN_ID] = trace.trace_id, trace.span_id
+    telemetry.event(names.EVENT_BID, **fields, **more)
+
+
 class Observe:
     """Says of each call what became of it."""
 
@@ -60,26 +111,23 @@ class Observe:
         return spec.reaches_platform
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
-        sampled = self._telemetry.sampled()
+        call.trace = self._telemetry.tracer.begin(call.traceparent)
+        if call.trace is not None:
+            current.set(call.trace)  # of this call's task, and those that it begins
         started_ns = self._clock.wall_ns()
         try:
             response: Message = await call_next(request, call)
         except asyncio.CancelledError:
-            self._say(call, "CALLER_GONE", started_ns, sampled, "the caller went away")
+            self._say(call, "CALLER_GONE", started_ns, "the caller went away")
             raise
         except ConnectorError as error:
-            self._say(call, error.reason, started_ns, sampled, error.message)
+            self._say(call, error.reason, started_ns, error.message)
             raise
         except Exception as error:
-            self._say(call, "INTERNAL", started_ns, sampled, type(error).__name__)
+            self._say(call, "INTERNAL", started_ns, type(error).__name__)
             raise
-        self._say(call, outcome_name(response), started_ns, sampled, "")
+        self._say(call, outcome_name(response), started_ns, "")
         return response
 
-    def _say(self, call: Call, outcome: str, started_ns: int, sampled: bool, error: str) -> None:
-        said = attributes_of(call, outcome)
-        ended_ns = self._clock.wall_ns()
-        if sampled:
-            self._telemetry.span(names.SPAN_BID, started_ns, ended_ns, said, error)
-        fields = {key.removeprefix("smartconnectors."): value for key, value in said.items()}
-        self._telemetry.event(names.EVENT_BID, **fields)
+    def _say(self, call: Call, outcome: str, started_ns: int, error: str) -> None:
+        tell(self._telemetry, self._clock, call, outcome, started_ns, error)

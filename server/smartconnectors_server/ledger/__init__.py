@@ -39,7 +39,7 @@ from smartconnectors_server.ledger.sqlite import SqliteLedger
 from smartconnectors_server.ledger.writes import BY_OPERATOR, BY_RECONCILER
 
 LEDGERS: Mapping[str, Callable[..., Ledger]] = {"sqlite": SqliteLedger}
-"""Kind -> maker, called with (directory, clock, gather_ms=, commit_timeout_s=)."""
+"""Kind -> maker, called with (directory, clock, gather_ms=, commit_timeout_s=, on_commit=)."""
 
 __all__ = [
     "ALERT",

@@ -43,14 +43,17 @@ class GroupCommit:
         *,
         gather_s: float,
         commit_timeout_s: float,
+        on_commit: Callable[[float, int], None] = lambda _seconds, _steps: None,
     ) -> None:
         """`write` runs on a thread of its own. When it raises, the batch is written again, so what
-        it may have written already must do no harm then.
+        it may have written already must do no harm then. `on_commit` hears how many seconds each
+        commit took, and how many steps it carried.
         """
         self._write = write
         self._after_commit = after_commit
         self._gather_s = gather_s
         self._commit_timeout_s = commit_timeout_s
+        self._on_commit = on_commit
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._queue = Batch()
         self._waiters: list[asyncio.Future[None]] = []
@@ -157,6 +160,7 @@ class GroupCommit:
     async def _commit(self, batch: Batch, waiters: list[asyncio.Future[None]]) -> bool:
         """Commits one batch, or puts it back at the head of the queue."""
         loop = asyncio.get_running_loop()
+        began_s = loop.time()
         running = loop.run_in_executor(self._thread, self._write, batch)
         try:
             done, _ = await asyncio.wait([running], timeout=self._commit_timeout_s)
@@ -179,6 +183,7 @@ class GroupCommit:
             if not self._stopping:
                 await asyncio.sleep(RETRY_S)
             return False
+        self._on_commit(loop.time() - began_s, len(batch.steps))
         if not self._available:
             log.warning("the ledger can be written again")
             self._available = True

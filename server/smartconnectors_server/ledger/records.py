@@ -95,6 +95,8 @@ class Reservation:
     uncapped_micros: int = 0
     exempt: bool = False
     defer_until_ns: int | None = None
+    trace: str = ""
+    """The traceparent of the sampled call that asked; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ class Hold:
     answer: bytes = b""
     error: str = ""
     note: str = ""
+    trace: str = ""
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back unchanged."""
@@ -168,6 +171,7 @@ class Hold:
             uncapped_micros=asked.uncapped_micros,
             expires_ns=asked.defer_until_ns or 0,
             dispatched_ns=0 if deferred else now_ns,
+            trace=asked.trace,
         )
 
     @property

@@ -63,6 +63,7 @@ class SqliteLedger:
         *,
         gather_ms: float = 3.0,
         commit_timeout_s: float = 5.0,
+        on_commit: Callable[[float, int], None] = lambda _seconds, _steps: None,
     ) -> None:
         self._directory = directory
         self._clock = clock
@@ -71,6 +72,7 @@ class SqliteLedger:
             self._after_commit,
             gather_s=gather_ms / 1000,
             commit_timeout_s=commit_timeout_s,
+            on_commit=on_commit,
         )
         self._reader = Reader(commit_timeout_s)
         self._time = LedgerClock(clock)

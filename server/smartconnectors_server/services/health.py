@@ -32,6 +32,11 @@ class Health(health_pb2_grpc.HealthServicer):
         if not self._draining:
             self._tell(_STATUS.SERVING if serving else _STATUS.NOT_SERVING)
 
+    @property
+    def serving(self) -> bool:
+        """True while calls are admitted."""
+        return self._status == _STATUS.SERVING
+
     def begin_drain(self) -> None:
         """NOT_SERVING for good. Whoever watches is told and goes on watching."""
         self._draining = True

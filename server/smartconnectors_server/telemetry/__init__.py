@@ -1,13 +1,19 @@
-"""Spans and logs."""
+"""Spans, logs and metrics."""
 
 from __future__ import annotations
 
 from smartconnectors_server.telemetry import names
-from smartconnectors_server.telemetry.setup import (
-    OtlpSpans,
-    SpanExporting,
-    Telemetry,
-    configure_logging,
-)
+from smartconnectors_server.telemetry.metrics import Metrics
+from smartconnectors_server.telemetry.setup import Telemetry, configure_logging
+from smartconnectors_server.telemetry.tracing import SpanExporting, Trace, current, outgoing
 
-__all__ = ["OtlpSpans", "SpanExporting", "Telemetry", "configure_logging", "names"]
+__all__ = [
+    "Metrics",
+    "SpanExporting",
+    "Telemetry",
+    "Trace",
+    "configure_logging",
+    "current",
+    "names",
+    "outgoing",
+]

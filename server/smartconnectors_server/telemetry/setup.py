@@ -7,92 +7,62 @@ import random
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Literal, Protocol, TextIO
+from typing import Any, Literal, TextIO
 
 import structlog
 
+from smartconnectors_server.telemetry import names
+from smartconnectors_server.telemetry.metrics import Metrics
+from smartconnectors_server.telemetry.tracing import Span, SpanExporting, Trace, Tracer, current
+
 _UNSAFE = re.compile(r"""[^!-~]|[="']|^$""")
-
-
-class SpanExporting(Protocol):
-    """Makes one finished span."""
-
-    def record(
-        self, name: str, start_ns: int, end_ns: int, attributes: Mapping[str, Any], error: str
-    ) -> None:
-        """Records a span. Wall-clock nanoseconds; `error` empty for success."""
-        ...
-
-    def shutdown(self) -> None:
-        """Exports what is left."""
-        ...
-
-
-class OtlpSpans:
-    """Spans through the OpenTelemetry SDK to an OTLP collector, or to a given exporter."""
-
-    def __init__(self, endpoint: str, *, insecure: bool, exporter: Any = None) -> None:
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
-
-        resource = Resource.create({"service.name": "smart-connectors"})
-        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        if exporter is None:
-            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-
-            otlp = OTLPSpanExporter(endpoint=endpoint, insecure=insecure)
-            self._provider.add_span_processor(BatchSpanProcessor(otlp))
-        else:
-            self._provider.add_span_processor(SimpleSpanProcessor(exporter))
-        self._tracer = self._provider.get_tracer("smartconnectors_server")
-
-    def record(
-        self, name: str, start_ns: int, end_ns: int, attributes: Mapping[str, Any], error: str
-    ) -> None:
-        from opentelemetry.trace import SpanKind, Status, StatusCode
-
-        span = self._tracer.start_span(
-            name, start_time=start_ns, kind=SpanKind.SERVER, attributes=dict(attributes)
-        )
-        if error:
-            span.set_status(Status(StatusCode.ERROR, error))
-        span.end(end_time=end_ns)
-
-    def shutdown(self) -> None:
-        self._provider.shutdown()
 
 
 class Telemetry:
     """Where interceptors leave what they saw.
 
-    Sampling is decided here, before the SDK is touched, because an SDK span costs more than the
-    rest of a call.
+    Sampling is decided before the SDK is touched, because an SDK span costs more than the rest of a
+    call.
     """
 
     def __init__(
         self,
         *,
         spans: SpanExporting | None = None,
+        metrics: Metrics | None = None,
         sample_ratio: float = 1.0,
         sampler: random.Random | None = None,
         logger: Any = None,
     ) -> None:
+        """`spans` None: none are made; callers' trace context is still logged and passed on."""
         self._spans = spans
-        self._sample_ratio = sample_ratio
-        self._sampler = sampler or random.Random()  # noqa: S311 - chooses samples, guards nothing
+        self.metrics = metrics or Metrics()
+        self.tracer = Tracer(0.0 if spans is None else sample_ratio, sampler)
         self._log = logger or structlog.get_logger("smartconnectors")
 
-    def sampled(self) -> bool:
-        """True when a span is wanted for the call that begins now."""
-        return self._spans is not None and self._sampler.random() < self._sample_ratio
-
-    def span(
-        self, name: str, start_ns: int, end_ns: int, attributes: Mapping[str, Any], error: str = ""
+    def finish(
+        self,
+        trace: Trace,
+        name: str,
+        start_ns: int,
+        end_ns: int,
+        attributes: Mapping[str, str | int | bool],
+        error: str = "",
     ) -> None:
-        """Records a finished span of a sampled call."""
-        if self._spans is not None:
-            self._spans.record(name, start_ns, end_ns, attributes, error)
+        """Records a call that has ended, when it is sampled. Wall-clock nanoseconds."""
+        if self._spans is not None and trace.sampled:
+            root = Span(
+                name,
+                trace.span_id,
+                trace.parent_id,
+                "server",
+                start_ns,
+                end_ns,
+                error,
+                attributes,
+                trace.link,
+            )
+            self._spans.record(trace, root)
 
     def event(self, name: str, **values: Any) -> None:
         """One structured log line."""
@@ -118,6 +88,17 @@ def _text(value: object) -> str:
     return repr(value)
 
 
+def with_trace(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Adds to a line the trace of the call that it was written for."""
+    trace = current.get()
+    if trace is not None:
+        event.setdefault(names.LOG_TRACE_ID, trace.trace_id)
+        event.setdefault(names.LOG_SPAN_ID, trace.span_id)
+    return event
+
+
 def configure_logging(log_format: Literal["text", "json"], stream: TextIO = sys.stderr) -> None:
     """Sends every log line, ours and libraries', to `stream` in one format.
 
@@ -131,6 +112,7 @@ def configure_logging(log_format: Literal["text", "json"], stream: TextIO = sys.
     )
     as_json = structlog.processors.JSONRenderer()
     shared: list[Any] = [
+        with_trace,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -86,11 +86,13 @@ async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str, s
 async def test_serve_says_once_where_it_listens_and_ends_cleanly_on_sigterm(
     start: Start, no_pause: str, tmp_path: Path
 ) -> None:
-    process = await start("serve", "--grpc-port", "0", "--config", no_pause)
+    process = await start("serve", "--grpc-port", "0", "--http-port", "0", "--config", no_pause)
     line = await first_line(process)
     platforms = ", ".join(f"{name}=sandbox" for name in PLATFORMS)
     said = re.fullmatch(
-        rf"smart-connectors ready: gRPC (127\.0\.0\.1:\d+), {platforms}, ledger state/\n", line
+        rf"smart-connectors ready: gRPC (127\.0\.0\.1:\d+), HTTP 127\.0\.0\.1:\d+, {platforms}, "
+        r"ledger state/\n",
+        line,
     )
     assert said is not None, line
     async with Client(said[1]) as client:
@@ -104,7 +106,16 @@ async def test_serve_says_once_where_it_listens_and_ends_cleanly_on_sigterm(
 
 
 async def test_serve_says_it_in_json_when_the_log_is_json(start: Start, no_pause: str) -> None:
-    arguments = ("--grpc-port", "0", "--config", no_pause, "--state-dir", "money")
+    arguments = (
+        "--grpc-port",
+        "0",
+        "--http-port",
+        "0",
+        "--config",
+        no_pause,
+        "--state-dir",
+        "money",
+    )
     process = await start("serve", *arguments, "--log-format", "json")
     ready = json.loads(await first_line(process))
     assert ready["event"] == "ready"
@@ -120,9 +131,9 @@ async def test_serve_says_it_in_json_when_the_log_is_json(start: Start, no_pause
 async def test_a_second_server_on_the_same_state_is_refused_and_told_who_holds_it(
     start: Start, no_pause: str
 ) -> None:
-    first = await start("serve", "--grpc-port", "0", "--config", no_pause)
+    first = await start("serve", "--grpc-port", "0", "--http-port", "0", "--config", no_pause)
     await first_line(first)
-    exit_code, out, err = await ended(await start("serve", "--grpc-port", "0"))
+    exit_code, out, err = await ended(await start("serve", "--grpc-port", "0", "--http-port", "0"))
     assert exit_code == 1
     assert out == ""
     assert err.startswith("Cannot start: ")

@@ -55,7 +55,7 @@ async def _play(
 ) -> list[Row]:
     config = folder / "settings.toml"
     config.write_text(render_document(scenario.settings), encoding="utf-8")
-    where = ("--grpc-port", "0", "--state-dir", str(folder / "state"))
+    where = ("--grpc-port", "0", "--http-port", "0", "--state-dir", str(folder / "state"))
     server = Process(
         ("serve", *where, "--config", str(config), "--log-format", "json"),
         log=folder / "server.log",

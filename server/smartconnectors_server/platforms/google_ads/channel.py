@@ -14,6 +14,8 @@ from typing import Any
 
 import grpc
 
+from smartconnectors_server.telemetry import outgoing
+
 GOOGLE_TARGET = "googleads.googleapis.com:443"
 
 CONNECT_S = 2.0
@@ -43,6 +45,13 @@ class KeepCall(grpc.aio.UnaryUnaryClientInterceptor):
         if kept is not None:
             kept.append(call)
         return call
+
+
+def metadata(authorization: str) -> tuple[tuple[str, str], ...]:
+    """What goes with a call: who asks, and the trace that it belongs to, if any."""
+    traceparent = outgoing.get()
+    who = ("authorization", authorization)
+    return (who, ("traceparent", traceparent)) if traceparent else (who,)
 
 
 def open_channel(

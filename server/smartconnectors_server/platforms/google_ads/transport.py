@@ -109,7 +109,7 @@ class Transport:
                 request={"customer_id": self._customer_id, "query": query},
                 retry=None,
                 timeout=self._timeout_s,
-                metadata=(("authorization", authorization),),
+                metadata=channel.metadata(authorization),
             )
             async for response in stream:
                 if response is None:  # grpc's way to say that it could not parse it
@@ -173,7 +173,7 @@ class Transport:
                 request=request,
                 retry=None,
                 timeout=self._timeout_s,
-                metadata=(("authorization", authorization),),
+                metadata=channel.metadata(authorization),
             )
         except Exception as error:  # noqa: BLE001 - translated, whatever it is
             raise self._translated(error, library, changes=True) from None

@@ -100,7 +100,10 @@ class Answers:
         """Does what is asked, writes it into the journal, and says what came of it."""
         changes = asked.method == MUTATE
         library = asked.library
-        facts: dict[str, Any] = {"headers": wire_facts.header_facts(asked.metadata)}
+        facts: dict[str, Any] = {
+            "headers": wire_facts.header_facts(asked.metadata),
+            **wire_facts.trace_facts(asked.metadata),
+        }
         try:
             self._authenticate(asked)
             if changes:

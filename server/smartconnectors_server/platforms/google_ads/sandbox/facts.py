@@ -32,6 +32,11 @@ def header_facts(metadata: Iterable[tuple[str, Any]]) -> list[str]:
     return [header for header in _HEADERS if header in present]
 
 
+def trace_facts(metadata: Iterable[tuple[str, Any]]) -> dict[str, str]:
+    """The trace context that came with a request, if any did."""
+    return {key: value for key, value in metadata if key == "traceparent"}
+
+
 def mutate_facts(request: Any) -> dict[str, Any]:
     """A mutate: its operations, and laid flat over them what each of them set.
 

@@ -1,0 +1,96 @@
+"""What metrics say of the present: read from the engines whenever somebody looks, never kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from smartconnectors_server.budget import Watch
+from smartconnectors_server.circuitbreaker import State
+from smartconnectors_server.clock import NANOS_PER_SECOND
+from smartconnectors_server.interceptors import Engines
+from smartconnectors_server.ledger import (
+    OPEN_STATES,
+    BudgetState,
+    Hold,
+    HoldState,
+    SlidingWindow,
+    Window,
+    alert_level,
+)
+from smartconnectors_server.telemetry import Metrics, names
+from smartconnectors_server.telemetry.metrics import Samples
+from smartconnectors_server.telemetry.names import Metric
+
+Sample = tuple[tuple[str, ...], float]
+
+
+def export(metrics: Metrics, engines: Engines, watch: Watch) -> None:
+    """Has `metrics` read the engines. A budget that is not open yet is left out."""
+    metrics.read_with(partial(_read, engines, watch))
+
+
+def _read(engines: Engines, watch: Watch) -> Samples:
+    keeper = engines.keeper
+    samples: dict[Metric, list[Sample]] = {
+        names.WATCHERS: [((), watch.subscribers)],
+        names.LEDGER_AVAILABLE: [((), keeper.available)],
+    }
+    for budget_id in keeper.budget_ids():
+        for metric, labels, value in _of_budget(keeper.state(budget_id)):
+            samples.setdefault(metric, []).append((labels, value))
+    for metric, labels, value in (*_of_platforms(engines), *_of_holds(engines)):
+        samples.setdefault(metric, []).append((labels, value))
+    return samples
+
+
+def _of_budget(state: BudgetState) -> Iterator[tuple[Metric, tuple[str, ...], float]]:
+    budget, currency = (state.budget_id,), state.currency_code
+    for one in state.limits:
+        labels = (*budget, currency, _window_text(one.limit.window))
+        yield names.BUDGET_LIMIT, labels, one.limit.limit_micros
+        yield names.BUDGET_COMMITTED, labels, one.committed_micros
+    for hold_state, micros in (
+        (HoldState.HELD, state.held_micros),
+        (HoldState.DEFERRED, state.deferred_micros),
+        (HoldState.IN_DOUBT, state.in_doubt_micros),
+    ):
+        yield names.BUDGET_OPEN, (*budget, currency, hold_state.value), micros
+    yield names.BUDGET_REMAINING, (*budget, currency), state.remaining_micros()
+    first_micros = state.limits[0].limit.limit_micros
+    if first_micros:
+        yield names.BUDGET_UTILIZATION, budget, state.used_micros() / first_micros
+    yield names.BUDGET_VETOES, budget, state.vetoed_count
+    yield names.BUDGET_PAUSED, budget, state.paused
+    yield names.BUDGET_ALERT_LEVEL, budget, alert_level(state)
+
+
+def _window_text(window: Window) -> str:
+    if isinstance(window, SlidingWindow):
+        return f"{window.seconds:g}s"
+    return f"{window.unit} {window.time_zone}"
+
+
+def _of_platforms(engines: Engines) -> Iterator[tuple[Metric, tuple[str, ...], float]]:
+    for name, runtime in engines.runtimes.items():
+        platform = (name,)
+        yield names.RATE_LIMIT, platform, runtime.limiter.limit
+        yield names.RATE_LIMIT_USED, platform, runtime.limiter.used()
+        yield names.RATE_LIMIT_HEADROOM, platform, runtime.limiter.headroom()
+        for state in State:
+            yield names.CIRCUIT_STATE, (name, state.value), runtime.breaker.state is state
+        yield names.CONNECTED, (name, runtime.mode.value), runtime.is_connected
+
+
+def _of_holds(engines: Engines) -> Iterator[tuple[Metric, tuple[str, ...], float]]:
+    now_ns = engines.keeper.now_ns()
+    by_place: dict[tuple[str, str], list[Hold]] = {
+        (name, state.value): [] for name in engines.runtimes for state in OPEN_STATES
+    }
+    for hold in engines.keeper.open_holds():
+        by_place.setdefault((hold.platform, hold.state.value), []).append(hold)
+    for place, holds in sorted(by_place.items()):
+        yield names.HOLDS, place, len(holds)
+        if holds:
+            oldest_ns = min(hold.created_ns for hold in holds)
+            yield names.OLDEST_HOLD, place, (now_ns - oldest_ns) / NANOS_PER_SECOND
