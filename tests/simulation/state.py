@@ -123,7 +123,7 @@ class World:
             self._excuse(server)
         finally:
             for platform in self.platforms.values():
-                platform.taken = None
+                platform.taken = platform.looked_for = None
                 platform.cut()
             self.disk.died, self.disk.dies_in = None, 0
             self.disk.trouble = None

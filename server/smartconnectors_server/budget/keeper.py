@@ -17,6 +17,7 @@ from smartconnectors_server.errors import (
     NotFound,
     OutcomeUnknown,
     RequestIdReused,
+    RequestInProgress,
     TargetInDoubt,
 )
 from smartconnectors_server.ledger import (
@@ -157,8 +158,9 @@ class Keeper:
     ) -> Hold:
         """Ends a held or in-doubt hold by `verb`, or puts it in doubt.
 
-        A hold that was already ended (by an operator, while the call was under way) stays so; when
-        the platform turns out to have accepted it, that truth enters the ledger all the same.
+        A hold that was already ended (by an operator, while the platform was being asked what had
+        become of it) stays so; when the platform turns out to have accepted it, that truth enters
+        the ledger all the same.
         """
         try:
             changed = await self._apply(hold, verb, answer, error, note)
@@ -265,9 +267,10 @@ class Keeper:
         return changed
 
     async def end_by_operator(self, hold_id: str, *, settled: bool, reason: str) -> Hold:
-        """Ends an open hold by an operator's word, or commits one that was given back; durable.
+        """Ends a deferred hold or one in doubt by an operator's word, or commits one that was given
+        back; durable.
 
-        Raises NotFound, LedgerUnavailable.
+        Raises RequestInProgress while its call is under way, NotFound, LedgerUnavailable.
         """
         with _spoken():
             hold = await self._ledger.get(hold_id)
@@ -279,6 +282,14 @@ class Keeper:
         return ended
 
     async def _end(self, hold: Hold, settled: bool, note: str) -> Hold:
+        if hold.state is HoldState.HELD:
+            # What a crash leaves held is in doubt, so this process is asking the platform just now.
+            raise RequestInProgress(
+                f"request {hold.request_id} is being sent to {hold.platform}, and its answer ends "
+                "the hold. Wait for it, or resolve the hold once it is in doubt.",
+                retry_after_s=0.5,
+                metadata={"request_id": hold.request_id, "hold_id": hold.hold_id},
+            )
         if not settled:
             return await self.resolve(hold, Verb.RELEASE, note=note)
         if hold.state is HoldState.SETTLED:
