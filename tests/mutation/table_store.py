@@ -220,6 +220,13 @@ KEEPER = (
         (BUDGET + "test_resolution.py",),
     ),
     Mutant(
+        "a pause of what has no budget ends at a restart",
+        "ledger/recovery.py",
+        "        if paused:\n",
+        "        if paused and scope in book.budget_ids():\n",
+        (promise("restarts-pauses_of_what_has_no_budget_are_kept"),),
+    ),
+    Mutant(
         "an operator gives back what is being sent",
         "budget/keeper.py",
         "        if hold.state is HoldState.HELD:\n            # What a crash",

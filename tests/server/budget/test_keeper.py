@@ -37,18 +37,15 @@ async def state_of(house: House, hold: Hold) -> HoldState:
 
 
 async def test_a_bid_counts_in_its_platform_its_campaign_and_the_total(house: House) -> None:
-    assert house.keeper.budget_ids_of(PLATFORM, "1001") == BOTH
+    campaign = f"{PLATFORM}/campaigns/1001"
+    assert house.keeper.budget_ids_of(PLATFORM, "1001") == (PLATFORM, campaign, "total")
     assert house.keeper.budget_ids_of("meta", "") == ("meta", "total")
-    assert house.keeper.budget_ids_of("x", "1001") == ("total",)
+    assert house.keeper.budget_ids_of("x", "1001") == ("x/campaigns/1001", "total")
     await house.ledger.close()
     ledger: Ledger = type(house.ledger)(house.ledger._directory, house.clock)
-    await ledger.open([budget(), budget(f"{PLATFORM}/campaigns/1001")])
+    await ledger.open([budget(), budget(campaign)])
     house.keeper._ledger = ledger
-    assert house.keeper.budget_ids_of(PLATFORM, "1001") == (
-        PLATFORM,
-        f"{PLATFORM}/campaigns/1001",
-    )
-    assert house.keeper.budget_ids_of(PLATFORM, "1002") == (PLATFORM,)
+    assert house.keeper.budget_ids_of(PLATFORM, "1001") == (PLATFORM, campaign)
     await ledger.close()
 
 
@@ -312,7 +309,8 @@ async def test_an_operators_word_is_on_disk_when_it_is_answered(house: House) ->
 async def test_who_changes_a_budget_is_shown_it(house: House) -> None:
     changed = await house.keeper.set_limit(PLATFORM, 7 * USD, "less")
     assert changed.limits[0].limit.limit_micros == 7 * USD
-    assert (await house.keeper.set_paused(PLATFORM, True, "stop")).paused
+    await house.keeper.set_paused(PLATFORM, True, "stop")
+    assert house.keeper.state(PLATFORM).paused
 
 
 async def test_a_removed_budget_does_not_keep_a_hold_from_ending(house: House) -> None:
