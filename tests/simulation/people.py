@@ -58,6 +58,7 @@ class Operator:
         self,
         chance: random.Random,
         scopes: Sequence[Scope],
+        pausable: Sequence[Scope],
         limits: LimitHistory,
         pauses: Pauses,
         now_s: Callable[[], float],
@@ -66,6 +67,7 @@ class Operator:
         self._say = say
         self._chance = chance
         self._scopes = scopes
+        self._pausable = pausable
         self._limits = limits
         self._pauses = pauses
         self._now_s = now_s
@@ -91,8 +93,9 @@ class Operator:
             await self.set_paused(server, chance.choice(sick), True)
         elif stopped and chance.random() < 0.4:
             await self.set_paused(server, chance.choice(stopped), False)
-        elif chance.random() < 0.1:
-            await self.set_paused(server, scope.budget_id, chance.random() < 0.5)
+        elif chance.random() < 0.15:
+            scope_id = chance.choice(self._pausable).budget_id
+            await self.set_paused(server, scope_id, chance.random() < 0.7)
         elif chance.random() < 0.3:
             await self._change_limit(server, scope)
 

@@ -38,11 +38,12 @@ class World:
             for name, terms in self.terms.platforms.items()
         }
         self.limits = LimitHistory(self.terms.scopes)
-        self.pauses = Pauses(self.terms.scopes)
+        self.pauses = Pauses(self.terms.pausable)
         self.nature = Nature(self.source("nature"), self.clock, self.disk, self.platforms)
         self.operator = Operator(
             self.source("operator"),
             self.terms.scopes,
+            self.terms.pausable,
             self.limits,
             self.pauses,
             self.clock.now_s,
