@@ -5,7 +5,7 @@ refusal says. The ledger decides whether an amount fits; the keeper speaks to ca
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from smartconnectors_server.budget.refusal import exceeded, paused
@@ -17,9 +17,11 @@ from smartconnectors_server.errors import (
     NotFound,
     OutcomeUnknown,
     RequestIdReused,
+    RequestInProgress,
     TargetInDoubt,
 )
 from smartconnectors_server.ledger import (
+    ALL,
     BY_OPERATOR,
     BudgetState,
     DuplicateRequest,
@@ -29,11 +31,14 @@ from smartconnectors_server.ledger import (
     HoldState,
     Ledger,
     Page,
+    Pause,
     Paused,
     Refused,
     Reservation,
     TargetBlocked,
     Unavailable,
+    campaign_scope,
+    platform_and_campaign,
 )
 
 TOTAL = "total"
@@ -75,10 +80,15 @@ class Keeper:
         return self._ledger.now_ns()
 
     def budget_ids_of(self, platform: str, campaign_id: str) -> tuple[str, ...]:
-        """Every budget that a bid on this campaign counts in."""
+        """Every scope that a bid on this campaign counts in: the budgets that there are, and the
+        campaign's scope, which can be paused without one.
+        """
         known = self._ledger.budget_ids()
-        wanted = (platform, f"{platform}/campaigns/{campaign_id}", TOTAL)
-        return tuple(budget_id for budget_id in wanted if budget_id in known)
+        scopes = [platform, TOTAL]
+        if campaign_id:
+            scopes.insert(1, campaign := campaign_scope(platform, campaign_id))
+            known = (*known, campaign)
+        return tuple(scope for scope in scopes if scope in known)
 
     def budget_ids(self) -> tuple[str, ...]:
         """All budgets, sorted."""
@@ -93,6 +103,26 @@ class Keeper:
                 f"no budget is called {budget_id!r}; there are: "
                 + ", ".join(self._ledger.budget_ids())
             ) from None
+
+    def platforms(self) -> tuple[str, ...]:
+        """Every platform that has a budget, sorted."""
+        return tuple(b for b in self.budget_ids() if b != TOTAL and "/" not in b)
+
+    def check_scope(self, scope: str) -> None:
+        """Raises NotFound unless it is ALL, a budget, or a campaign of a platform that there is."""
+        campaign = platform_and_campaign(scope)
+        if scope == ALL or scope in self.budget_ids():
+            return
+        if campaign is not None and campaign[0] in self.platforms():
+            return
+        raise NotFound(
+            f"no budget is called {scope!r}; there are: {', '.join(self.budget_ids())}. A campaign "
+            f"is called PLATFORM/campaigns/ID, and all of them together {ALL!r}."
+        )
+
+    def pause_of(self, scopes: Sequence[str]) -> Pause | None:
+        """The pause that stops bids in any of these scopes; None: there is none."""
+        return self._ledger.pause_of(scopes)
 
     def open_holds(self, state: HoldState | None = None) -> tuple[Hold, ...]:
         """Open holds, oldest first."""
@@ -157,8 +187,9 @@ class Keeper:
     ) -> Hold:
         """Ends a held or in-doubt hold by `verb`, or puts it in doubt.
 
-        A hold that was already ended (by an operator, while the call was under way) stays so; when
-        the platform turns out to have accepted it, that truth enters the ledger all the same.
+        A hold that was already ended (by an operator, while the platform was being asked what had
+        become of it) stays so; when the platform turns out to have accepted it, that truth enters
+        the ledger all the same.
         """
         try:
             changed = await self._apply(hold, verb, answer, error, note)
@@ -265,9 +296,10 @@ class Keeper:
         return changed
 
     async def end_by_operator(self, hold_id: str, *, settled: bool, reason: str) -> Hold:
-        """Ends an open hold by an operator's word, or commits one that was given back; durable.
+        """Ends a deferred hold or one in doubt by an operator's word, or commits one that was given
+        back; durable.
 
-        Raises NotFound, LedgerUnavailable.
+        Raises RequestInProgress while its call is under way, NotFound, LedgerUnavailable.
         """
         with _spoken():
             hold = await self._ledger.get(hold_id)
@@ -279,6 +311,14 @@ class Keeper:
         return ended
 
     async def _end(self, hold: Hold, settled: bool, note: str) -> Hold:
+        if hold.state is HoldState.HELD:
+            # What a crash leaves held is in doubt, so this process is asking the platform just now.
+            raise RequestInProgress(
+                f"request {hold.request_id} is being sent to {hold.platform}, and its answer ends "
+                "the hold. Wait for it, or resolve the hold once it is in doubt.",
+                retry_after_s=0.5,
+                metadata={"request_id": hold.request_id, "hold_id": hold.hold_id},
+            )
         if not settled:
             return await self.resolve(hold, Verb.RELEASE, note=note)
         if hold.state is HoldState.SETTLED:
@@ -292,20 +332,23 @@ class Keeper:
     async def set_limit(self, budget_id: str, limit_micros: int, reason: str) -> BudgetState:
         """Changes the first limit, durably. Raises NotFound, LedgerUnavailable."""
         self.state(budget_id)
-        return await self._configured(self._ledger.set_limit(budget_id, limit_micros, reason))
-
-    async def set_paused(self, budget_id: str, paused_now: bool, reason: str) -> BudgetState:
-        """Pauses or resumes, durably. Raises NotFound, LedgerUnavailable."""
-        self.state(budget_id)
-        return await self._configured(self._ledger.set_paused(budget_id, paused_now, reason))
-
-    # Parts
-
-    async def _configured(self, change: Awaitable[BudgetState]) -> BudgetState:
         with _spoken():
-            state = await change
+            state = await self._ledger.set_limit(budget_id, limit_micros, reason)
         self._watch.changed()
         return state
+
+    async def set_paused(self, scope: str, paused_now: bool, reason: str) -> None:
+        """Pauses or resumes a budget, a campaign with or without one, or ALL; durably. From the
+        call on no bid is admitted or dispatched there, but for those that lower exposure.
+
+        Raises NotFound, LedgerUnavailable.
+        """
+        self.check_scope(scope)
+        with _spoken():
+            await self._ledger.set_paused(scope, paused_now, reason)
+        self._watch.changed()
+
+    # Parts
 
     def _veto(
         self, error: Refused | Paused | TargetBlocked | Unavailable, budget_ids: Iterable[str]
@@ -323,5 +366,5 @@ class Keeper:
         self._ledger.veto(tuple(budget_ids))
         self._watch.changed()
         if isinstance(error, Paused):
-            return paused(self._ledger.state(error.budget_id))
+            return paused(error.pause)
         return exceeded(error)

@@ -19,6 +19,7 @@ from smartconnectors_server.ledger.records import (
     Hold,
     HoldState,
     Page,
+    Pause,
     Reservation,
 )
 
@@ -56,8 +57,10 @@ class Ledger(Protocol):
         """Changes the first limit, durably. Raises KeyError for an unknown budget."""
         ...
 
-    async def set_paused(self, budget_id: str, paused: bool, note: str) -> BudgetState:
-        """Pauses or resumes, durably. Raises KeyError for an unknown budget."""
+    async def set_paused(self, scope: str, paused: bool, note: str) -> None:
+        """Pauses or resumes a scope, durably: a budget, a campaign (see `campaign_scope`) without
+        one, or ALL. From the call on nothing is admitted or dispatched in it; what is exempt is.
+        """
         ...
 
     async def reserve(self, reservation: Reservation) -> Hold:
@@ -134,6 +137,10 @@ class Ledger(Protocol):
 
     def state(self, budget_id: str) -> BudgetState:
         """One budget now. Raises KeyError."""
+        ...
+
+    def pause_of(self, scopes: Sequence[str]) -> Pause | None:
+        """The pause that stops bids in any of these scopes; None: there is none."""
         ...
 
     def standing(self, budget_id: str) -> AlertLevel:

@@ -20,6 +20,7 @@ from smartconnectors_server.ledger.records import (
     BudgetState,
     Hold,
     HoldState,
+    Pause,
     Reservation,
     Step,
 )
@@ -88,6 +89,10 @@ class Book:
         """One budget now. Raises KeyError."""
         return self._scopes.state(budget_id, now_ns)
 
+    def pause_of(self, scopes: Iterable[str]) -> Pause | None:
+        """The pause that stops bids in these scopes; None: there is none."""
+        return self._scopes.pause_of(scopes)
+
     # Configuring and recovering
 
     def configure(self, budget: Budget) -> None:
@@ -124,10 +129,18 @@ class Book:
             [self._about(budget_id, "limit", limit_micros, note, now_ns)], before, now_ns
         )
 
-    def set_paused(self, budget_id: str, paused: bool, note: str, now_ns: int) -> Step:
-        """Pauses or resumes. Raises KeyError."""
-        self._scopes.set_paused(budget_id, paused)
-        return self._about(budget_id, "pause" if paused else "resume", 0, note, now_ns)
+    def replay_pause(self, pause: Pause) -> None:
+        """Restores a pause."""
+        self._scopes.pause(pause)
+
+    def set_paused(self, scope: str, paused: bool, note: str, now_ns: int) -> Step:
+        """Pauses or resumes a scope: a budget, a campaign without one, or ALL."""
+        if paused:
+            self._scopes.pause(Pause(scope, note, now_ns))
+        else:
+            self._scopes.resume(scope)
+        verb = "pause" if paused else "resume"
+        return Step((), (self._lines.of_scope(scope, verb, note, now_ns),))
 
     def record_configuration(self, budget_id: str, now_ns: int) -> Step:
         """Puts on record what the budget is configured to be. Raises KeyError."""

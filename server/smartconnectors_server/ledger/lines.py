@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smartconnectors_server.ledger.records import Budget, Entry, Hold
+from smartconnectors_server.ledger.records import ALL, Budget, Entry, Hold
 from smartconnectors_server.ledger.scopes import Scopes
 
 
@@ -43,6 +43,22 @@ class Lines:
             currency_code=budget.currency_code,
             note=note,
             sequence=self._take((budget.budget_id,)),
+        )
+
+    def of_scope(self, scope: str, verb: str, note: str, now_ns: int) -> Entry:
+        """What was done to a scope, which need not have a budget."""
+        known = self._scopes.knows(scope)
+        return Entry(
+            at_ns=now_ns,
+            verb=verb,
+            budget_ids=(scope,),
+            hold_id="",
+            platform="",
+            request_id="",
+            amount_micros=0,
+            currency_code=self._scopes.budget(scope).currency_code if known else "",
+            note=note,
+            sequence=self._take(self._scopes.budget_ids() if scope == ALL else (scope,)),
         )
 
     def _take(self, budget_ids: tuple[str, ...]) -> int:

@@ -60,6 +60,30 @@ class Limit:
     window: Window
 
 
+ALL = "all"
+"""The scope of a pause that stops every bid."""
+
+
+def campaign_scope(platform: str, campaign_id: str) -> str:
+    """What a campaign is called: its budget, if it has one, and the scope of a pause."""
+    return f"{platform}/campaigns/{campaign_id}"
+
+
+def platform_and_campaign(scope: str) -> tuple[str, str] | None:
+    """What `campaign_scope` was given; None for the name of anything else."""
+    platform, middle, campaign_id = scope.partition("/campaigns/")
+    return (platform, campaign_id) if platform and middle and campaign_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No new bids on a scope: a budget, a campaign without one, or ALL. Times are ledger time."""
+
+    scope: str
+    reason: str
+    at_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """A budget as configured. The first limit is the one that statistics show first."""
@@ -74,9 +98,10 @@ class Budget:
 class Reservation:
     """What a bid asks the ledger to hold.
 
-    `amount_micros` 0 with `exempt` holds nothing and passes exhausted and paused budgets: for
-    changes that lower exposure. `defer_until_ns` set: the hold is written as deferred, supersedes
-    an older deferred one of the same target, and expires then.
+    `budget_ids` are the scopes that it counts in: the budgets, and its campaign's scope also when
+    the campaign has no budget of its own. `amount_micros` 0 with `exempt` holds nothing and passes
+    exhausted budgets and pauses: for changes that lower exposure. `defer_until_ns` set: the hold is
+    written as deferred, supersedes an older deferred one of the same target, and expires then.
     """
 
     platform: str

@@ -31,6 +31,7 @@ from smartconnectors_server.ledger.records import (
     Hold,
     HoldState,
     Page,
+    Pause,
     Reservation,
     Step,
 )
@@ -154,11 +155,10 @@ class SqliteLedger:
         await self._commits.durable(step, limit=(budget_id, limit_micros, int(paused)))
         return self.state(budget_id)
 
-    async def set_paused(self, budget_id: str, paused: bool, note: str) -> BudgetState:
+    async def set_paused(self, scope: str, paused: bool, note: str) -> None:
         self._commits.check()
-        step = self._book.set_paused(budget_id, paused, note, self.now_ns())
-        await self._commits.durable(step, limit=(budget_id, None, int(paused)))
-        return self.state(budget_id)
+        step = self._book.set_paused(scope, paused, note, self.now_ns())
+        await self._commits.durable(step, limit=(scope, None, int(paused)))
 
     # The verbs
 
@@ -289,6 +289,9 @@ class SqliteLedger:
 
     def state(self, budget_id: str) -> BudgetState:
         return self._book.state(budget_id, self.now_ns())
+
+    def pause_of(self, scopes: Sequence[str]) -> Pause | None:
+        return self._book.pause_of(scopes)
 
     def standing(self, budget_id: str) -> AlertLevel:
         return self._book.standing(budget_id)

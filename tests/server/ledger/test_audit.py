@@ -230,6 +230,18 @@ def configured(limit: int = 100, *more: Any, paused: bool = False) -> Entry:
             ],
             "was paused",
         ),
+        (
+            [
+                configured(),
+                entry("pause", budget_ids=("google_ads/campaigns/1",)),
+                entry("reserve", 9, hold=3, budget_ids=("google_ads", "google_ads/campaigns/1")),
+            ],
+            "while google_ads/campaigns/1 was paused",
+        ),
+        (
+            [configured(), entry("pause", budget_ids=("all",)), entry("reserve", 9, hold=3)],
+            "while all was paused",
+        ),
         ([configured(), entry("settle", 9, hold=2)], "not open"),
         (
             [configured(), entry("defer", 9, hold=2), entry("settle", 9, hold=2)],
