@@ -183,24 +183,34 @@ class Keeper:
         return hold
 
     async def resolve(
-        self, hold: Hold, verb: Verb, *, answer: bytes = b"", error: str = "", note: str = ""
+        self,
+        hold: Hold,
+        verb: Verb,
+        *,
+        answer: bytes = b"",
+        error: str = "",
+        note: str = "",
+        actor: str = "",
     ) -> Hold:
-        """Ends a held or in-doubt hold by `verb`, or puts it in doubt.
+        """Ends a held or in-doubt hold by `verb`, or puts it in doubt. `actor`: the operator who
+        said so; empty: the server found out by itself.
 
         A hold that was already ended (by an operator, while the platform was being asked what had
         become of it) stays so; when the platform turns out to have accepted it, that truth enters
         the ledger all the same.
         """
         try:
-            changed = await self._apply(hold, verb, answer, error, note)
+            changed = await self._apply(hold, verb, answer, error, note, actor)
         except HoldNotOpen as closed:
             changed = await self._apply_late(hold, closed.hold, verb, answer)
         self._watch.changed()
         return changed
 
-    async def _apply(self, hold: Hold, verb: Verb, answer: bytes, error: str, note: str) -> Hold:
+    async def _apply(
+        self, hold: Hold, verb: Verb, answer: bytes, error: str, note: str, actor: str
+    ) -> Hold:
         if verb is Verb.SETTLE:
-            return await self._ledger.settle(hold.hold_id, answer=answer, note=note)
+            return await self._ledger.settle(hold.hold_id, answer=answer, note=note, actor=actor)
         if verb is Verb.SETTLE_ASSUMED:
             note = f"assumed: {note or 'the platform could not say'}"
             return await self._ledger.settle(hold.hold_id, answer=answer, note=note)
@@ -208,7 +218,7 @@ class Keeper:
             return await self._ledger.doubt(hold.hold_id, error=error, note=note)
         state = _CLOSED_BY_VERB[verb]
         return await self._ledger.release(
-            hold.hold_id, state, answer=answer, error=error, note=note
+            hold.hold_id, state, answer=answer, error=error, note=note, actor=actor
         )
 
     async def _apply_late(self, hold: Hold, now: Hold | None, verb: Verb, answer: bytes) -> Hold:
@@ -226,7 +236,9 @@ class Keeper:
                 retry_after_s=error.retry_after_s,
             ) from error
 
-    async def settle_late(self, hold: Hold, *, answer: bytes = b"", note: str) -> Hold:
+    async def settle_late(
+        self, hold: Hold, *, answer: bytes = b"", note: str, actor: str = ""
+    ) -> Hold:
         """Truth that arrives late: commits a hold that was given back, even above the limit.
 
         Raises LedgerUnavailable when it has entered, but is not on disk yet and must not be told.
@@ -234,7 +246,7 @@ class Keeper:
         try:
             with _spoken():
                 settled = await self._ledger.settle(
-                    hold.hold_id, answer=answer, note=note, late=True
+                    hold.hold_id, answer=answer, note=note, late=True, actor=actor
                 )
         except LedgerUnavailable:
             self._say_late(hold, note)
@@ -274,14 +286,16 @@ class Keeper:
         self._watch.changed()
         return changed
 
-    async def dispatch(self, hold: Hold, *, target: str, before: str) -> Hold:
+    async def dispatch(self, hold: Hold, *, target: str, before: str, actor: str = "") -> Hold:
         """A deferred hold is about to be sent; durable on return.
 
         Raises HoldNotOpen (something else ended it), BudgetPaused, TargetInDoubt,
         LedgerUnavailable.
         """
         try:
-            changed = await self._ledger.dispatch(hold.hold_id, target=target, before=before)
+            changed = await self._ledger.dispatch(
+                hold.hold_id, target=target, before=before, actor=actor
+            )
         except (Paused, TargetBlocked, Unavailable) as error:
             raise self._veto(error, ()) from error
         self._watch.changed()
@@ -295,7 +309,9 @@ class Keeper:
         self._watch.changed()
         return changed
 
-    async def end_by_operator(self, hold_id: str, *, settled: bool, reason: str) -> Hold:
+    async def end_by_operator(
+        self, hold_id: str, *, settled: bool, reason: str, actor: str = ""
+    ) -> Hold:
         """Ends a deferred hold or one in doubt by an operator's word, or commits one that was given
         back; durable.
 
@@ -305,12 +321,12 @@ class Keeper:
             hold = await self._ledger.get(hold_id)
         if hold is None:
             raise NotFound(f"no hold is called {hold_id!r}")
-        ended = await self._end(hold, settled, f"{BY_OPERATOR}{reason}")
+        ended = await self._end(hold, settled, f"{BY_OPERATOR}{reason}", actor)
         with _spoken():
             await self._ledger.flush()
         return ended
 
-    async def _end(self, hold: Hold, settled: bool, note: str) -> Hold:
+    async def _end(self, hold: Hold, settled: bool, note: str, actor: str) -> Hold:
         if hold.state is HoldState.HELD:
             # What a crash leaves held is in doubt, so this process is asking the platform just now.
             raise RequestInProgress(
@@ -320,24 +336,28 @@ class Keeper:
                 metadata={"request_id": hold.request_id, "hold_id": hold.hold_id},
             )
         if not settled:
-            return await self.resolve(hold, Verb.RELEASE, note=note)
+            return await self.resolve(hold, Verb.RELEASE, note=note, actor=actor)
         if hold.state is HoldState.SETTLED:
             return hold
         if not hold.state.is_open:
-            return await self.settle_late(hold, note=note)
+            return await self.settle_late(hold, note=note, actor=actor)
         if hold.state is HoldState.DEFERRED:
-            hold = await self.dispatch(hold, target=hold.target, before=hold.before)
-        return await self.resolve(hold, Verb.SETTLE, note=note)
+            hold = await self.dispatch(hold, target=hold.target, before=hold.before, actor=actor)
+        return await self.resolve(hold, Verb.SETTLE, note=note, actor=actor)
 
-    async def set_limit(self, budget_id: str, limit_micros: int, reason: str) -> BudgetState:
+    async def set_limit(
+        self, budget_id: str, limit_micros: int, reason: str, *, actor: str = ""
+    ) -> BudgetState:
         """Changes the first limit, durably. Raises NotFound, LedgerUnavailable."""
         self.state(budget_id)
         with _spoken():
-            state = await self._ledger.set_limit(budget_id, limit_micros, reason)
+            state = await self._ledger.set_limit(budget_id, limit_micros, reason, actor=actor)
         self._watch.changed()
         return state
 
-    async def set_paused(self, scope: str, paused_now: bool, reason: str) -> None:
+    async def set_paused(
+        self, scope: str, paused_now: bool, reason: str, *, actor: str = ""
+    ) -> None:
         """Pauses or resumes a budget, a campaign with or without one, or ALL; durably. From the
         call on no bid is admitted or dispatched there, but for those that lower exposure.
 
@@ -345,7 +365,7 @@ class Keeper:
         """
         self.check_scope(scope)
         with _spoken():
-            await self._ledger.set_paused(scope, paused_now, reason)
+            await self._ledger.set_paused(scope, paused_now, reason, actor=actor)
         self._watch.changed()
 
     # Parts

@@ -87,10 +87,11 @@ def exceeded(refused: Refused) -> BudgetExceeded:
 def paused(pause: Pause) -> BudgetPaused:
     """The veto for a scope that an operator paused."""
     what = "every platform" if pause.scope == ALL else pause.scope
+    who = pause.actor or "an operator"
     why = f": {pause.reason}" if pause.reason else ""
     return BudgetPaused(
-        f"{what} is paused by an operator{why}. New bids are refused until it is resumed; nothing "
-        "was held. Campaigns that are live keep spending.",
+        f"{what} is paused by {who}{why}. New bids are refused until it is resumed; nothing was "
+        "held. Campaigns that are live keep spending.",
         metadata={"budget_id": pause.scope, "blocked_by": "pause"},
         quota_subject=pause.scope,
     )

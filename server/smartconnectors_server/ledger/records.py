@@ -82,6 +82,8 @@ class Pause:
     scope: str
     reason: str
     at_ns: int
+    actor: str = ""
+    """Who paused it; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,10 @@ class Reservation:
     defer_until_ns: int | None = None
     trace: str = ""
     """The traceparent of the sampled call that asked; empty: none."""
+    actor: str = ""
+    """Who asks."""
+    customer: str = ""
+    """The keyed hash of the end customer; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +163,7 @@ class Hold:
     error: str = ""
     note: str = ""
     trace: str = ""
+    customer: str = ""
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back unchanged."""
@@ -197,6 +204,7 @@ class Hold:
             expires_ns=asked.defer_until_ns or 0,
             dispatched_ns=0 if deferred else now_ns,
             trace=asked.trace,
+            customer=asked.customer,
         )
 
     @property
@@ -220,7 +228,11 @@ _HOLD_FIELDS = tuple(field.name for field in dataclasses.fields(Hold))
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the audit ledger. `hash` is given when it is written (see `chain`)."""
+    """One line of the audit ledger. `hash` is given when it is written (see `chain`).
+
+    `actor` is who asked for it, by the name that callers are known by; empty: the server did it by
+    itself. `customer` is the keyed hash of the end customer that the hold is for; empty: none.
+    """
 
     at_ns: int
     verb: str
@@ -231,6 +243,8 @@ class Entry:
     amount_micros: int
     currency_code: str
     note: str = ""
+    actor: str = ""
+    customer: str = ""
     sequence: int = 0
     hash: str = ""
 

@@ -107,7 +107,7 @@ def _as_operators_left_it(store: Store, budget: Budget) -> Budget:
 def _pause_of(store: Store, scope: str) -> Pause:
     """A pause, as the last line about it says it."""
     line = store.last_about(scope, "pause")
-    return Pause(scope, "", 0) if line is None else Pause(scope, line.note, line.at_ns)
+    return Pause(scope, "", 0) if line is None else Pause(scope, line.note, line.at_ns, line.actor)
 
 
 def _on_record(store: Store, budget_id: str) -> Budget | None:

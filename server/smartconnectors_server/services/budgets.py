@@ -58,23 +58,23 @@ class BudgetServicer:
             yield pb.WatchBudgetStatsResponse(stats=stats_message(state))
 
     async def UpdateBudget(
-        self, request: pb.UpdateBudgetRequest, _call: Call
+        self, request: pb.UpdateBudgetRequest, call: Call
     ) -> pb.UpdateBudgetResponse:
         state = await self._keeper.set_limit(
-            request.budget_id, request.limit_micros, request.reason
+            request.budget_id, request.limit_micros, request.reason, actor=call.actor
         )
         return pb.UpdateBudgetResponse(stats=stats_message(state))
 
     async def PauseBudget(
-        self, request: pb.PauseBudgetRequest, _call: Call
+        self, request: pb.PauseBudgetRequest, call: Call
     ) -> pb.PauseBudgetResponse:
-        await self._keeper.set_paused(request.budget_id, True, request.reason)
+        await self._keeper.set_paused(request.budget_id, True, request.reason, actor=call.actor)
         return pb.PauseBudgetResponse(stats=self._stats_of(request.budget_id), notice=PAUSE_NOTICE)
 
     async def ResumeBudget(
-        self, request: pb.ResumeBudgetRequest, _call: Call
+        self, request: pb.ResumeBudgetRequest, call: Call
     ) -> pb.ResumeBudgetResponse:
-        await self._keeper.set_paused(request.budget_id, False, request.reason)
+        await self._keeper.set_paused(request.budget_id, False, request.reason, actor=call.actor)
         return pb.ResumeBudgetResponse(stats=self._stats_of(request.budget_id))
 
     def _stats_of(self, scope: str) -> BudgetStats | None:
@@ -100,11 +100,11 @@ class BudgetServicer:
         return pb.ListHoldsResponse(holds=[hold_message(h) for h in page], next_page_token=token)
 
     async def ResolveHold(
-        self, request: pb.ResolveHoldRequest, _call: Call
+        self, request: pb.ResolveHoldRequest, call: Call
     ) -> pb.ResolveHoldResponse:
         settled = request.state == pb.HOLD_STATE_SETTLED
         hold = await self._keeper.end_by_operator(
-            request.hold_id, settled=settled, reason=request.reason
+            request.hold_id, settled=settled, reason=request.reason, actor=call.actor
         )
         return pb.ResolveHoldResponse(hold=hold_message(hold))
 
