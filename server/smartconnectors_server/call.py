@@ -257,6 +257,8 @@ class Call:
     """How many calls of the platform's quota it takes."""
     batch: Gathering | None = None
     """The batch that the bid is sent with; None: it is sent alone."""
+    actor: str = ""
+    """Who calls, for the audit ledger."""
     traceparent: str = ""
     """The caller's W3C trace context; empty: none."""
     trace: Trace | None = None

@@ -139,4 +139,6 @@ def entry_message(entry: Entry) -> budgets_pb2.LedgerEntry:
         note=entry.note,
         platform=entry.platform,
         hash=entry.hash,
+        actor=entry.actor,
+        customer_hash=entry.customer,
     )

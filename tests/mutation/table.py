@@ -86,6 +86,23 @@ ADMISSION = (
         (promise("admission-a_paused_budget_admits_nothing"),),
     ),
     Mutant(
+        "only what has a budget can be paused",
+        "ledger/scopes.py",
+        "        self._pauses[pause.scope] = pause\n",
+        "        self._pauses |= {pause.scope: pause} if self.knows(pause.scope) else {}\n",
+        (
+            promise("admission-a_campaign_without_a_budget_can_be_paused"),
+            promise("admission-a_pause_of_everything_stops_every_budget"),
+        ),
+    ),
+    Mutant(
+        "a pause of everything stops nothing",
+        "ledger/scopes.py",
+        "for scope in (ALL, *scopes))",
+        "for scope in scopes)",
+        (promise("admission-a_pause_of_everything_stops_every_budget"), MODEL),
+    ),
+    Mutant(
         "only the first window is committed to",
         "ledger/scopes.py",
         "            for window in scope.windows:\n                window.add",
@@ -222,7 +239,7 @@ HOLDS = (
         "ledger/book.py",
         "            self._scopes.check_paused(hold.budget_ids)\n",
         "            pass\n",
-        (promise("holds-a_paused_budget_dispatches_nothing_that_was_deferred"),),
+        (promise("holds-a_paused_scope_dispatches_nothing_that_was_deferred"),),
     ),
     Mutant(
         "what is given back goes on counting",

@@ -220,6 +220,20 @@ KEEPER = (
         (BUDGET + "test_resolution.py",),
     ),
     Mutant(
+        "a pause of what has no budget ends at a restart",
+        "ledger/recovery.py",
+        "        if paused:\n",
+        "        if paused and scope in book.budget_ids():\n",
+        (promise("restarts-pauses_of_what_has_no_budget_are_kept"),),
+    ),
+    Mutant(
+        "an operator gives back what is being sent",
+        "budget/keeper.py",
+        "        if hold.state is HoldState.HELD:\n            # What a crash",
+        "        if False:\n            # What a crash",
+        (BUDGET + "test_keeper.py::test_an_operator_cannot_end_a_hold_whose_call_is_under_way",),
+    ),
+    Mutant(
         "truth is dropped when an operator was wrong",
         "budget/keeper.py",
         "if verb is not Verb.SETTLE or now.state is HoldState.SETTLED:",

@@ -155,7 +155,8 @@ class Caller:
         if asked.greed_micros >= 0 and isinstance(asked.bid, bid_pb2.BidRequest):
             keeper = self._server.app.keeper
             ids = keeper.budget_ids_of(asked.platform, asked.bid.campaign_id)
-            left = min(keeper.state(budget_id).remaining_micros() for budget_id in ids)
+            budgets = set(keeper.budget_ids()).intersection(ids)
+            left = min(keeper.state(budget_id).remaining_micros() for budget_id in budgets)
             if left:
                 asked.bid.bid_micros = left + asked.greed_micros
             asked.greed_micros = -1

@@ -128,6 +128,8 @@ class ScriptedConnector(OneByOne):
         )
 
     async def lookup(self, sent: Sent) -> Finding:
+        if self.platform.looked_for is not None:
+            self.platform.looked_for(sent.priced.request_id)
         await self._read()
         request: Any = sent.request
         shown = self.platform.show(sent.target)

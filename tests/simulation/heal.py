@@ -30,7 +30,7 @@ async def heal(world: World, server: Server) -> None:
     """One life, to its end."""
     await server.begin()
     await check_nothing_is_forgotten(world, server)
-    for scope in world.terms.scopes:
+    for scope in world.terms.pausable:
         await world.operator.set_paused(server, scope.budget_id, False)
     for _ in range(round(LONGEST_DOUBT_S / LOOK_EVERY_S)):
         await asyncio.sleep(LOOK_EVERY_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from tests.simulation.bids import Asked, draw_bid, draw_update
 from tests.simulation.broken import Promise
@@ -15,6 +16,7 @@ from tests.simulation.checks import (
     check_nothing_is_in_doubt,
 )
 from tests.simulation.people import Curious
+from tests.simulation.platform import ScriptedPlatform
 from tests.simulation.server import Server
 from tests.simulation.state import World
 
@@ -122,16 +124,19 @@ class Life:
         if self._dies:
             self._plan_death(loop, rush_s)
 
+        def meddle(platform: ScriptedPlatform, request_id: str, likely: float) -> None:
+            if world.operator.meddles and chance.random() < likely:
+                word = world.operator.end_blindly(server, platform, request_id)
+                task = asyncio.ensure_future(word)
+                self._blind.add(task)
+                task.add_done_callback(self._blind.discard)
+
         def taken(change: Change) -> None:
             world.say(f"{change.platform} {change.request_id} arrives for {change.target}")
             forbidden_by = world.pauses.forbid(change, world.clock.now_s())
             if forbidden_by:
                 world.breaks(Promise.PAUSE, f"{change.request_id}, {forbidden_by} is paused")
-            if world.operator.meddles and chance.random() < 0.1:
-                platform = world.platforms[change.platform]
-                task = asyncio.ensure_future(world.operator.end_blindly(server, platform, change))
-                self._blind.add(task)
-                task.add_done_callback(self._blind.discard)
+            meddle(world.platforms[change.platform], change.request_id, 0.1)
             self._left -= self._left > 0
             if self._dies and self._left == 0:
                 self._dies = False
@@ -139,6 +144,7 @@ class Life:
 
         for platform in world.platforms.values():
             platform.taken = taken
+            platform.looked_for = partial(meddle, platform, likely=0.3)
 
     def _plan_death(self, loop: asyncio.AbstractEventLoop, rush_s: float) -> None:
         """At some instant, soon after a change has arrived, at a write to the disk, or when the

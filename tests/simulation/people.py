@@ -58,6 +58,7 @@ class Operator:
         self,
         chance: random.Random,
         scopes: Sequence[Scope],
+        pausable: Sequence[Scope],
         limits: LimitHistory,
         pauses: Pauses,
         now_s: Callable[[], float],
@@ -66,6 +67,7 @@ class Operator:
         self._say = say
         self._chance = chance
         self._scopes = scopes
+        self._pausable = pausable
         self._limits = limits
         self._pauses = pauses
         self._now_s = now_s
@@ -91,8 +93,9 @@ class Operator:
             await self.set_paused(server, chance.choice(sick), True)
         elif stopped and chance.random() < 0.4:
             await self.set_paused(server, chance.choice(stopped), False)
-        elif chance.random() < 0.1:
-            await self.set_paused(server, scope.budget_id, chance.random() < 0.5)
+        elif chance.random() < 0.15:
+            scope_id = chance.choice(self._pausable).budget_id
+            await self.set_paused(server, scope_id, chance.random() < 0.7)
         elif chance.random() < 0.3:
             await self._change_limit(server, scope)
 
@@ -113,16 +116,22 @@ class Operator:
         if paused:
             self._pauses.paused(budget_id, self._now_s())
 
-    async def end_blindly(self, server: Server, platform: ScriptedPlatform, change: Change) -> None:
-        """Says that a change that is being sent has come to nothing, without having looked."""
+    async def end_blindly(
+        self, server: Server, platform: ScriptedPlatform, request_id: str
+    ) -> None:
+        """Says that a change has come to nothing, without having looked: in vain while it is being
+        sent.
+        """
         await asyncio.sleep(self._chance.uniform(0.0, 0.1))
         keeper = server.app.keeper
         try:
-            hold = await keeper.find(change.platform, change.request_id)
-            if hold is None or hold.state is not HoldState.HELD:
+            hold = await keeper.find(platform.name, request_id)
+            if hold is None or hold.state not in {HoldState.HELD, HoldState.IN_DOUBT}:
                 return
-            self._say(f"operator: {change.platform} {change.request_id} has come to nothing")
-            platform.excuse(change.request_id)
+            if hold.state is HoldState.IN_DOUBT:
+                # From here on the word counts, whatever comes of it.
+                platform.excuse(request_id)
+            self._say(f"operator: {platform.name} {request_id} has come to nothing")
             await keeper.end_by_operator(hold.hold_id, settled=False, reason="I think")
         except ConnectorError:
             return

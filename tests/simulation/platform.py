@@ -77,6 +77,8 @@ class ScriptedPlatform:
     """Requests that an operator has ended by a wrong word: anything may become of them."""
     taken: Callable[[Change], None] | None = None
     """Told of each change that arrives."""
+    looked_for: Callable[[str], None] | None = None
+    """Told of each request that the server asks after."""
     killed: bool = False
     """The server is gone, and what is left of it does not count."""
     broken: list[Broken] = field(default_factory=list)

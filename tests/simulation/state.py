@@ -38,11 +38,12 @@ class World:
             for name, terms in self.terms.platforms.items()
         }
         self.limits = LimitHistory(self.terms.scopes)
-        self.pauses = Pauses(self.terms.scopes)
+        self.pauses = Pauses(self.terms.pausable)
         self.nature = Nature(self.source("nature"), self.clock, self.disk, self.platforms)
         self.operator = Operator(
             self.source("operator"),
             self.terms.scopes,
+            self.terms.pausable,
             self.limits,
             self.pauses,
             self.clock.now_s,
@@ -123,7 +124,7 @@ class World:
             self._excuse(server)
         finally:
             for platform in self.platforms.values():
-                platform.taken = None
+                platform.taken = platform.looked_for = None
                 platform.cut()
             self.disk.died, self.disk.dies_in = None, 0
             self.disk.trouble = None

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from smartconnectors_server.ledger import ALL
+
 USD = 1_000_000
 TOTAL = "total"
 TIMEOUT_S = 2.0
@@ -90,6 +92,18 @@ class WorldTerms:
                 budget_id = f"{name}/campaigns/{campaign_id}"
                 found.append(Scope(budget_id, (limit,), name, campaign_id))
         object.__setattr__(self, "scopes", tuple(found))
+
+    @property
+    def pausable(self) -> tuple[Scope, ...]:
+        """Every budget, every campaign without one, and everything."""
+        budgets = {scope.budget_id for scope in self.scopes}
+        campaigns = (
+            Scope(f"{name}/campaigns/{campaign_id}", (), name, campaign_id)
+            for name in self.platforms
+            for campaign_id in dict.fromkeys(CAMPAIGNS)
+        )
+        others = (scope for scope in campaigns if scope.budget_id not in budgets)
+        return (*self.scopes, *others, Scope(ALL, ()))
 
     def longest_window_s(self) -> float:
         """After so long without a bid, every window is empty."""

@@ -86,6 +86,8 @@ UNSEEN: Mapping[str, str] = {
     + "the keeper settles late only what it has seen to be closed",
     "late truth takes the request id from a later attempt": _BEHIND
     + "the target's lock keeps the later attempt from being held before the truth is in",
+    "truth is dropped when an operator was wrong": "of what an operator has ended without looking"
+    " a world expects nothing more",
     "late truth is hidden by the memory that an id is absent": "wants a hold that an operator gave"
     " back and the book has forgotten, which takes 50,000 others",
     "deferring may grow": _BEHIND + "who defers a hold takes the smaller of the two amounts",

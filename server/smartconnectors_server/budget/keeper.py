@@ -5,7 +5,7 @@ refusal says. The ledger decides whether an amount fits; the keeper speaks to ca
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from smartconnectors_server.budget.refusal import exceeded, paused
@@ -17,9 +17,11 @@ from smartconnectors_server.errors import (
     NotFound,
     OutcomeUnknown,
     RequestIdReused,
+    RequestInProgress,
     TargetInDoubt,
 )
 from smartconnectors_server.ledger import (
+    ALL,
     BY_OPERATOR,
     BudgetState,
     DuplicateRequest,
@@ -29,11 +31,14 @@ from smartconnectors_server.ledger import (
     HoldState,
     Ledger,
     Page,
+    Pause,
     Paused,
     Refused,
     Reservation,
     TargetBlocked,
     Unavailable,
+    campaign_scope,
+    platform_and_campaign,
 )
 
 TOTAL = "total"
@@ -75,10 +80,15 @@ class Keeper:
         return self._ledger.now_ns()
 
     def budget_ids_of(self, platform: str, campaign_id: str) -> tuple[str, ...]:
-        """Every budget that a bid on this campaign counts in."""
+        """Every scope that a bid on this campaign counts in: the budgets that there are, and the
+        campaign's scope, which can be paused without one.
+        """
         known = self._ledger.budget_ids()
-        wanted = (platform, f"{platform}/campaigns/{campaign_id}", TOTAL)
-        return tuple(budget_id for budget_id in wanted if budget_id in known)
+        scopes = [platform, TOTAL]
+        if campaign_id:
+            scopes.insert(1, campaign := campaign_scope(platform, campaign_id))
+            known = (*known, campaign)
+        return tuple(scope for scope in scopes if scope in known)
 
     def budget_ids(self) -> tuple[str, ...]:
         """All budgets, sorted."""
@@ -93,6 +103,26 @@ class Keeper:
                 f"no budget is called {budget_id!r}; there are: "
                 + ", ".join(self._ledger.budget_ids())
             ) from None
+
+    def platforms(self) -> tuple[str, ...]:
+        """Every platform that has a budget, sorted."""
+        return tuple(b for b in self.budget_ids() if b != TOTAL and "/" not in b)
+
+    def check_scope(self, scope: str) -> None:
+        """Raises NotFound unless it is ALL, a budget, or a campaign of a platform that there is."""
+        campaign = platform_and_campaign(scope)
+        if scope == ALL or scope in self.budget_ids():
+            return
+        if campaign is not None and campaign[0] in self.platforms():
+            return
+        raise NotFound(
+            f"no budget is called {scope!r}; there are: {', '.join(self.budget_ids())}. A campaign "
+            f"is called PLATFORM/campaigns/ID, and all of them together {ALL!r}."
+        )
+
+    def pause_of(self, scopes: Sequence[str]) -> Pause | None:
+        """The pause that stops bids in any of these scopes; None: there is none."""
+        return self._ledger.pause_of(scopes)
 
     def open_holds(self, state: HoldState | None = None) -> tuple[Hold, ...]:
         """Open holds, oldest first."""
@@ -153,23 +183,34 @@ class Keeper:
         return hold
 
     async def resolve(
-        self, hold: Hold, verb: Verb, *, answer: bytes = b"", error: str = "", note: str = ""
+        self,
+        hold: Hold,
+        verb: Verb,
+        *,
+        answer: bytes = b"",
+        error: str = "",
+        note: str = "",
+        actor: str = "",
     ) -> Hold:
-        """Ends a held or in-doubt hold by `verb`, or puts it in doubt.
+        """Ends a held or in-doubt hold by `verb`, or puts it in doubt. `actor`: the operator who
+        said so; empty: the server found out by itself.
 
-        A hold that was already ended (by an operator, while the call was under way) stays so; when
-        the platform turns out to have accepted it, that truth enters the ledger all the same.
+        A hold that was already ended (by an operator, while the platform was being asked what had
+        become of it) stays so; when the platform turns out to have accepted it, that truth enters
+        the ledger all the same.
         """
         try:
-            changed = await self._apply(hold, verb, answer, error, note)
+            changed = await self._apply(hold, verb, answer, error, note, actor)
         except HoldNotOpen as closed:
             changed = await self._apply_late(hold, closed.hold, verb, answer)
         self._watch.changed()
         return changed
 
-    async def _apply(self, hold: Hold, verb: Verb, answer: bytes, error: str, note: str) -> Hold:
+    async def _apply(
+        self, hold: Hold, verb: Verb, answer: bytes, error: str, note: str, actor: str
+    ) -> Hold:
         if verb is Verb.SETTLE:
-            return await self._ledger.settle(hold.hold_id, answer=answer, note=note)
+            return await self._ledger.settle(hold.hold_id, answer=answer, note=note, actor=actor)
         if verb is Verb.SETTLE_ASSUMED:
             note = f"assumed: {note or 'the platform could not say'}"
             return await self._ledger.settle(hold.hold_id, answer=answer, note=note)
@@ -177,7 +218,7 @@ class Keeper:
             return await self._ledger.doubt(hold.hold_id, error=error, note=note)
         state = _CLOSED_BY_VERB[verb]
         return await self._ledger.release(
-            hold.hold_id, state, answer=answer, error=error, note=note
+            hold.hold_id, state, answer=answer, error=error, note=note, actor=actor
         )
 
     async def _apply_late(self, hold: Hold, now: Hold | None, verb: Verb, answer: bytes) -> Hold:
@@ -195,7 +236,9 @@ class Keeper:
                 retry_after_s=error.retry_after_s,
             ) from error
 
-    async def settle_late(self, hold: Hold, *, answer: bytes = b"", note: str) -> Hold:
+    async def settle_late(
+        self, hold: Hold, *, answer: bytes = b"", note: str, actor: str = ""
+    ) -> Hold:
         """Truth that arrives late: commits a hold that was given back, even above the limit.
 
         Raises LedgerUnavailable when it has entered, but is not on disk yet and must not be told.
@@ -203,7 +246,7 @@ class Keeper:
         try:
             with _spoken():
                 settled = await self._ledger.settle(
-                    hold.hold_id, answer=answer, note=note, late=True
+                    hold.hold_id, answer=answer, note=note, late=True, actor=actor
                 )
         except LedgerUnavailable:
             self._say_late(hold, note)
@@ -243,14 +286,16 @@ class Keeper:
         self._watch.changed()
         return changed
 
-    async def dispatch(self, hold: Hold, *, target: str, before: str) -> Hold:
+    async def dispatch(self, hold: Hold, *, target: str, before: str, actor: str = "") -> Hold:
         """A deferred hold is about to be sent; durable on return.
 
         Raises HoldNotOpen (something else ended it), BudgetPaused, TargetInDoubt,
         LedgerUnavailable.
         """
         try:
-            changed = await self._ledger.dispatch(hold.hold_id, target=target, before=before)
+            changed = await self._ledger.dispatch(
+                hold.hold_id, target=target, before=before, actor=actor
+            )
         except (Paused, TargetBlocked, Unavailable) as error:
             raise self._veto(error, ()) from error
         self._watch.changed()
@@ -264,48 +309,66 @@ class Keeper:
         self._watch.changed()
         return changed
 
-    async def end_by_operator(self, hold_id: str, *, settled: bool, reason: str) -> Hold:
-        """Ends an open hold by an operator's word, or commits one that was given back; durable.
+    async def end_by_operator(
+        self, hold_id: str, *, settled: bool, reason: str, actor: str = ""
+    ) -> Hold:
+        """Ends a deferred hold or one in doubt by an operator's word, or commits one that was given
+        back; durable.
 
-        Raises NotFound, LedgerUnavailable.
+        Raises RequestInProgress while its call is under way, NotFound, LedgerUnavailable.
         """
         with _spoken():
             hold = await self._ledger.get(hold_id)
         if hold is None:
             raise NotFound(f"no hold is called {hold_id!r}")
-        ended = await self._end(hold, settled, f"{BY_OPERATOR}{reason}")
+        ended = await self._end(hold, settled, f"{BY_OPERATOR}{reason}", actor)
         with _spoken():
             await self._ledger.flush()
         return ended
 
-    async def _end(self, hold: Hold, settled: bool, note: str) -> Hold:
+    async def _end(self, hold: Hold, settled: bool, note: str, actor: str) -> Hold:
+        if hold.state is HoldState.HELD:
+            # What a crash leaves held is in doubt, so this process is asking the platform just now.
+            raise RequestInProgress(
+                f"request {hold.request_id} is being sent to {hold.platform}, and its answer ends "
+                "the hold. Wait for it, or resolve the hold once it is in doubt.",
+                retry_after_s=0.5,
+                metadata={"request_id": hold.request_id, "hold_id": hold.hold_id},
+            )
         if not settled:
-            return await self.resolve(hold, Verb.RELEASE, note=note)
+            return await self.resolve(hold, Verb.RELEASE, note=note, actor=actor)
         if hold.state is HoldState.SETTLED:
             return hold
         if not hold.state.is_open:
-            return await self.settle_late(hold, note=note)
+            return await self.settle_late(hold, note=note, actor=actor)
         if hold.state is HoldState.DEFERRED:
-            hold = await self.dispatch(hold, target=hold.target, before=hold.before)
-        return await self.resolve(hold, Verb.SETTLE, note=note)
+            hold = await self.dispatch(hold, target=hold.target, before=hold.before, actor=actor)
+        return await self.resolve(hold, Verb.SETTLE, note=note, actor=actor)
 
-    async def set_limit(self, budget_id: str, limit_micros: int, reason: str) -> BudgetState:
+    async def set_limit(
+        self, budget_id: str, limit_micros: int, reason: str, *, actor: str = ""
+    ) -> BudgetState:
         """Changes the first limit, durably. Raises NotFound, LedgerUnavailable."""
         self.state(budget_id)
-        return await self._configured(self._ledger.set_limit(budget_id, limit_micros, reason))
-
-    async def set_paused(self, budget_id: str, paused_now: bool, reason: str) -> BudgetState:
-        """Pauses or resumes, durably. Raises NotFound, LedgerUnavailable."""
-        self.state(budget_id)
-        return await self._configured(self._ledger.set_paused(budget_id, paused_now, reason))
-
-    # Parts
-
-    async def _configured(self, change: Awaitable[BudgetState]) -> BudgetState:
         with _spoken():
-            state = await change
+            state = await self._ledger.set_limit(budget_id, limit_micros, reason, actor=actor)
         self._watch.changed()
         return state
+
+    async def set_paused(
+        self, scope: str, paused_now: bool, reason: str, *, actor: str = ""
+    ) -> None:
+        """Pauses or resumes a budget, a campaign with or without one, or ALL; durably. From the
+        call on no bid is admitted or dispatched there, but for those that lower exposure.
+
+        Raises NotFound, LedgerUnavailable.
+        """
+        self.check_scope(scope)
+        with _spoken():
+            await self._ledger.set_paused(scope, paused_now, reason, actor=actor)
+        self._watch.changed()
+
+    # Parts
 
     def _veto(
         self, error: Refused | Paused | TargetBlocked | Unavailable, budget_ids: Iterable[str]
@@ -323,5 +386,5 @@ class Keeper:
         self._ledger.veto(tuple(budget_ids))
         self._watch.changed()
         if isinstance(error, Paused):
-            return paused(self._ledger.state(error.budget_id))
+            return paused(error.pause)
         return exceeded(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.errors import BudgetExceeded, BudgetPaused
-from smartconnectors_server.ledger import BudgetState, Refused, SlidingWindow, Window
+from smartconnectors_server.ledger import ALL, Pause, Refused, SlidingWindow, Window
 from smartconnectors_server.money import format_amount
 
 
@@ -84,11 +84,14 @@ def exceeded(refused: Refused) -> BudgetExceeded:
     )
 
 
-def paused(state: BudgetState) -> BudgetPaused:
-    """The veto for a budget that an operator paused."""
+def paused(pause: Pause) -> BudgetPaused:
+    """The veto for a scope that an operator paused."""
+    what = "every platform" if pause.scope == ALL else pause.scope
+    who = pause.actor or "an operator"
+    why = f": {pause.reason}" if pause.reason else ""
     return BudgetPaused(
-        f"{state.budget_id} is paused by an operator; new bids are refused until it is resumed. "
-        "Campaigns that are live keep spending.",
-        metadata={"budget_id": state.budget_id, "blocked_by": "pause"},
-        quota_subject=state.budget_id,
+        f"{what} is paused by {who}{why}. New bids are refused until it is resumed; nothing was "
+        "held. Campaigns that are live keep spending.",
+        metadata={"budget_id": pause.scope, "blocked_by": "pause"},
+        quota_subject=pause.scope,
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 group = typer.Typer(help="The audit ledger: every change of money.")
 
-COLUMNS = ("no.", "at", "verb", "amount", "budgets", "request", "hold", "note")
+COLUMNS = ("no.", "at", "verb", "amount", "budgets", "request", "hold", "by", "note")
 BALANCE_COLUMNS = ("budget", "committed", "held", "deferred", "in doubt", "limit", "window")
 
 StateDir = Annotated[
@@ -251,5 +251,6 @@ def _row(entry: pb.LedgerEntry) -> list[str]:
         " ".join(entry.budget_ids),
         entry.request_id,
         entry.hold_id,
+        entry.actor,
         entry.note,
     ]

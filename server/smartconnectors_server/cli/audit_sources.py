@@ -101,6 +101,8 @@ def entry_of(line: pb.LedgerEntry) -> Entry:
         amount_micros=line.amount_micros,
         currency_code=line.currency_code,
         note=line.note,
+        actor=line.actor,
+        customer=line.customer_hash,
         sequence=line.sequence,
         hash=line.hash,
     )

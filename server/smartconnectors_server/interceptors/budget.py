@@ -84,6 +84,7 @@ class Budget:
             uncapped_micros=priced.uncapped_micros,
             exempt=exempt,
             defer_until_ns=self._defer_until_ns(runtime) if priced.defer else None,
+            actor=call.actor,
             trace=call.trace.traceparent if call.trace is not None and call.trace.sampled else "",
         )
 

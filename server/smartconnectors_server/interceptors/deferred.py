@@ -100,12 +100,11 @@ class DeferredBids:
         keeper = self._keeper
         doubts = keeper.open_holds(HoldState.IN_DOUBT)
         doubtful = {doubt.target for doubt in doubts if doubt.platform == platform}
-        paused = {b for b in keeper.budget_ids() if keeper.state(b).paused}
         return [
             hold
             for hold in holds
             if doubtful.isdisjoint({hold.target, self._planned_targets.get(hold.hold_id, "")})
-            and (not hold.amount_micros or paused.isdisjoint(hold.budget_ids))
+            and (not hold.amount_micros or keeper.pause_of(hold.budget_ids) is None)
         ]
 
     async def _place(self, runtime: PlatformRuntime, hold: Hold) -> bool:

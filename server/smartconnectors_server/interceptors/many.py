@@ -170,6 +170,7 @@ class ManyBids:
             started_ns=outer.started_ns,
             deadline_ns=outer.deadline_ns,
             traceparent=outer.traceparent,
+            actor=outer.actor,
         )
 
 

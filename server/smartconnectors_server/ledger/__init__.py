@@ -9,6 +9,7 @@ from smartconnectors_server.ledger._base import (
 )
 from smartconnectors_server.ledger.alerts import ALERT, AlertLevel, alert_level
 from smartconnectors_server.ledger.records import (
+    ALL,
     OPEN_STATES,
     Budget,
     BudgetState,
@@ -19,9 +20,12 @@ from smartconnectors_server.ledger.records import (
     Limit,
     LimitState,
     Page,
+    Pause,
     Reservation,
     SlidingWindow,
     Window,
+    campaign_scope,
+    platform_and_campaign,
 )
 from smartconnectors_server.ledger.refusals import (
     Damaged,
@@ -43,6 +47,7 @@ LEDGERS: Mapping[str, Callable[..., Ledger]] = {"sqlite": SqliteLedger}
 
 __all__ = [
     "ALERT",
+    "ALL",
     "BY_OPERATOR",
     "BY_RECONCILER",
     "LEDGERS",
@@ -62,6 +67,7 @@ __all__ = [
     "Limit",
     "LimitState",
     "Page",
+    "Pause",
     "Paused",
     "Refused",
     "Reservation",
@@ -72,4 +78,6 @@ __all__ = [
     "Window",
     "WrongVersion",
     "alert_level",
+    "campaign_scope",
+    "platform_and_campaign",
 ]

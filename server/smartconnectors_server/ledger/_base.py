@@ -19,6 +19,7 @@ from smartconnectors_server.ledger.records import (
     Hold,
     HoldState,
     Page,
+    Pause,
     Reservation,
 )
 
@@ -52,12 +53,16 @@ class Ledger(Protocol):
         """Ledger time."""
         ...
 
-    async def set_limit(self, budget_id: str, limit_micros: int, note: str) -> BudgetState:
+    async def set_limit(
+        self, budget_id: str, limit_micros: int, note: str, *, actor: str = ""
+    ) -> BudgetState:
         """Changes the first limit, durably. Raises KeyError for an unknown budget."""
         ...
 
-    async def set_paused(self, budget_id: str, paused: bool, note: str) -> BudgetState:
-        """Pauses or resumes, durably. Raises KeyError for an unknown budget."""
+    async def set_paused(self, scope: str, paused: bool, note: str, *, actor: str = "") -> None:
+        """Pauses or resumes a scope, durably: a budget, a campaign (see `campaign_scope`) without
+        one, or ALL. From the call on nothing is admitted or dispatched in it; what is exempt is.
+        """
         ...
 
     async def reserve(self, reservation: Reservation) -> Hold:
@@ -73,7 +78,13 @@ class Ledger(Protocol):
         ...
 
     async def settle(
-        self, hold_id: str, *, answer: bytes = b"", note: str = "", late: bool = False
+        self,
+        hold_id: str,
+        *,
+        answer: bytes = b"",
+        note: str = "",
+        late: bool = False,
+        actor: str = "",
     ) -> Hold:
         """Commits the full amount now. `late`: truth that arrives after the hold was given back;
         enters even above the limit, and durably. Raises HoldNotOpen; Unavailable when it has
@@ -89,6 +100,7 @@ class Ledger(Protocol):
         answer: bytes = b"",
         error: str = "",
         note: str = "",
+        actor: str = "",
     ) -> Hold:
         """Gives the amount back, into one of the closed states but SETTLED. Raises HoldNotOpen."""
         ...
@@ -109,7 +121,7 @@ class Ledger(Protocol):
         """
         ...
 
-    async def dispatch(self, hold_id: str, *, target: str, before: str) -> Hold:
+    async def dispatch(self, hold_id: str, *, target: str, before: str, actor: str = "") -> Hold:
         """A deferred hold becomes held, about to be sent; durable on return.
 
         Raises HoldNotOpen, TargetBlocked, Paused, Unavailable.
@@ -134,6 +146,10 @@ class Ledger(Protocol):
 
     def state(self, budget_id: str) -> BudgetState:
         """One budget now. Raises KeyError."""
+        ...
+
+    def pause_of(self, scopes: Sequence[str]) -> Pause | None:
+        """The pause that stops bids in any of these scopes; None: there is none."""
         ...
 
     def standing(self, budget_id: str) -> AlertLevel:

@@ -36,6 +36,7 @@ _AFTER = {
     },
 }
 """Verb -> where the hold stood before -> where it stands afterwards. "": not at all."""
+_PAUSING = ("pause", "resume")
 _TOLD = frozenset({"alert", "alert_end"})
 
 
@@ -120,6 +121,8 @@ class Audit:
         self.holds: dict[str, Standing] = {}
         """Open holds, and those that were given back."""
         self._accounts: dict[str, _Account] = defaultdict(_Account)
+        self.paused: set[str] = set()
+        """The scopes of pauses: budgets, campaigns without one, "all"."""
         self._bound: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     def take(self, entry: Entry) -> None:
@@ -143,11 +146,21 @@ class Audit:
         if entry.hold_id:
             self._take_of_hold(entry)
         elif entry.verb in CONFIGURING:
-            (budget_id,) = entry.budget_ids
-            account = self._accounts[budget_id]
-            account.budget = after(account.budget, entry)
+            self._take_of_budget(entry)
         elif entry.verb not in _TOLD:
             raise Broken(number, f"{entry.verb!r} is nothing that is done to a budget")
+
+    def _take_of_budget(self, entry: Entry) -> None:
+        (scope,) = entry.budget_ids
+        account = self._accounts[scope]
+        # A pause may be of what has no budget.
+        if account.budget is not None or entry.verb not in _PAUSING:
+            account.budget = after(account.budget, entry)
+        paused = entry.verb == "pause" if account.budget is None else account.budget.paused
+        if paused:
+            self.paused.add(scope)
+        else:
+            self.paused.discard(scope)
 
     def _take_of_hold(self, entry: Entry) -> None:
         hold = self.holds.get(entry.hold_id)
@@ -205,11 +218,10 @@ class Audit:
             self._accounts[budget_id].open[hold.state] += sign * hold.amount_micros
 
     def _check_paused(self, entry: Entry, was: str) -> None:
-        """Nothing is admitted or sent while a budget is paused; what is held may be deferred."""
-        for budget_id in entry.budget_ids:
-            budget = self._accounts[budget_id].budget
-            if was != "held" and budget is not None and budget.paused:
-                raise Broken(entry.sequence, f"{entry.verb!r} while {budget_id} was paused")
+        """Nothing is admitted or sent while its scope is paused; what is held may be deferred."""
+        for scope in ("all", *entry.budget_ids):
+            if was != "held" and scope in self.paused:
+                raise Broken(entry.sequence, f"{entry.verb!r} while {scope} was paused")
 
     def _check_limits(self, entry: Entry) -> None:
         """What an admission made of each limit that it counts in; one of nothing is exempt."""
@@ -219,6 +231,8 @@ class Audit:
             return
         for budget_id in entry.budget_ids:
             account = self._accounts[budget_id]
+            if account.budget is None and budget_id.startswith(f"{entry.platform}/campaigns/"):
+                continue
             if account.budget is None:
                 raise Broken(entry.sequence, f"{budget_id} was never configured")
             still_open = sum(account.open[s] for s in ("held", "deferred", "in_doubt"))

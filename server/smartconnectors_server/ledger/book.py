@@ -20,6 +20,7 @@ from smartconnectors_server.ledger.records import (
     BudgetState,
     Hold,
     HoldState,
+    Pause,
     Reservation,
     Step,
 )
@@ -88,6 +89,10 @@ class Book:
         """One budget now. Raises KeyError."""
         return self._scopes.state(budget_id, now_ns)
 
+    def pause_of(self, scopes: Iterable[str]) -> Pause | None:
+        """The pause that stops bids in these scopes; None: there is none."""
+        return self._scopes.pause_of(scopes)
+
     # Configuring and recovering
 
     def configure(self, budget: Budget) -> None:
@@ -116,18 +121,29 @@ class Book:
         """Remembers a closed hold again that was forgotten here but not by the store."""
         self._remember_closed(hold)
 
-    def set_limit(self, budget_id: str, limit_micros: int, note: str, now_ns: int) -> Step:
+    def set_limit(
+        self, budget_id: str, limit_micros: int, note: str, now_ns: int, *, actor: str = ""
+    ) -> Step:
         """Changes the first limit. Raises KeyError."""
         before = self._alerts.before((budget_id,), now_ns)
         self._scopes.set_limit(budget_id, limit_micros)
-        return self._told(
-            [self._about(budget_id, "limit", limit_micros, note, now_ns)], before, now_ns
-        )
+        changed = self._about(budget_id, "limit", limit_micros, note, now_ns, actor=actor)
+        return self._told([changed], before, now_ns)
 
-    def set_paused(self, budget_id: str, paused: bool, note: str, now_ns: int) -> Step:
-        """Pauses or resumes. Raises KeyError."""
-        self._scopes.set_paused(budget_id, paused)
-        return self._about(budget_id, "pause" if paused else "resume", 0, note, now_ns)
+    def replay_pause(self, pause: Pause) -> None:
+        """Restores a pause."""
+        self._scopes.pause(pause)
+
+    def set_paused(
+        self, scope: str, paused: bool, note: str, now_ns: int, *, actor: str = ""
+    ) -> Step:
+        """Pauses or resumes a scope: a budget, a campaign without one, or ALL."""
+        if paused:
+            self._scopes.pause(Pause(scope, note, now_ns, actor))
+        else:
+            self._scopes.resume(scope)
+        verb = "pause" if paused else "resume"
+        return Step((), (self._lines.of_scope(scope, verb, note, now_ns, actor=actor),))
 
     def record_configuration(self, budget_id: str, now_ns: int) -> Step:
         """Puts on record what the budget is configured to be. Raises KeyError."""
@@ -171,11 +187,19 @@ class Book:
         self._by_request[hold.platform, hold.request_id] = hold.hold_id
         self._scopes.count_open(hold, +1)
         self._targets.add(hold)
-        entry = self._lines.of_hold(hold, "defer" if deferring else "reserve", now_ns)
+        verb = "defer" if deferring else "reserve"
+        entry = self._lines.of_hold(hold, verb, now_ns, asked.actor)
         return self._told([*steps, Step((hold,), (entry,))], before, now_ns)
 
     def settle(
-        self, hold_id: str, now_ns: int, *, answer: bytes = b"", note: str = "", late: bool = False
+        self,
+        hold_id: str,
+        now_ns: int,
+        *,
+        answer: bytes = b"",
+        note: str = "",
+        late: bool = False,
+        actor: str = "",
     ) -> Step:
         """Commits the full amount at `now_ns`."""
         hold = self.get(hold_id)
@@ -185,7 +209,9 @@ class Book:
         before = self._alerts.before(hold.budget_ids, now_ns)
         self._scopes.commit(now_ns, hold.amount_micros, hold.budget_ids)
         verb = "settle_late" if late else "settle"
-        step = self._close(hold, HoldState.SETTLED, verb, now_ns, answer=answer, note=note)
+        step = self._close(
+            hold, HoldState.SETTLED, verb, now_ns, answer=answer, note=note, actor=actor
+        )
         # A later attempt under the same request id keeps the id.
         self._by_request.setdefault((hold.platform, hold.request_id), hold_id)
         self._remember_settled(step.hold)
@@ -200,6 +226,7 @@ class Book:
         answer: bytes = b"",
         error: str = "",
         note: str = "",
+        actor: str = "",
     ) -> Step:
         """Gives the amount back."""
         hold = self._open_hold(hold_id, OPEN_STATES)
@@ -210,7 +237,9 @@ class Book:
             HoldState.SUPERSEDED: "supersede",
         }[state]
         before = self._alerts.before(hold.budget_ids, now_ns)
-        step = self._close(hold, state, verb, now_ns, answer=answer, error=error, note=note)
+        step = self._close(
+            hold, state, verb, now_ns, answer=answer, error=error, note=note, actor=actor
+        )
         return self._told([step], before, now_ns)
 
     def defer(
@@ -253,7 +282,9 @@ class Book:
         steps.append(self._move(hold, changed, "defer", now_ns))
         return self._told(steps, before, now_ns)
 
-    def dispatch(self, hold_id: str, now_ns: int, *, target: str, before: str) -> Step:
+    def dispatch(
+        self, hold_id: str, now_ns: int, *, target: str, before: str, actor: str = ""
+    ) -> Step:
         """A deferred hold becomes held, about to be sent."""
         hold = self._open_hold(hold_id, {HoldState.DEFERRED})
         self._check_target(hold.platform, target)
@@ -267,7 +298,7 @@ class Book:
             updated_ns=now_ns,
             dispatched_ns=now_ns,
         )
-        return self._move(hold, changed, "dispatch", now_ns)
+        return self._move(hold, changed, "dispatch", now_ns, actor)
 
     def doubt(self, hold_id: str, now_ns: int, *, error: str = "", note: str = "") -> Step:
         """A held hold becomes in doubt."""
@@ -308,6 +339,7 @@ class Book:
         answer: bytes = b"",
         error: str = "",
         note: str = "",
+        actor: str = "",
     ) -> Step:
         changed = dataclasses.replace(
             hold,
@@ -317,9 +349,9 @@ class Book:
             note=note or hold.note,
             updated_ns=now_ns,
         )
-        return self._move(hold, changed, verb, now_ns)
+        return self._move(hold, changed, verb, now_ns, actor)
 
-    def _move(self, hold: Hold, changed: Hold, verb: str, now_ns: int) -> Step:
+    def _move(self, hold: Hold, changed: Hold, verb: str, now_ns: int, actor: str = "") -> Step:
         """Replaces `hold` by `changed` in every index and sum."""
         if hold.state.is_open:
             self._targets.remove(hold)
@@ -332,7 +364,7 @@ class Book:
         else:
             self._open.pop(changed.hold_id, None)
             self._remember_closed(changed)
-        return Step((changed,), (self._lines.of_hold(changed, verb, now_ns),))
+        return Step((changed,), (self._lines.of_hold(changed, verb, now_ns, actor),))
 
     def _remember_closed(self, hold: Hold) -> None:
         self._closed[hold.hold_id] = hold
@@ -350,9 +382,19 @@ class Book:
             history = self._settled.setdefault(hold.platform, deque(maxlen=HISTORY_LENGTH))
             history.append(hold)
 
-    def _about(self, budget_id: str, verb: str, amount_micros: int, note: str, now_ns: int) -> Step:
+    def _about(
+        self,
+        budget_id: str,
+        verb: str,
+        amount_micros: int,
+        note: str,
+        now_ns: int,
+        *,
+        actor: str = "",
+    ) -> Step:
         budget = self._scopes.budget(budget_id)
-        return Step((), (self._lines.of_budget(budget, verb, amount_micros, note, now_ns),))
+        line = self._lines.of_budget(budget, verb, amount_micros, note, now_ns, actor=actor)
+        return Step((), (line,))
 
     def _told(
         self,

@@ -25,6 +25,8 @@ FIELDS = (
     "amount_micros",
     "currency_code",
     "note",
+    "actor",
+    "customer",
 )
 """What the hash of a line covers, in this order."""
 

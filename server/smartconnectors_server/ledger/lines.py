@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smartconnectors_server.ledger.records import Budget, Entry, Hold
+from smartconnectors_server.ledger.records import ALL, Budget, Entry, Hold
 from smartconnectors_server.ledger.scopes import Scopes
 
 
@@ -13,8 +13,8 @@ class Lines:
         self.next_sequence = first_sequence
         self._scopes = scopes
 
-    def of_hold(self, hold: Hold, verb: str, now_ns: int) -> Entry:
-        """What was done to a hold."""
+    def of_hold(self, hold: Hold, verb: str, now_ns: int, actor: str = "") -> Entry:
+        """What was done to a hold, by somebody or, with no actor, by the server itself."""
         return Entry(
             at_ns=now_ns,
             verb=verb,
@@ -25,11 +25,20 @@ class Lines:
             amount_micros=hold.amount_micros,
             currency_code=hold.currency_code,
             note=hold.note,
+            actor=actor,
+            customer=hold.customer,
             sequence=self._take(hold.budget_ids),
         )
 
     def of_budget(
-        self, budget: Budget, verb: str, amount_micros: int, note: str, now_ns: int
+        self,
+        budget: Budget,
+        verb: str,
+        amount_micros: int,
+        note: str,
+        now_ns: int,
+        *,
+        actor: str = "",
     ) -> Entry:
         """What was done to a budget, or is to be told of it."""
         return Entry(
@@ -42,7 +51,25 @@ class Lines:
             amount_micros=amount_micros,
             currency_code=budget.currency_code,
             note=note,
+            actor=actor,
             sequence=self._take((budget.budget_id,)),
+        )
+
+    def of_scope(self, scope: str, verb: str, note: str, now_ns: int, *, actor: str = "") -> Entry:
+        """What was done to a scope, which need not have a budget."""
+        known = self._scopes.knows(scope)
+        return Entry(
+            at_ns=now_ns,
+            verb=verb,
+            budget_ids=(scope,),
+            hold_id="",
+            platform="",
+            request_id="",
+            amount_micros=0,
+            currency_code=self._scopes.budget(scope).currency_code if known else "",
+            note=note,
+            actor=actor,
+            sequence=self._take(self._scopes.budget_ids() if scope == ALL else (scope,)),
         )
 
     def _take(self, budget_ids: tuple[str, ...]) -> int:

@@ -60,6 +60,32 @@ class Limit:
     window: Window
 
 
+ALL = "all"
+"""The scope of a pause that stops every bid."""
+
+
+def campaign_scope(platform: str, campaign_id: str) -> str:
+    """What a campaign is called: its budget, if it has one, and the scope of a pause."""
+    return f"{platform}/campaigns/{campaign_id}"
+
+
+def platform_and_campaign(scope: str) -> tuple[str, str] | None:
+    """What `campaign_scope` was given; None for the name of anything else."""
+    platform, middle, campaign_id = scope.partition("/campaigns/")
+    return (platform, campaign_id) if platform and middle and campaign_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No new bids on a scope: a budget, a campaign without one, or ALL. Times are ledger time."""
+
+    scope: str
+    reason: str
+    at_ns: int
+    actor: str = ""
+    """Who paused it; empty: not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """A budget as configured. The first limit is the one that statistics show first."""
@@ -74,9 +100,10 @@ class Budget:
 class Reservation:
     """What a bid asks the ledger to hold.
 
-    `amount_micros` 0 with `exempt` holds nothing and passes exhausted and paused budgets: for
-    changes that lower exposure. `defer_until_ns` set: the hold is written as deferred, supersedes
-    an older deferred one of the same target, and expires then.
+    `budget_ids` are the scopes that it counts in: the budgets, and its campaign's scope also when
+    the campaign has no budget of its own. `amount_micros` 0 with `exempt` holds nothing and passes
+    exhausted budgets and pauses: for changes that lower exposure. `defer_until_ns` set: the hold is
+    written as deferred, supersedes an older deferred one of the same target, and expires then.
     """
 
     platform: str
@@ -97,6 +124,10 @@ class Reservation:
     defer_until_ns: int | None = None
     trace: str = ""
     """The traceparent of the sampled call that asked; empty: none."""
+    actor: str = ""
+    """Who asks."""
+    customer: str = ""
+    """The keyed hash of the end customer; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +163,7 @@ class Hold:
     error: str = ""
     note: str = ""
     trace: str = ""
+    customer: str = ""
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back unchanged."""
@@ -172,6 +204,7 @@ class Hold:
             expires_ns=asked.defer_until_ns or 0,
             dispatched_ns=0 if deferred else now_ns,
             trace=asked.trace,
+            customer=asked.customer,
         )
 
     @property
@@ -195,7 +228,11 @@ _HOLD_FIELDS = tuple(field.name for field in dataclasses.fields(Hold))
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the audit ledger. `hash` is given when it is written (see `chain`)."""
+    """One line of the audit ledger. `hash` is given when it is written (see `chain`).
+
+    `actor` is who asked for it, by the name that callers are known by; empty: the server did it by
+    itself. `customer` is the keyed hash of the end customer that the hold is for; empty: none.
+    """
 
     at_ns: int
     verb: str
@@ -206,6 +243,8 @@ class Entry:
     amount_micros: int
     currency_code: str
     note: str = ""
+    actor: str = ""
+    customer: str = ""
     sequence: int = 0
     hash: str = ""
 

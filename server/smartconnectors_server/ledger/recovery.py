@@ -14,7 +14,14 @@ from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.configured import CONFIGURE, CONFIGURING, after
-from smartconnectors_server.ledger.records import Budget, Entry, HoldState, SlidingWindow, Step
+from smartconnectors_server.ledger.records import (
+    Budget,
+    Entry,
+    HoldState,
+    Pause,
+    SlidingWindow,
+    Step,
+)
 from smartconnectors_server.ledger.store import Store
 
 _CALENDAR_SECONDS = {"hour": 3_600, "day": 86_400 + 3_600, "month": 32 * 86_400}
@@ -39,6 +46,10 @@ def recover(store: Store, budgets: Sequence[Budget], now_ns: int) -> Recovered:
     effective = tuple(_as_operators_left_it(store, budget) for budget in budgets)
     for budget in effective:
         book.configure(budget)
+    for scope, (_, paused) in store.limits().items():
+        if paused:
+            book.replay_pause(_pause_of(store, scope))
+    for budget in effective:
         alert = _last(store, budget.budget_id, (ALERT, ALERT_END))
         if alert:
             book.replay_alert(budget.budget_id, alert[-1].note)
@@ -91,6 +102,12 @@ def _as_operators_left_it(store: Store, budget: Budget) -> Budget:
         first = dataclasses.replace(limits[0], limit_micros=limit_micros)
         limits = (first, *limits[1:])
     return dataclasses.replace(budget, limits=limits, paused=paused)
+
+
+def _pause_of(store: Store, scope: str) -> Pause:
+    """A pause, as the last line about it says it."""
+    line = store.last_about(scope, "pause")
+    return Pause(scope, "", 0) if line is None else Pause(scope, line.note, line.at_ns, line.actor)
 
 
 def _on_record(store: Store, budget_id: str) -> Budget | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smartconnectors_server.ledger.records import BudgetState, Hold
+from smartconnectors_server.ledger.records import BudgetState, Hold, Pause
 
 
 class LedgerError(Exception):
@@ -38,11 +38,11 @@ class Refused(LedgerError):
 
 
 class Paused(LedgerError):
-    """A budget in scope is paused."""
+    """A scope that the bid is in is paused; `pause` is why and since when."""
 
-    def __init__(self, budget_id: str) -> None:
-        super().__init__(f"{budget_id} is paused")
-        self.budget_id = budget_id
+    def __init__(self, pause: Pause) -> None:
+        super().__init__(f"{pause.scope} is paused")
+        self.pause = pause
 
 
 class DuplicateRequest(LedgerError):

@@ -68,6 +68,8 @@ def row_of_entry(entry: Entry) -> Row:
         entry.amount_micros,
         entry.currency_code,
         entry.note,
+        entry.actor,
+        entry.customer,
         entry.hash,
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from smartconnectors_server.ledger.refusals import WrongVersion
 
-VERSION = 1
+VERSION = 2
 
 _SCHEMA = """
 BEGIN IMMEDIATE;
@@ -22,6 +22,8 @@ CREATE TABLE IF NOT EXISTS entries (
     amount_micros INTEGER NOT NULL,
     currency_code TEXT NOT NULL,
     note TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    customer TEXT NOT NULL,
     hash TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS entries_at ON entries (at_ns)

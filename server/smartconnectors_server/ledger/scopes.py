@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from smartconnectors_server.ledger.records import (
+    ALL,
     OPEN_STATES,
     Budget,
     BudgetState,
@@ -14,8 +15,10 @@ from smartconnectors_server.ledger.records import (
     HoldState,
     Limit,
     LimitState,
+    Pause,
     Reservation,
     SlidingWindow,
+    platform_and_campaign,
 )
 from smartconnectors_server.ledger.refusals import Paused, Refused
 from smartconnectors_server.window import CalendarSum, SlidingSum, WindowSum
@@ -56,6 +59,7 @@ class Scopes:
 
     def __init__(self) -> None:
         self._scopes: dict[str, _Scope] = {}
+        self._pauses: dict[str, Pause] = {}
 
     # Looking
 
@@ -64,7 +68,7 @@ class Scopes:
         return tuple(sorted(self._scopes))
 
     def knows(self, budget_id: str) -> bool:
-        """Whether it is configured; an old hold may name one that is not."""
+        """Whether it is configured; a scope may have no budget, and an old hold's may be gone."""
         return budget_id in self._scopes
 
     def budget(self, budget_id: str) -> Budget:
@@ -86,10 +90,17 @@ class Scopes:
             in_doubt_micros=scope.open_micros[HoldState.IN_DOUBT],
             accepted_count=scope.windows[0].count(now_ns),
             vetoed_count=scope.vetoes.count(now_ns),
-            paused=scope.budget.paused,
+            paused=scope.budget.paused or ALL in self._pauses,
             at_ns=now_ns,
             sequence=scope.sequence,
         )
+
+    def pause_of(self, scopes: Iterable[str]) -> Pause | None:
+        """The pause that stops bids in these scopes, ALL first; None: there is none."""
+        if not self._pauses:
+            return None
+        found = (self._pauses.get(scope) for scope in (ALL, *scopes))
+        return next((pause for pause in found if pause is not None), None)
 
     def reaches(self, budget_id: str, percent: int, now_ns: int) -> bool:
         """Whether so much of a limit is used: committed, held, deferred or in doubt."""
@@ -110,6 +121,8 @@ class Scopes:
             SlidingSum(veto_window_ns(budget)),
             sequence=sequence,
         )
+        if budget.paused:
+            self._pauses.setdefault(budget.budget_id, Pause(budget.budget_id, "", 0))
 
     def commit(self, at_ns: int, amount_micros: int, budget_ids: Iterable[str]) -> None:
         """Enters a commitment into every window of these budgets."""
@@ -140,24 +153,35 @@ class Scopes:
         limits = (first, *scope.budget.limits[1:])
         scope.budget = dataclasses.replace(scope.budget, limits=limits)
 
-    def set_paused(self, budget_id: str, paused: bool) -> None:
-        """Pauses or resumes. Raises KeyError."""
-        scope = self._scopes[budget_id]
-        scope.budget = dataclasses.replace(scope.budget, paused=paused)
+    def pause(self, pause: Pause) -> None:
+        """Stops new bids on a scope, which need not have a budget."""
+        self._pauses[pause.scope] = pause
+        self._set_paused(pause.scope, True)
+
+    def resume(self, scope: str) -> None:
+        """Takes new bids on a scope again."""
+        self._pauses.pop(scope, None)
+        self._set_paused(scope, False)
+
+    def _set_paused(self, scope: str, paused: bool) -> None:
+        for known in self._known([scope]):
+            known.budget = dataclasses.replace(known.budget, paused=paused)
 
     # Admitting
 
     def check_paused(self, budget_ids: Iterable[str]) -> None:
-        """Raises Paused when any of these budgets is."""
-        for scope in self._known(budget_ids):
-            if scope.budget.paused:
-                raise Paused(scope.budget.budget_id)
+        """Raises Paused when any of these scopes is, or all are."""
+        pause = self.pause_of(budget_ids)
+        if pause is not None:
+            raise Paused(pause)
 
     def check_fits(self, asked: Reservation, older: Hold | None, now_ns: int) -> None:
         """Raises Refused, for the tightest scope, or Paused; `older` is what would be freed."""
         self.check_paused(asked.budget_ids)
         refusals = []
         for budget_id in asked.budget_ids:
+            if not self.knows(budget_id) and platform_and_campaign(budget_id) is not None:
+                continue  # a campaign without a budget of its own
             scope = self._scopes[budget_id]
             freed = older.amount_micros if older and budget_id in older.budget_ids else 0
             still_open = scope.open_total() - freed
@@ -186,5 +210,7 @@ class Scopes:
         )
 
     def _known(self, budget_ids: Iterable[str]) -> list[_Scope]:
-        """The scopes that are still configured; an old hold may name one that is not."""
+        """Those that have a budget: a campaign may have none, and an old hold may name one that is
+        not configured any more.
+        """
         return [self._scopes[b] for b in budget_ids if b in self._scopes]

@@ -92,6 +92,10 @@ class Snapshot:
             raise Broken(0, f"{missing[0]} is open by its lines and not in the file")
 
     def _compare_limits(self, audit: Audit) -> None:
+        rows = self._file.execute("SELECT budget_id FROM limits WHERE paused")
+        for scope in {scope for (scope,) in rows} ^ audit.paused:
+            known = "lines" if scope in audit.paused else "file"
+            raise Broken(0, f"{scope} is paused by the {known} alone")
         budgets = {balance.budget_id: balance for balance in audit.balances()}
         for budget_id, limit_micros in self._file.execute(
             "SELECT budget_id, limit_micros FROM limits WHERE limit_micros IS NOT NULL"

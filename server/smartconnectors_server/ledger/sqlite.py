@@ -31,6 +31,7 @@ from smartconnectors_server.ledger.records import (
     Hold,
     HoldState,
     Page,
+    Pause,
     Reservation,
     Step,
 )
@@ -147,18 +148,19 @@ class SqliteLedger:
 
     # Budgets
 
-    async def set_limit(self, budget_id: str, limit_micros: int, note: str) -> BudgetState:
+    async def set_limit(
+        self, budget_id: str, limit_micros: int, note: str, *, actor: str = ""
+    ) -> BudgetState:
         self._commits.check()
-        step = self._book.set_limit(budget_id, limit_micros, note, self.now_ns())
+        step = self._book.set_limit(budget_id, limit_micros, note, self.now_ns(), actor=actor)
         paused = self._book.budget(budget_id).paused
         await self._commits.durable(step, limit=(budget_id, limit_micros, int(paused)))
         return self.state(budget_id)
 
-    async def set_paused(self, budget_id: str, paused: bool, note: str) -> BudgetState:
+    async def set_paused(self, scope: str, paused: bool, note: str, *, actor: str = "") -> None:
         self._commits.check()
-        step = self._book.set_paused(budget_id, paused, note, self.now_ns())
-        await self._commits.durable(step, limit=(budget_id, None, int(paused)))
-        return self.state(budget_id)
+        step = self._book.set_paused(scope, paused, note, self.now_ns(), actor=actor)
+        await self._commits.durable(step, limit=(scope, None, int(paused)))
 
     # The verbs
 
@@ -177,13 +179,21 @@ class SqliteLedger:
         self._book.check(reservation, self.now_ns())
 
     async def settle(
-        self, hold_id: str, *, answer: bytes = b"", note: str = "", late: bool = False
+        self,
+        hold_id: str,
+        *,
+        answer: bytes = b"",
+        note: str = "",
+        late: bool = False,
+        actor: str = "",
     ) -> Hold:
         if late and self._book.get(hold_id) is None:
             hold = await self._reader.read(lambda: self._disk.get(hold_id))
             if hold is not None:
                 self._book.recall(hold)
-        step = self._book.settle(hold_id, self.now_ns(), answer=answer, note=note, late=late)
+        step = self._book.settle(
+            hold_id, self.now_ns(), answer=answer, note=note, late=late, actor=actor
+        )
         self._absent.pop((step.hold.platform, step.hold.request_id), None)
         if not late:
             return self._later(step)
@@ -201,9 +211,18 @@ class SqliteLedger:
         answer: bytes = b"",
         error: str = "",
         note: str = "",
+        actor: str = "",
     ) -> Hold:
         return self._later(
-            self._book.release(hold_id, state, self.now_ns(), answer=answer, error=error, note=note)
+            self._book.release(
+                hold_id,
+                state,
+                self.now_ns(),
+                answer=answer,
+                error=error,
+                note=note,
+                actor=actor,
+            )
         )
 
     async def defer(
@@ -228,9 +247,11 @@ class SqliteLedger:
             )
         )
 
-    async def dispatch(self, hold_id: str, *, target: str, before: str) -> Hold:
+    async def dispatch(self, hold_id: str, *, target: str, before: str, actor: str = "") -> Hold:
         self._commits.check()
-        step = self._book.dispatch(hold_id, self.now_ns(), target=target, before=before)
+        step = self._book.dispatch(
+            hold_id, self.now_ns(), target=target, before=before, actor=actor
+        )
         deferred_until_ns = step.hold.expires_ns
         try:
             await self._commits.durable(step)
@@ -289,6 +310,9 @@ class SqliteLedger:
 
     def state(self, budget_id: str) -> BudgetState:
         return self._book.state(budget_id, self.now_ns())
+
+    def pause_of(self, scopes: Sequence[str]) -> Pause | None:
+        return self._book.pause_of(scopes)
 
     def standing(self, budget_id: str) -> AlertLevel:
         return self._book.standing(budget_id)

@@ -156,7 +156,9 @@ class Store:
             if entry.sequence <= last:
                 continue
             last = entry.sequence
-            written = dataclasses.replace(entry, note=storable_text(entry.note))
+            written = dataclasses.replace(
+                entry, note=storable_text(entry.note), actor=storable_text(entry.actor)
+            )
             head = link(head, written)
             rows.append(row_of_entry(dataclasses.replace(written, hash=head)))
         return rows, last, head

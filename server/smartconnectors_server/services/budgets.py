@@ -6,9 +6,11 @@ import re
 from collections.abc import AsyncIterator
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
+from smartconnectors.common.v1.budget_pb2 import BudgetStats
 from smartconnectors_server.budget import Keeper, Watch
 from smartconnectors_server.call import Call
 from smartconnectors_server.errors import InvalidBid
+from smartconnectors_server.ledger import ALL, platform_and_campaign
 from smartconnectors_server.messages import entry_message, hold_message, stats_message
 
 DEFAULT_PAGE_SIZE = 100
@@ -56,24 +58,31 @@ class BudgetServicer:
             yield pb.WatchBudgetStatsResponse(stats=stats_message(state))
 
     async def UpdateBudget(
-        self, request: pb.UpdateBudgetRequest, _call: Call
+        self, request: pb.UpdateBudgetRequest, call: Call
     ) -> pb.UpdateBudgetResponse:
         state = await self._keeper.set_limit(
-            request.budget_id, request.limit_micros, request.reason
+            request.budget_id, request.limit_micros, request.reason, actor=call.actor
         )
         return pb.UpdateBudgetResponse(stats=stats_message(state))
 
     async def PauseBudget(
-        self, request: pb.PauseBudgetRequest, _call: Call
+        self, request: pb.PauseBudgetRequest, call: Call
     ) -> pb.PauseBudgetResponse:
-        state = await self._keeper.set_paused(request.budget_id, True, request.reason)
-        return pb.PauseBudgetResponse(stats=stats_message(state), notice=PAUSE_NOTICE)
+        await self._keeper.set_paused(request.budget_id, True, request.reason, actor=call.actor)
+        return pb.PauseBudgetResponse(stats=self._stats_of(request.budget_id), notice=PAUSE_NOTICE)
 
     async def ResumeBudget(
-        self, request: pb.ResumeBudgetRequest, _call: Call
+        self, request: pb.ResumeBudgetRequest, call: Call
     ) -> pb.ResumeBudgetResponse:
-        state = await self._keeper.set_paused(request.budget_id, False, request.reason)
-        return pb.ResumeBudgetResponse(stats=stats_message(state))
+        await self._keeper.set_paused(request.budget_id, False, request.reason, actor=call.actor)
+        return pb.ResumeBudgetResponse(stats=self._stats_of(request.budget_id))
+
+    def _stats_of(self, scope: str) -> BudgetStats | None:
+        """The figures of a scope's budget, else of its platform's; None: of all of them."""
+        campaign = platform_and_campaign(scope)
+        if campaign is not None and scope not in self._keeper.budget_ids():
+            scope = campaign[0]
+        return None if scope == ALL else stats_message(self._keeper.state(scope))
 
     async def ListHolds(self, request: pb.ListHoldsRequest, _call: Call) -> pb.ListHoldsResponse:
         size = _page_size(request.page_size)
@@ -91,11 +100,11 @@ class BudgetServicer:
         return pb.ListHoldsResponse(holds=[hold_message(h) for h in page], next_page_token=token)
 
     async def ResolveHold(
-        self, request: pb.ResolveHoldRequest, _call: Call
+        self, request: pb.ResolveHoldRequest, call: Call
     ) -> pb.ResolveHoldResponse:
         settled = request.state == pb.HOLD_STATE_SETTLED
         hold = await self._keeper.end_by_operator(
-            request.hold_id, settled=settled, reason=request.reason
+            request.hold_id, settled=settled, reason=request.reason, actor=call.actor
         )
         return pb.ResolveHoldResponse(hold=hold_message(hold))
 

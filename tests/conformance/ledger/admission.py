@@ -22,14 +22,17 @@ from tests.conformance.ledger.bench import (
 )
 
 from smartconnectors_server.ledger import (
+    ALL,
     DuplicateRequest,
     HoldState,
     Limit,
+    Pause,
     Paused,
     Refused,
     SlidingWindow,
     TargetBlocked,
     Unavailable,
+    campaign_scope,
 )
 
 CAMPAIGN = f"{PLATFORM}/campaigns/1001"
@@ -190,7 +193,7 @@ async def a_paused_budget_admits_nothing(bench: Bench) -> None:
     await ledger.set_paused("total", True, "spending too fast")
     both = (PLATFORM, "total")
     error = await refusal(ledger.reserve(ask("a", USD, budget_ids=both)), Paused)
-    assert error.budget_id == "total"
+    assert error.pause.scope == "total"
     await refusal(ledger.reserve(deferred(ledger, "a", USD, budget_ids=both)), Paused)
     assert ledger.state("total").paused
     await ledger.reserve(ask("b", USD, budget_ids=(PLATFORM,)))
@@ -198,11 +201,49 @@ async def a_paused_budget_admits_nothing(bench: Bench) -> None:
     await ledger.reserve(ask("a", USD, budget_ids=both))
 
 
+async def a_campaign_without_a_budget_can_be_paused(bench: Bench) -> None:
+    ledger = await bench.open()
+    paused, other = ((PLATFORM, campaign_scope(PLATFORM, c)) for c in ("1001", "1002"))
+    await ledger.set_paused(paused[1], True, "too fast")
+    error = await refusal(ledger.reserve(ask("a", USD, budget_ids=paused)), Paused)
+    assert error.pause == Pause(paused[1], "too fast", ledger.now_ns())
+    await refusal(ledger.check(ask("a", USD, budget_ids=paused)), Paused)
+    await ledger.reserve(ask("b", USD, budget_ids=other))
+    assert not ledger.state(PLATFORM).paused
+    await ledger.set_paused(paused[1], False, "calm")
+    await ledger.reserve(ask("a", USD, budget_ids=paused))
+
+
+async def a_pause_of_everything_stops_every_budget(bench: Bench) -> None:
+    ledger = await bench.open(budget(PLATFORM), budget("meta"))
+    await ledger.set_paused(ALL, True, "stop")
+    for platform in (PLATFORM, "meta"):
+        asked = ask("a", USD, platform=platform, budget_ids=(platform,))
+        error = await refusal(ledger.reserve(asked), Paused)
+        assert error.pause.scope == ALL
+        assert ledger.state(platform).paused
+    await ledger.set_paused(PLATFORM, False, "not this one")
+    await refusal(ledger.reserve(ask("a", USD)), Paused)
+    await ledger.set_paused(ALL, False, "calm")
+    await ledger.reserve(ask("a", USD))
+
+
+async def a_resumed_platform_leaves_its_campaigns_paused(bench: Bench) -> None:
+    ledger = await bench.open()
+    campaign = campaign_scope(PLATFORM, "1001")
+    await ledger.set_paused(campaign, True, "this one")
+    await ledger.set_paused(PLATFORM, True, "and all of it")
+    await ledger.set_paused(PLATFORM, False, "calm")
+    await refusal(ledger.reserve(ask("a", USD, budget_ids=(PLATFORM, campaign))), Paused)
+
+
 async def what_is_exempt_passes_an_exhausted_and_a_paused_budget(bench: Bench) -> None:
     ledger = await bench.open()
     await commit(ledger, "a", 500 * USD)
-    await ledger.set_paused(PLATFORM, True, "stop")
-    hold = await ledger.reserve(ask("lower", 0, exempt=True))
+    for scope in (PLATFORM, campaign_scope(PLATFORM, "1001"), ALL):
+        await ledger.set_paused(scope, True, "stop")
+    scopes = (PLATFORM, campaign_scope(PLATFORM, "1001"))
+    hold = await ledger.reserve(ask("lower", 0, exempt=True, budget_ids=scopes))
     await ledger.settle(hold.hold_id)
     assert sums(ledger.state(PLATFORM)) == (500, 0, 0, 0)
 

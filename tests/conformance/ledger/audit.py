@@ -211,3 +211,39 @@ async def text_that_no_encoding_has_is_kept_as_far_as_it_can_be(bench: Bench) ->
     found = await ledger.find(PLATFORM, "a")
     assert found is not None
     assert found.state is HoldState.REJECTED
+
+
+async def a_line_names_who_asked_and_the_hashed_customer_and_so_after_a_restart(
+    bench: Bench,
+) -> None:
+    ledger = await bench.open()
+    hold = await ledger.reserve(ask("a", USD, actor="bidder", customer="c0ffee"))
+    await ledger.doubt(hold.hold_id)
+    waiting = await ledger.reserve(
+        deferred(ledger, "b", USD, actor="other", customer="decade", target="campaigns/2")
+    )
+    ledger = await bench.restart()
+    await ledger.release(hold.hold_id, actor="operator")
+    await ledger.dispatch(waiting.hold_id, target="campaigns/2", before="", actor="operator")
+    await ledger.settle(waiting.hold_id, actor="operator")
+    await ledger.set_limit(PLATFORM, 300 * USD, "more", actor="boss")
+    await ledger.set_paused(PLATFORM, True, "stop", actor="boss")
+    lines = [
+        (line.verb, line.actor, line.customer)
+        for line in await all_entries(ledger)
+        if line.verb != "configure"
+    ]
+    assert lines == [
+        ("reserve", "bidder", "c0ffee"),
+        ("doubt", "", "c0ffee"),
+        ("defer", "other", "decade"),
+        ("release", "operator", "c0ffee"),
+        ("dispatch", "operator", "decade"),
+        ("settle", "operator", "decade"),
+        ("limit", "boss", ""),
+        ("pause", "boss", ""),
+    ]
+    ledger = await bench.restart()
+    pause = ledger.pause_of([PLATFORM])
+    assert pause is not None
+    assert pause.actor == "boss"

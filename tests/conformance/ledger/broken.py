@@ -40,9 +40,12 @@ class GivesBackTwice(SqliteLedger):
         answer: bytes = b"",
         error: str = "",
         note: str = "",
+        actor: str = "",
     ) -> Hold:
         before = self._book.get(hold_id)
-        hold = await super().release(hold_id, state, answer=answer, error=error, note=note)
+        hold = await super().release(
+            hold_id, state, answer=answer, error=error, note=note, actor=actor
+        )
         if before is not None:
             self._book._scopes.count_open(before, -1)
         return hold
@@ -57,7 +60,13 @@ class CommitsWhenItReserves(SqliteLedger):
         return hold
 
     async def settle(
-        self, hold_id: str, *, answer: bytes = b"", note: str = "", late: bool = False
+        self,
+        hold_id: str,
+        *,
+        answer: bytes = b"",
+        note: str = "",
+        late: bool = False,
+        actor: str = "",
     ) -> Hold:
         hold = self._book.get(hold_id)
         assert hold is not None
@@ -66,7 +75,13 @@ class CommitsWhenItReserves(SqliteLedger):
 
 class ForgetsToCommit(SqliteLedger):
     async def settle(
-        self, hold_id: str, *, answer: bytes = b"", note: str = "", late: bool = False
+        self,
+        hold_id: str,
+        *,
+        answer: bytes = b"",
+        note: str = "",
+        late: bool = False,
+        actor: str = "",
     ) -> Hold:
         hold = self._book.get(hold_id)
         assert hold is not None
@@ -97,8 +112,8 @@ class LooksAtOneScope(SqliteLedger):
 
 
 class ForgetsThePause(SqliteLedger):
-    async def set_paused(self, budget_id: str, paused: bool, note: str) -> BudgetState:
-        return self.state(budget_id)
+    async def set_paused(self, scope: str, paused: bool, note: str, *, actor: str = "") -> None:
+        """Says nothing to anybody."""
 
 
 class PromisesTooEarly(SqliteLedger):

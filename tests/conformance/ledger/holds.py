@@ -17,6 +17,7 @@ from tests.conformance.ledger.bench import (
 )
 
 from smartconnectors_server.ledger import (
+    ALL,
     Hold,
     HoldNotOpen,
     HoldState,
@@ -24,6 +25,7 @@ from smartconnectors_server.ledger import (
     Paused,
     Refused,
     TargetBlocked,
+    campaign_scope,
 )
 
 CLOSED = (HoldState.RELEASED, HoldState.REJECTED, HoldState.EXPIRED, HoldState.SUPERSEDED)
@@ -268,11 +270,16 @@ async def a_deferred_bid_is_dispatched_with_what_was_planned(bench: Bench) -> No
     assert held.created_ns == waiting.created_ns
 
 
-async def a_paused_budget_dispatches_nothing_that_was_deferred(bench: Bench) -> None:
+async def a_paused_scope_dispatches_nothing_that_was_deferred(bench: Bench) -> None:
     ledger = await bench.open()
-    waiting = await ledger.reserve(deferred(ledger, "a", USD))
-    await ledger.set_paused(PLATFORM, True, "stop")
-    await refusal(ledger.dispatch(waiting.hold_id, target="t", before=""), Paused)
+    scopes = (PLATFORM, campaign_scope(PLATFORM, "1001"))
+    waiting = await ledger.reserve(deferred(ledger, "a", USD, budget_ids=scopes))
+    for scope in (*scopes, ALL):
+        await ledger.set_paused(scope, True, "stop")
+        await refusal(ledger.dispatch(waiting.hold_id, target="t", before=""), Paused)
+        assert ledger.pause_of(scopes) is not None
+        await ledger.set_paused(scope, False, "go on")
+        assert ledger.pause_of(scopes) is None
     assert sums(ledger.state(PLATFORM)) == (0, 0, 1, 0)
     await ledger.release(waiting.hold_id, HoldState.EXPIRED)
     assert sums(ledger.state(PLATFORM)) == (0, 0, 0, 0)

@@ -18,13 +18,17 @@ from tests.conformance.ledger.bench import (
 )
 
 from smartconnectors_server.ledger import (
+    ALL,
     Budget,
     DuplicateRequest,
     HoldState,
     Limit,
+    Pause,
+    Paused,
     Refused,
     SlidingWindow,
     StateDirectoryLocked,
+    campaign_scope,
 )
 
 
@@ -136,6 +140,41 @@ async def an_operators_limit_and_pause_win_over_the_configuration(bench: Bench) 
     ledger = await bench.open(configured)
     assert not ledger.state(PLATFORM).paused
     assert ledger.state(PLATFORM).limits[0].limit.limit_micros == 50 * USD
+
+
+async def pauses_of_what_has_no_budget_are_kept(bench: Bench) -> None:
+    campaign = campaign_scope(PLATFORM, "1001")
+    for scope in (campaign, ALL):
+        ledger = await bench.open()
+        await ledger.set_paused(scope, True, "too fast")
+        at_ns = ledger.now_ns()
+        ledger = await bench.restart(away_s=5.0)
+        asked = ask(f"on {scope}", USD, budget_ids=(PLATFORM, campaign))
+        error = await refusal(ledger.reserve(asked), Paused)
+        assert error.pause == Pause(scope, "too fast", at_ns)
+        await ledger.set_paused(scope, False, "calm")
+        ledger = await bench.restart()
+        await ledger.reserve(asked)
+        await bench.finish()
+
+
+async def a_campaign_that_is_paused_stays_so_when_it_gets_and_loses_a_budget(bench: Bench) -> None:
+    campaign = campaign_scope(PLATFORM, "1001")
+    ledger = await bench.open()
+    await ledger.set_paused(campaign, True, "too fast")
+    asked = ask("a", USD, budget_ids=(PLATFORM, campaign))
+    for budgets in ([budget(), budget(campaign, 50 * USD)], [budget()]):
+        ledger = await bench.restart(*budgets)
+        await refusal(ledger.reserve(asked), Paused)
+
+
+async def a_campaign_that_gets_a_budget_has_its_bids_counted(bench: Bench) -> None:
+    campaign = campaign_scope(PLATFORM, "1001")
+    ledger = await bench.open()
+    await commit(ledger, "a", 30 * USD, budget_ids=(PLATFORM, campaign))
+    ledger = await bench.restart(budget(), budget(campaign, 50 * USD))
+    assert sums(ledger.state(campaign)) == (30, 0, 0, 0)
+    await refusal(ledger.reserve(ask("b", 21 * USD, budget_ids=(PLATFORM, campaign))), Refused)
 
 
 async def a_pause_does_not_fix_the_limit(bench: Bench) -> None:

@@ -7,10 +7,12 @@ import pytest
 from smartconnectors_server.budget import duration_text
 from smartconnectors_server.budget.refusal import exceeded, paused, window_text
 from smartconnectors_server.ledger import (
+    ALL,
     BudgetState,
     CalendarWindow,
     Limit,
     LimitState,
+    Pause,
     Refused,
     SlidingWindow,
 )
@@ -115,15 +117,21 @@ def test_amounts_are_in_the_currency_of_the_budget() -> None:
     )
 
 
-def test_a_paused_budget_says_that_live_campaigns_go_on() -> None:
-    error = paused(state((0, 500)))
+def test_a_paused_budget_says_why_and_that_live_campaigns_go_on() -> None:
+    error = paused(Pause("google_ads", "too fast", 0))
     assert error.message == (
-        "google_ads is paused by an operator; new bids are refused until it is resumed. Campaigns "
-        "that are live keep spending."
+        "google_ads is paused by an operator: too fast. New bids are refused until it is resumed; "
+        "nothing was held. Campaigns that are live keep spending."
     )
     assert error.retry_after_s is None
     assert error.quota_subject == "google_ads"
     assert error.metadata == {"budget_id": "google_ads", "blocked_by": "pause"}
+
+
+def test_a_pause_of_everything_says_so_and_needs_no_reason() -> None:
+    error = paused(Pause(ALL, "", 0))
+    assert error.message.startswith("every platform is paused by an operator. New bids")
+    assert error.metadata["budget_id"] == "all"
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ async def test_a_bug_in_the_plan_holds_nothing_and_leaves_the_target_free(
     assert await house.status(make_bid("r")) == "PLACED"
 
 
-async def test_an_operators_release_during_the_call_does_not_hide_that_it_was_accepted(
+async def test_an_operator_cannot_give_back_what_is_being_sent(
     house: House, make_bid: Callable[..., Any]
 ) -> None:
     answered = asyncio.Event()
@@ -151,8 +151,9 @@ async def test_an_operators_release_during_the_call_does_not_hide_that_it_was_ac
     call = house.begin(make_bid("r"))
     await house.until(lambda: house.script.sent)
     (hold,) = house.app.keeper.open_holds()
-    await house.app.keeper.end_by_operator(hold.hold_id, settled=False, reason="looks stuck")
-    assert house.money() == {}
+    with pytest.raises(errors.RequestInProgress):
+        await house.app.keeper.end_by_operator(hold.hold_id, settled=False, reason="looks stuck")
+    assert house.money() == {"held": 15 * USD}
     answered.set()
     assert (await call).result.status
     assert house.money() == {"committed": 15 * USD}

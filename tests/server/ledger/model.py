@@ -66,7 +66,7 @@ class Model:
         for budget_id in budget_ids:
             freed = older.amount_micros if older and budget_id in older.budget_ids else 0
             still_open = self.open(budget_id) - freed
-            for limit in self.limits[budget_id]:
+            for limit in self.limits.get(budget_id, ()):
                 late_ns = bucket_ns(limit) if late else 0
                 used = self.committed(budget_id, limit, now_ns, late_ns) + still_open
                 if used + amount > limit.limit_micros:

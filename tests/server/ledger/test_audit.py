@@ -114,7 +114,7 @@ async def test_an_export_is_read_back_as_it_was(
 def test_no_cell_of_a_csv_export_is_a_formula() -> None:
     notes = ["=1+1", "+1", "-1", "@a", "\t=1", "'=1", "'", "a=1", ""]
     lines = chained(entry("limit", note=note) for note in notes)
-    cells = [row.split(",")[-2] for row in as_csv(lines).splitlines()[1:]]
+    cells = [row.split(",")[-4] for row in as_csv(lines).splitlines()[1:]]
     assert cells == ["'=1+1", "'+1", "'-1", "'@a", "'\t=1", "''=1", "''", "a=1", ""]
     assert [line.note for line in read(text_lines(as_csv(lines).encode()))] == notes
 
@@ -229,6 +229,18 @@ def configured(limit: int = 100, *more: Any, paused: bool = False) -> Entry:
                 entry("dispatch", 9, hold=2),
             ],
             "was paused",
+        ),
+        (
+            [
+                configured(),
+                entry("pause", budget_ids=("google_ads/campaigns/1",)),
+                entry("reserve", 9, hold=3, budget_ids=("google_ads", "google_ads/campaigns/1")),
+            ],
+            "while google_ads/campaigns/1 was paused",
+        ),
+        (
+            [configured(), entry("pause", budget_ids=("all",)), entry("reserve", 9, hold=3)],
+            "while all was paused",
         ),
         ([configured(), entry("settle", 9, hold=2)], "not open"),
         (

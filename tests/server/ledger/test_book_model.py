@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.server.ledger.model import Model, bucket_ns
 
 from smartconnectors_server.ledger import (
+    ALL,
     Budget,
     CalendarWindow,
     DuplicateRequest,
@@ -21,6 +22,7 @@ from smartconnectors_server.ledger import (
     HoldNotOpen,
     HoldState,
     Limit,
+    Pause,
     Paused,
     Refused,
     Reservation,
@@ -31,6 +33,9 @@ from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.records import Step
 
 PLATFORM, CAMPAIGN, TOTAL = SCOPES = ("meta", "meta/campaigns/1", "total")
+BARE = "meta/campaigns/2"
+"""A campaign without a budget."""
+PAUSABLE = (*SCOPES, BARE, ALL)
 START_NS = 1_700_000_000 * 10**9
 CLOSED = (HoldState.RELEASED, HoldState.REJECTED, HoldState.EXPIRED, HoldState.SUPERSEDED)
 GIVEN_BACK = frozenset(CLOSED)
@@ -39,7 +44,9 @@ amounts = st.one_of(
     st.sampled_from([10, 20, 50]), st.integers(0, 60), st.sampled_from([1, 100, 101])
 )
 targets = st.sampled_from(["t1", "t2", "t3"])
-scopes = st.sampled_from([(PLATFORM,), (PLATFORM, TOTAL), SCOPES, (TOTAL, CAMPAIGN)])
+scopes = st.sampled_from(
+    [(PLATFORM,), (PLATFORM, TOTAL), SCOPES, (TOTAL, CAMPAIGN), (PLATFORM, BARE, TOTAL)]
+)
 # From inside a bucket to past every window.
 pauses_ns = st.one_of(
     st.integers(0, 2_000_000),
@@ -71,7 +78,8 @@ class BookAgainstModel(RuleBasedStateMachine):
         for budget in self.budgets.values():
             self.book.configure(budget)
         self.model = Model(
-            {name: list(b.limits) for name, b in self.budgets.items()}, dict.fromkeys(SCOPES, False)
+            {name: list(b.limits) for name, b in self.budgets.items()},
+            dict.fromkeys(PAUSABLE, False),
         )
         self.asked = 0
         self.reserved = self.given_back = 0
@@ -122,7 +130,7 @@ class BookAgainstModel(RuleBasedStateMachine):
             self.reserved += step.hold.amount_micros
 
     def check_paused(self, error: Paused) -> None:
-        assert self.model.paused[error.budget_id]
+        assert self.model.paused[error.pause.scope]
 
     def fits(self, asked: Reservation, older: Hold | None, *, late: bool) -> bool:
         return self.model.fits(asked.budget_ids, asked.amount_micros, older, self.now_ns, late=late)
@@ -132,7 +140,7 @@ class BookAgainstModel(RuleBasedStateMachine):
             assert not self.model.in_doubt_on(asked.target), "sent to a target in doubt"
         if not asked.exempt:
             assert self.fits(asked, older, late=False), "admitted, though it does not fit"
-            assert not any(self.model.paused[b] for b in asked.budget_ids)
+            assert not any(self.model.paused[b] for b in (ALL, *asked.budget_ids))
 
     def check_retry_time(self, book: Book, asked: Reservation, error: Refused) -> None:
         """At the retry time it succeeds when nobody else acts, and before it does not."""
@@ -201,6 +209,8 @@ class BookAgainstModel(RuleBasedStateMachine):
             self.check_paused(error)
         else:
             assert step is None or not self.model.in_doubt_on(on)
+            paused = any(self.model.paused[b] for b in (ALL, *hold.budget_ids))
+            assert step is None or not hold.amount_micros or not paused
 
     @rule(data=st.data())
     def doubt(self, data: st.DataObject) -> None:
@@ -223,10 +233,10 @@ class BookAgainstModel(RuleBasedStateMachine):
         first, *rest = self.model.limits[budget_id]
         self.model.limits[budget_id] = [dataclasses.replace(first, limit_micros=limit), *rest]
 
-    @rule(budget_id=st.sampled_from(SCOPES), paused=st.sampled_from([False, False, False, True]))
-    def pause_or_resume(self, budget_id: str, paused: bool) -> None:
-        self.take(self.book.set_paused(budget_id, paused, "", self.now_ns))
-        self.model.paused[budget_id] = paused
+    @rule(scope=st.sampled_from(PAUSABLE), paused=st.sampled_from([False, False, False, True]))
+    def pause_or_resume(self, scope: str, paused: bool) -> None:
+        self.take(self.book.set_paused(scope, paused, "", self.now_ns))
+        self.model.paused[scope] = paused
 
     @rule()
     def restart(self) -> None:
@@ -242,6 +252,9 @@ class BookAgainstModel(RuleBasedStateMachine):
             for at_ns, amount, budget_ids in self.model.settled:
                 if budget_id in budget_ids:
                     self.book.replay_settled(at_ns, amount, (budget_id,))
+        for scope in (BARE, ALL):
+            if self.model.paused[scope]:
+                self.book.replay_pause(Pause(scope, "", self.now_ns))
         for hold in self.model.holds.values():
             if hold.state.is_open:
                 self.book.replay_hold(hold)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from smartconnectors_server.budget import Keeper, Watch
+from smartconnectors_server.call import Call
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.ledger import (
     Budget,
@@ -27,7 +28,7 @@ class Counter:
     """The service, and a keeper to hold money with.
 
     Attributes:
-        service: called with a request and no call.
+        service: called with a request, by anybody.
         keeper: of the same ledger.
     """
 
@@ -35,13 +36,14 @@ class Counter:
         self.keeper = keeper
         self.watch = watch
         self._service = BudgetServicer(keeper, watch)
+        self._call = Call(spec=cast("Any", None), started_ns=0)
 
     async def ask(self, method: str, request: Any) -> Any:
         """What the method answers. Raises ConnectorError."""
-        return await getattr(self._service, method)(request, None)
+        return await getattr(self._service, method)(request, self._call)
 
     def stream(self, request: Any) -> Any:
-        return self._service.WatchBudgetStats(request, None)  # type: ignore[arg-type]
+        return self._service.WatchBudgetStats(request, self._call)
 
     async def hold(self, request_id: str, usd: int, budget: str = "google_ads") -> Hold:
         """Holds so much."""

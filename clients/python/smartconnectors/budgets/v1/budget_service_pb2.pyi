@@ -153,6 +153,8 @@ class LedgerEntry(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     PLATFORM_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CUSTOMER_HASH_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Grows by one with every line."""
     verb: _builtins.str
@@ -176,6 +178,14 @@ class LedgerEntry(_message.Message):
     `smart-connectors audit export` writes it, without its hash. Before the first line stand 64
     zeros.
     """
+    actor: _builtins.str
+    """Who asked for it, by the name that the server knows callers by. Empty: the server did it by
+    itself.
+    """
+    customer_hash: _builtins.str
+    """The keyed hash of the end customer that the hold is for; see `[privacy]` in the settings.
+    Empty: none.
+    """
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
         """When, in ledger time."""
@@ -198,10 +208,12 @@ class LedgerEntry(_message.Message):
         note: _builtins.str = ...,
         platform: _builtins.str = ...,
         hash: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        customer_hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_micros", b"amount_micros", "at", b"at", "budget_ids", b"budget_ids", "currency_code", b"currency_code", "hash", b"hash", "hold_id", b"hold_id", "note", b"note", "platform", b"platform", "request_id", b"request_id", "sequence", b"sequence", "verb", b"verb"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "amount_micros", b"amount_micros", "at", b"at", "budget_ids", b"budget_ids", "currency_code", b"currency_code", "customer_hash", b"customer_hash", "hash", b"hash", "hold_id", b"hold_id", "note", b"note", "platform", b"platform", "request_id", b"request_id", "sequence", b"sequence", "verb", b"verb"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

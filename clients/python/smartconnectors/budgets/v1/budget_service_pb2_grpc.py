@@ -137,7 +137,8 @@ class BudgetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResolveHold(self, request, context):
-        """Ends a hold by an operator's word, with a reason that the audit ledger keeps.
+        """Ends a hold by an operator's word, with a reason that the audit ledger keeps. REQUEST_IN_PROGRESS
+        while its call is under way: wait for the answer, or resolve it once it is in doubt.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

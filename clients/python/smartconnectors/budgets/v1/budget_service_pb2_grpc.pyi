@@ -50,7 +50,9 @@ class BudgetServiceStub:
     ListHolds: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListHoldsRequest, _budget_service_pb2.ListHoldsResponse]
     """The holds that are open, oldest first."""
     ResolveHold: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ResolveHoldRequest, _budget_service_pb2.ResolveHoldResponse]
-    """Ends a hold by an operator's word, with a reason that the audit ledger keeps."""
+    """Ends a hold by an operator's word, with a reason that the audit ledger keeps. REQUEST_IN_PROGRESS
+    while its call is under way: wait for the answer, or resolve it once it is in doubt.
+    """
     ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListLedgerEntriesRequest, _budget_service_pb2.ListLedgerEntriesResponse]
     """The audit ledger, oldest first."""
 
@@ -76,7 +78,9 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     ListHolds: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListHoldsRequest, _budget_service_pb2.ListHoldsResponse]  # type: ignore[assignment]
     """The holds that are open, oldest first."""
     ResolveHold: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ResolveHoldRequest, _budget_service_pb2.ResolveHoldResponse]  # type: ignore[assignment]
-    """Ends a hold by an operator's word, with a reason that the audit ledger keeps."""
+    """Ends a hold by an operator's word, with a reason that the audit ledger keeps. REQUEST_IN_PROGRESS
+    while its call is under way: wait for the answer, or resolve it once it is in doubt.
+    """
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListLedgerEntriesRequest, _budget_service_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
     """The audit ledger, oldest first."""
 
@@ -147,7 +151,9 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_service_pb2.ResolveHoldRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.ResolveHoldResponse, _abc.Awaitable[_budget_service_pb2.ResolveHoldResponse]]:
-        """Ends a hold by an operator's word, with a reason that the audit ledger keeps."""
+        """Ends a hold by an operator's word, with a reason that the audit ledger keeps. REQUEST_IN_PROGRESS
+        while its call is under way: wait for the answer, or resolve it once it is in doubt.
+        """
 
     @_abc_1.abstractmethod
     def ListLedgerEntries(
