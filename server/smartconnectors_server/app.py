@@ -48,6 +48,7 @@ from smartconnectors_server.interceptors import (
 )
 from smartconnectors_server.ledger import LEDGERS, LedgerError
 from smartconnectors_server.listening import ConnectionRules
+from smartconnectors_server.picture import picture
 from smartconnectors_server.platform_service import PlatformServicer
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.services.budgets import BudgetServicer
@@ -298,7 +299,12 @@ async def serve(settings: Settings, *, on_ready: Callable[[Ready], None]) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
     ready = await application.start()
-    pages = Pages(application.telemetry.metrics, lambda: application.ready)
+    pages = Pages(
+        application.telemetry.metrics,
+        lambda: application.ready,
+        lambda: picture(application.engines, ready=application.ready),
+        application.engines.clock,
+    )
     try:
         http_address = await pages.start(settings.http)
     except OSError as error:

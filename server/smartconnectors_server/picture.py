@@ -27,13 +27,9 @@ def picture(engines: Engines, *, ready: bool) -> dict[str, Any]:
         "now_ms": now_ns // NANOS_PER_MILLI,
         "version": VERSION,
         "ready": ready,
-        "platforms": [
-            _platform(runtime, budgets, holds) for runtime in engines.runtimes.values()
-        ],
+        "platforms": [_platform(runtime, budgets, holds) for runtime in engines.runtimes.values()],
         "budgets": [
-            budget
-            for budget_id, budget in budgets.items()
-            if budget_id not in engines.runtimes
+            budget for budget_id, budget in budgets.items() if budget_id not in engines.runtimes
         ],
         "holds": [_hold(hold, keeper.now_ns()) for hold in holds[:MOST_HOLDS]],
         "hold_count": len(holds),

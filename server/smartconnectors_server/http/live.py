@@ -1,5 +1,5 @@
-"""Pictures as they change, to any number of viewers: made once for all of them, and not at all while
-nobody looks.
+"""Pictures as they change, to any number of viewers: made once for all of them, and not at all
+while nobody looks.
 """
 
 from __future__ import annotations
