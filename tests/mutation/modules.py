@@ -23,8 +23,16 @@ MODULES: dict[str, Stages] = {
     "ratelimit/burst.py": ((_LIMITER,),),
     "ratelimit/floor.py": ((_LIMITER,),),
     "ledger/book.py": ((f"{_LEDGER}/test_book.py", _LEDGERS), (f"{_LEDGER}/test_book_model.py",)),
-    "ledger/scopes.py": ((_LEDGERS,), (f"{_LEDGER}/test_book_model.py",)),
-    "ledger/targets.py": ((_LEDGERS,), (f"{_LEDGER}/test_book_model.py",)),
+    "ledger/scopes.py": (
+        (f"{_LEDGER}/test_scopes.py",),
+        (_LEDGERS,),
+        (f"{_LEDGER}/test_book_model.py",),
+    ),
+    "ledger/targets.py": (
+        (f"{_LEDGER}/test_targets.py",),
+        (_LEDGERS,),
+        (f"{_LEDGER}/test_book_model.py",),
+    ),
     "ledger/store.py": ((f"{_LEDGER}/test_sqlite.py", _LEDGERS),),
     "ledger/sqlite.py": ((f"{_LEDGER}/test_sqlite.py", _LEDGERS), (_BUDGET,)),
     "ledger/group_commit.py": ((f"{_LEDGER}/test_group_commit.py",), (_LEDGERS, _LEDGER)),
