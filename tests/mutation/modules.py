@@ -33,7 +33,10 @@ MODULES: dict[str, Stages] = {
         (_LEDGERS,),
         (f"{_LEDGER}/test_book_model.py",),
     ),
-    "ledger/store.py": ((f"{_LEDGER}/test_sqlite.py", _LEDGERS),),
+    "ledger/store.py": (
+        (f"{_LEDGER}/test_store.py",),
+        (f"{_LEDGER}/test_sqlite.py", _LEDGERS),
+    ),
     "ledger/sqlite.py": ((f"{_LEDGER}/test_sqlite.py", _LEDGERS), (_BUDGET,)),
     "ledger/group_commit.py": ((f"{_LEDGER}/test_group_commit.py",), (_LEDGERS, _LEDGER)),
     "ledger/alerts.py": ((f"{_BUDGET}/test_alerts.py", _LEDGERS), (_LEDGER, _BUDGET)),
