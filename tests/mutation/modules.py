@@ -39,11 +39,17 @@ MODULES: dict[str, Stages] = {
     ),
     "ledger/sqlite.py": ((f"{_LEDGER}/test_sqlite.py", _LEDGERS), (_BUDGET,)),
     "ledger/group_commit.py": ((f"{_LEDGER}/test_group_commit.py",), (_LEDGERS, _LEDGER)),
-    "ledger/alerts.py": ((f"{_BUDGET}/test_alerts.py", _LEDGERS), (_LEDGER, _BUDGET)),
-    "ledger/chain.py": ((f"{_LEDGER}/test_damage.py", _LEDGERS), (_LEDGER,)),
-    "ledger/recovery.py": ((_LEDGERS, f"{_LEDGER}/test_sqlite.py"), (_LEDGER,)),
-    "ledger/mark.py": ((f"{_LEDGER}/test_damage.py", f"{_LEDGER}/test_sqlite.py"), (_LEDGERS,)),
-    "ledger/lock.py": ((_LEDGERS,), (_LEDGER,)),
+    "ledger/alerts.py": ((f"{_LEDGER}/test_alerts.py",), (f"{_BUDGET}/test_alerts.py", _LEDGERS)),
+    "ledger/chain.py": ((f"{_LEDGER}/test_chain.py",), (f"{_LEDGER}/test_damage.py", _LEDGERS)),
+    "ledger/recovery.py": (
+        (f"{_LEDGER}/test_recovery.py",),
+        (_LEDGERS, f"{_LEDGER}/test_sqlite.py"),
+    ),
+    "ledger/mark.py": (
+        (f"{_LEDGER}/test_mark.py",),
+        (f"{_LEDGER}/test_damage.py", f"{_LEDGER}/test_sqlite.py"),
+    ),
+    "ledger/lock.py": ((f"{_LEDGER}/test_lock.py",), (_LEDGERS,)),
 }
 
 SAMPLE: dict[str, tuple[str, ...]] = {
