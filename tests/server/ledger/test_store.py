@@ -303,7 +303,8 @@ def test_a_line_that_is_missing_in_the_middle_is_damage(tmp_path: Path) -> None:
 
 
 def test_what_is_no_database_is_let_go_of(tmp_path: Path) -> None:
+    assert FILE_NAME == "ledger.sqlite3", "those who restore a backup know it by this name"
     (tmp_path / FILE_NAME).write_bytes(b"not a database" * 1000)
-    with pytest.raises(sqlite3.DatabaseError) as raised:
+    with pytest.raises(sqlite3.DatabaseError, match="is not a database") as raised:
         Store(tmp_path)
     assert open_files(tmp_path) == [], f"nothing is left open by {raised.value!r}"
