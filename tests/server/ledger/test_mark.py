@@ -18,6 +18,7 @@ def test_the_newest_line_is_read_back_with_its_hash(tmp_path: Path) -> None:
     for number in (123_456, 7):
         mark.write(number, HEAD)
         assert marked(tmp_path) == (number, HEAD)
+        assert mark.path.read_bytes() == b"%020d %s" % (number, HEAD.encode())
     mark.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         mark.write(8, HEAD)
