@@ -39,7 +39,7 @@ MODULES: dict[str, Stages] = {
     ),
     "ledger/sqlite.py": (
         (_LEDGERS,),
-        (f"{_LEDGER}/test_embedded.py",),
+        (f"{_LEDGER}/test_embedded.py", f"{_LEDGER}/test_unwritten.py"),
         (f"{_LEDGER}/test_sqlite.py",),
         (_BUDGET,),
     ),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.conformance.ledger.bench import PLATFORM
+from tests.conformance.ledger.bench import PLATFORM, ask
 
 from smartconnectors_server.ledger.alerts import AlertLevel, Alerts, Crossing, alert_level
-from smartconnectors_server.ledger.records import Budget, Hold, HoldState, Limit, SlidingWindow
+from smartconnectors_server.ledger.records import Budget, Hold, Limit, SlidingWindow
 from smartconnectors_server.ledger.scopes import Scopes
 
 NOW = 1_700_000_000 * 10**9
@@ -35,8 +35,7 @@ class Told:
 
 
 def _open(scopes: Scopes, amount: int) -> None:
-    hold = Hold(*["x"] * 5, "t", (PLATFORM,), amount, "USD", "ai", HoldState.HELD, 1, 1)
-    scopes.count_open(hold, +1)
+    scopes.count_open(Hold.begun(ask("held", amount), "h1", NOW), +1)
 
 
 @pytest.mark.parametrize(
