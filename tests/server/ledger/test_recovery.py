@@ -22,6 +22,7 @@ from smartconnectors_server.ledger import (
     SlidingWindow,
 )
 from smartconnectors_server.ledger.configured import described
+from smartconnectors_server.ledger.records import Pause
 from smartconnectors_server.ledger.recovery import Recovered, recover
 from smartconnectors_server.ledger.store import Batch, Store
 
@@ -213,3 +214,23 @@ def test_a_request_id_that_was_open_is_still_bound(store: Store) -> None:
     store.write(of_holds(waiting))
     book = recover(store, (budget(),), NOW).book
     assert book.find(PLATFORM, waiting.request_id) == waiting
+
+
+def test_a_pause_is_restored_with_the_words_of_its_last_line_also_without_a_budget(
+    store: Store,
+) -> None:
+    campaign = f"{PLATFORM}/campaigns/7"
+    store.write(
+        of_lines(
+            about(1, "pause", budget_ids=(campaign,), note="first"),
+            about(2, "resume", budget_ids=(campaign,)),
+            about(3, "pause", budget_ids=(campaign,), note="again", at_ns=NOW + 1),
+            about(4, "pause", budget_ids=("total",), note="over"),
+            about(5, "resume", budget_ids=("total",)),
+        )
+    )
+    store.write(Batch(limits=[(campaign, None, 1), ("total", None, 0), ("unwritten", None, 1)]))
+    book = recover(store, (budget(), budget("total")), NOW).book
+    assert book.pause_of((campaign,)) == Pause(campaign, "again", NOW + 1)
+    assert book.pause_of((PLATFORM, "total")) is None
+    assert book.pause_of(("unwritten",)) == Pause("unwritten", "", 0)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tests.conformance.ledger.bench import PLATFORM, USD, WINDOW_S, ask, budget, daily
 
-from smartconnectors_server.ledger import Budget, Hold, Limit, Refused, SlidingWindow
+from smartconnectors_server.ledger import Budget, Hold, Limit, Paused, Refused, SlidingWindow
+from smartconnectors_server.ledger.records import ALL, Pause
 from smartconnectors_server.ledger.scopes import Scopes
 
 SECOND = 10**9
@@ -15,6 +16,7 @@ NOW = 1_700_000_000 * SECOND
 DAY_NS = 86_400 * SECOND
 OTHER = "total"
 BOTH = (PLATFORM, OTHER)
+CAMPAIGN = f"{PLATFORM}/campaigns/7"
 
 
 def scopes_of(*budgets: Budget) -> Scopes:
@@ -138,3 +140,66 @@ def test_of_two_that_open_holds_keep_out_the_one_with_less_room_is_told() -> Non
     hold(scopes, 50, PLATFORM)
     hold(scopes, 70, OTHER)
     assert refused_in_any_order(scopes, 60).state.budget_id == OTHER
+
+
+def test_a_campaign_without_a_budget_takes_what_its_platform_takes() -> None:
+    scopes = scopes_of(budget(PLATFORM, 100))
+    scopes.check_fits(ask("a", 100, budget_ids=(CAMPAIGN, PLATFORM)), None, NOW)
+    for budget_ids in ((CAMPAIGN, PLATFORM), (PLATFORM, CAMPAIGN)):
+        assert refused(scopes, 101, budget_ids=budget_ids).state.budget_id == PLATFORM
+    with pytest.raises(KeyError):
+        scopes.check_fits(ask("a", 1, budget_ids=("nothing",)), None, NOW)
+
+
+# Pauses
+
+
+def test_a_pause_stops_its_scope_until_it_is_resumed_and_says_why_and_since_when() -> None:
+    scopes = scopes_of(budget(), budget(OTHER))
+    assert scopes.pause_of((PLATFORM, CAMPAIGN, OTHER)) is None
+    for scope in (CAMPAIGN, OTHER):
+        pause = Pause(scope, "stop", 7)
+        scopes.pause(pause)
+        assert scopes.pause_of((PLATFORM, scope)) == pause
+        with pytest.raises(Paused) as caught:
+            scopes.check_paused((PLATFORM, scope))
+        assert caught.value.pause == pause
+        scopes.check_paused((PLATFORM,))
+        scopes.resume(scope)
+        scopes.check_paused((PLATFORM, scope))
+    scopes.resume(CAMPAIGN)
+
+
+def test_of_several_pauses_that_of_everything_is_told_and_then_the_first_asked_for() -> None:
+    scopes = scopes_of(budget(), budget(OTHER))
+    ours, theirs, all_of_it = (Pause(scope, "stop", 7) for scope in (*BOTH, ALL))
+    scopes.pause(theirs)
+    scopes.pause(ours)
+    assert scopes.pause_of(BOTH) == ours
+    assert scopes.pause_of((OTHER, PLATFORM)) == theirs
+    scopes.pause(all_of_it)
+    assert scopes.pause_of(BOTH) == scopes.pause_of(()) == all_of_it
+
+
+def test_a_budget_is_shown_as_paused_by_its_own_pause_and_by_that_of_everything() -> None:
+    scopes = scopes_of(budget(), budget(OTHER))
+    scopes.pause(Pause(OTHER, "stop", 7))
+    assert [scopes.state(name, NOW).paused for name in BOTH] == [False, True]
+    assert [scopes.budget(name).paused for name in BOTH] == [False, True]
+    scopes.pause(Pause(ALL, "stop", 7))
+    assert [scopes.state(name, NOW).paused for name in BOTH] == [True, True]
+    scopes.resume(ALL)
+    scopes.resume(OTHER)
+    assert [scopes.state(name, NOW).paused for name in BOTH] == [False, False]
+
+
+def test_a_budget_that_is_configured_as_paused_is_and_a_pause_that_is_known_keeps_its_words() -> (
+    None
+):
+    scopes = scopes_of(budget(paused=True), budget(OTHER))
+    assert scopes.pause_of((PLATFORM,)) == Pause(PLATFORM, "", 0)
+    assert scopes.pause_of((OTHER,)) is None
+    known = Pause(OTHER, "stop", 7)
+    scopes.pause(known)
+    scopes.configure(budget(OTHER, paused=True), 1)
+    assert scopes.pause_of((OTHER,)) == known
