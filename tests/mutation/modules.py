@@ -43,7 +43,11 @@ MODULES: dict[str, Stages] = {
         (f"{_LEDGER}/test_sqlite.py",),
         (_BUDGET,),
     ),
-    "ledger/group_commit.py": ((f"{_LEDGER}/test_group_commit.py",), (_LEDGERS,)),
+    "ledger/group_commit.py": (
+        (f"{_LEDGER}/test_group_commit.py",),
+        (f"{_LEDGER}/test_commit_times.py",),
+        (_LEDGERS,),
+    ),
     "ledger/alerts.py": ((f"{_LEDGER}/test_alerts.py",), (f"{_BUDGET}/test_alerts.py", _LEDGERS)),
     "ledger/chain.py": ((f"{_LEDGER}/test_chain.py",), (f"{_LEDGER}/test_damage.py", _LEDGERS)),
     "ledger/recovery.py": (
