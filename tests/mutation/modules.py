@@ -38,14 +38,14 @@ MODULES: dict[str, Stages] = {
         (f"{_LEDGER}/test_sqlite.py", _LEDGERS),
     ),
     "ledger/sqlite.py": (
-        (_LEDGERS,),
         (f"{_LEDGER}/test_embedded.py", f"{_LEDGER}/test_unwritten.py"),
+        (_LEDGERS,),
         (f"{_LEDGER}/test_sqlite.py",),
         (_BUDGET,),
     ),
     "ledger/group_commit.py": (
         (f"{_LEDGER}/test_group_commit.py",),
-        (f"{_LEDGER}/test_commit_times.py",),
+        (f"{_LEDGER}/test_commits.py",),
         (_LEDGERS,),
     ),
     "ledger/alerts.py": ((f"{_LEDGER}/test_alerts.py",), (f"{_BUDGET}/test_alerts.py", _LEDGERS)),
