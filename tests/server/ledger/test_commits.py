@@ -94,3 +94,22 @@ async def test_stopping_writes_what_was_queued_while_a_commit_was_under_way() ->
         disk.may_go_on.set()
         await asyncio.gather(first, second, stopping)
         assert disk.calls == [1, 2]
+
+
+async def test_who_hears_of_commits_and_fails_keeps_nobody_waiting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails(_seconds: float, _steps: int) -> None:
+        raise RuntimeError("a listener with a bug")
+
+    disk = Disk()
+    commits = GroupCommit(
+        disk.write, nothing, gather_s=0.001, commit_timeout_s=5.0, on_commit=fails
+    )
+    commits.start()
+    for number in range(3):
+        async with asyncio.timeout(5):
+            await commits.durable(calls=("x", 0, number))
+    assert disk.calls == [0, 1, 2]
+    await commits.stop()
+    assert "unforeseen error behind a commit" in caplog.text
