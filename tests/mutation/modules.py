@@ -39,8 +39,8 @@ MODULES: dict[str, Stages] = {
     ),
     "ledger/sqlite.py": (
         (f"{_LEDGER}/test_embedded.py", f"{_LEDGER}/test_unwritten.py"),
-        (_LEDGERS,),
-        (f"{_LEDGER}/test_sqlite.py",),
+        (_LEDGERS, f"{_LEDGER}/test_commits.py"),
+        (f"{_LEDGER}/test_damage.py", f"{_LEDGER}/test_sqlite.py"),
         (_BUDGET,),
     ),
     "ledger/group_commit.py": (

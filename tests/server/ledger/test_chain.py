@@ -17,13 +17,16 @@ ENTRY = Entry(
     amount_micros=2_500_000,
     currency_code="USD",
     note='said "yes"',
+    actor="ops",
+    customer="c0ffee",
     sequence=2,
     hash="not part of it",
 )
 TEXT = (
     '{"sequence":2,"at_ns":1700000000000000000,"verb":"settle","budget_ids":["google_ads","total"],'
     '"hold_id":"h000000000001","platform":"google_ads","request_id":"r-\\u00e9",'
-    '"amount_micros":2500000,"currency_code":"USD","note":"said \\"yes\\""}'
+    '"amount_micros":2500000,"currency_code":"USD","note":"said \\"yes\\"",'
+    '"actor":"ops","customer":"c0ffee"}'
 )
 
 

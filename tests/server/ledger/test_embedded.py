@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -110,6 +111,32 @@ async def test_while_it_is_away_nothing_is_taken_and_nothing_changes(
                     with pytest.raises(Unavailable, match="the disk is away"):
                         await attempt()
         assert ledger.state(PLATFORM) == before
+
+
+async def test_who_changes_a_limit_is_shown_what_stands_then(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    async with opened(tmp_path, clock) as ledger:
+        shown = await ledger.set_limit(PLATFORM, 7 * USD, "less")
+        assert shown == ledger.state(PLATFORM)
+        assert shown.limits[0].limit.limit_micros == 7 * USD
+
+
+async def test_closing_waits_for_the_look_at_the_file_that_is_under_way(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    goes_on = threading.Event()
+    ledger = SqliteLedger(tmp_path, clock)
+    await ledger.open([budget()])
+    look = asyncio.ensure_future(ledger._reader.read(goes_on.wait))
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(ledger.close())
+    done, _ = await asyncio.wait([closing], timeout=0.1)
+    assert not done
+    assert open_files(tmp_path), "it is not taken from under the look"
+    goes_on.set()
+    await asyncio.gather(look, closing)
+    assert open_files(tmp_path) == []
 
 
 async def test_a_look_that_stalls_makes_it_unavailable_too(
