@@ -183,7 +183,7 @@ class GroupCommit:
             if not self._stopping:
                 await asyncio.sleep(RETRY_S)
             return False
-        self._on_commit(loop.time() - began_s, len(batch.steps))
+        took_s = loop.time() - began_s
         if not self._available:
             log.warning("the ledger can be written again")
             self._available = True
@@ -192,6 +192,7 @@ class GroupCommit:
                 waiter.set_result(None)
         try:
             await self._after_commit(batch)
+            self._on_commit(took_s, len(batch.steps))
         except Exception:
             # As above; what follows a commit has no part in it.
             log.exception("unforeseen error behind a commit")
