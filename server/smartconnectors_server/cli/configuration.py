@@ -67,19 +67,25 @@ def check_config(
 ) -> None:
     """Check file and environment, and show what would be in effect. Secrets are never shown."""
     from smartconnectors_server.app import StartupError
-    from smartconnectors_server.cli import output
+    from smartconnectors_server.assembly import budgets_of
+    from smartconnectors_server.cli import day_figures, output
+    from smartconnectors_server.platforms import PLATFORMS
 
     settings = settings_of(config, {})
     try:
         rows = dict(effective(settings))
+        budgets = budgets_of(PLATFORMS, settings)
     except StartupError as error:
         raise CommandFailed(ExitCode.USAGE, f"The settings do not fit together.\n{error}") from None
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False))
+        document = {**rows, **day_figures.document_of(budgets)}
+        typer.echo(json.dumps(document, ensure_ascii=False))
         return
     output.print_table(
         ("key", "value"), [[key, _shown(value)] for key, value in rows.items()], empty=""
     )
+    typer.echo()
+    day_figures.print_tables(budgets)
 
 
 def effective(settings: Settings) -> Iterator[tuple[str, Any]]:
