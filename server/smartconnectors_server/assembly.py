@@ -158,6 +158,19 @@ def budgets_of(platforms: Mapping[str, Platform], settings: Settings) -> tuple[B
     return tuple(budgets)
 
 
+def breaker_settings(chosen: PlatformSettings) -> BreakerSettings:
+    """A platform's breaker settings, as its breaker takes them."""
+    breaker = chosen.circuit_breaker
+    return BreakerSettings(
+        failure_threshold=breaker.failure_threshold,
+        slow_call_ms=breaker.slow_call_ms,
+        open_s=breaker.open_s,
+        half_open_probes=breaker.half_open_probes,
+        close_after_successes=breaker.close_after_successes,
+        permit_max_age_s=breaker.permit_max_age_s,
+    )
+
+
 def runtime_of(
     platform: Platform,
     settings: Settings,
@@ -168,7 +181,7 @@ def runtime_of(
 ) -> PlatformRuntime:
     """One platform's engines, not yet opened."""
     chosen = settings_of(settings, platform.name)
-    breaker, rate = chosen.circuit_breaker, chosen.rate_limit
+    rate = chosen.rate_limit
     limit = rate.calls or platform.defaults.rate_limit_calls
 
     def changed(before: State, after: State) -> None:
@@ -183,18 +196,7 @@ def runtime_of(
         options=options_of(platform, chosen),
         mode=mode,
         currency_code=chosen.budget.currency,
-        breaker=CircuitBreaker(
-            BreakerSettings(
-                failure_threshold=breaker.failure_threshold,
-                slow_call_ms=breaker.slow_call_ms,
-                open_s=breaker.open_s,
-                half_open_probes=breaker.half_open_probes,
-                close_after_successes=breaker.close_after_successes,
-                permit_max_age_s=breaker.permit_max_age_s,
-            ),
-            clock,
-            changed,
-        ),
+        breaker=CircuitBreaker(breaker_settings(chosen), clock, changed),
         limiter=RateLimiter(
             platform.name,
             keeper,

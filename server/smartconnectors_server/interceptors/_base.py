@@ -28,6 +28,7 @@ class PlatformRuntime:
 
     platform: Platform
     settings: PlatformSettings
+    """Replaced as a whole when the configuration is reloaded, so it is read where it is used."""
     options: Any
     """The platform's own settings."""
     mode: Mode
@@ -67,11 +68,12 @@ class PlatformRuntime:
         return await asyncio.shield(self.connected)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Engines:
     """What interceptors are made from."""
 
     settings: Settings
+    """Replaced as a whole when the configuration is reloaded, so it is read where it is used."""
     clock: Clock
     keeper: Keeper
     telemetry: Telemetry
