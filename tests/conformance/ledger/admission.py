@@ -332,7 +332,7 @@ async def several_limits_change_together(bench: Bench) -> None:
         await ledger.set_limits({PLATFORM: 7 * USD, "nothing": 7 * USD}, "none of them")
         raise AssertionError("a budget that there is not was changed")
     assert ledger.state(PLATFORM).limits[0].limit.limit_micros != 7 * USD
-    budgets = {budget_id: 30 * USD for budget_id in ledger.budget_ids()}
+    budgets = dict.fromkeys(ledger.budget_ids(), 30 * USD)
     await ledger.set_limits(budgets, "all of them")
     lines = [line for line in (await ledger.entries(size=1000)).rows if line.verb == "limit"]
     assert [line.budget_ids for line in lines] == [(budget_id,) for budget_id in budgets]
