@@ -73,6 +73,7 @@ NEEDS_RESTART: Mapping[str, str] = {
     "platforms.*.rate_limit.window_s": "the calls of another window are read at the start",
     "platforms.*.enabled": "services are offered from the start or not at all",
     "platforms.*.mode": "nobody goes live by a signal",
+    "platforms.*.check_account": "the account is read when it is connected",
     "platforms.*.endpoint": "connections are made once",
     "platforms.*.timeout_ms": "calls under way, and how long one may arrive late, go by the old",
     "platforms.*.options.*": "connections are made once, and credentials belong to them",

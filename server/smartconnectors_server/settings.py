@@ -210,6 +210,9 @@ class PlatformSettings(Section):
     """Absent: sandbox without credentials, shadow with them."""
     endpoint: str | None = None
     """Connect here instead of to the real platform; counts as sandbox."""
+    check_account: bool | None = None
+    """Read the account when it is connected, and send nothing when its currency is not the
+    budget's. Absent: not in sandbox, yes otherwise."""
     timeout_ms: int = Field(5000, ge=10, le=120_000)
     """The longest that one call to the platform may take."""
     min_deadline_ms: int = Field(20, ge=0, le=120_000)

@@ -102,6 +102,7 @@ EXAMPLES: Mapping[str, Any] = {
     "FallbackSettings.multiplier": "1.0",
     "PlatformSettings.mode": "shadow",
     "PlatformSettings.endpoint": "127.0.0.1:9000",
+    "PlatformSettings.check_account": True,
     "PlatformSettings.min_change_percent": 5.0,
     "PlatformSettings.min_interval_s": 900.0,
     "PlatformSettings.max_step_percent": 30.0,

@@ -16,8 +16,14 @@ from smartconnectors_server.connector._base import (
     QuotaSignal,
     Sent,
 )
+from smartconnectors_server.connector.facts import (
+    AccountFacts,
+    check_account_currency,
+    time_zone_warning,
+)
 
 __all__ = [
+    "AccountFacts",
     "Connector",
     "Context",
     "Defaults",
@@ -30,4 +36,6 @@ __all__ = [
     "Platform",
     "QuotaSignal",
     "Sent",
+    "check_account_currency",
+    "time_zone_warning",
 ]

@@ -11,7 +11,7 @@ from smartconnectors_server.budget import Keeper
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.circuitbreaker import CircuitBreaker
 from smartconnectors_server.clock import Clock
-from smartconnectors_server.connector import Connector, Mode, Platform
+from smartconnectors_server.connector import AccountFacts, Connector, Mode, Platform
 from smartconnectors_server.errors import PlatformUnavailable
 from smartconnectors_server.interceptors.targets import TargetLocks
 from smartconnectors_server.ratelimit import RateLimiter
@@ -40,6 +40,8 @@ class PlatformRuntime:
     """Target -> ledger time of its last change."""
     fallback_count: int = 0
     """Bids that the heuristic has priced."""
+    account: AccountFacts | None = None
+    """What the platform said of the account when it was connected; None: it was not asked."""
     connected: asyncio.Future[Connector] | None = None
     """Set by the composition root when it begins to connect."""
 
