@@ -72,6 +72,8 @@ def load_settings(
             options_of(platforms[name], chosen)
         except ValidationError as error:
             wrong.append(explain(error, f"platforms.{name}.options."))
+            continue
+        wrong += _wrong_accounts(platforms[name], chosen)
     period_s = settings.reconciler.quiet_period_s
     for name in platforms:
         least_s = _least_quiet_s(settings_of(settings, name))
@@ -89,6 +91,34 @@ def load_settings(
 def options_of(platform: Platform, chosen: PlatformSettings) -> Options:
     """The platform's own settings. Raises pydantic's ValidationError."""
     return platform.options.model_validate(dict(chosen.options))
+
+
+def _wrong_accounts(platform: Platform, chosen: PlatformSettings) -> list[str]:
+    wrong = []
+    for account, own in chosen.accounts.items():
+        path = f"platforms.{platform.name}.accounts.{account}."
+        other = own.keys() - set(platform.account_options)
+        wrong += [
+            f"{path}{key}: not of an account; what is: {', '.join(platform.account_options)}"
+            for key in sorted(other)
+        ]
+        try:
+            _account_options(platform, chosen, own)
+        except ValidationError as error:
+            wrong += [] if other else [explain(error, path)]
+    return wrong
+
+
+def _account_options(
+    platform: Platform, chosen: PlatformSettings, own: Mapping[str, Any]
+) -> Options:
+    return platform.options.model_validate({**chosen.options, **own})
+
+
+def accounts_of(platform: Platform, chosen: PlatformSettings) -> dict[str, Options]:
+    """Name -> options of each ad account; the only one has an empty name unless it is given one."""
+    named = {name: _account_options(platform, chosen, own) for name, own in chosen.accounts.items()}
+    return named or {"": options_of(platform, chosen)}
 
 
 def settings_of(settings: Settings, name: str) -> PlatformSettings:
@@ -113,7 +143,11 @@ def mode_of(platform: Platform, settings: Settings) -> Mode:
     chosen = settings_of(settings, platform.name)
     if chosen.endpoint or chosen.mode == "sandbox":
         return Mode.SANDBOX
-    missing = platform.missing_credentials(options_of(platform, chosen))
+    missing = dict.fromkeys(
+        one
+        for options in accounts_of(platform, chosen).values()
+        for one in platform.missing_credentials(options)
+    )
     if chosen.mode is None:
         return Mode.SANDBOX if missing else Mode.SHADOW
     if missing:
@@ -193,7 +227,7 @@ def runtime_of(
     return PlatformRuntime(
         platform=platform,
         settings=chosen,
-        options=options_of(platform, chosen),
+        accounts=accounts_of(platform, chosen),
         mode=mode,
         currency_code=chosen.budget.currency,
         breaker=CircuitBreaker(breaker_settings(chosen), clock, changed),

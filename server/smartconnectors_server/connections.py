@@ -10,6 +10,7 @@ from smartconnectors_server.budget import Finding
 from smartconnectors_server.budget.keeper import TOTAL
 from smartconnectors_server.call import MethodTable
 from smartconnectors_server.connector import (
+    Accounts,
     Connector,
     Context,
     Mode,
@@ -110,32 +111,40 @@ class Connections:
             sandbox = runtime.platform.sandbox()
             endpoint = await sandbox.start()
             self._sandboxes.append(sandbox)
-        connector = runtime.platform.connector(
-            Context(
-                mode=runtime.mode,
-                options=runtime.options,
-                endpoint=endpoint,
-                timeout_ms=runtime.settings.timeout_ms,
-                gate=WireGate(
-                    runtime.name,
-                    runtime.limiter,
-                    runtime.breaker,
-                    self._engines.clock,
-                    self._engines.telemetry,
-                ),
-                clock=self._engines.clock,
-            )
+        gate = WireGate(
+            runtime.name,
+            runtime.limiter,
+            runtime.breaker,
+            self._engines.clock,
+            self._engines.telemetry,
         )
+        each = {
+            name: runtime.platform.connector(
+                Context(
+                    mode=runtime.mode,
+                    options=options,
+                    endpoint=endpoint,
+                    timeout_ms=runtime.settings.timeout_ms,
+                    gate=gate,
+                    clock=self._engines.clock,
+                )
+            )
+            for name, options in runtime.accounts.items()
+        }
+        connector = next(iter(each.values())) if len(each) == 1 else Accounts(each, gate)
         await connector.connect()
         try:
-            await self._check_account(runtime, connector)
+            for name, one in each.items():
+                await self._check_account(runtime, name, one)
         except BaseException:
             await connector.close()
             raise
         self._connectors.append(connector)
         return connector
 
-    async def _check_account(self, runtime: PlatformRuntime, connector: Connector) -> None:
+    async def _check_account(
+        self, runtime: PlatformRuntime, account: str, connector: Connector
+    ) -> None:
         """Raises AccountRefused when nothing may be sent to the account, or it cannot be told."""
         asked = runtime.settings.check_account
         if runtime.mode is Mode.SANDBOX if asked is None else not asked:
@@ -151,7 +160,7 @@ class Connections:
                     metadata=error.metadata,
                 )
             ) from error
-        runtime.account = facts
+        runtime.facts[account] = facts
         log.info(
             "%s: account %s (%s), %s, %s",
             runtime.name,

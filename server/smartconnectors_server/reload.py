@@ -14,6 +14,7 @@ from typing import Any
 
 from smartconnectors_server.assembly import (
     StartupError,
+    accounts_of,
     breaker_settings,
     budgets_of,
     mode_of,
@@ -76,6 +77,7 @@ NEEDS_RESTART: Mapping[str, str] = {
     "platforms.*.check_account": "the account is read when it is connected",
     "platforms.*.endpoint": "connections are made once",
     "platforms.*.timeout_ms": "calls under way, and how long one may arrive late, go by the old",
+    "platforms.*.accounts.*": "as options",
     "platforms.*.options.*": "connections are made once, and credentials belong to them",
 }
 """Key -> why."""
@@ -240,7 +242,7 @@ def _values(settings: Settings, platforms: Mapping[str, Platform]) -> Iterator[t
     yield from _flat((), settings.model_dump(exclude={"platforms"}, exclude_none=False))
     for name, platform in platforms.items():
         chosen = settings_of(settings, name)
-        document = chosen.model_dump(exclude={"options"})
+        document = chosen.model_dump(exclude={"options", "accounts"})
         defaults = platform.defaults
         for section, key, default in (
             ("budget", "limit", defaults.budget_micros),
@@ -252,6 +254,9 @@ def _values(settings: Settings, platforms: Mapping[str, Platform]) -> Iterator[t
                 document[section][key] = default
         yield from _flat(_path(name), document)
         yield from _flat((*_path(name), "options"), options_of(platform, chosen).model_dump())
+        for account, options in accounts_of(platform, chosen).items():
+            if account:
+                yield (*_path(name), "accounts", account), options
 
 
 def _flat(path: Key, document: Mapping[str, Any]) -> Iterator[tuple[Key, Any]]:

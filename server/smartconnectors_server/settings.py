@@ -89,6 +89,7 @@ CurrencyCode = Annotated[str, BeforeValidator(_currency)]
 MultiplierMilli = Annotated[int, BeforeValidator(_milli)]
 Failpoint = Annotated[str, BeforeValidator(_failpoint)]
 TimeZone = Annotated[str, BeforeValidator(_time_zone)]
+AccountName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 NamedPath = Annotated[Path, AfterValidator(_path)]
 
 
@@ -231,6 +232,8 @@ class PlatformSettings(Section):
     fallback: FallbackSettings = FallbackSettings()
     options: Mapping[str, Any] = Field(default_factory=dict)
     """The platform's own settings, checked by the platform."""
+    accounts: Mapping[AccountName, Mapping[str, Any]] = Field(default_factory=dict)
+    """Name -> what that ad account has in the place of `options`. Absent: one without a name."""
 
 
 class TelemetrySettings(Section):

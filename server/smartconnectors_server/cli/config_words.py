@@ -30,6 +30,7 @@ FURTHER_LIMITS = (
 LEFT_OUT: Mapping[str, str] = {
     "Settings.platforms": "each platform has a table of its own",
     "PlatformSettings.options": "its own table, from the platform's model",
+    "PlatformSettings.accounts": "a table for each, from the platform's options",
     "ServerSettings.failpoint": "makes the server kill itself; nothing for a user's file",
 }
 """`Model.key` that is not written as a key -> why."""

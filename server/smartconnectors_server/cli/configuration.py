@@ -93,7 +93,7 @@ def effective(settings: Settings) -> Iterator[tuple[str, Any]]:
 
     Raises StartupError when `serve` would not start with them.
     """
-    from smartconnectors_server.assembly import budgets_of, mode_of
+    from smartconnectors_server.assembly import accounts_of, budgets_of, mode_of
     from smartconnectors_server.platforms import PLATFORMS
     from smartconnectors_server.settings import PlatformSettings
 
@@ -103,7 +103,7 @@ def effective(settings: Settings) -> Iterator[tuple[str, Any]]:
         yield from _flat(name, plain[name], str((plain[name] or {}).get("currency", "USD")))
     for name, platform in PLATFORMS.items():
         values = settings.platforms.get(name, PlatformSettings())
-        document = values.model_dump(exclude={"options"})
+        document = values.model_dump(exclude={"options", "accounts"})
         document["mode"] = mode_of(platform, settings).value
         defaults = platform.defaults
         for section, key, default in (
@@ -116,10 +116,19 @@ def effective(settings: Settings) -> Iterator[tuple[str, Any]]:
                 document[section][key] = default
         chosen = platform.options.model_validate(values.options)
         options = chosen.model_dump()
-        missing = ", ".join(platform.missing_credentials(chosen))
+        accounts = accounts_of(platform, values)
+        missing = ", ".join(
+            dict.fromkeys(
+                one
+                for account in accounts.values()
+                for one in platform.missing_credentials(account)
+            )
+        )
         yield f"platforms.{name}.credentials", f"missing: {missing}" if missing else "complete"
         yield from _flat(f"platforms.{name}", document, values.budget.currency)
         yield from _flat(f"platforms.{name}.options", options, values.budget.currency)
+        for account, own in values.accounts.items():
+            yield from _flat(f"platforms.{name}.accounts.{account}", own, values.budget.currency)
 
 
 def _flat(path: str, value: Any, currency: str) -> Iterator[tuple[str, Any]]:

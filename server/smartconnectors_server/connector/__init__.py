@@ -16,6 +16,7 @@ from smartconnectors_server.connector._base import (
     QuotaSignal,
     Sent,
 )
+from smartconnectors_server.connector.accounts import Accounts, account_named
 from smartconnectors_server.connector.facts import (
     AccountFacts,
     check_account_currency,
@@ -24,6 +25,7 @@ from smartconnectors_server.connector.facts import (
 
 __all__ = [
     "AccountFacts",
+    "Accounts",
     "Connector",
     "Context",
     "Defaults",
@@ -36,6 +38,7 @@ __all__ = [
     "Platform",
     "QuotaSignal",
     "Sent",
+    "account_named",
     "check_account_currency",
     "time_zone_warning",
 ]

@@ -248,6 +248,8 @@ class Platform:
         sandbox: makes its sandbox.
         command_line: its own part of the command line, imported when asked for. None: it has none,
             and `bid` cannot name it.
+        account_options: the keys of `options` that identify an ad account, which several accounts
+            differ in; empty: it has one account only.
     """
 
     name: str
@@ -263,3 +265,4 @@ class Platform:
     register: Callable[[Any, Any], None]
     sandbox: Callable[[], Sandbox]
     command_line: Callable[[], CommandLine] | None = None
+    account_options: tuple[str, ...] = ()

@@ -29,8 +29,8 @@ class PlatformRuntime:
     platform: Platform
     settings: PlatformSettings
     """Replaced as a whole when the configuration is reloaded, so it is read where it is used."""
-    options: Any
-    """The platform's own settings."""
+    accounts: Mapping[str, Any]
+    """Name -> the platform's own settings, for each ad account; the only one may have no name."""
     mode: Mode
     currency_code: str
     breaker: CircuitBreaker
@@ -40,8 +40,8 @@ class PlatformRuntime:
     """Target -> ledger time of its last change."""
     fallback_count: int = 0
     """Bids that the heuristic has priced."""
-    account: AccountFacts | None = None
-    """What the platform said of the account when it was connected; None: it was not asked."""
+    facts: dict[str, AccountFacts] = field(default_factory=dict)
+    """Name -> what the platform said of the account when it was connected, if it was asked."""
     connected: asyncio.Future[Connector] | None = None
     """Set by the composition root when it begins to connect."""
 
