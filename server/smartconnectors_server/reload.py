@@ -63,6 +63,7 @@ RELOADABLE: tuple[str, ...] = (
 
 NEEDS_RESTART: Mapping[str, str] = {
     "server.*": "listening and logging are set up once",
+    "http.*": "as server",
     "ledger.*": "the ledger is opened once",
     "telemetry.*": "the exporter is set up once",
     "total_budget.currency": "sums of another currency would have to begin anew",

@@ -356,9 +356,7 @@ class Keeper:
         return state
 
     async def set_limits(self, limits: Mapping[str, int], reason: str) -> None:
-        """Changes the first limits of several budgets, all or none, durably. Raises NotFound, and
-        LedgerUnavailable; when the new limits hold all the same, they are only not on disk yet.
-        """
+        """As `Ledger.set_limits`. Raises NotFound, LedgerUnavailable."""
         for budget_id in limits:
             self.state(budget_id)
         try:
