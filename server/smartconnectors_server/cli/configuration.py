@@ -63,12 +63,23 @@ def check_config(
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="The TOML file to check.")
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask every configured account, too. Changes nothing.")
+    ] = False,
+    reads: Annotated[
+        int, typer.Option("--reads", min=1, max=1000, help="How often, with --live.")
+    ] = 20,
     as_json: Json = False,
 ) -> None:
-    """Check file and environment, and show what would be in effect. Secrets are never shown."""
+    """Check file and environment, and show what would be in effect. Secrets are never shown.
+
+    Ends with 1 when --live finds an account that does not fit.
+    """
+    import asyncio
+
     from smartconnectors_server.app import StartupError
     from smartconnectors_server.assembly import budgets_of
-    from smartconnectors_server.cli import day_figures, output
+    from smartconnectors_server.cli import day_figures, live_check, output
     from smartconnectors_server.platforms import PLATFORMS
 
     settings = settings_of(config, {})
@@ -77,15 +88,23 @@ def check_config(
         budgets = budgets_of(PLATFORMS, settings)
     except StartupError as error:
         raise CommandFailed(ExitCode.USAGE, f"The settings do not fit together.\n{error}") from None
+    reports = asyncio.run(live_check.look(settings, reads)) if live else []
+    code = ExitCode.REFUSED if any(report.problems for report in reports) else ExitCode.DONE
     if as_json:
         document = {**rows, **day_figures.document_of(budgets)}
+        if live:
+            document["accounts"] = [report.document for report in reports]
         typer.echo(json.dumps(document, ensure_ascii=False))
-        return
+        raise typer.Exit(code)
     output.print_table(
         ("key", "value"), [[key, _shown(value)] for key, value in rows.items()], empty=""
     )
     typer.echo()
     day_figures.print_tables(budgets)
+    if live:
+        typer.echo()
+        live_check.print_reports(reports)
+    raise typer.Exit(code)
 
 
 def effective(settings: Settings) -> Iterator[tuple[str, Any]]:

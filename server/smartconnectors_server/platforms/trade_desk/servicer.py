@@ -119,7 +119,7 @@ class TradeDeskConnector(OneByOne):
         """The advertiser, if one is configured: a partner's advertisers differ in currency."""
         if not self._options.advertiser_id:
             return AccountFacts()
-        return account_of(await self._account.advertiser(self._options.advertiser_id))
+        return account_of(await self._account.read_advertiser(self._options.advertiser_id))
 
     async def PlaceBid(self, request: pb.PlaceBidRequest, call: Call) -> pb.PlaceBidResponse:
         """Sends the planned bid, or submits the authored one. Raises as `Api.change`."""
