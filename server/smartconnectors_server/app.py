@@ -50,6 +50,7 @@ from smartconnectors_server.ledger import LEDGERS, LedgerError
 from smartconnectors_server.listening import ConnectionRules
 from smartconnectors_server.platform_service import PlatformServicer
 from smartconnectors_server.platforms import PLATFORMS
+from smartconnectors_server.reload import Reloader
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
 from smartconnectors_server.settings import Settings
@@ -133,6 +134,8 @@ class Application:
             for name, runtime in self.runtimes.items()
         }
         self._deferred = self._deferred_bids()
+        self._reconciler = self._make_reconciler()
+        self.reloader = Reloader(self.engines, platforms, self._platforms, self._reconciler)
         self._server: Any = None
         self._background: list[asyncio.Task[None]] = []
 
@@ -162,7 +165,7 @@ class Application:
             asyncio.create_task(work, name=name)
             for name, work in (
                 ("health", self._report_health()),
-                ("reconciler", self._reconciler().run()),
+                ("reconciler", self._reconciler.run()),
                 ("deferred", self._deferred.run()),
             )
         ]
@@ -232,14 +235,14 @@ class Application:
 
     # Background work
 
-    def _reconciler(self) -> Reconciler:
+    def _make_reconciler(self) -> Reconciler:
         return Reconciler(
             self.keeper,
             self._clock,
             lookup_with(self.engines, self._methods),
             interval_s=self._settings.reconciler.interval_s,
             max_interval_s=self._settings.reconciler.max_interval_s,
-            quiet_period_s=lambda platform: quiet_period_s(self._settings, platform),
+            quiet_period_s=lambda platform: quiet_period_s(self.engines.settings, platform),
         )
 
     def _deferred_bids(self) -> DeferredBids:
@@ -287,8 +290,16 @@ def check_host(settings: Settings) -> None:
         )
 
 
-async def serve(settings: Settings, *, on_ready: Callable[[Ready], None]) -> None:
-    """Runs until SIGTERM or SIGINT, then drains. Raises StartupError when it cannot start."""
+async def serve(
+    settings: Settings,
+    *,
+    on_ready: Callable[[Ready], None],
+    read_again: Callable[[], Settings] | None = None,
+) -> None:
+    """Runs until SIGTERM or SIGINT, then drains. SIGHUP: takes what `read_again` returns.
+
+    Raises StartupError when it cannot start.
+    """
     check_host(settings)
     configure_logging(settings.server.log_format)
     failpoints.arm(settings.server.failpoint)
@@ -307,6 +318,8 @@ async def serve(settings: Settings, *, on_ready: Callable[[Ready], None]) -> Non
             f"cannot listen on {settings.http.host}:{settings.http.port} for HTTP: "
             f"{error.strerror or error}. Give it another --http-port."
         ) from None
+    if read_again is not None:
+        loop.add_signal_handler(signal.SIGHUP, application.reloader.ask, read_again)
     on_ready(dataclasses.replace(ready, http_address=http_address))
     await asked_to_stop.wait()
     log.info("draining (process %d)", os.getpid())

@@ -72,6 +72,8 @@ def load_settings(
             options_of(platforms[name], chosen)
         except ValidationError as error:
             wrong.append(explain(error, f"platforms.{name}.options."))
+            continue
+        wrong += _wrong_accounts(platforms[name], chosen)
     period_s = settings.reconciler.quiet_period_s
     for name in platforms:
         least_s = _least_quiet_s(settings_of(settings, name))
@@ -89,6 +91,34 @@ def load_settings(
 def options_of(platform: Platform, chosen: PlatformSettings) -> Options:
     """The platform's own settings. Raises pydantic's ValidationError."""
     return platform.options.model_validate(dict(chosen.options))
+
+
+def _wrong_accounts(platform: Platform, chosen: PlatformSettings) -> list[str]:
+    wrong = []
+    for account, own in chosen.accounts.items():
+        path = f"platforms.{platform.name}.accounts.{account}."
+        other = own.keys() - set(platform.account_options)
+        wrong += [
+            f"{path}{key}: not of an account; what is: {', '.join(platform.account_options)}"
+            for key in sorted(other)
+        ]
+        try:
+            _account_options(platform, chosen, own)
+        except ValidationError as error:
+            wrong += [] if other else [explain(error, path)]
+    return wrong
+
+
+def _account_options(
+    platform: Platform, chosen: PlatformSettings, own: Mapping[str, Any]
+) -> Options:
+    return platform.options.model_validate({**chosen.options, **own})
+
+
+def accounts_of(platform: Platform, chosen: PlatformSettings) -> dict[str, Options]:
+    """Name -> options of each ad account; the only one has an empty name unless it is given one."""
+    named = {name: _account_options(platform, chosen, own) for name, own in chosen.accounts.items()}
+    return named or {"": options_of(platform, chosen)}
 
 
 def settings_of(settings: Settings, name: str) -> PlatformSettings:
@@ -113,7 +143,11 @@ def mode_of(platform: Platform, settings: Settings) -> Mode:
     chosen = settings_of(settings, platform.name)
     if chosen.endpoint or chosen.mode == "sandbox":
         return Mode.SANDBOX
-    missing = platform.missing_credentials(options_of(platform, chosen))
+    missing = dict.fromkeys(
+        one
+        for options in accounts_of(platform, chosen).values()
+        for one in platform.missing_credentials(options)
+    )
     if chosen.mode is None:
         return Mode.SANDBOX if missing else Mode.SHADOW
     if missing:
@@ -158,6 +192,19 @@ def budgets_of(platforms: Mapping[str, Platform], settings: Settings) -> tuple[B
     return tuple(budgets)
 
 
+def breaker_settings(chosen: PlatformSettings) -> BreakerSettings:
+    """A platform's breaker settings, as its breaker takes them."""
+    breaker = chosen.circuit_breaker
+    return BreakerSettings(
+        failure_threshold=breaker.failure_threshold,
+        slow_call_ms=breaker.slow_call_ms,
+        open_s=breaker.open_s,
+        half_open_probes=breaker.half_open_probes,
+        close_after_successes=breaker.close_after_successes,
+        permit_max_age_s=breaker.permit_max_age_s,
+    )
+
+
 def runtime_of(
     platform: Platform,
     settings: Settings,
@@ -168,7 +215,7 @@ def runtime_of(
 ) -> PlatformRuntime:
     """One platform's engines, not yet opened."""
     chosen = settings_of(settings, platform.name)
-    breaker, rate = chosen.circuit_breaker, chosen.rate_limit
+    rate = chosen.rate_limit
     limit = rate.calls or platform.defaults.rate_limit_calls
 
     def changed(before: State, after: State) -> None:
@@ -180,21 +227,10 @@ def runtime_of(
     return PlatformRuntime(
         platform=platform,
         settings=chosen,
-        options=options_of(platform, chosen),
+        accounts=accounts_of(platform, chosen),
         mode=mode,
         currency_code=chosen.budget.currency,
-        breaker=CircuitBreaker(
-            BreakerSettings(
-                failure_threshold=breaker.failure_threshold,
-                slow_call_ms=breaker.slow_call_ms,
-                open_s=breaker.open_s,
-                half_open_probes=breaker.half_open_probes,
-                close_after_successes=breaker.close_after_successes,
-                permit_max_age_s=breaker.permit_max_age_s,
-            ),
-            clock,
-            changed,
-        ),
+        breaker=CircuitBreaker(breaker_settings(chosen), clock, changed),
         limiter=RateLimiter(
             platform.name,
             keeper,

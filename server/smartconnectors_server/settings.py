@@ -89,6 +89,7 @@ CurrencyCode = Annotated[str, BeforeValidator(_currency)]
 MultiplierMilli = Annotated[int, BeforeValidator(_milli)]
 Failpoint = Annotated[str, BeforeValidator(_failpoint)]
 TimeZone = Annotated[str, BeforeValidator(_time_zone)]
+AccountName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 NamedPath = Annotated[Path, AfterValidator(_path)]
 
 
@@ -210,6 +211,9 @@ class PlatformSettings(Section):
     """Absent: sandbox without credentials, shadow with them."""
     endpoint: str | None = None
     """Connect here instead of to the real platform; counts as sandbox."""
+    check_account: bool | None = None
+    """Read the account when it is connected, and send nothing when its currency is not the
+    budget's. Absent: not in sandbox, yes otherwise."""
     timeout_ms: int = Field(5000, ge=10, le=120_000)
     """The longest that one call to the platform may take."""
     min_deadline_ms: int = Field(20, ge=0, le=120_000)
@@ -228,6 +232,8 @@ class PlatformSettings(Section):
     fallback: FallbackSettings = FallbackSettings()
     options: Mapping[str, Any] = Field(default_factory=dict)
     """The platform's own settings, checked by the platform."""
+    accounts: Mapping[AccountName, Mapping[str, Any]] = Field(default_factory=dict)
+    """Name -> what that ad account has in the place of `options`. Absent: one without a name."""
 
 
 class TelemetrySettings(Section):

@@ -10,6 +10,7 @@ import pytest
 
 from smartconnectors_server.assembly import (
     StartupError,
+    accounts_of,
     budgets_of,
     load_settings,
     mode_of,
@@ -173,3 +174,31 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
 def test_a_platform_can_say_that_it_needs_nothing() -> None:
     open_to_all = dataclasses.replace(GOOGLE, missing_credentials=lambda _: ())
     assert mode_of(open_to_all, settings()) is Mode.SHADOW
+
+
+def test_an_account_has_its_own_options_in_the_place_of_the_platform_s() -> None:
+    chosen = settings(
+        CREDENTIALS, accounts={"default": {}, "eu": {"customer_id": "222-222-2222"}}
+    ).platforms["google_ads"]
+    found = accounts_of(GOOGLE, chosen)
+    ids = {name: options.model_dump()["customer_id"] for name, options in found.items()}
+    assert ids == {"default": "1234567890", "eu": "2222222222"}
+    secrets = {options.model_dump()["refresh_token"] for options in found.values()}
+    assert len(secrets) == 1
+
+
+def test_an_account_is_told_by_its_own_keys_alone() -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(accounts={"eu": {"cache_ttl_s": 1}, "us": {"customer_id": "1"}})
+    other_key, other_form = str(caught.value).splitlines()
+    assert other_key.startswith("platforms.google_ads.accounts.eu.cache_ttl_s: not of an account")
+    assert other_form.startswith("platforms.google_ads.accounts.us.customer_id: Value error, ten")
+
+
+def test_a_mode_needs_the_credentials_of_every_account() -> None:
+    environment = {key: value for key, value in CREDENTIALS.items() if "CUSTOMER" not in key}
+    some = settings(environment, mode="live", accounts={"eu": {"customer_id": "222-222-2222"}})
+    assert mode_of(GOOGLE, some) is Mode.LIVE
+    not_all = settings(environment, mode="live", accounts={"us": {}, "eu": {}})
+    with pytest.raises(StartupError, match="GOOGLE_ADS_CUSTOMER_ID"):
+        mode_of(GOOGLE, not_all)

@@ -117,7 +117,7 @@ class Server:
             runtime.last_change_ns.update(remembered_changes(app.engines, name))
         app._connections.begin()
         app._background = [
-            asyncio.create_task(app._reconciler().run()),
+            asyncio.create_task(app._reconciler.run()),
             asyncio.create_task(app._deferred.run()),
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from smartconnectors_server.budget.alerts import log_alerts, log_standing
+from smartconnectors_server.budget.daily import DayLimit, day_limits, tightest
 from smartconnectors_server.budget.keeper import Keeper
 from smartconnectors_server.budget.pricing import FallbackPrice, Sample, fallback_price
 from smartconnectors_server.budget.reconciler import Reconciler
@@ -17,6 +18,7 @@ from smartconnectors_server.budget.resolution import (
 from smartconnectors_server.budget.watch import Watch
 
 __all__ = [
+    "DayLimit",
     "FallbackPrice",
     "Finding",
     "Keeper",
@@ -24,6 +26,7 @@ __all__ = [
     "Sample",
     "Verb",
     "Watch",
+    "day_limits",
     "duration_text",
     "fallback_price",
     "log_alerts",
@@ -31,4 +34,5 @@ __all__ = [
     "outcome_of",
     "resolution_of",
     "resolution_of_doubt",
+    "tightest",
 ]

@@ -5,7 +5,7 @@ refusal says. The ledger decides whether an amount fits; the keeper speaks to ca
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from smartconnectors_server.budget.refusal import exceeded, paused
@@ -354,6 +354,16 @@ class Keeper:
             state = await self._ledger.set_limit(budget_id, limit_micros, reason, actor=actor)
         self._watch.changed()
         return state
+
+    async def set_limits(self, limits: Mapping[str, int], reason: str) -> None:
+        """As `Ledger.set_limits`. Raises NotFound, LedgerUnavailable."""
+        for budget_id in limits:
+            self.state(budget_id)
+        try:
+            with _spoken():
+                await self._ledger.set_limits(limits, reason)
+        finally:
+            self._watch.changed()
 
     async def set_paused(
         self, scope: str, paused_now: bool, reason: str, *, actor: str = ""

@@ -49,7 +49,7 @@ app.command(rich_help_panel=_USE)(status.status)
 app.command(rich_help_panel=_USE)(budgets.watch)
 app.command(rich_help_panel=_USE)(budgets.pause)
 app.command(rich_help_panel=_USE)(budgets.resume)
-app.command(rich_help_panel=_USE)(budgets.budget)
+app.add_typer(budgets.group, name="budget", rich_help_panel=_USE)
 app.add_typer(holds.group, name="holds", rich_help_panel=_USE)
 app.add_typer(audit.group, name="audit", rich_help_panel=_USE)
 

@@ -1,4 +1,4 @@
-"""`watch`, `pause`, `resume`, `budget`: what budgets have left, and changing them."""
+"""`watch`, `pause`, `resume`, `budget set`: what budgets have left, and changing them."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BudgetId = Annotated[str, typer.Argument(metavar="BUDGET", help="For example google_ads.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; the audit ledger keeps it.")]
+
+group = typer.Typer(help="Change a budget.", no_args_is_help=True)
 
 
 def watch(
@@ -153,7 +155,8 @@ def resume(
     _print_changed(answer, answer.stats, as_json)
 
 
-def budget(
+@group.command("set")
+def set_limit(
     budget_id: BudgetId,
     limit: Annotated[
         str, typer.Option("--limit", help="The new limit in currency units, such as 500.00.")

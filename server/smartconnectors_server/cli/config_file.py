@@ -86,6 +86,23 @@ def _platform(platform: Platform, values: Mapping[str, Any]) -> Iterator[str]:
         within="options.",
         variables=variables,
     )
+    yield from _account(path, platform)
+
+
+def _account(path: str, platform: Platform) -> Iterator[str]:
+    """An example of a further account."""
+    if not platform.account_options:
+        return
+    yield ""
+    yield from _comment(
+        "One of several ad accounts: requests name it as `account`, and those that name none mean "
+        "the one that is called `default`, or the only one. What it has, it has in the place of "
+        "the options above. All accounts share the platform's budget and quota."
+    )
+    yield f"#[{path}.accounts.eu]"
+    for name in platform.account_options:
+        field = platform.options.model_fields[name]
+        yield f"#{name} = {_toml((field.examples or ['...'])[0])}"
 
 
 def _section(

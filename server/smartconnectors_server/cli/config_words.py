@@ -30,6 +30,7 @@ FURTHER_LIMITS = (
 LEFT_OUT: Mapping[str, str] = {
     "Settings.platforms": "each platform has a table of its own",
     "PlatformSettings.options": "its own table, from the platform's model",
+    "PlatformSettings.accounts": "a table for each, from the platform's options",
     "ServerSettings.failpoint": "makes the server kill itself; nothing for a user's file",
 }
 """`Model.key` that is not written as a key -> why."""
@@ -102,6 +103,7 @@ EXAMPLES: Mapping[str, Any] = {
     "FallbackSettings.multiplier": "1.0",
     "PlatformSettings.mode": "shadow",
     "PlatformSettings.endpoint": "127.0.0.1:9000",
+    "PlatformSettings.check_account": True,
     "PlatformSettings.min_change_percent": 5.0,
     "PlatformSettings.min_interval_s": 900.0,
     "PlatformSettings.max_step_percent": 30.0,

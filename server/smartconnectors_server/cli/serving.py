@@ -56,10 +56,13 @@ def serve(
         bool, typer.Option("--insecure", help="Listen beyond this machine without TLS.")
     ] = False,
 ) -> None:
-    """Run the server until SIGTERM or Ctrl-C; then let what is under way end."""
+    """Run the server until SIGTERM or Ctrl-C; then let what is under way end.
+
+    SIGHUP: read the settings again and take what has changed, all of it or nothing.
+    """
     import uvloop
 
-    from smartconnectors_server.app import StartupError
+    from smartconnectors_server.app import StartupError, load_settings
     from smartconnectors_server.app import serve as run_server
     from smartconnectors_server.cli.configuration import settings_of
 
@@ -71,12 +74,17 @@ def serve(
         "insecure": insecure or None,
     }
     given_http: dict[str, Any] = {"host": http_host, "port": http_port}
-    settings = settings_of(config, {"server": _present(given), "http": _present(given_http)})
+    overrides = {"server": _present(given), "http": _present(given_http)}
+    settings = settings_of(config, overrides)
     refuse_plain_text_beyond_loopback(settings.server.host, insecure=settings.server.insecure)
     as_json = settings.server.log_format == "json"
     try:
         uvloop.run(
-            run_server(settings, on_ready=lambda ready: typer.echo(ready_line(ready, as_json)))
+            run_server(
+                settings,
+                on_ready=lambda ready: typer.echo(ready_line(ready, as_json)),
+                read_again=lambda: load_settings(config, overrides=overrides),
+            )
         )
     except StartupError as error:
         raise CommandFailed(ExitCode.REFUSED, f"Cannot start: {error}") from None

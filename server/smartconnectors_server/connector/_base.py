@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from smartconnectors_server.budget import Finding
 from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.clock import Clock
+from smartconnectors_server.connector.facts import AccountFacts
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.errors import ConnectorError
 
@@ -172,6 +173,13 @@ class Connector(Protocol):
         """
         ...
 
+    async def account(self) -> AccountFacts:
+        """What the platform says of the account, as it is now. Reads through the gate.
+
+        Raises UnknownTarget, PlatformRejected, RateLimited, PlatformUnavailable.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
@@ -185,7 +193,9 @@ class Defaults:
 
 
 class OneByOne:
-    """What a connector inherits whose platform takes one bid at a time and lets every bid wait."""
+    """What a connector inherits whose platform takes one bid at a time, lets every bid wait and
+    says nothing of its account.
+    """
 
     max_batch = 1
 
@@ -197,6 +207,10 @@ class OneByOne:
         """Every bid may wait for the circuit breaker."""
         del request
         return True
+
+    async def account(self) -> AccountFacts:
+        """Nothing is known."""
+        return AccountFacts()
 
     async def prefetch(self, requests: Sequence[Message]) -> None:
         """Each plan reads for itself."""
@@ -234,6 +248,8 @@ class Platform:
         sandbox: makes its sandbox.
         command_line: its own part of the command line, imported when asked for. None: it has none,
             and `bid` cannot name it.
+        account_options: the keys of `options` that identify an ad account, which several accounts
+            differ in; empty: it has one account only.
     """
 
     name: str
@@ -249,3 +265,4 @@ class Platform:
     register: Callable[[Any, Any], None]
     sandbox: Callable[[], Sandbox]
     command_line: Callable[[], CommandLine] | None = None
+    account_options: tuple[str, ...] = ()

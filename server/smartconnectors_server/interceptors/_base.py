@@ -11,7 +11,7 @@ from smartconnectors_server.budget import Keeper
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.circuitbreaker import CircuitBreaker
 from smartconnectors_server.clock import Clock
-from smartconnectors_server.connector import Connector, Mode, Platform
+from smartconnectors_server.connector import AccountFacts, Connector, Mode, Platform
 from smartconnectors_server.errors import PlatformUnavailable
 from smartconnectors_server.interceptors.targets import TargetLocks
 from smartconnectors_server.ratelimit import RateLimiter
@@ -28,8 +28,9 @@ class PlatformRuntime:
 
     platform: Platform
     settings: PlatformSettings
-    options: Any
-    """The platform's own settings."""
+    """Replaced as a whole when the configuration is reloaded, so it is read where it is used."""
+    accounts: Mapping[str, Any]
+    """Name -> the platform's own settings, for each ad account; the only one may have no name."""
     mode: Mode
     currency_code: str
     breaker: CircuitBreaker
@@ -39,6 +40,8 @@ class PlatformRuntime:
     """Target -> ledger time of its last change."""
     fallback_count: int = 0
     """Bids that the heuristic has priced."""
+    facts: dict[str, AccountFacts] = field(default_factory=dict)
+    """Name -> what the platform said of the account when it was connected, if it was asked."""
     connected: asyncio.Future[Connector] | None = None
     """Set by the composition root when it begins to connect."""
 
@@ -67,11 +70,12 @@ class PlatformRuntime:
         return await asyncio.shield(self.connected)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Engines:
     """What interceptors are made from."""
 
     settings: Settings
+    """Replaced as a whole when the configuration is reloaded, so it is read where it is used."""
     clock: Clock
     keeper: Keeper
     telemetry: Telemetry

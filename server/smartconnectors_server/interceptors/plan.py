@@ -64,10 +64,6 @@ class PlanChange:
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
         self._keeper = engines.keeper
-        self._rules = {
-            name: ChangeRules.of(runtime.settings, runtime.mode)
-            for name, runtime in engines.runtimes.items()
-        }
 
     @staticmethod
     def applies_to(spec: MethodSpec) -> bool:
@@ -114,7 +110,7 @@ class PlanChange:
         it.
         """
         runtime = self._engines.runtime(call)
-        rules = self._rules[runtime.name]
+        rules = ChangeRules.of(runtime.settings, runtime.mode)
         call.plan = plan
         percent = change_percent(plan)
         too_small = percent is not None and percent < rules.min_change_percent

@@ -8,7 +8,7 @@ once and made durable behind the caller's back (a crash then leaves the hold in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from smartconnectors_server.ledger.alerts import AlertLevel
@@ -57,6 +57,14 @@ class Ledger(Protocol):
         self, budget_id: str, limit_micros: int, note: str, *, actor: str = ""
     ) -> BudgetState:
         """Changes the first limit, durably. Raises KeyError for an unknown budget."""
+        ...
+
+    async def set_limits(self, limits: Mapping[str, int], note: str, *, actor: str = "") -> None:
+        """Changes the first limits of several budgets, durably, all or none of them.
+
+        Raises KeyError for an unknown budget, and Unavailable; when the new limits hold all the
+        same, they are only not on disk yet.
+        """
         ...
 
     async def set_paused(self, scope: str, paused: bool, note: str, *, actor: str = "") -> None:

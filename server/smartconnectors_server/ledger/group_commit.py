@@ -94,10 +94,12 @@ class GroupCommit:
         if len(self._queue.steps) >= MAX_QUEUED_STEPS:
             raise Unavailable("the ledger is behind; its queue is full")
 
-    def later(self, step: Step) -> None:
+    def later(self, step: Step, *, limit: tuple[str, int | None, int] | None = None) -> None:
         """Queues a step that is made durable behind the caller's back."""
         reached_in(Moment.IN_MEMORY, (step,))
         self._queue.steps.append(step)
+        if limit is not None:
+            self._queue.limits.append(limit)
         self._wake.set()
 
     async def durable(

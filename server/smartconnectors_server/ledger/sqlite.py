@@ -13,7 +13,7 @@ import contextlib
 import logging
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
@@ -151,11 +151,16 @@ class SqliteLedger:
     async def set_limit(
         self, budget_id: str, limit_micros: int, note: str, *, actor: str = ""
     ) -> BudgetState:
-        self._commits.check()
-        step = self._book.set_limit(budget_id, limit_micros, note, self.now_ns(), actor=actor)
-        paused = self._book.budget(budget_id).paused
-        await self._commits.durable(step, limit=(budget_id, limit_micros, int(paused)))
+        await self.set_limits({budget_id: limit_micros}, note, actor=actor)
         return self.state(budget_id)
+
+    async def set_limits(self, limits: Mapping[str, int], note: str, *, actor: str = "") -> None:
+        self._commits.check()
+        paused = {budget_id: self._book.budget(budget_id).paused for budget_id in limits}
+        for budget_id, micros in limits.items():
+            step = self._book.set_limit(budget_id, micros, note, self.now_ns(), actor=actor)
+            self._commits.later(step, limit=(budget_id, micros, int(paused[budget_id])))
+        await self._commits.durable()
 
     async def set_paused(self, scope: str, paused: bool, note: str, *, actor: str = "") -> None:
         self._commits.check()

@@ -184,7 +184,7 @@ def test_resume_and_budget_send_their_reason(ask: Cli, server: CannedServer) -> 
     server.will("ResumeBudget", pb.ResumeBudgetResponse(stats=stats(225)))
     server.will("UpdateBudget", pb.UpdateBudgetResponse(stats=stats(225)))
     assert ask("resume", "google_ads", "--reason", "calm").exit_code == 0
-    ended = ask("budget", "google_ads", "--limit", "500.00", "--reason", "q3", "--json")
+    ended = ask("budget", "set", "google_ads", "--limit", "500.00", "--reason", "q3", "--json")
     assert ended.document["stats"]["limit_micros"] == "500000000"
     assert server.requests == [
         pb.ResumeBudgetRequest(budget_id="google_ads", reason="calm"),
@@ -192,12 +192,12 @@ def test_resume_and_budget_send_their_reason(ask: Cli, server: CannedServer) -> 
     ]
 
 
-@pytest.mark.parametrize("command", ["pause", "resume", "budget"])
+@pytest.mark.parametrize("command", ["pause", "resume", "budget set"])
 def test_a_change_without_a_reason_is_not_made(
     ask: Cli, server: CannedServer, command: str
 ) -> None:
-    limit = ("--limit", "1.00") if command == "budget" else ()
-    ended = ask(command, "google_ads", *limit)
+    limit = ("--limit", "1.00") if command == "budget set" else ()
+    ended = ask(*command.split(), "google_ads", *limit)
     assert ended.exit_code == 2
     assert "--reason" in ended.err
     assert server.requests == []

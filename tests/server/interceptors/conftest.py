@@ -215,7 +215,7 @@ Build = Callable[..., Awaitable[House]]
 
 @pytest.fixture
 async def build(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Build]:
-    """Builds houses; overrides are the platform's settings, but for `server`."""
+    """Builds houses; overrides are the platform's settings, but for the sections beside it."""
     houses: list[House] = []
 
     async def build_one(*, credentials: bool = False, **overrides: Any) -> House:
@@ -237,15 +237,17 @@ async def build(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Build]:
             **overrides.pop("server", {}),
         }
         where = {} if credentials else {"endpoint": "127.0.0.1:1"}
-        theirs = {
+        theirs: dict[str, Any] = {
             "rate_limit": {"calls": 100_000},
             "budget": {"limit": "100"},
             **where,
             **overrides,
         }
-        document = {"server": server, "platforms": {"google_ads": theirs}}
+        beside = ("total_budget", "reconciler")
+        sections: dict[str, Any] = {name: theirs.pop(name) for name in beside if name in theirs}
+        sections |= {"server": server, "platforms": {"google_ads": theirs}}
         app = Application(
-            load_settings(None, {}, document), platforms={"google_ads": platform}, clock=clock
+            load_settings(None, {}, sections), platforms={"google_ads": platform}, clock=clock
         )
         await app.start()
         house = House(app, script, clock)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
-from smartconnectors_server.connector import Gate
+from smartconnectors_server.connector import AccountFacts, Gate
 from smartconnectors_server.errors import PlatformUnavailable, UnknownTarget
+from smartconnectors_server.platforms.google_ads.account import ACCOUNT_QUERY, account_of
 from smartconnectors_server.platforms.google_ads.cache import CampaignCache
 from smartconnectors_server.platforms.google_ads.state import (
     Campaign,
@@ -71,6 +72,12 @@ class Reader:
         for collection in _QUERIES:
             own = [key for key in wanted if key.startswith(f"{collection}/") and _is_readable(key)]
             await self.cache.prefetch(own, self._read)
+
+    async def account(self) -> AccountFacts:
+        """The account. Raises UnknownTarget."""
+        for facts in await self._search("account", ACCOUNT_QUERY, account_of):
+            return facts
+        raise UnknownTarget(f"Google Ads answered without account {self._customer_id}")
 
     async def audience(self, campaign_id: str) -> Mapping[str, str]:
         """The user lists that a campaign is targeted at: id -> resource name of the criterion."""

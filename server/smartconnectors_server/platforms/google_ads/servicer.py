@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult, CampaignStatusUpdate
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
-from smartconnectors_server.connector import Context, Finding, Mode, Placed, Sent
+from smartconnectors_server.connector import AccountFacts, Context, Finding, Mode, Placed, Sent
 from smartconnectors_server.errors import (
     InternalError,
     InvalidBid,
@@ -130,6 +130,9 @@ class GoogleAdsConnector:
         except InvalidBid:
             # Its strategy is another one by now, so nothing can be read off it.
             return Finding.INCONCLUSIVE
+
+    async def account(self) -> AccountFacts:
+        return await self._reader.account()
 
     async def PlaceBid(self, request: pb.PlaceBidRequest, call: Call) -> pb.PlaceBidResponse:
         """Sends the planned bid. Raises as `Transport.mutate`."""

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from smartconnectors_server.connector import QuotaSignal
 from smartconnectors_server.connector.http import Answer, HttpTransport
 from smartconnectors_server.errors import ConnectorError, OutcomeUnknown, PlatformUnavailable
-from smartconnectors_server.platforms.meta import refusals, sandbox_access
+from smartconnectors_server.platforms.meta import refusals, sandbox_access, usage
 from smartconnectors_server.platforms.meta.options import MetaOptions
 from smartconnectors_server.platforms.meta.refusals import Answered
 from smartconnectors_server.platforms.meta.wire import Form
@@ -76,6 +76,8 @@ class GraphApi:
         self._on_quota = on_quota
         self._http = HttpTransport("Meta", _url_of(endpoint), timeout_ms=timeout_ms)
         self._is_open = False
+        self.quota_tier = ""
+        """Which quota Meta last said that we have, in its own word; empty: it has not said."""
 
     async def open(self) -> None:
         """Makes the sessions; sends nothing."""
@@ -155,6 +157,7 @@ class GraphApi:
 
     def _understood(self, answered: Answered, *, changes: bool) -> Any:
         """What came back. Hands on what was said of our quota, whatever came."""
+        self.quota_tier = usage.tier_of(answered.headers) or self.quota_tier
         document, error, signal = refusals.read(answered, changes=changes, secrets=self._secrets)
         self._heard(signal)
         if error is not None:

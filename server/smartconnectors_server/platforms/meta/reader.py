@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from smartconnectors_server.clock import Clock
-from smartconnectors_server.connector import Gate
+from smartconnectors_server.connector import AccountFacts, Gate
 from smartconnectors_server.errors import InvalidBid, PlatformUnavailable, UnknownTarget
 from smartconnectors_server.platforms.meta.cache import CampaignCache, NoSuchCampaign
 from smartconnectors_server.platforms.meta.graph import GraphApi
 from smartconnectors_server.platforms.meta.state import (
+    ACCOUNT_QUERY,
     AD_SET_QUERY,
     AD_SETS_PER_READ,
     TARGETING_FIELDS,
@@ -18,6 +19,7 @@ from smartconnectors_server.platforms.meta.state import (
     Campaign,
     Node,
     UnreadableAnswer,
+    account_of,
     ad_set_of,
     campaigns_of,
     campaigns_query,
@@ -82,6 +84,15 @@ class Reader:
                 "Ads Manager",
             )
         return nodes
+
+    async def account(self) -> AccountFacts:
+        """The ad account as it is now. Raises UnknownTarget."""
+        return await self._get(
+            "account",
+            self._account_id,
+            ACCOUNT_QUERY,
+            lambda answer: account_of(answer, self._graph.quota_tier),
+        )
 
     async def prefetch(self, campaign_ids: Sequence[str]) -> None:
         """Reads those that are not known freshly, many in one call."""

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult, CampaignStatusUpdate
 from smartconnectors.meta.v1 import meta_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
-from smartconnectors_server.connector import Context, Finding, Mode, Placed, Sent
+from smartconnectors_server.connector import AccountFacts, Context, Finding, Mode, Placed, Sent
 from smartconnectors_server.errors import (
     ConnectorError,
     InternalError,
@@ -132,6 +132,9 @@ class MetaConnector:
         except UnknownTarget:
             return Finding.INCONCLUSIVE
         return findings.of(sent.before, campaign)
+
+    async def account(self) -> AccountFacts:
+        return await self._reader.account()
 
     async def PlaceBid(self, request: pb.PlaceBidRequest, call: Call) -> pb.PlaceBidResponse:
         """Sends the planned bid. Raises as `GraphApi.post`."""

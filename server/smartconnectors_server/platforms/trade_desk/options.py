@@ -53,9 +53,9 @@ class TradeDeskOptions(Options):
     """An API user's login, instead of a long-lived token: a token is fetched once a day."""
     password: SecretStr = Field(SecretStr(""), examples=["..."])
     """Its password. Better in the environment than in a file."""
-    partner_id: str = Field("", max_length=64)
+    partner_id: str = Field("", max_length=64, examples=["partner"])
     """The partner. The seat that bids for `open_rtb`, unless `seat` says another."""
-    advertiser_id: str = Field("", max_length=64)
+    advertiser_id: str = Field("", max_length=64, examples=["advertiser"])
     """Only campaigns of this advertiser are bid on by `open_rtb`. Empty: the campaign's own."""
     seat: str = Field("", max_length=64)
     """The buyer seat in bid responses. Empty: the partner."""

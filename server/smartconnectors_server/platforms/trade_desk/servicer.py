@@ -14,7 +14,7 @@ from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.clock import NANOS_PER_SECOND
-from smartconnectors_server.connector import Context, Finding, OneByOne, Sent
+from smartconnectors_server.connector import AccountFacts, Context, Finding, OneByOne, Sent
 from smartconnectors_server.errors import (
     InternalError,
     OutcomeUnknown,
@@ -34,6 +34,7 @@ from smartconnectors_server.platforms.trade_desk.options import TradeDeskOptions
 from smartconnectors_server.platforms.trade_desk.state import (
     AdGroup,
     UnreadableEntity,
+    account_of,
     ad_group_of,
     flight_id_of,
 )
@@ -113,6 +114,12 @@ class TradeDeskConnector(OneByOne):
                     raise InternalError(f"{type(request).__name__} cannot be looked up")
         except UnknownTarget:
             return Finding.INCONCLUSIVE
+
+    async def account(self) -> AccountFacts:
+        """The advertiser, if one is configured: a partner's advertisers differ in currency."""
+        if not self._options.advertiser_id:
+            return AccountFacts()
+        return account_of(await self._account.read_advertiser(self._options.advertiser_id))
 
     async def PlaceBid(self, request: pb.PlaceBidRequest, call: Call) -> pb.PlaceBidResponse:
         """Sends the planned bid, or submits the authored one. Raises as `Api.change`."""

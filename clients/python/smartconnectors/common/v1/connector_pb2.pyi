@@ -234,19 +234,25 @@ class CampaignStatusUpdate(_message.Message):
 
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     """Required. The platform's own id of the campaign, 64 characters at most."""
     validate_only: _builtins.bool
     """True: everything but the change."""
+    account: _builtins.str
+    """Which of the platform's ad accounts, by its name in the configuration. Empty: the only one, or
+    the one that is called `default`. 32 of `[A-Za-z0-9_-]` at most.
+    """
     def __init__(
         self,
         *,
         campaign_id: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        account: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "campaign_id", b"campaign_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

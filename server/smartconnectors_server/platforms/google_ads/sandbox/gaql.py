@@ -19,7 +19,7 @@ from smartconnectors_server.platforms.google_ads.sandbox.failures import refuse
 _FIELDS: Mapping[str, frozenset[str]] = {
     kind: frozenset(f"{kind}.{field}" for field in fields.split())
     for kind, fields in {
-        "customer": "resource_name id currency_code status",
+        "customer": "resource_name id descriptive_name currency_code time_zone status",
         "campaign": (
             "resource_name id name status advertising_channel_type bidding_strategy "
             "bidding_strategy_type accessible_bidding_strategy campaign_budget "

@@ -74,8 +74,9 @@ def open_world() -> World:
     world = World()
     for account_id, (currency, base, hundred) in _ACCOUNTS.items():
         number = account_id.removeprefix("act_")
-        values = {"id": account_id, "account_id": number, "currency": currency}
-        world.nodes[account_id] = Node("account", {**values, "account_status": 1, "name": currency})
+        values: dict[str, Any] = {"id": account_id, "account_id": number, "currency": currency}
+        values |= {"account_status": 1, "name": currency, "timezone_name": "America/New_York"}
+        world.nodes[account_id] = Node("account", values)
         for index in range(1, 10):
             _campaign(world, number, base + index, hundred, [_MIN_ROAS])
         _campaign(world, number, base + 10, hundred, [_MIN_ROAS], own_budget=True)
