@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
 import os
 import secrets
@@ -12,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import grpc
 import grpc.aio
 import pytest
 from google.protobuf import json_format
@@ -21,12 +24,15 @@ from tests.secrets.echo import Echo
 from tests.secrets.planted import Planted, files_below, planted
 
 from smartconnectors_server.call import MethodSpec
+from smartconnectors_server.cli import run
 from smartconnectors_server.platforms import PLATFORMS
 
 _ROOT = Path(__file__).parents[2]
 _PACKAGES = (str(_ROOT / "server"), str(_ROOT / "clients/python"), str(_ROOT))
 _LAUNCHER = str(Path(__file__).parent / "launcher.py")
 _PATIENCE_S = 40.0
+_ENOUGH_BYTES = 1_000
+_COLLECTORS_KEY = "the collector's key"
 CUSTOMER = "qzCustomerPlanted"
 EXPLAINED = {"qzReasonPlanted": "qzBecausePlanted"}
 ACCOUNTS: Mapping[str, Mapping[str, Any]] = {
@@ -38,13 +44,16 @@ ACCOUNTS: Mapping[str, Mapping[str, Any]] = {
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """An OTLP collector that keeps what it is sent, headers included."""
+    """An OTLP collector that keeps what it is sent, and in the end repeats its callers' headers."""
 
     def __init__(self) -> None:
         self.heard = bytearray()
 
     async def Export(self, request: Any, context: Any) -> Any:  # noqa: N802
-        self.heard += str(context.invocation_metadata()).encode() + request.SerializeToString()
+        self.heard += request.SerializeToString()
+        if len(self.heard) > _ENOUGH_BYTES:
+            said = " ".join(str(value) for _, value in context.invocation_metadata())
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, said)
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
@@ -118,6 +127,7 @@ class Scene:
         self._collector, self._otlp = collector, otlp
         self.planted: tuple[Planted, ...] = planted()
         self.secrets = {one.name: one.value for one in self.planted}
+        self.secrets[_COLLECTORS_KEY] = secrets.token_hex(16)
         self._processes: list[asyncio.subprocess.Process] = []
         self._callers: list[Caller] = []
 
@@ -164,9 +174,17 @@ class Scene:
         self._callers.append(Caller(address, self.heard))
         return self._callers[-1]
 
-    async def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> int:
-        """A command that ends; its exit code."""
-        process = await self._spawn(arguments, environment or {})
+    async def run(self, *arguments: str) -> int:
+        """A command that ends; its exit code. In this process: another takes a second to begin."""
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            code = await asyncio.to_thread(run, arguments)
+        self.heard.hear("commands", out.getvalue().encode())
+        return code
+
+    async def run_apart(self, *arguments: str) -> int:
+        """The same in a process of its own."""
+        process = await self._spawn(arguments)
         assert process.stdout is not None
         self.heard.hear("stdout", await asyncio.wait_for(process.stdout.read(), _PATIENCE_S))
         return await asyncio.wait_for(process.wait(), _PATIENCE_S)
@@ -198,9 +216,7 @@ class Scene:
     def _log(self) -> Path:
         return self.directory / "stderr.log"
 
-    async def _spawn(
-        self, arguments: tuple[str, ...], environment: Mapping[str, str] | None = None
-    ) -> asyncio.subprocess.Process:
+    async def _spawn(self, arguments: tuple[str, ...]) -> asyncio.subprocess.Process:
         ours = ("GOOGLE_ADS", "META_", "TRADEDESK_", "OTEL_")
         clean = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         clean["PYTHONPATH"] = os.pathsep.join(_PACKAGES)
@@ -210,7 +226,11 @@ class Scene:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 cwd=self.directory,
-                env={**clean, **self.echo.environment(), **(environment or {})},
+                env={
+                    **clean,
+                    **self.echo.environment(),
+                    "OTEL_EXPORTER_OTLP_HEADERS": f"x-key={self.secrets[_COLLECTORS_KEY]}",
+                },
             )
         self._processes.append(process)
         return process

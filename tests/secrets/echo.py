@@ -5,12 +5,14 @@ that it was sent. With it the worst that a platform could do to its callers' sec
 from __future__ import annotations
 
 import asyncio
-import datetime
+import base64
+import datetime as dt
 import ipaddress
 import json
 import ssl
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import grpc
 import grpc.aio
@@ -22,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 OAUTH_HOST = "oauth2.googleapis.com"
 GOOGLE_HOST = "googleads.googleapis.com"
 META_HOST = "graph.facebook.com"
+_GOOGLES_HEADERS = ("authorization", "developer-token", "login-customer-id")
 NAMES = (OAUTH_HOST, GOOGLE_HOST, META_HOST, "*.thetradedesk.com", "localhost")
 
 
@@ -64,10 +67,12 @@ class Echo:
         self.proxy_port = self._proxy.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        assert self._runner and self._ads and self._proxy
-        self._proxy.close()
-        await self._ads.stop(None)
-        await self._runner.cleanup()
+        if self._proxy is not None:
+            self._proxy.close()
+        if self._ads is not None:
+            await self._ads.stop(None)
+        if self._runner is not None:
+            await self._runner.cleanup()
 
     def environment(self) -> dict[str, str]:
         """What makes the libraries come here and trust what they find."""
@@ -85,7 +90,7 @@ class Echo:
         head = json.dumps([request.path_qs, *request.headers.items()])
         body = (await request.read()).decode()
         self.heard += f"{request.host}\n{head}\n{body}\n".encode()
-        said = f"{head} {body}"
+        said = repeated(f"{head} {body}")
         if request.host.startswith(OAUTH_HOST):
             if self.tokens:
                 token = {"access_token": self._google_token, "expires_in": 3600}
@@ -111,6 +116,13 @@ class Echo:
         await asyncio.gather(_copy(reader, there), _copy(there_reader, writer))
 
 
+def repeated(text: str) -> str:
+    """The text as it is, as URLs have it, and in base64, as a whole and from each word on."""
+    words = "".join(base64.b64encode(word.encode()).decode() + " " for word in text.split())
+    whole = base64.urlsafe_b64encode(text.encode()).decode()
+    return f"{text} {quote(text, safe='')} {quote_plus(text)} {whole} {words}"
+
+
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while data := await reader.read(65536):
@@ -128,8 +140,9 @@ class _Refusing(grpc.GenericRpcHandler):
 
     def service(self, details: Any) -> grpc.RpcMethodHandler[Any, Any]:
         asked = {key: str(value) for key, value in details.invocation_metadata}
-        said = json.dumps(asked)
-        self._heard += f"{GOOGLE_HOST}\n{said}\n".encode()
+        self._heard += f"{GOOGLE_HOST}\n{json.dumps(asked)}\n".encode()
+        # Without the headers of grpc itself: a message has room for 8 KiB.
+        said = repeated(" ".join(asked.get(key, "") for key in _GOOGLES_HEADERS))
 
         async def refuse(request: bytes, context: Any) -> Any:
             context.set_trailing_metadata((("request-id", asked.get("authorization", "")),))
@@ -148,7 +161,7 @@ def _certificate() -> tuple[bytes, bytes]:
     """A key and a certificate that vouches for itself, in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "echo")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     names = [*(x509.DNSName(each) for each in NAMES)]
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     certificate = (
@@ -157,8 +170,8 @@ def _certificate() -> tuple[bytes, bytes]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([*names, address]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())

@@ -87,7 +87,8 @@ def main(echo_port: int, arguments: list[str]) -> int:
         )
 
     socket.getaddrinfo = resolve
-    uvloop.run = asyncio.run  # uvloop resolves names by itself
+    # uvloop resolves names by itself.
+    uvloop.run = asyncio.run  # type: ignore[assignment]
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.DEBUG)
     if arguments[0] == "crash":

@@ -1,5 +1,5 @@
 """No secret shows anywhere, whatever goes wrong: each one that the settings know is planted, all is
-tried against platforms that repeat whatever they are sent, and everything that was said is searched.
+tried against platforms that repeat what they are sent, and everything that was said is searched.
 
 Nor does a customer: what says who a bid is for is in the request that the ledger keeps, and in no
 log, trace, error or audit line.
@@ -13,13 +13,15 @@ import hmac
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from tests.secrets.conftest import CUSTOMER, EXPLAINED
 from tests.secrets.planted import found_in, unmarked
 
 from smartconnectors_server.platforms import PLATFORMS
 
 if TYPE_CHECKING:
-    from tests.secrets.conftest import Caller, Scene
+    import pytest
+from tests.secrets.conftest import Caller, Scene
 
 
 def none_shows(scene: Scene) -> None:
@@ -95,6 +97,7 @@ async def test_platforms_that_repeat_what_they_are_sent_reveal_nothing(scene: Sc
         "platforms.meta.options.app_secret",  # Meta is sent what is derived from it
         "platforms.trade_desk.options.password",  # not needed beside a token
         "The Trade Desk's token",
+        "the collector's key",
     }
     none_shows(scene)
     no_customer_shows(scene)
@@ -152,7 +155,9 @@ async def test_connectors_that_fail_unforeseen_reveal_nothing(scene: Scene) -> N
     no_customer_shows(scene)
 
 
-async def test_settings_that_are_wrong_reveal_nothing(scene: Scene) -> None:
+async def test_settings_that_are_wrong_reveal_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each secret as a list, as a table, as a key, and beside something that is wrong; as a
     variable of the environment, too.
     """
@@ -162,7 +167,10 @@ async def test_settings_that_are_wrong_reveal_nothing(scene: Scene) -> None:
         for variable, option in platform.environment.items()
         if f"platforms.{name}.options.{option}" in scene.secrets
     }
-    assert await scene.run("check-config", environment=variables) == 0
+    with monkeypatch.context() as environment:
+        for variable, value in variables.items():
+            environment.setenv(variable, value)
+        assert await scene.run("check-config") == 0
     wrongs: list[dict[str, Any]] = []
     for wrap in ("list", "table", "other"):
         document = scene.document()
@@ -179,9 +187,10 @@ async def test_settings_that_are_wrong_reveal_nothing(scene: Scene) -> None:
         wrongs.append(document)
     for number, document in enumerate(wrongs):
         config = str(scene.config(f"wrong-{number}", document))
-        for command in ("check-config", "serve"):
-            assert await scene.run(command, "--config", config) != 0
+        assert await scene.run("check-config", "--config", config) != 0
+        if number == 0:
+            assert await scene.run_apart("serve", "--config", config) != 0
     torn = scene.directory / "torn.toml"
     torn.write_text("\n".join(f'{one.keys[-1]} = "{one.value}' for one in scene.planted))
-    assert await scene.run("serve", "--config", str(torn)) != 0
+    assert await scene.run("check-config", "--config", str(torn)) != 0
     none_shows(scene)
