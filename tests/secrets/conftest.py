@@ -128,6 +128,7 @@ class Scene:
         self.planted: tuple[Planted, ...] = planted()
         self.secrets = {one.name: one.value for one in self.planted}
         self.secrets[_COLLECTORS_KEY] = secrets.token_hex(16)
+        self.secrets["the site key"] = secrets.token_hex(32)
         self._processes: list[asyncio.subprocess.Process] = []
         self._callers: list[Caller] = []
 
@@ -154,6 +155,9 @@ class Scene:
                 for name, options in ACCOUNTS.items()
             },
         }
+        key_file = self.directory / "given.key"
+        key_file.write_text(self.secrets["the site key"])
+        document["privacy"] = {"site_key_file": str(key_file)}
         for one in self.planted:
             section = document
             for key in one.keys[:-1]:

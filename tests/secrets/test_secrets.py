@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -98,9 +99,13 @@ async def test_platforms_that_repeat_what_they_are_sent_reveal_nothing(scene: Sc
         "platforms.trade_desk.options.password",  # not needed beside a token
         "The Trade Desk's token",
         "the collector's key",
+        "the site key",
     }
     none_shows(scene)
     no_customer_shows(scene)
+    log = scene.everything()["stderr"]
+    hashes = set(re.findall(rb'"customer": "([0-9a-f]{24})"', log))
+    assert len(hashes) == 1
 
 
 async def test_a_login_and_a_key_file_reveal_nothing(scene: Scene) -> None:
