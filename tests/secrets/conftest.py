@@ -151,7 +151,13 @@ class Scene:
             "http": {"port": 0},
             "telemetry": {"otlp_endpoint": self._otlp},
             "platforms": {
-                name: {"mode": "live", "options": dict(options), **platform}
+                name: {
+                    "mode": "live",
+                    "options": dict(options),
+                    # Every call is to be tried, however many fail.
+                    "circuit_breaker": {"failure_threshold": 1000},
+                    **platform,
+                }
                 for name, options in ACCOUNTS.items()
             },
         }

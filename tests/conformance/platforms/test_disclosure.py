@@ -33,6 +33,7 @@ PATIENCE_MS = 10_000
 """A machine that is busy with something else is not a failure of ours."""
 
 IN_NO_TABLE = {
+    "account": "names one of our own accounts, by a name that stays here",
     "campaign_id": "names the platform's own object",
     "currency_code": "is compared with the account's, and says nothing of anybody",
     "reduce_only": "says what may be done, and nothing of anybody",
