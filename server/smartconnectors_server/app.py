@@ -34,6 +34,7 @@ from smartconnectors_server.call import MethodTable
 from smartconnectors_server.clock import Clock, SystemClock
 from smartconnectors_server.connections import Connections, lookup_with
 from smartconnectors_server.connector import Platform
+from smartconnectors_server.customers import Customers, SiteKeyError
 from smartconnectors_server.http import Pages
 from smartconnectors_server.interceptors import (
     INTERCEPTORS,
@@ -119,7 +120,10 @@ class Application:
             )
             for name, platform in self._platforms.items()
         }
-        self.engines = Engines(settings, self._clock, self.keeper, self.telemetry, self.runtimes)
+        self.customers = Customers(settings.privacy.site_key_file, settings.server.state_dir)
+        self.engines = Engines(
+            settings, self._clock, self.keeper, self.telemetry, self.runtimes, self.customers
+        )
         gauges.export(self.telemetry.metrics, self.engines, self.watch)
         self._chain = [make(self.engines) for make in INTERCEPTORS]
         self._health = Health(service.full_name for service in self._services)
@@ -149,6 +153,11 @@ class Application:
         try:
             await self.ledger.open(self._budgets)
         except (LedgerError, OSError) as error:
+            raise StartupError(str(error)) from error
+        try:
+            self.customers.open()
+        except SiteKeyError as error:
+            await self.ledger.close()
             raise StartupError(str(error)) from error
         log_standing(self.ledger)
         log_alerts(self.ledger)

@@ -36,7 +36,9 @@ class StartupError(Exception):
 
 def variables_of(platforms: Mapping[str, Platform]) -> dict[str, tuple[str, ...]]:
     """Environment variable -> path of settings keys, for every platform."""
-    variables: dict[str, tuple[str, ...]] = {}
+    variables: dict[str, tuple[str, ...]] = {
+        "SMART_CONNECTORS_SITE_KEY_FILE": ("privacy", "site_key_file")
+    }
     for name, platform in platforms.items():
         for variable, option in platform.environment.items():
             variables[variable] = ("platforms", name, "options", option)

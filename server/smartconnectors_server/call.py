@@ -259,6 +259,8 @@ class Call:
     """The batch that the bid is sent with; None: it is sent alone."""
     actor: str = ""
     """Who calls, for the audit ledger."""
+    customer: str = ""
+    """The keyed hash of the customer that the bid is for; empty: none."""
     traceparent: str = ""
     """The caller's W3C trace context; empty: none."""
     trace: Trace | None = None

@@ -245,6 +245,15 @@ class TelemetrySettings(Section):
     sample_ratio: float = Field(1.0, ge=0, le=1)
 
 
+class PrivacySettings(Section):
+    """How customers are kept unknown to those who read logs, traces and the audit ledger."""
+
+    site_key_file: NamedPath | None = None
+    """The key that customer ids are hashed with: 32 characters at least. Absent: `site.key` in
+    `state_dir`, made at random at the first start. With another key the same customer has another
+    hash, and a request id that is still bound is refused as REQUEST_ID_REUSED."""
+
+
 class ReconcilerSettings(Section):
     """How in-doubt holds are looked up."""
 
@@ -265,6 +274,7 @@ class Settings(Section):
     total_budget: BudgetSettings | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()
+    privacy: PrivacySettings = PrivacySettings()
     platforms: Mapping[str, PlatformSettings] = Field(default_factory=dict)
 
 

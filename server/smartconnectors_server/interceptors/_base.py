@@ -12,6 +12,7 @@ from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.circuitbreaker import CircuitBreaker
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import AccountFacts, Connector, Mode, Platform
+from smartconnectors_server.customers import Customers
 from smartconnectors_server.errors import PlatformUnavailable
 from smartconnectors_server.interceptors.targets import TargetLocks
 from smartconnectors_server.ratelimit import RateLimiter
@@ -80,6 +81,7 @@ class Engines:
     keeper: Keeper
     telemetry: Telemetry
     runtimes: Mapping[str, PlatformRuntime]
+    customers: Customers
 
     def runtime(self, call: Call) -> PlatformRuntime:
         """The platform that a call is for."""

@@ -85,6 +85,7 @@ class Budget:
             exempt=exempt,
             defer_until_ns=self._defer_until_ns(runtime) if priced.defer else None,
             actor=call.actor,
+            customer=call.customer,
             trace=call.trace.traceparent if call.trace is not None and call.trace.sampled else "",
         )
 

@@ -116,6 +116,7 @@ class DeferredBids:
         request: Any = spec.request_class.FromString(hold.request)
         call = Call(spec=spec, started_ns=self._engines.clock.monotonic_ns(), held=True)
         call.request_id, call.campaign_id = hold.request_id, request.bid.campaign_id
+        call.customer = hold.customer
         call.priced = priced = priced_of(hold)
         connector = await runtime.connector()
         async with runtime.targets.hold(hold.target, call):

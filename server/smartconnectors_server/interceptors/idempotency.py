@@ -7,7 +7,6 @@ that hangs up ends it; from then on it runs to its own end, and the retry gets t
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -41,13 +40,6 @@ class _Running:
     waiting: int = 0
 
 
-def fingerprint_of(request: Message, spec: MethodSpec) -> str:
-    """SHA-256 of the method and the request as it was sent, before any pricing."""
-    digest = hashlib.sha256(spec.path.encode())
-    digest.update(request.SerializeToString(deterministic=True))
-    return digest.hexdigest()
-
-
 def _reused(call: Call) -> RequestIdReused:
     return RequestIdReused(
         f"request id {call.request_id!r} was used with another payload; the first request is "
@@ -74,7 +66,9 @@ class Idempotency:
         return spec.holds_money
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
-        call.fingerprint = fingerprint_of(request, call.spec)
+        # As it was sent, before any pricing.
+        sent = request.SerializeToString(deterministic=True)
+        call.fingerprint = self._engines.customers.fingerprint_of(call.spec.path, sent)
         key = (call.spec.platform, call.request_id)
         running = self._running.get(key)
         if running is not None and not call.validate_only:

@@ -37,6 +37,8 @@ def attributes_of(call: Call, outcome: str) -> dict[str, str | int | bool]:
         said[names.ATTR_REQUEST_ID] = call.request_id
     if call.campaign_id:
         said[names.ATTR_CAMPAIGN_ID] = call.campaign_id
+    if call.customer:
+        said[names.ATTR_CUSTOMER] = call.customer
     if call.priced is not None:
         said[names.ATTR_SOURCE] = call.priced.source.value
         said[names.ATTR_BID_MICROS] = call.priced.bid_micros

@@ -101,6 +101,7 @@ class Validation:
         if kind is Kind.BID:
             bid = request.bid
             call.reduce_only = bid.reduce_only
+            call.customer = self._engines.customers.hash_of(bid.customer_id)
             if bid.HasField("explanation"):
                 check_explanation(bid.explanation)
             self._read(bid, "bid", call)

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from smartconnectors_server.connector import QuotaSignal
 from smartconnectors_server.connector.http import Answer, HttpTransport
+from smartconnectors_server.connector.secrecy import hidden
 from smartconnectors_server.errors import ConnectorError, OutcomeUnknown, PlatformUnavailable
 from smartconnectors_server.platforms.meta import refusals, sandbox_access, usage
 from smartconnectors_server.platforms.meta.options import MetaOptions
@@ -173,7 +174,7 @@ class GraphApi:
 
     def _heard(self, signal: QuotaSignal | None) -> None:
         if signal is not None:
-            detail = refusals.hide(signal.detail, self._secrets)
+            detail = hidden(signal.detail, self._secrets)
             self._on_quota(dataclasses.replace(signal, detail=detail))
 
     def _check_open(self) -> None:
