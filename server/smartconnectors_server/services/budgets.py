@@ -11,9 +11,15 @@ from smartconnectors_server.budget import Keeper, Watch
 from smartconnectors_server.call import Call
 from smartconnectors_server.errors import InvalidBid
 from smartconnectors_server.ledger import ALL, platform_and_campaign
-from smartconnectors_server.messages import entry_message, hold_message, stats_message
+from smartconnectors_server.messages import (
+    entry_message,
+    hold_message,
+    reported_message,
+    stats_message,
+)
 
 DEFAULT_PAGE_SIZE = 100
+DEFAULT_DAYS = 4
 _PAGE_TOKEN = re.compile("[0-9]{0,18}")  # a sequence number, within 64 bits
 
 PAUSE_NOTICE = (
@@ -107,6 +113,19 @@ class BudgetServicer:
             request.hold_id, settled=settled, reason=request.reason, actor=call.actor
         )
         return pb.ResolveHoldResponse(hold=hold_message(hold))
+
+    async def ListReportedSpend(
+        self, request: pb.ListReportedSpendRequest, _call: Call
+    ) -> pb.ListReportedSpendResponse:
+        if not _PAGE_TOKEN.fullmatch(request.page_token):
+            raise InvalidBid.of("page_token", "is not one that this server gave")
+        begin, size = int(request.page_token or 0), _page_size(request.page_size)
+        rows = self._keeper.reported_days(request.platform, request.days or DEFAULT_DAYS)
+        end = begin + size
+        return pb.ListReportedSpendResponse(
+            spend=[reported_message(day) for day in rows[begin:end]],
+            next_page_token=str(end) if end < len(rows) else "",
+        )
 
     async def ListLedgerEntries(
         self, request: pb.ListLedgerEntriesRequest, _call: Call
