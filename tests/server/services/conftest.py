@@ -32,7 +32,8 @@ class Counter:
         keeper: of the same ledger.
     """
 
-    def __init__(self, keeper: Keeper, watch: Watch) -> None:
+    def __init__(self, ledger: SqliteLedger, keeper: Keeper, watch: Watch) -> None:
+        self.ledger = ledger
         self.keeper = keeper
         self.watch = watch
         self._service = BudgetServicer(keeper, watch)
@@ -75,7 +76,7 @@ async def counter(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Counter]:
         ]
     )
     watch = Watch(ledger, clock)
-    yield Counter(Keeper(ledger, watch), watch)
+    yield Counter(ledger, Keeper(ledger, watch), watch)
     await ledger.close()
 
 
