@@ -214,7 +214,7 @@ class Application:
             maximum_concurrent_rpcs=self._rules.calls(server_settings),
         )
         budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(
-            cast(Any, BudgetServicer(self.keeper, self.watch)), server
+            cast(Any, BudgetServicer(self.keeper, self.watch, self.ledger.reported)), server
         )
         for name, platform in self._platforms.items():
             platform.register(self._servicers[name], server)

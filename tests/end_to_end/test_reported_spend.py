@@ -37,6 +37,7 @@ async def test_what_the_sandbox_bills_is_shown_with_its_age_and_kept_over_a_rest
     stage: Stage, say: Words, name: str
 ) -> None:
     today = datetime.now(UTC).date()
+    stage.sandboxes[name].billed.time_zone = "UTC"
     stage.sandboxes[name].billed.bill("1001", today, 12_340_000)
     often: dict[str, Any] = {"each": {name: {"reported_spend": {"interval_s": 1}}}}
     server = await stage.serve(**often)
@@ -59,6 +60,7 @@ async def test_what_the_sandbox_bills_is_shown_with_its_age_and_kept_over_a_rest
 async def test_a_report_that_hangs_opens_no_breaker_and_delays_no_bid(
     stage: Stage, say: Words
 ) -> None:
+    stage.sandbox.billed.time_zone = "UTC"
     server = await stage.serve(
         circuit_breaker={"slow_call_ms": 1500, "failure_threshold": 1},
         reported_spend={"interval_s": 1, "timeout_ms": 2000},

@@ -21,7 +21,6 @@ from smartconnectors_server.errors import (
     TargetInDoubt,
 )
 from smartconnectors_server.ledger import (
-    ACCOUNT,
     ALL,
     BY_OPERATOR,
     BudgetState,
@@ -35,12 +34,10 @@ from smartconnectors_server.ledger import (
     Pause,
     Paused,
     Refused,
-    ReportedDay,
     Reservation,
     TargetBlocked,
     Unavailable,
     campaign_scope,
-    local_day,
     platform_and_campaign,
 )
 
@@ -126,21 +123,6 @@ class Keeper:
     def pause_of(self, scopes: Sequence[str]) -> Pause | None:
         """The pause that stops bids in any of these scopes; None: there is none."""
         return self._ledger.pause_of(scopes)
-
-    def reported_days(self, platform: str, days: int) -> tuple[ReportedDay, ...]:
-        """What one platform, or all, reported of the last `days` days of its account: newest first,
-        then by platform and campaign.
-        """
-        now_ns = self.now_ns()
-        found = (
-            one
-            for one in self._ledger.reported.days(platform)
-            if one.campaign_id != ACCOUNT
-            and 0 <= (local_day(now_ns, one.time_zone) - one.date).days < days
-        )
-        return tuple(
-            sorted(found, key=lambda one: (-one.date.toordinal(), one.platform, one.campaign_id))
-        )
 
     def open_holds(self, state: HoldState | None = None) -> tuple[Hold, ...]:
         """Open holds, oldest first."""

@@ -140,6 +140,18 @@ class Reported:
             if not platform or one.platform == platform
         )
 
+    def latest(self, platform: str, days: int, now_ns: int) -> list[ReportedDay]:
+        """What one platform, or all, reported of the last `days` days of the account: newest first,
+        then by platform and campaign.
+        """
+        found = (
+            one
+            for one in self.days(platform)
+            if one.campaign_id != ACCOUNT
+            and 0 <= (local_day(now_ns, one.time_zone) - one.date).days < days
+        )
+        return sorted(found, key=lambda one: (-one.date.toordinal(), one.platform, one.campaign_id))
+
     def today(self, budget_id: str, currency_code: str, now_ns: int) -> ReportedPeriod | None:
         """What was billed in a budget's scope on the present day of each ad account in it; None
         while that is not known, or not in this currency.

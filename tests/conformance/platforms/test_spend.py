@@ -16,6 +16,7 @@ SINCE = TODAY - timedelta(days=3)
 
 
 async def test_what_the_platform_billed_is_reported_by_campaign_and_day(bench: Bench) -> None:
+    bench.sandbox.billed.time_zone = "UTC"
     bench.sandbox.billed.bill("1001", TODAY, 12_340_000)
     bench.sandbox.billed.bill("1001", SINCE, 500_000_000)
     bench.sandbox.billed.bill("1002", TODAY, 10_000)
@@ -37,6 +38,7 @@ async def test_reports_go_through_the_share_of_reports_alone(bench: Bench) -> No
 
 
 async def test_a_correction_replaces_what_was_said(bench: Bench) -> None:
+    bench.sandbox.billed.time_zone = "UTC"
     for micros in (2_000_000, 1_500_000):
         bench.sandbox.billed.bill("1001", TODAY, micros)
         report = await bench.connector.reported_spend(SINCE)

@@ -36,7 +36,7 @@ class Counter:
         self.ledger = ledger
         self.keeper = keeper
         self.watch = watch
-        self._service = BudgetServicer(keeper, watch)
+        self._service = BudgetServicer(keeper, watch, ledger.reported)
         self._call = Call(spec=cast("Any", None), started_ns=0)
 
     async def ask(self, method: str, request: Any) -> Any:
