@@ -29,10 +29,18 @@ from smartconnectors_server.assembly import (
     quiet_period_s,
     runtime_of,
 )
-from smartconnectors_server.budget import Keeper, Reconciler, Watch, log_alerts, log_standing
+from smartconnectors_server.budget import (
+    Keeper,
+    PauseCampaigns,
+    Reconciler,
+    SpendReports,
+    Watch,
+    log_alerts,
+    log_standing,
+)
 from smartconnectors_server.call import MethodTable
 from smartconnectors_server.clock import Clock, SystemClock
-from smartconnectors_server.connections import Connections, lookup_with
+from smartconnectors_server.connections import Connections, lookup_with, reports_with, spend_rules
 from smartconnectors_server.connector import Platform
 from smartconnectors_server.customers import Customers, SiteKeyError
 from smartconnectors_server.http import Pages
@@ -87,6 +95,7 @@ class Application:
         clock: Clock | None = None,
         telemetry: Telemetry | None = None,
         rules: ConnectionRules | None = None,
+        pause_campaigns: PauseCampaigns | None = None,
     ) -> None:
         """Raises StartupError when the settings do not fit together."""
         self._settings = settings
@@ -140,6 +149,17 @@ class Application:
         self._deferred = self._deferred_bids()
         self._reconciler = self._make_reconciler()
         self.reloader = Reloader(self.engines, platforms, self._platforms, self._reconciler)
+        try:
+            self.spend = SpendReports(
+                self.ledger,
+                self.watch,
+                self._clock,
+                reports_with(self.engines),
+                spend_rules(self.engines),
+                pause_campaigns,
+            )
+        except ValueError as error:
+            raise StartupError(str(error)) from None
         self._server: Any = None
         self._background: list[asyncio.Task[None]] = []
 
@@ -164,6 +184,7 @@ class Application:
         try:
             for name, runtime in self.runtimes.items():
                 await runtime.limiter.open()
+                await runtime.reports.open()
                 runtime.last_change_ns.update(remembered_changes(self.engines, name))
             address = await self._listen()
         except BaseException:
@@ -176,6 +197,7 @@ class Application:
                 ("health", self._report_health()),
                 ("reconciler", self._reconciler.run()),
                 ("deferred", self._deferred.run()),
+                ("reported spend", self.spend.run()),
             )
         ]
         return Ready(
@@ -192,7 +214,7 @@ class Application:
             maximum_concurrent_rpcs=self._rules.calls(server_settings),
         )
         budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(
-            cast(Any, BudgetServicer(self.keeper, self.watch)), server
+            cast(Any, BudgetServicer(self.keeper, self.watch, self.ledger.reported)), server
         )
         for name, platform in self._platforms.items():
             platform.register(self._servicers[name], server)

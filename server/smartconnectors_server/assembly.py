@@ -16,7 +16,7 @@ from smartconnectors_server.connector import Mode, Options, Platform
 from smartconnectors_server.interceptors import PlatformRuntime
 from smartconnectors_server.ledger import LEDGERS, Budget, CalendarWindow, Limit, SlidingWindow
 from smartconnectors_server.platforms import PLATFORMS
-from smartconnectors_server.ratelimit import RateLimiter
+from smartconnectors_server.ratelimit import LowPriority, RateLimiter
 from smartconnectors_server.settings import (
     FurtherLimit,
     PlatformSettings,
@@ -218,7 +218,15 @@ def runtime_of(
     """One platform's engines, not yet opened."""
     chosen = settings_of(settings, platform.name)
     rate = chosen.rate_limit
-    limit = rate.calls or platform.defaults.rate_limit_calls
+    limiter = RateLimiter(
+        platform.name,
+        keeper,
+        keeper.now_ns,
+        limit=rate.calls or platform.defaults.rate_limit_calls,
+        window_s=rate.window_s or platform.defaults.rate_limit_window_s,
+        burst=rate.burst,
+        reserve_percent=rate.reserve_percent,
+    )
 
     def changed(before: State, after: State) -> None:
         telemetry.event(
@@ -233,13 +241,12 @@ def runtime_of(
         mode=mode,
         currency_code=chosen.budget.currency,
         breaker=CircuitBreaker(breaker_settings(chosen), clock, changed),
-        limiter=RateLimiter(
+        limiter=limiter,
+        reports=LowPriority(
             platform.name,
+            limiter,
             keeper,
             keeper.now_ns,
-            limit=limit,
-            window_s=rate.window_s or platform.defaults.rate_limit_window_s,
-            burst=rate.burst,
-            reserve_percent=rate.reserve_percent,
+            percent=chosen.reported_spend.quota_percent,
         ),
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import date
 
-from smartconnectors_server.budget import Finding
+from smartconnectors_server.budget import Finding, SpendReport, SpendRules
 from smartconnectors_server.budget.keeper import TOTAL
 from smartconnectors_server.call import MethodTable
 from smartconnectors_server.connector import (
@@ -114,6 +115,7 @@ class Connections:
         gate = WireGate(
             runtime.name,
             runtime.limiter,
+            runtime.reports,
             runtime.breaker,
             self._engines.clock,
             self._engines.telemetry,
@@ -127,6 +129,7 @@ class Connections:
                     timeout_ms=runtime.settings.timeout_ms,
                     gate=gate,
                     clock=self._engines.clock,
+                    report_timeout_ms=runtime.settings.reported_spend.timeout_ms,
                 )
             )
             for name, options in runtime.accounts.items()
@@ -172,6 +175,30 @@ class Connections:
         zones = calendar_zones(self._engines.settings, runtime.name)
         if (warning := time_zone_warning(runtime.name, facts, zones)) is not None:
             log.warning(warning)
+
+
+def reports_with(engines: Engines) -> Callable[[str, date], Awaitable[SpendReport | None]]:
+    """How a platform is asked what it billed."""
+
+    async def read(platform: str, since: date) -> SpendReport | None:
+        connector = await engines.runtimes[platform].connector()
+        return await connector.reported_spend(since)
+
+    return read
+
+
+def spend_rules(engines: Engines) -> dict[str, SpendRules]:
+    """How each platform that is to be asked is asked."""
+    return {
+        name: SpendRules(
+            interval_s=chosen.interval_s,
+            compared=runtime.mode is not Mode.SHADOW,
+            tolerance_micros=chosen.tolerance,
+            pauses=chosen.on_reported_over == "pause_campaigns",
+        )
+        for name, runtime in engines.runtimes.items()
+        if (chosen := runtime.settings.reported_spend).enabled
+    }
 
 
 def lookup_with(engines: Engines, methods: MethodTable) -> Callable[[Hold], Awaitable[Finding]]:

@@ -14,6 +14,7 @@ from smartconnectors_server.ledger import (
     Hold,
     HoldState,
     LimitState,
+    ReportedDay,
     SlidingWindow,
     alert_level,
 )
@@ -95,6 +96,10 @@ def fill_stats(message: budget_pb2.BudgetStats, state: BudgetState) -> None:
         _fill_time(message.window, round(first.limit.window.seconds * NANOS_PER_SECOND))
     if first.next_release_ns is not None:
         _fill_time(message.next_release_at, first.next_release_ns)
+    if state.reported is not None:
+        message.reported_spend_micros = state.reported.spend_micros
+        message.reported_period = state.reported.period
+        _fill_time(message.reported_as_of, state.reported.as_of_ns)
     for index, limit in enumerate(state.limits):
         if index > 0:
             message.further_limits.append(_limit_message(state, index, limit))
@@ -123,6 +128,19 @@ def hold_message(hold: Hold) -> budgets_pb2.Hold:
     if hold.state is HoldState.DEFERRED:
         message.expires_at.CopyFrom(timestamp(hold.expires_ns))
     return message
+
+
+def reported_message(day: ReportedDay) -> budgets_pb2.ReportedSpend:
+    """What a platform reported, as callers see it."""
+    return budgets_pb2.ReportedSpend(
+        platform=day.platform,
+        campaign_id=day.campaign_id,
+        day=day.day,
+        spend_micros=day.spend_micros,
+        currency_code=day.currency_code,
+        time_zone=day.time_zone,
+        as_of=timestamp(day.as_of_ns),
+    )
 
 
 def entry_message(entry: Entry) -> budgets_pb2.LedgerEntry:

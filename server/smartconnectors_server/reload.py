@@ -78,6 +78,7 @@ NEEDS_RESTART: Mapping[str, str] = {
     "platforms.*.check_account": "the account is read when it is connected",
     "platforms.*.endpoint": "connections are made once",
     "platforms.*.timeout_ms": "calls under way, and how long one may arrive late, go by the old",
+    "platforms.*.reported_spend.*": "reports and their share of the quota are set up once",
     "platforms.*.accounts.*": "as options",
     "platforms.*.options.*": "connections are made once, and credentials belong to them",
 }

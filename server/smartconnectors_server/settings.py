@@ -203,6 +203,26 @@ class FallbackSettings(Section):
     cap: Literal["ai_bid", "none"] = "ai_bid"
 
 
+class ReportedSpendSettings(Section):
+    """What the platform says it billed, read back and shown beside what was committed."""
+
+    enabled: bool = True
+    """False: the platform is not asked, and no reported figure is shown."""
+    interval_s: float = Field(900.0, ge=1, le=86_400)
+    """How often the platform is asked, in seconds."""
+    quota_percent: float = Field(10.0, gt=0, le=50)
+    """The most of the platform's rate limit that reports may use; they are read only while that
+    share of it is free, so that bids never wait for them."""
+    timeout_ms: int = Field(60_000, ge=10, le=600_000)
+    """The longest that one call for a report may take: reports are slow, and a slow one opens no
+    circuit."""
+    on_reported_over: Literal["alert", "pause_campaigns"] = "alert"
+    """What is done when more is reported for a day of the account than was committed on it: an
+    alert; or that, and the campaigns that were billed are paused at the platform."""
+    tolerance: AmountMicros = 0
+    """How much more may be reported than was committed before that is done, in currency units."""
+
+
 class PlatformSettings(Section):
     """One platform."""
 
@@ -230,6 +250,7 @@ class PlatformSettings(Section):
     rate_limit: RateLimitSettings = RateLimitSettings()
     circuit_breaker: CircuitBreakerSettings = CircuitBreakerSettings()
     fallback: FallbackSettings = FallbackSettings()
+    reported_spend: ReportedSpendSettings = ReportedSpendSettings()
     options: Mapping[str, Any] = Field(default_factory=dict)
     """The platform's own settings, checked by the platform."""
     accounts: Mapping[AccountName, Mapping[str, Any]] = Field(default_factory=dict)

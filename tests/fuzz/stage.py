@@ -46,6 +46,11 @@ class Gate:
     async def read(self, what: str) -> AsyncIterator[None]:
         yield
 
+    @asynccontextmanager
+    async def report(self, what: str) -> AsyncIterator[None]:
+        async with self.read(what):
+            yield
+
     def tighten(self, signal: QuotaSignal) -> None:
         self.signals.append(signal)
 

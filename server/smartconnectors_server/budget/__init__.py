@@ -15,6 +15,13 @@ from smartconnectors_server.budget.resolution import (
     resolution_of,
     resolution_of_doubt,
 )
+from smartconnectors_server.budget.spend import (
+    PauseCampaigns,
+    SpendReport,
+    SpendReports,
+    SpendRow,
+    SpendRules,
+)
 from smartconnectors_server.budget.watch import Watch
 
 __all__ = [
@@ -22,8 +29,13 @@ __all__ = [
     "FallbackPrice",
     "Finding",
     "Keeper",
+    "PauseCampaigns",
     "Reconciler",
     "Sample",
+    "SpendReport",
+    "SpendReports",
+    "SpendRow",
+    "SpendRules",
     "Verb",
     "Watch",
     "day_limits",

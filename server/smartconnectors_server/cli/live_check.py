@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +106,9 @@ class PacedGate:
         started_ns = self._clock.monotonic_ns()
         yield
         self._durations_ms.append((self._clock.monotonic_ns() - started_ns) / 1e6)
+
+    def report(self, what: str) -> AbstractAsyncContextManager[None]:
+        return self.read(what)
 
     def tighten(self, signal: QuotaSignal) -> None:
         self._limiter.tighten(

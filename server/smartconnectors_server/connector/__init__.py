@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smartconnectors_server.budget import Finding
+from smartconnectors_server.budget import Finding, SpendReport, SpendRow
 from smartconnectors_server.connector._base import (
     Connector,
     Context,
@@ -38,6 +38,8 @@ __all__ = [
     "Platform",
     "QuotaSignal",
     "Sent",
+    "SpendReport",
+    "SpendRow",
     "account_named",
     "check_account_currency",
     "time_zone_warning",

@@ -12,13 +12,14 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from pydantic import BaseModel, ConfigDict
 
-from smartconnectors_server.budget import Finding
+from smartconnectors_server.budget import Finding, SpendReport
 from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector.facts import AccountFacts
@@ -65,6 +66,14 @@ class Gate(Protocol):
         """
         ...
 
+    def report(self, what: str) -> AbstractAsyncContextManager[None]:
+        """As `read`, around one wire call for a report: it takes its quota from the small share
+        that reports have, and the breaker hears nothing of it, neither slowness nor failure.
+        Raises RateLimited while that share is not free, or PlatformUnavailable while the breaker
+        is not closed.
+        """
+        ...
+
     def tighten(self, signal: QuotaSignal) -> None:
         """Hands on what the platform said of its quota, on success as on failure."""
         ...
@@ -98,6 +107,7 @@ class Context:
         timeout_ms: the longest that one wire call may take.
         gate: the way to the wire for reads.
         clock: time.
+        report_timeout_ms: the longest that one wire call for a report may take.
     """
 
     mode: Mode
@@ -106,6 +116,7 @@ class Context:
     timeout_ms: int
     gate: Gate
     clock: Clock
+    report_timeout_ms: int = 60_000
 
 
 Placed = Message | ConnectorError
@@ -180,6 +191,14 @@ class Connector(Protocol):
         """
         ...
 
+    async def reported_spend(self, since: date) -> SpendReport | None:
+        """What the account says it billed, by campaign and day, from `since` to its present day.
+        Reads through the gate's `report`. None: the account is not set up for reports.
+
+        Raises RateLimited, PlatformUnavailable, PlatformRejected.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
@@ -193,8 +212,8 @@ class Defaults:
 
 
 class OneByOne:
-    """What a connector inherits whose platform takes one bid at a time, lets every bid wait and
-    says nothing of its account.
+    """What a connector inherits whose platform takes one bid at a time, lets every bid wait, and
+    says nothing of its account or of what that was billed.
     """
 
     max_batch = 1
@@ -211,6 +230,11 @@ class OneByOne:
     async def account(self) -> AccountFacts:
         """Nothing is known."""
         return AccountFacts()
+
+    async def reported_spend(self, since: date) -> SpendReport | None:
+        """It is not set up for reports."""
+        del since
+        return None
 
     async def prefetch(self, requests: Sequence[Message]) -> None:
         """Each plan reads for itself."""

@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from google.protobuf.message import Message
 
-from smartconnectors_server.budget import Finding
+from smartconnectors_server.budget import Finding, SpendReport
 from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.connector._base import Connector, Gate, Placed, Sent
 from smartconnectors_server.connector.facts import AccountFacts
-from smartconnectors_server.errors import ConnectorError, InvalidBid
+from smartconnectors_server.errors import ConnectorError, InvalidBid, PlatformUnavailable
 
 DEFAULT = "default"
 """The account of requests that name none, where there are several."""
@@ -129,6 +130,20 @@ class Accounts:
     async def account(self) -> AccountFacts:
         """Nothing is true of several: each one is asked for itself."""
         return AccountFacts()
+
+    async def reported_spend(self, since: date) -> SpendReport | None:
+        """All accounts' together; None unless each is set up for reports. Raises also
+        PlatformUnavailable when their days differ, because a sum over them would be of no day.
+        """
+        reports = [await one.reported_spend(since) for one in self._connectors.values()]
+        found = [report for report in reports if report is not None]
+        if len(found) < len(reports):
+            return None
+        if len({report.time_zone for report in found}) > 1:
+            raise PlatformUnavailable(
+                "reported spend is not read: the accounts are in different time zones"
+            )
+        return SpendReport(found[0].time_zone, tuple(row for each in found for row in each.rows))
 
     def __getattr__(self, method: str) -> Callable[[Any, Call], Awaitable[Any]]:
         """A method of the platform's service, of the account that the request names."""

@@ -89,6 +89,11 @@ class _OpenGate:
         del what
         yield
 
+    @asynccontextmanager
+    async def report(self, what: str) -> AsyncIterator[None]:
+        del what
+        yield
+
     def tighten(self, signal: QuotaSignal) -> None:
         if signal.retry_after_s:
             self.ordered = signal

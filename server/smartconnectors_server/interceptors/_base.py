@@ -15,7 +15,7 @@ from smartconnectors_server.connector import AccountFacts, Connector, Mode, Plat
 from smartconnectors_server.customers import Customers
 from smartconnectors_server.errors import PlatformUnavailable
 from smartconnectors_server.interceptors.targets import TargetLocks
-from smartconnectors_server.ratelimit import RateLimiter
+from smartconnectors_server.ratelimit import LowPriority, RateLimiter
 from smartconnectors_server.settings import PlatformSettings, Settings
 from smartconnectors_server.telemetry import Telemetry
 
@@ -36,6 +36,8 @@ class PlatformRuntime:
     currency_code: str
     breaker: CircuitBreaker
     limiter: RateLimiter
+    reports: LowPriority
+    """The share of its quota for reports."""
     targets: TargetLocks = field(default_factory=TargetLocks)
     last_change_ns: dict[str, int] = field(default_factory=dict)
     """Target -> ledger time of its last change."""

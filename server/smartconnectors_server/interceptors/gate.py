@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from smartconnectors_server.circuitbreaker import CircuitBreaker, CircuitOpen
+from smartconnectors_server.circuitbreaker import CircuitBreaker, CircuitOpen, State
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import QuotaSignal
 from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
-from smartconnectors_server.ratelimit import RateLimiter
+from smartconnectors_server.ratelimit import LowPriority, RateLimiter
 from smartconnectors_server.telemetry import Telemetry, current, names
 
 
@@ -26,12 +26,14 @@ class WireGate:
         self,
         platform: str,
         limiter: RateLimiter,
+        reports: LowPriority,
         breaker: CircuitBreaker,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
         self._platform = platform
         self._limiter = limiter
+        self._reports = reports
         self._breaker = breaker
         self._clock = clock
         self._telemetry = telemetry
@@ -66,6 +68,30 @@ class WireGate:
             permit.release()
             raise
         permit.succeed_as_read()
+
+    @asynccontextmanager
+    async def report(self, what: str) -> AsyncIterator[None]:
+        # Only while the breaker is closed: a probe of a half-open one belongs to a bid. Nothing is
+        # told to the breaker, because a report that is slow or fails says nothing about bids.
+        if self._breaker.state is not State.CLOSED:
+            raise BreakerOpen(
+                f"{self._platform}: the circuit breaker is not closed, so the {what} was not read",
+                retry_after_s=self._breaker.retry_after_s() or None,
+            )
+        permit = self._breaker.acquire()
+        try:
+            await self._reports.take()
+            started_ns = self._clock.monotonic_ns()
+            try:
+                with self._telemetry.tracer.inside(
+                    current.get(), names.SPAN_READ, self._clock, "client"
+                ):
+                    yield
+            finally:
+                took_ns = self._clock.monotonic_ns() - started_ns
+                self._telemetry.metrics.platform_call(self._platform, "report", took_ns)
+        finally:
+            permit.release()
 
     def tighten(self, signal: QuotaSignal) -> None:
         self._limiter.tighten(

@@ -21,6 +21,7 @@ from smartconnectors_server.ledger.records import (
     LimitState,
     Page,
     Pause,
+    ReportedPeriod,
     Reservation,
     SlidingWindow,
     Window,
@@ -39,6 +40,13 @@ from smartconnectors_server.ledger.refusals import (
     Unavailable,
     WrongVersion,
 )
+from smartconnectors_server.ledger.reported import (
+    ACCOUNT,
+    Reported,
+    ReportedDay,
+    bounds_ns,
+    local_day,
+)
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 from smartconnectors_server.ledger.writes import BY_OPERATOR, BY_RECONCILER
 
@@ -46,6 +54,7 @@ LEDGERS: Mapping[str, Callable[..., Ledger]] = {"sqlite": SqliteLedger}
 """Kind -> maker, called with (directory, clock, gather_ms=, commit_timeout_s=, on_commit=)."""
 
 __all__ = [
+    "ACCOUNT",
     "ALERT",
     "ALL",
     "BY_OPERATOR",
@@ -70,6 +79,9 @@ __all__ = [
     "Pause",
     "Paused",
     "Refused",
+    "Reported",
+    "ReportedDay",
+    "ReportedPeriod",
     "Reservation",
     "SlidingWindow",
     "StateDirectoryLocked",
@@ -78,6 +90,8 @@ __all__ = [
     "Window",
     "WrongVersion",
     "alert_level",
+    "bounds_ns",
     "campaign_scope",
+    "local_day",
     "platform_and_campaign",
 ]

@@ -22,10 +22,16 @@ from smartconnectors_server.ledger.records import (
     Pause,
     Reservation,
 )
+from smartconnectors_server.ledger.reported import Reported
 
 
 class Ledger(Protocol):
     """One store of budgets, holds and the audit ledger."""
+
+    @property
+    def reported(self) -> Reported:
+        """What platforms say they billed."""
+        ...
 
     async def open(self, budgets: Sequence[Budget]) -> tuple[Budget, ...]:
         """Locks the store, recovers, and turns what was held at a crash into in doubt.

@@ -1,9 +1,14 @@
-"""What to do about a disk or a file: said beside the error."""
+"""What to do about a disk, a file or a clock: said beside the error."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import sqlite3
+
+_CLOCK_DIFFERENCE_WORTH_A_WORD_S = 60.0
+
+log = logging.getLogger(__name__)
 
 _FREE_SPACE = "free some space there; nothing that was committed is lost"
 _WRITABLE = "make the directory and the files in it writable for this user"
@@ -45,3 +50,14 @@ def with_advice(error: Exception) -> str:
         code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
         advice = _BY_SQLITE.get(code, "")
     return f"{message}: {advice}" if advice else message
+
+
+def say_how_far_the_wall_clock_is(behind_s: float) -> None:
+    """Warns when the wall clock is far from ledger time; `behind_s`: of ledger time."""
+    if abs(behind_s) > _CLOCK_DIFFERENCE_WORTH_A_WORD_S:
+        log.warning(
+            "ledger time is %.0f s %s the wall clock, which has been set since; windows go on "
+            "in ledger time until the machine is started again",
+            abs(behind_s),
+            "behind" if behind_s > 0 else "ahead of",
+        )

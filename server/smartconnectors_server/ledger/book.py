@@ -11,7 +11,7 @@ import dataclasses
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 
-from smartconnectors_server.ledger.alerts import AlertLevel, Alerts
+from smartconnectors_server.ledger.alerts import ALERT, AlertLevel, Alerts
 from smartconnectors_server.ledger.configured import CONFIGURE, described
 from smartconnectors_server.ledger.lines import Lines
 from smartconnectors_server.ledger.records import (
@@ -155,6 +155,13 @@ class Book:
         """What is to be told of all budgets, though nothing but time and settings has changed."""
         budget_ids = self._scopes.budget_ids()
         return self._told([], self._alerts.before(budget_ids, now_ns), now_ns, budget_ids)
+
+    def tell_over(
+        self, budget_id: str, platform: str, spend_micros: int, note: str, now_ns: int
+    ) -> Step:
+        """That a platform reports more than was committed. Raises KeyError."""
+        step = self._about(budget_id, ALERT, spend_micros, note, now_ns)
+        return Step((), tuple(dataclasses.replace(e, platform=platform) for e in step.entries))
 
     # The verbs
 

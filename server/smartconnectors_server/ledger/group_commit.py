@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
@@ -17,6 +17,7 @@ from smartconnectors_server.failpoints import Moment
 from smartconnectors_server.ledger.advice import with_advice
 from smartconnectors_server.ledger.records import Step
 from smartconnectors_server.ledger.refusals import Unavailable
+from smartconnectors_server.ledger.reported import Over, ReportedDay
 from smartconnectors_server.ledger.store import Batch
 from smartconnectors_server.ledger.writes import reached_in
 
@@ -108,6 +109,7 @@ class GroupCommit:
         *,
         calls: tuple[str, int, int] | None = None,
         limit: tuple[str, int | None, int] | None = None,
+        reported: tuple[Sequence[ReportedDay], Sequence[Over]] = ((), ()),
     ) -> None:
         """Queues what is given and returns when it and everything before it are durable.
 
@@ -120,6 +122,8 @@ class GroupCommit:
             self._queue.calls.append(calls)
         if limit is not None:
             self._queue.limits.append(limit)
+        self._queue.reported.extend(reported[0])
+        self._queue.overs.extend(reported[1])
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._wake.set()
@@ -181,6 +185,8 @@ class GroupCommit:
                 batch.steps + self._queue.steps,
                 batch.calls + self._queue.calls,
                 batch.limits + self._queue.limits,
+                batch.reported + self._queue.reported,
+                batch.overs + self._queue.overs,
             )
             if not self._stopping:
                 await asyncio.sleep(RETRY_S)

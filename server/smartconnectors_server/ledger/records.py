@@ -272,6 +272,15 @@ class LimitState:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportedPeriod:
+    """What the platform says it billed in a period: reported, not committed. In micros."""
+
+    spend_micros: int
+    as_of_ns: int
+    period: str
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetState:
     """One budget at one instant, in micros; the four sums are disjoint."""
 
@@ -286,6 +295,8 @@ class BudgetState:
     paused: bool
     at_ns: int
     sequence: int
+    reported: ReportedPeriod | None = None
+    """Of the present day of the ad account; None: not known."""
 
     @property
     def open_micros(self) -> int:

@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from smartconnectors_server.ledger.refusals import WrongVersion
+from smartconnectors_server.ledger.reported import SCHEMA as REPORTED
 
 VERSION = 2
 
@@ -64,6 +65,7 @@ CREATE TABLE IF NOT EXISTS clock (
     boot_id TEXT NOT NULL,
     base_ns INTEGER NOT NULL
 ) STRICT;
+{reported}
 PRAGMA user_version = {version};
 COMMIT;
 """
@@ -80,4 +82,4 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
             "was committed before does not count there."
         )
     if not tables:
-        connection.executescript(_SCHEMA.format(version=VERSION))
+        connection.executescript(_SCHEMA.format(version=VERSION, reported=REPORTED))

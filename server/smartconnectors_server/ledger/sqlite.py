@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import sqlite3
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
 from smartconnectors_server.failpoints import Moment
-from smartconnectors_server.ledger.advice import with_advice
+from smartconnectors_server.ledger.advice import say_how_far_the_wall_clock_is, with_advice
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.group_commit import GroupCommit
@@ -42,6 +43,7 @@ from smartconnectors_server.ledger.refusals import (
     HoldNotOpen,
     Unavailable,
 )
+from smartconnectors_server.ledger.reported import Reported, ReportedStore
 from smartconnectors_server.ledger.store import FORGET_AT_ONCE, Batch, Store
 from smartconnectors_server.ledger.writes import reached_in
 
@@ -49,7 +51,6 @@ REMEMBERED_ABSENT = 10_000
 KEEP_CLOSED_S = 86_400
 PURGE_EVERY_S = 600
 PURGE_MORE_S = 0.5
-CLOCK_DIFFERENCE_WORTH_A_WORD_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,13 @@ class SqliteLedger:
         self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._unwritten_truths: set[str] = set()
         """Holds that were committed late, which the file has not heard yet."""
+        self.reported = Reported(
+            write=lambda days, overs, step: self._commits.durable(step, reported=(days, overs)),
+            read=self._read_reported,
+            record=lambda budget_id, platform, micros, note: self._book.tell_over(
+                budget_id, platform, micros, note, self.now_ns()
+            ),
+        )
 
     # Opening and closing
 
@@ -97,6 +105,7 @@ class SqliteLedger:
             self._time = LedgerClock(self._clock, store.last_at_ns(), store.base())
             store.keep_base(*self._time.base)
             recovered = recover(store, budgets, self.now_ns())
+            self.reported.restore(store.reported)
         except BaseException as error:
             await self.close()
             if isinstance(error, sqlite3.Error | OSError):
@@ -110,7 +119,7 @@ class SqliteLedger:
         self._book = recovered.book
         self._keep_s = max(KEEP_CLOSED_S, 2 * recovered.longest_window_s)
         self._purge_at_ns = self.now_ns() + PURGE_EVERY_S * NANOS_PER_SECOND
-        self._say_how_far_the_wall_clock_is()
+        say_how_far_the_wall_clock_is(self._time.behind_wall_s())
         self._commits.start()
         for step in recovered.steps:
             self._commits.later(step)
@@ -314,7 +323,9 @@ class SqliteLedger:
         return hold or await self._reader.read(lambda: self._disk.get(hold_id))
 
     def state(self, budget_id: str) -> BudgetState:
-        return self._book.state(budget_id, self.now_ns())
+        state = self._book.state(budget_id, self.now_ns())
+        reported = self.reported.today(budget_id, state.currency_code, state.at_ns)
+        return state if reported is None else dataclasses.replace(state, reported=reported)
 
     def pause_of(self, scopes: Sequence[str]) -> Pause | None:
         return self._book.pause_of(scopes)
@@ -359,6 +370,10 @@ class SqliteLedger:
 
     async def flush(self) -> None:
         await self._commits.durable()
+
+    async def _read_reported(self, look: Callable[[ReportedStore], object]) -> object:
+        await self.flush()
+        return await self._reader.read(lambda: look(self._disk.reported))
 
     def _later(self, step: Step) -> Hold:
         self._commits.later(step)
@@ -407,13 +422,3 @@ class SqliteLedger:
         # While there is more, soon again: a little at a time, so that no bid waits long for it.
         wait_s = PURGE_MORE_S if forgotten == FORGET_AT_ONCE else PURGE_EVERY_S
         self._purge_at_ns = now_ns + round(wait_s * NANOS_PER_SECOND)
-
-    def _say_how_far_the_wall_clock_is(self) -> None:
-        behind_s = self._time.behind_wall_s()
-        if abs(behind_s) > CLOCK_DIFFERENCE_WORTH_A_WORD_S:
-            log.warning(
-                "ledger time is %.0f s %s the wall clock, which has been set since; windows go on "
-                "in ledger time until the machine is started again",
-                abs(behind_s),
-                "behind" if behind_s > 0 else "ahead of",
-            )

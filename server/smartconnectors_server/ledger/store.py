@@ -27,6 +27,14 @@ from smartconnectors_server.ledger.records import (
 from smartconnectors_server.ledger.refusals import (
     Damaged,
 )
+from smartconnectors_server.ledger.reported import (
+    Over,
+    ReportedDay,
+    ReportedTables,
+    forget_days,
+    write_days,
+    write_overs,
+)
 from smartconnectors_server.ledger.rows import (
     INSERT_CALLS,
     INSERT_ENTRIES,
@@ -53,9 +61,11 @@ class Batch:
     steps: list[Step] = field(default_factory=list)
     calls: list[tuple[str, int, int]] = field(default_factory=list)
     limits: list[tuple[str, int | None, int]] = field(default_factory=list)
+    reported: list[ReportedDay] = field(default_factory=list)
+    overs: list[Over] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.steps or self.calls or self.limits)
+        return bool(self.steps or self.calls or self.limits or self.reported or self.overs)
 
 
 class Store:
@@ -136,6 +146,8 @@ class Store:
                 writer.execute(INSERT_CALLS, (json.dumps(batch.calls),))
             if batch.limits:
                 writer.execute(UPSERT_LIMITS, (json.dumps(batch.limits),))
+            write_days(writer, batch.reported)
+            write_overs(writer, batch.overs)
             writer.execute("COMMIT")
         except sqlite3.Error:
             if writer.in_transaction:
@@ -176,6 +188,7 @@ class Store:
         Audit lines are kept. Returns how many holds were forgotten.
         """
         self._writer.execute("DELETE FROM calls WHERE at_ns < ?", (calls_before_ns,))
+        forget_days(self._writer)
         forgotten = 0
         for platform in self._platforms():
             kept_ns = self._oldest_price_ns(platform)
@@ -217,6 +230,11 @@ class Store:
 
     # Reading
 
+    @property
+    def reported(self) -> ReportedTables:
+        """What platforms reported."""
+        return ReportedTables(self._reader)
+
     def last_sequence(self) -> int:
         """The newest audit line; 0: none."""
         row = self._reader.execute("SELECT coalesce(max(sequence), 0) FROM entries").fetchone()
@@ -240,9 +258,12 @@ class Store:
         return {str(b): (m, bool(p)) for b, m, p in rows}
 
     def last_about(self, budget_id: str, verb: str) -> Entry | None:
-        """The last line with this verb that is about a budget and no hold."""
+        """The last line with this verb that is about a budget, and about no hold and no platform's
+        report.
+        """
         rows = self._reader.execute(
-            "SELECT * FROM entries WHERE hold_id = '' AND budget_ids = ? AND verb = ?"
+            "SELECT * FROM entries"
+            " WHERE hold_id = '' AND platform = '' AND budget_ids = ? AND verb = ?"
             " ORDER BY sequence DESC LIMIT 1",
             (json.dumps([budget_id]), verb),
         )

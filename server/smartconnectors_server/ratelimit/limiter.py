@@ -149,17 +149,18 @@ class RateLimiter:
         refusal = self._refusal(now_ns, reserved=reserved)
         return None if refusal is None else (refusal.ready_ns - now_ns) / NANOS_PER_SECOND
 
-    def check(self, *, reserved: bool = False) -> None:
+    def check(self, *, reserved: bool = False, leave: int = 0) -> None:
         """Raises the RateLimited that `take` would raise now. Takes nothing and writes nothing."""
         now_ns = self._now_ns()
-        refusal = self._refusal(now_ns, reserved=reserved)
+        refusal = self._refusal(now_ns, reserved=reserved, leave=leave)
         if refusal is not None:
             raise self._rate_limited(refusal, now_ns, reserved=reserved)
 
-    async def take(self, count: int = 1, *, reserved: bool = False) -> None:
+    async def take(self, count: int = 1, *, reserved: bool = False, leave: int = 0) -> None:
         """Takes `count` calls, all or none, which the caller makes right after.
 
-        `reserved`: may use the reserve. More calls than the limit or the burst never fit.
+        `reserved`: may use the reserve. `leave`: only if that many calls are free afterwards, for
+        those that matter more. More calls than the limit or the burst never fit.
 
         Raises:
             RateLimited: not now; nothing was taken.
@@ -169,7 +170,7 @@ class RateLimiter:
             raise RuntimeError(f"the rate limiter of {self._platform} has not been opened")
         while True:
             now_ns = self._now_ns()
-            refusal = self._refusal(now_ns, count, reserved=reserved)
+            refusal = self._refusal(now_ns, count, reserved=reserved, leave=leave)
             if refusal is not None:
                 raise self._rate_limited(refusal, now_ns, reserved=reserved)
             if self._claims.use(now_ns, count):
@@ -191,8 +192,10 @@ class RateLimiter:
         """
         self._floor.tighten(self._now_ns(), retry_after_s, usage_percent)
 
-    def _refusal(self, now_ns: int, count: int = 1, *, reserved: bool) -> _Refusal | None:
-        floor, kept = self._floor, 0 if reserved else self._reserve
+    def _refusal(
+        self, now_ns: int, count: int = 1, *, reserved: bool, leave: int = 0
+    ) -> _Refusal | None:
+        floor, kept = self._floor, leave + (0 if reserved else self._reserve)
         allowed = floor.limit(now_ns) - kept
         wait_ns = 0 if self._burst is None else self._burst.wait_ns(count)
         used = self._calls.total(now_ns)

@@ -10,10 +10,16 @@ from smartconnectors.common.v1.budget_pb2 import BudgetStats
 from smartconnectors_server.budget import Keeper, Watch
 from smartconnectors_server.call import Call
 from smartconnectors_server.errors import InvalidBid
-from smartconnectors_server.ledger import ALL, platform_and_campaign
-from smartconnectors_server.messages import entry_message, hold_message, stats_message
+from smartconnectors_server.ledger import ALL, Reported, platform_and_campaign
+from smartconnectors_server.messages import (
+    entry_message,
+    hold_message,
+    reported_message,
+    stats_message,
+)
 
 DEFAULT_PAGE_SIZE = 100
+DEFAULT_DAYS = 4
 _PAGE_TOKEN = re.compile("[0-9]{0,18}")  # a sequence number, within 64 bits
 
 PAUSE_NOTICE = (
@@ -32,7 +38,8 @@ class BudgetServicer:
     Called by the chain with the request and our own `Call`, never with grpc's context.
     """
 
-    def __init__(self, keeper: Keeper, watch: Watch) -> None:
+    def __init__(self, keeper: Keeper, watch: Watch, reported: Reported) -> None:
+        self._reported = reported
         self._keeper = keeper
         self._watch = watch
 
@@ -107,6 +114,21 @@ class BudgetServicer:
             request.hold_id, settled=settled, reason=request.reason, actor=call.actor
         )
         return pb.ResolveHoldResponse(hold=hold_message(hold))
+
+    async def ListReportedSpend(
+        self, request: pb.ListReportedSpendRequest, _call: Call
+    ) -> pb.ListReportedSpendResponse:
+        if not _PAGE_TOKEN.fullmatch(request.page_token):
+            raise InvalidBid.of("page_token", "is not one that this server gave")
+        begin, size = int(request.page_token or 0), _page_size(request.page_size)
+        rows = self._reported.latest(
+            request.platform, request.days or DEFAULT_DAYS, self._keeper.now_ns()
+        )
+        end = begin + size
+        return pb.ListReportedSpendResponse(
+            spend=[reported_message(day) for day in rows[begin:end]],
+            next_page_token=str(end) if end < len(rows) else "",
+        )
 
     async def ListLedgerEntries(
         self, request: pb.ListLedgerEntriesRequest, _call: Call

@@ -90,7 +90,8 @@ PLATFORM_SECONDS = Metric(
     "smartconnectors_platform_call_duration_seconds",
     "histogram",
     ("platform", "call"),
-    "Calls of the platform, as the circuit breaker times them. `call`: `change` or `read`.",
+    "Calls of the platform, as the circuit breaker times them. `call`: `change`, `read`, or "
+    "`report`, which it does not time.",
 )
 CIRCUIT_TRANSITIONS = Metric(
     "smartconnectors_circuit_transitions",

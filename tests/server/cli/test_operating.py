@@ -123,6 +123,7 @@ def test_status_shows_health_and_every_budget(ask: Cli, server: CannedServer) ->
         "window": "10 min",
         "accepted": "3",
         "vetoed": "1",
+        "reported": "",
         "state": "ok",
     }
     assert (second["in doubt"], second["used"], second["state"]) == ("$50.00", "90 %", "warning")

@@ -64,6 +64,11 @@ class Gate:
         self.taken += 1
         yield
 
+    @asynccontextmanager
+    async def report(self, what: str) -> AsyncIterator[None]:
+        async with self.read(what):
+            yield
+
     def tighten(self, signal: QuotaSignal) -> None:
         raise AssertionError("nothing is said of the quota here")
 

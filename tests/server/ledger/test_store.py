@@ -171,7 +171,7 @@ def test_an_operators_limit_stays_when_only_the_pause_changes(store: Store) -> N
 
 
 def test_lines_are_read_by_what_they_are_about(store: Store) -> None:
-    about = {"hold_id": "", "request_id": ""}
+    about = {"hold_id": "", "request_id": "", "platform": ""}
     store.write(
         of_lines(
             line(1),
@@ -180,9 +180,11 @@ def test_lines_are_read_by_what_they_are_about(store: Store) -> None:
             line(4, "limit", **about),
             line(5, "reserve"),
             line(6, "limit", **about, budget_ids=("total",)),
+            # What a platform reported is not what was done to the budget.
+            line(7, "limit", **{**about, "platform": PLATFORM}),
         )
     )
-    assert (store.last_sequence(), store.last_at_ns()) == (6, 1_006)
+    assert (store.last_sequence(), store.last_at_ns()) == (7, 1_007)
     last = store.last_about(PLATFORM, "limit")
     assert last is not None
     assert last.sequence == 4

@@ -32,10 +32,11 @@ class Counter:
         keeper: of the same ledger.
     """
 
-    def __init__(self, keeper: Keeper, watch: Watch) -> None:
+    def __init__(self, ledger: SqliteLedger, keeper: Keeper, watch: Watch) -> None:
+        self.ledger = ledger
         self.keeper = keeper
         self.watch = watch
-        self._service = BudgetServicer(keeper, watch)
+        self._service = BudgetServicer(keeper, watch, ledger.reported)
         self._call = Call(spec=cast("Any", None), started_ns=0)
 
     async def ask(self, method: str, request: Any) -> Any:
@@ -75,7 +76,7 @@ async def counter(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Counter]:
         ]
     )
     watch = Watch(ledger, clock)
-    yield Counter(Keeper(ledger, watch), watch)
+    yield Counter(ledger, Keeper(ledger, watch), watch)
     await ledger.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from smartconnectors.budgets.v1 import budget_service_pb2 as pb
 from smartconnectors.common.v1 import budget_pb2
 from smartconnectors_server.budget import Verb
 from smartconnectors_server.errors import BudgetExceeded, BudgetPaused, InvalidBid, NotFound
+from smartconnectors_server.ledger import ACCOUNT, ReportedDay
 
 if TYPE_CHECKING:
     from tests.server.services.conftest import Counter
@@ -182,3 +184,39 @@ async def test_a_slow_subscriber_gets_the_newest_figures_and_nothing_in_between(
     with pytest.raises(StopAsyncIteration):
         await waiting
     assert counter.watch.subscribers == 0
+
+
+async def test_reported_spend_is_listed_newest_day_first_in_pages(counter: Counter) -> None:
+    today = datetime.fromtimestamp(counter.keeper.now_ns() // 10**9, UTC).date()
+
+    def day(platform: str, campaign_id: str, ago: int, micros: int) -> ReportedDay:
+        text = (today - timedelta(days=ago)).isoformat()
+        return ReportedDay(platform, campaign_id, text, micros, "USD", "UTC", 1)
+
+    await counter.ledger.reported.keep(
+        [
+            day("meta", "7", 0, 3),
+            day("google_ads", "1002", 0, 2),
+            day("google_ads", "1001", 0, 1),
+            day("google_ads", ACCOUNT, 0, 0),
+            day("google_ads", "1001", 3, 4),
+            day("google_ads", "1001", 4, 5),
+        ]
+    )
+    seen, token = [], ""
+    while True:
+        request = pb.ListReportedSpendRequest(page_size=3, page_token=token)
+        page = await counter.ask("ListReportedSpend", request)
+        seen += [one.spend_micros for one in page.spend]
+        token = page.next_page_token
+        if not token:
+            break
+    assert seen == [1, 2, 3, 4]
+    request = pb.ListReportedSpendRequest(platform="google_ads", days=5)
+    page = await counter.ask("ListReportedSpend", request)
+    assert [one.spend_micros for one in page.spend] == [1, 2, 4, 5]
+
+
+async def test_a_page_token_of_reported_spend_that_is_none_is_refused(counter: Counter) -> None:
+    with pytest.raises(InvalidBid):
+        await counter.ask("ListReportedSpend", pb.ListReportedSpendRequest(page_token="x"))

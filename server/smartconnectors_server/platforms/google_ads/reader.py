@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
-from smartconnectors_server.connector import AccountFacts, Gate
+from smartconnectors_server.connector import AccountFacts, Gate, SpendReport
+from smartconnectors_server.connector.spend import UnreadableReport
 from smartconnectors_server.errors import PlatformUnavailable, UnknownTarget
+from smartconnectors_server.platforms.google_ads import spend
 from smartconnectors_server.platforms.google_ads.account import ACCOUNT_QUERY, account_of
 from smartconnectors_server.platforms.google_ads.cache import CampaignCache
 from smartconnectors_server.platforms.google_ads.state import (
@@ -51,6 +55,8 @@ class Reader:
         self._ttl_ns = int(ttl_s * NANOS_PER_SECOND)
         self.cache = CampaignCache(clock, ttl_s)
         self._statuses: dict[str, tuple[str, int]] = {}
+        self._account: tuple[str, str] | None = None
+        """Its time zone and currency, for reports."""
 
     async def campaign(self, key: str, campaign_id: str) -> Campaign:
         """A campaign, from the cache while it is fresh. Raises UnknownTarget."""
@@ -106,6 +112,28 @@ class Reader:
                 self.status_is(campaign.campaign_id, campaign.status)
                 found[_key_of(collection, campaign)] = campaign
         return found
+
+    async def reported_spend(self, since: date, timeout_s: float) -> SpendReport:
+        """What was billed from `since` to the account's present day. The account itself is read
+        once.
+        """
+
+        async def read(query: str) -> Sequence[Row]:
+            async with self._gate.report("spend"):
+                return await self._transport.search(query, timeout_s=timeout_s)
+
+        try:
+            if self._account is None:
+                self._account = spend.account_of(await read(spend.ACCOUNT_QUERY))
+            until = self._today(self._account[0])
+            return spend.report_of(self._account, await read(spend.spend_query(since, until)))
+        except UnreadableReport as error:
+            self._account = None  # it may have been given another time zone
+            raise PlatformUnavailable(f"Google Ads reported {error}") from None
+
+    def _today(self, time_zone: str) -> date:
+        now_s = self._clock.wall_ns() / NANOS_PER_SECOND
+        return datetime.fromtimestamp(now_s, ZoneInfo(time_zone)).date()
 
     async def _search(self, what: str, query: str, read: Callable[[Row], T]) -> Sequence[T]:
         # Inside the gate, so that the breaker hears of an answer that cannot be read.

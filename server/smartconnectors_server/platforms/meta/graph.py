@@ -104,6 +104,19 @@ class GraphApi:
         )
         return self._understood(_answered(answer), changes=False)
 
+    async def insights(self, account_id: str, query: Mapping[str, str], *, timeout_ms: int) -> Any:
+        """Reads one page of an account's insights. Raises as `get`."""
+        self._check_open()
+        answer = await self._http.send(
+            "GET",
+            f"{self._path(account_id)}/insights",
+            changes=False,
+            headers=self._headers(),
+            params={**query, **self._proof_field()},
+            timeout_ms=timeout_ms,
+        )
+        return self._understood(_answered(answer), changes=False)
+
     async def post(self, node_id: str, form: Form, *, validate_only: bool) -> str:
         """Changes one node; returns Meta's trace id.
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
-from smartconnectors_server.clock import Clock
-from smartconnectors_server.connector import AccountFacts, Gate
+from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
+from smartconnectors_server.connector import AccountFacts, Gate, SpendReport
+from smartconnectors_server.connector.spend import UnreadableReport
 from smartconnectors_server.errors import InvalidBid, PlatformUnavailable, UnknownTarget
+from smartconnectors_server.platforms.meta import spend
 from smartconnectors_server.platforms.meta.cache import CampaignCache, NoSuchCampaign
 from smartconnectors_server.platforms.meta.graph import GraphApi
 from smartconnectors_server.platforms.meta.state import (
@@ -42,6 +46,9 @@ class Reader:
         self._graph = graph
         self._gate = gate
         self._account_id = account_id
+        self._clock = clock
+        self._account: tuple[str, str] | None = None
+        """Its time zone and currency, for reports."""
         self.cache = CampaignCache(clock, ttl_s, self._read)
 
     async def campaign(self, campaign_id: str, ad_set_id: str = "") -> Campaign:
@@ -99,6 +106,35 @@ class Reader:
         ids = list(dict.fromkeys(campaign_ids))
         for start in range(0, len(ids), CAMPAIGNS_PER_READ):
             await self.cache.fetch(ids[start : start + CAMPAIGNS_PER_READ])
+
+    async def reported_spend(self, since: date, timeout_ms: int) -> SpendReport:
+        """What was billed from `since` to the account's present day, page by page. The account
+        itself is read once.
+        """
+        try:
+            if self._account is None:
+                async with self._gate.report("account"):
+                    answer = await self._graph.get(self._account_id, spend.ACCOUNT_FIELDS)
+                self._account = spend.account_of(answer)
+            until = self._today(self._account[0])
+            pages: list[Any] = []
+            after = ""
+            while len(pages) < spend.MOST_PAGES:
+                query = spend.insights_query(since, until, after)
+                async with self._gate.report("spend"):
+                    pages.append(
+                        await self._graph.insights(self._account_id, query, timeout_ms=timeout_ms)
+                    )
+                after = spend.next_page_of(pages[-1])
+                if not after:
+                    return spend.report_of(self._account, pages)
+        except UnreadableReport as error:
+            raise PlatformUnavailable(f"Meta reported {error}") from None
+        raise PlatformUnavailable(f"Meta reported more than {spend.MOST_PAGES} pages")
+
+    def _today(self, time_zone: str) -> date:
+        now_s = self._clock.wall_ns() / NANOS_PER_SECOND
+        return datetime.fromtimestamp(now_s, ZoneInfo(time_zone)).date()
 
     async def _beyond_first_page(self, campaign: Campaign, ad_set_id: str) -> AdSet | None:
         """The ad set that is named, when it was not among those that were read with the campaign

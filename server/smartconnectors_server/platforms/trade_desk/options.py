@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -39,6 +40,13 @@ def _attributes(value: tuple[int, ...]) -> tuple[int, ...]:
     if not all(attribute in _ATTRIBUTES for attribute in value):
         raise ValueError("creative attributes as OpenRTB 2.5 numbers them, 1 to 17")
     return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        return ZoneInfo(value).key
+    except (LookupError, ValueError, OSError):
+        raise ValueError('not an IANA time zone such as "Europe/Paris"') from None
 
 
 Url = Annotated[str, AfterValidator(_url)]
@@ -81,6 +89,12 @@ class TradeDeskOptions(Options):
     ltv_in_bid_ext: bool = True
     """False: neither the LTV nor the explanation is written into `ext.kiki` of bid responses, where
     the exchange reads them."""
+    report_schedule_id: int | None = Field(None, ge=1, examples=[12345])
+    """The MyReports schedule whose newest report says what was spent: CSV by day and campaign with
+    the columns `Date`, `Campaign ID`, `Advertiser Currency Code` and `Advertiser Cost (Adv
+    Currency)`. Absent: nothing is reported, but in sandbox the sandbox's own."""
+    report_time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
+    """The time zone in which that schedule counts its days, an IANA name."""
     cache_ttl_s: float = Field(60.0, ge=0, le=3600)
     """How long what was read of campaigns, ad groups and creatives may be used to plan."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from google.protobuf.message import Message
@@ -14,7 +14,14 @@ from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.clock import NANOS_PER_SECOND
-from smartconnectors_server.connector import AccountFacts, Context, Finding, OneByOne, Sent
+from smartconnectors_server.connector import (
+    AccountFacts,
+    Context,
+    Finding,
+    OneByOne,
+    Sent,
+    SpendReport,
+)
 from smartconnectors_server.errors import (
     InternalError,
     OutcomeUnknown,
@@ -31,6 +38,7 @@ from smartconnectors_server.platforms.trade_desk.account import Account
 from smartconnectors_server.platforms.trade_desk.connection import Connection
 from smartconnectors_server.platforms.trade_desk.open_rtb import Authored, auction_target
 from smartconnectors_server.platforms.trade_desk.options import TradeDeskOptions
+from smartconnectors_server.platforms.trade_desk.reports import Reports
 from smartconnectors_server.platforms.trade_desk.state import (
     AdGroup,
     UnreadableEntity,
@@ -53,6 +61,7 @@ class TradeDeskConnector(OneByOne):
         self._connection = Connection(context, options)
         self._api = self._connection.api
         self._account = Account(self._api, context.clock, options.cache_ttl_s)
+        self._reports = Reports(self._api, context)
         self._paused_here: frozenset[str] = frozenset()
 
     async def connect(self) -> None:
@@ -120,6 +129,9 @@ class TradeDeskConnector(OneByOne):
         if not self._options.advertiser_id:
             return AccountFacts()
         return account_of(await self._account.read_advertiser(self._options.advertiser_id))
+
+    async def reported_spend(self, since: date) -> SpendReport | None:
+        return await self._reports.read(since)
 
     async def PlaceBid(self, request: pb.PlaceBidRequest, call: Call) -> pb.PlaceBidResponse:
         """Sends the planned bid, or submits the authored one. Raises as `Api.change`."""

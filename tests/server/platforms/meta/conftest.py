@@ -46,6 +46,11 @@ class OpenGate:
             self.failures.append(type(error).__name__)
             raise
 
+    @asynccontextmanager
+    async def report(self, what: str) -> AsyncIterator[None]:
+        async with self.read(what):
+            yield
+
     def tighten(self, signal: QuotaSignal) -> None:
         self.signals.append(signal)
 

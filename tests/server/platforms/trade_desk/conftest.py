@@ -35,6 +35,11 @@ class OpenGate:
         self.reads.append(what)
         yield
 
+    @asynccontextmanager
+    async def report(self, what: str) -> AsyncIterator[None]:
+        async with self.read(what):
+            yield
+
     def tighten(self, signal: QuotaSignal) -> None:
         self.signals.append(signal)
 

@@ -172,7 +172,9 @@ class LedgerEntry(_message.Message):
     note: _builtins.str
     """Why; of `configure`, the limits as JSON; of `alert`, the level and the figures."""
     platform: _builtins.str
-    """The platform, empty when the line is about a budget."""
+    """The platform, empty when the line is about a budget; of an `alert`, the platform that reports
+    more spend than was committed.
+    """
     hash: _builtins.str
     """SHA-256, in hexadecimal, over the hash of the line before, a line feed and this line as
     `smart-connectors audit export` writes it, without its hash. Before the first line stand 64
@@ -687,3 +689,115 @@ class ListLedgerEntriesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListLedgerEntriesResponse: _TypeAlias = ListLedgerEntriesResponse  # noqa: Y015
+
+@_typing.final
+class ReportedSpend(_message.Message):
+    """What one platform says that one campaign was billed on one day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    SPEND_MICROS_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    platform: _builtins.str
+    """The platform."""
+    campaign_id: _builtins.str
+    """The campaign."""
+    day: _builtins.str
+    """The day in the ad account's time zone, as YYYY-MM-DD."""
+    spend_micros: _builtins.int
+    """What the platform says it billed on that day, in micros. Platforms correct it for some days."""
+    currency_code: _builtins.str
+    """ISO 4217, the ad account's."""
+    time_zone: _builtins.str
+    """The ad account's time zone, an IANA name."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """When the platform said so."""
+
+    def __init__(
+        self,
+        *,
+        platform: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+        day: _builtins.str = ...,
+        spend_micros: _builtins.int = ...,
+        currency_code: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "campaign_id", b"campaign_id", "currency_code", b"currency_code", "day", b"day", "platform", b"platform", "spend_micros", b"spend_micros", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportedSpend: _TypeAlias = ReportedSpend  # noqa: Y015
+
+@_typing.final
+class ListReportedSpendRequest(_message.Message):
+    """Which reported spend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    platform: _builtins.str
+    """Empty: of all platforms."""
+    days: _builtins.int
+    """Of so many days, the ad account's present day included. 0 means 4; 92 at most."""
+    page_size: _builtins.int
+    """At most this many. 0 means 100; 1000 at most."""
+    page_token: _builtins.str
+    """Empty for the first page, else `next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        platform: _builtins.str = ...,
+        days: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "page_size", b"page_size", "page_token", b"page_token", "platform", b"platform"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReportedSpendRequest: _TypeAlias = ListReportedSpendRequest  # noqa: Y015
+
+@_typing.final
+class ListReportedSpendResponse(_message.Message):
+    """A page of reported spend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEND_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def spend(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportedSpend]:
+        """Newest day first, then by platform and campaign. A day on which a campaign was billed nothing
+        may be left out.
+        """
+
+    def __init__(
+        self,
+        *,
+        spend: _abc.Iterable[Global___ReportedSpend] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "spend", b"spend"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReportedSpendResponse: _TypeAlias = ListReportedSpendResponse  # noqa: Y015

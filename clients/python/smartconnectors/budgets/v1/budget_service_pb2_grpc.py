@@ -80,6 +80,11 @@ class BudgetServiceStub:
                 request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListLedgerEntriesRequest.SerializeToString,
                 response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListLedgerEntriesResponse.FromString,
                 _registered_method=True)
+        self.ListReportedSpend = channel.unary_unary(
+                '/smartconnectors.budgets.v1.BudgetService/ListReportedSpend',
+                request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendResponse.FromString,
+                _registered_method=True)
 
 
 class BudgetServiceServicer:
@@ -151,6 +156,13 @@ class BudgetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReportedSpend(self, request, context):
+        """What the platforms say they billed, by campaign and day of the ad account, newest day first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BudgetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -198,6 +210,11 @@ def add_BudgetServiceServicer_to_server(servicer, server):
                     servicer.ListLedgerEntries,
                     request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListLedgerEntriesRequest.FromString,
                     response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListLedgerEntriesResponse.SerializeToString,
+            ),
+            'ListReportedSpend': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReportedSpend,
+                    request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendRequest.FromString,
+                    response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -444,6 +461,33 @@ class BudgetService:
             '/smartconnectors.budgets.v1.BudgetService/ListLedgerEntries',
             smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListLedgerEntriesRequest.SerializeToString,
             smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListLedgerEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReportedSpend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.budgets.v1.BudgetService/ListReportedSpend',
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendRequest.SerializeToString,
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,8 @@ class BudgetServiceStub:
     """
     ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListLedgerEntriesRequest, _budget_service_pb2.ListLedgerEntriesResponse]
     """The audit ledger, oldest first."""
+    ListReportedSpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListReportedSpendRequest, _budget_service_pb2.ListReportedSpendResponse]
+    """What the platforms say they billed, by campaign and day of the ad account, newest day first."""
 
 @_typing.type_check_only
 class BudgetServiceAsyncStub(BudgetServiceStub):
@@ -83,6 +85,8 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     """
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListLedgerEntriesRequest, _budget_service_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
     """The audit ledger, oldest first."""
+    ListReportedSpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListReportedSpendRequest, _budget_service_pb2.ListReportedSpendResponse]  # type: ignore[assignment]
+    """What the platforms say they billed, by campaign and day of the ad account, newest day first."""
 
 class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Budgets."""
@@ -162,5 +166,13 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.ListLedgerEntriesResponse, _abc.Awaitable[_budget_service_pb2.ListLedgerEntriesResponse]]:
         """The audit ledger, oldest first."""
+
+    @_abc_1.abstractmethod
+    def ListReportedSpend(
+        self,
+        request: _budget_service_pb2.ListReportedSpendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.ListReportedSpendResponse, _abc.Awaitable[_budget_service_pb2.ListReportedSpendResponse]]:
+        """What the platforms say they billed, by campaign and day of the ad account, newest day first."""
 
 def add_BudgetServiceServicer_to_server(servicer: BudgetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,7 +22,7 @@ FORBIDDEN_CUSTOMER = "1000000009"
 # customer id is an account in US dollars with the campaigns of the first.
 _CURRENCIES = {JPY_CUSTOMER: ("JPY", 2000), KWD_CUSTOMER: ("KWD", 3000)}
 
-_TIME_ZONE = "America/New_York"
+TIME_ZONE = "America/New_York"
 
 EXTRA_CAMPAIGNS_FROM = 100_001
 """The id of the first campaign that a sandbox has only when it is asked for more."""
@@ -88,7 +88,7 @@ def open_account(customer_id: str, extra_campaigns: int = 0) -> Account:
         "id": int(customer_id),
         "descriptive_name": f"Sandbox in {currency_code}",
         "currency_code": currency_code,
-        "time_zone": _TIME_ZONE,
+        "time_zone": TIME_ZONE,
         "status": "ENABLED",
     }
     account.entities[name] = Entity("customer", name, customer)
