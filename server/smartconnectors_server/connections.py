@@ -24,7 +24,7 @@ from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
 from smartconnectors_server.interceptors import Engines, PlatformRuntime, WireGate
 from smartconnectors_server.interceptors.answers import priced_of
 from smartconnectors_server.ledger import Hold
-from smartconnectors_server.settings import Settings
+from smartconnectors_server.settings import ReportedSpendSettings, Settings
 
 RETRY_S = 5.0
 ACCOUNT_RETRY_S = 60.0
@@ -135,8 +135,8 @@ class Connections:
             for name, options in runtime.accounts.items()
         }
         connector = next(iter(each.values())) if len(each) == 1 else Accounts(each, gate)
-        await connector.connect()
         try:
+            await connector.connect()
             for name, one in each.items():
                 await self._check_account(runtime, name, one)
         except BaseException:
@@ -197,8 +197,12 @@ def spend_rules(engines: Engines) -> dict[str, SpendRules]:
             pauses=chosen.on_reported_over == "pause_campaigns",
         )
         for name, runtime in engines.runtimes.items()
-        if (chosen := runtime.settings.reported_spend).enabled
+        if _is_asked(chosen := runtime.settings.reported_spend, runtime.mode)
     }
+
+
+def _is_asked(chosen: ReportedSpendSettings, mode: Mode) -> bool:
+    return mode is not Mode.SANDBOX if chosen.enabled is None else chosen.enabled
 
 
 def lookup_with(engines: Engines, methods: MethodTable) -> Callable[[Hold], Awaitable[Finding]]:

@@ -66,6 +66,7 @@ NEEDS_RESTART: Mapping[str, str] = {
     "http.*": "as server",
     "ledger.*": "the ledger is opened once",
     "telemetry.*": "the exporter is set up once",
+    "privacy.*": "with another site key, what was bound before would be unknown",
     "total_budget.currency": "sums of another currency would have to begin anew",
     "total_budget.window_s": "a window of another length is filled when the ledger is opened",
     "total_budget.further_limits": "as window_s",

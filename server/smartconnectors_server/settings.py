@@ -206,8 +206,9 @@ class FallbackSettings(Section):
 class ReportedSpendSettings(Section):
     """What the platform says it billed, read back and shown beside what was committed."""
 
-    enabled: bool = True
-    """False: the platform is not asked, and no reported figure is shown."""
+    enabled: bool | None = None
+    """False: the platform is not asked, and no reported figure is shown. Absent: it is asked, but
+    for a sandbox, which bills nothing unless it is told to."""
     interval_s: float = Field(900.0, ge=1, le=86_400)
     """How often the platform is asked, in seconds."""
     quota_percent: float = Field(10.0, gt=0, le=50)

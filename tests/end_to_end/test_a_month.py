@@ -103,7 +103,7 @@ class Account:
         settings = self.stage.settings(
             {
                 "budget": {"limit": "100", "window_s": TEN_MINUTES_S, "further_limits": further},
-                "reported_spend": {"on_reported_over": "pause_campaigns"},
+                "reported_spend": {"enabled": True, "on_reported_over": "pause_campaigns"},
                 "total_budget": {"limit": "260", "window_s": HALF_A_DAY_S},
                 "each": {name: {"enabled": name == "google_ads"} for name in PLATFORMS},
             }

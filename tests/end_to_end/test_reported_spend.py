@@ -39,7 +39,7 @@ async def test_what_the_sandbox_bills_is_shown_with_its_age_and_kept_over_a_rest
     today = datetime.now(UTC).date()
     stage.sandboxes[name].billed.time_zone = "UTC"
     stage.sandboxes[name].billed.bill("1001", today, 12_340_000)
-    often: dict[str, Any] = {"each": {name: {"reported_spend": {"interval_s": 1}}}}
+    often: dict[str, Any] = {"each": {name: {"reported_spend": {"enabled": True, "interval_s": 1}}}}
     server = await stage.serve(**often)
     stats = await reported(server, say, name, 12_340_000)
     assert stats.reported_period == f"{today} UTC"
@@ -63,7 +63,7 @@ async def test_a_report_that_hangs_opens_no_breaker_and_delays_no_bid(
     stage.sandbox.billed.time_zone = "UTC"
     server = await stage.serve(
         circuit_breaker={"slow_call_ms": 1500, "failure_threshold": 1},
-        reported_spend={"interval_s": 1, "timeout_ms": 2000},
+        reported_spend={"enabled": True, "interval_s": 1, "timeout_ms": 2000},
     )
     await reported(server, say, "google_ads", 0)
     await server.place(say.bid("before"))  # its campaign is known now, so bids read nothing

@@ -164,7 +164,7 @@ def test_pausing_over_reported_spend_is_refused_where_nobody_can_pause(tmp_path:
         "platforms": {
             "google_ads": {
                 "endpoint": "127.0.0.1:1",
-                "reported_spend": {"on_reported_over": "pause_campaigns"},
+                "reported_spend": {"enabled": True, "on_reported_over": "pause_campaigns"},
             }
         },
     }

@@ -91,6 +91,7 @@ _FURTHER_LIMITS = (
 )
 
 EXAMPLES: Mapping[str, Any] = {
+    "ReportedSpendSettings.enabled": True,
     "ServerSettings.max_connections": 1_000,
     "BudgetSettings.limit": "1000.00",
     "BudgetSettings.further_limits": _FURTHER_LIMITS,
