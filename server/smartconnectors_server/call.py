@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from smartconnectors.common.v1 import options_pb2
 from smartconnectors.common.v1.bid_pb2 import BidRequest
 from smartconnectors.common.v1.campaign_pb2 import CampaignBudgetUpdate
+from smartconnectors_server.access import ANYBODY, Caller, Credentials
 from smartconnectors_server.ledger import Hold
 from smartconnectors_server.telemetry import Trace
 
@@ -138,6 +139,18 @@ class MethodTable:
         """The method at `path`, or None when it is not one of ours (health, reflection)."""
         return self._by_path.get(path)
 
+    def campaign_of(self, hold: Hold) -> str:
+        """The campaign that a hold is for; empty when its request can no longer be read."""
+        spec = self.get(hold.method)
+        if spec is None or spec.kind not in (Kind.BID, Kind.CAMPAIGN_BUDGET):
+            return ""
+        try:
+            request: Any = spec.request_class.FromString(hold.request)
+        except DecodeError:
+            return ""
+        common = request.bid if spec.kind is Kind.BID else request.update
+        return str(common.campaign_id)
+
     def __iter__(self) -> Any:
         return iter(self._by_path.values())
 
@@ -236,6 +249,9 @@ class Call:
     """Monotonic."""
     deadline_ns: int | None = None
     """Monotonic; None: the caller set none."""
+    caller: Caller = ANYBODY
+    shown: Credentials | None = None
+    """What the caller shows, where it is looked at again: with each message of a stream."""
     request_id: str = ""
     campaign_id: str = ""
     currency_code: str = ""
@@ -257,8 +273,6 @@ class Call:
     """How many calls of the platform's quota it takes."""
     batch: Gathering | None = None
     """The batch that the bid is sent with; None: it is sent alone."""
-    actor: str = ""
-    """Who calls, for the audit ledger."""
     traceparent: str = ""
     """The caller's W3C trace context; empty: none."""
     trace: Trace | None = None
@@ -267,6 +281,11 @@ class Call:
     """The breaker's permit, while the platform is being asked."""
     attributes: dict[str, str | int] = field(default_factory=dict)
     """What telemetry says of this call beside the fields above."""
+
+    @property
+    def actor(self) -> str:
+        """Who asked; `anonymous` without access control."""
+        return self.caller.name
 
     def remaining_ns(self, now_ns: int) -> int | None:
         """Time left to the caller's deadline; None: no deadline."""

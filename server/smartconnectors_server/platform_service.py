@@ -16,6 +16,7 @@ from smartconnectors_server.interceptors.answers import add_budget, stored_answe
 from smartconnectors_server.interceptors.many import answer_message
 from smartconnectors_server.ledger import HoldState
 from smartconnectors_server.messages import duration, stats_message
+from smartconnectors_server.services.visible import Visible
 
 _MODES = {
     Mode.SANDBOX: connector_pb2.CONNECTOR_MODE_SANDBOX,
@@ -43,6 +44,7 @@ class PlatformServicer:
         self._keeper = keeper
         self._methods = methods
         self._many = many
+        self._visible = Visible(keeper, methods)
 
     def of(self, name: str) -> Callable[[Any, Call], Awaitable[Any]]:
         """The connector's method of that name."""
@@ -75,7 +77,8 @@ class PlatformServicer:
     async def GetBid(self, request: Any, call: Call) -> Any:
         hold = await self._keeper.find(self._runtime.name, request.request_id)
         spec = None if hold is None else self._methods.get(hold.method)
-        if hold is None or spec is None or not self._answers_with(call.spec, spec):
+        seen = hold is not None and self._visible.hold(hold, call.caller.scope)
+        if hold is None or not seen or spec is None or not self._answers_with(call.spec, spec):
             raise NotFound(f"{self._runtime.name}: no bid is known under {request.request_id!r}")
         result: Any
         try:

@@ -128,7 +128,7 @@ def _flat(path: str, value: Any, currency: str) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{path}[{index}]", item, currency)
     elif value is None or value in ("", ()):
         yield path, "–"
-    elif _SECRET.search(key) or hasattr(value, "get_secret_value"):
+    elif (_SECRET.search(key) and not key.endswith("_file")) or hasattr(value, "get_secret_value"):
         yield path, "set" if str(value) else "–"
     elif key in ("limit", "max_daily_budget") or ".campaigns." in path:
         yield path, format_amount(value, currency)

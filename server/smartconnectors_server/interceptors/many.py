@@ -170,7 +170,8 @@ class ManyBids:
             started_ns=outer.started_ns,
             deadline_ns=outer.deadline_ns,
             traceparent=outer.traceparent,
-            actor=outer.actor,
+            caller=outer.caller,
+            shown=outer.shown,
         )
 
 

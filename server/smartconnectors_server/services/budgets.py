@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
 from smartconnectors.common.v1.budget_pb2 import BudgetStats
 from smartconnectors_server.budget import Keeper, Watch
-from smartconnectors_server.call import Call
-from smartconnectors_server.errors import InvalidBid
-from smartconnectors_server.ledger import ALL, platform_and_campaign
+from smartconnectors_server.call import Call, MethodTable
+from smartconnectors_server.errors import InvalidBid, NotFound
+from smartconnectors_server.ledger import ALL, BudgetState, platform_and_campaign
 from smartconnectors_server.messages import entry_message, hold_message, stats_message
+from smartconnectors_server.services.visible import Visible
 
 DEFAULT_PAGE_SIZE = 100
 _PAGE_TOKEN = re.compile("[0-9]{0,18}")  # a sequence number, within 64 bits
@@ -29,37 +30,53 @@ def _page_size(asked: int) -> int:
 class BudgetServicer:
     """See budget_service.proto for what each method promises.
 
-    Called by the chain with the request and our own `Call`, never with grpc's context.
+    Called by the chain with the request and our own `Call`, never with grpc's context. What a
+    request names its caller may see; what it does not name is left out here when its caller may
+    not.
     """
 
-    def __init__(self, keeper: Keeper, watch: Watch) -> None:
+    def __init__(self, keeper: Keeper, watch: Watch, methods: MethodTable) -> None:
         self._keeper = keeper
         self._watch = watch
+        self._visible = Visible(keeper, methods)
+
+    def _state(self, budget_id: str, call: Call) -> BudgetState:
+        """One budget now. Raises NotFound, which lists the others to who may see them all."""
+        known = call.caller.scope.unrestricted or budget_id in self._keeper.budget_ids()
+        if not known:
+            raise NotFound(f"no budget is called {budget_id!r}")
+        return self._keeper.state(budget_id)
+
+    def _seen_by(self, call: Call) -> tuple[str, ...]:
+        """Every budget that a caller may see."""
+        scope = call.caller.scope
+        return tuple(b for b in self._keeper.budget_ids() if scope.sees_budget(b))
 
     async def GetBudgetStats(
-        self, request: pb.GetBudgetStatsRequest, _call: Call
+        self, request: pb.GetBudgetStatsRequest, call: Call
     ) -> pb.GetBudgetStatsResponse:
-        state = self._keeper.state(request.budget_id)
+        state = self._state(request.budget_id, call)
         return pb.GetBudgetStatsResponse(stats=stats_message(state))
 
     async def ListBudgetStats(
-        self, _request: pb.ListBudgetStatsRequest, _call: Call
+        self, _request: pb.ListBudgetStatsRequest, call: Call
     ) -> pb.ListBudgetStatsResponse:
-        states = [self._keeper.state(b) for b in self._keeper.budget_ids()]
+        states = [self._keeper.state(b) for b in self._seen_by(call)]
         return pb.ListBudgetStatsResponse(stats=[stats_message(s) for s in states])
 
     async def WatchBudgetStats(
-        self, request: pb.WatchBudgetStatsRequest, _call: Call
+        self, request: pb.WatchBudgetStatsRequest, call: Call
     ) -> AsyncIterator[pb.WatchBudgetStatsResponse]:
-        budget_ids = tuple(dict.fromkeys(request.budget_ids)) or self._keeper.budget_ids()
+        budget_ids = tuple(dict.fromkeys(request.budget_ids)) or self._seen_by(call)
         for budget_id in budget_ids:
-            self._keeper.state(budget_id)
+            self._state(budget_id, call)
         async for state in self._watch.subscribe(budget_ids):
             yield pb.WatchBudgetStatsResponse(stats=stats_message(state))
 
     async def UpdateBudget(
         self, request: pb.UpdateBudgetRequest, call: Call
     ) -> pb.UpdateBudgetResponse:
+        self._state(request.budget_id, call)
         state = await self._keeper.set_limit(
             request.budget_id, request.limit_micros, request.reason, actor=call.actor
         )
@@ -84,12 +101,13 @@ class BudgetServicer:
             scope = campaign[0]
         return None if scope == ALL else stats_message(self._keeper.state(scope))
 
-    async def ListHolds(self, request: pb.ListHoldsRequest, _call: Call) -> pb.ListHoldsResponse:
+    async def ListHolds(self, request: pb.ListHoldsRequest, call: Call) -> pb.ListHoldsResponse:
         size = _page_size(request.page_size)
         holds = [
             hold
             for hold in self._keeper.open_holds()
             if not request.budget_id or request.budget_id in hold.budget_ids
+            if self._visible.hold(hold, call.caller.scope)
         ]
         # A hold's id grows with time, so the last id of a page says where the next one begins.
         after = sorted(
@@ -102,6 +120,9 @@ class BudgetServicer:
     async def ResolveHold(
         self, request: pb.ResolveHoldRequest, call: Call
     ) -> pb.ResolveHoldResponse:
+        asked = await self._keeper.hold(request.hold_id)
+        if asked is None or not self._visible.hold(asked, call.caller.scope):
+            raise NotFound(f"no hold is called {request.hold_id!r}")
         settled = request.state == pb.HOLD_STATE_SETTLED
         hold = await self._keeper.end_by_operator(
             request.hold_id, settled=settled, reason=request.reason, actor=call.actor
@@ -109,7 +130,7 @@ class BudgetServicer:
         return pb.ResolveHoldResponse(hold=hold_message(hold))
 
     async def ListLedgerEntries(
-        self, request: pb.ListLedgerEntriesRequest, _call: Call
+        self, request: pb.ListLedgerEntriesRequest, call: Call
     ) -> pb.ListLedgerEntriesResponse:
         if not _PAGE_TOKEN.fullmatch(request.page_token):
             raise InvalidBid.of("page_token", "is not one that this server gave")
@@ -119,6 +140,7 @@ class BudgetServicer:
             size=_page_size(request.page_size),
             token=request.page_token,
         )
+        visible = await self._visible.entries(page.rows, call.caller.scope)
         return pb.ListLedgerEntriesResponse(
-            entries=[entry_message(e) for e in page.rows], next_page_token=page.next_token
+            entries=[entry_message(e) for e in visible], next_page_token=page.next_token
         )
