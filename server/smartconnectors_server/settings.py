@@ -326,3 +326,8 @@ def load(
         return Settings.model_validate(document)
     except ValidationError as error:
         raise SettingsError(explain(error)) from None
+
+
+def variable(name: str) -> str:
+    """A variable of this process's environment; empty: it is absent."""
+    return os.environ.get(name, "")
