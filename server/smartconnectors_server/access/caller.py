@@ -75,8 +75,8 @@ class Scope:
         """True when its figures may be told."""
         if self.unrestricted:
             return True
-        platform, _, below = budget_id.partition("/")
-        if not below:
+        platform, slash, below = budget_id.partition("/")
+        if not slash:
             return budget_id != _TOTAL and self.has_platform(platform)
         kind, _, campaign_id = below.partition("/")
         return kind == "campaigns" and self.has_campaign(platform, campaign_id)

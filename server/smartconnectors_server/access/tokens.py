@@ -89,7 +89,7 @@ class TokenEntry(GrantSettings):
 
 def _quoted(text: str) -> str:
     escaped = "".join(
-        f"\\u{ord(each):04x}" if each in '"\\' or not each.isprintable() else each for each in text
+        f"\\U{ord(each):08x}" if each in '"\\' or not each.isprintable() else each for each in text
     )
     return f'"{escaped}"'
 
