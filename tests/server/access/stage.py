@@ -5,13 +5,14 @@ that ask for what they issued.
 from __future__ import annotations
 
 import base64
-import datetime
+import dataclasses
+import datetime as dt
 import hashlib
 import hmac
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import grpc
 import grpc.aio
@@ -21,15 +22,21 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from smartconnectors.google_ads.v1 import google_ads_service_pb2
+from smartconnectors.meta.v1 import meta_service_pb2
+from smartconnectors.trade_desk.v1 import trade_desk_service_pb2
 from smartconnectors_server.access.tokens import hash_of
 from smartconnectors_server.app import Application, load_settings
+from smartconnectors_server.call import Plan
 from smartconnectors_server.clock import Clock
+from smartconnectors_server.connector import Finding, OneByOne
+from smartconnectors_server.errors import OutcomeUnknown
 from smartconnectors_server.platforms import PLATFORMS
 
 APART = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
 """Channels with this do not share a connection."""
-_FROM = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-_UNTIL = datetime.datetime(2060, 1, 1, tzinfo=datetime.UTC)
+_FROM = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+_UNTIL = dt.datetime(2060, 1, 1, tzinfo=dt.UTC)
 REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
@@ -68,7 +75,7 @@ class Authority:
         self.pem = own.public_bytes(serialization.Encoding.PEM)
 
     def issue(
-        self, name: str, *also: str, until: datetime.datetime = _UNTIL, password: bytes = b""
+        self, name: str, *also: str, until: dt.datetime = _UNTIL, password: bytes = b""
     ) -> Issued:
         """A certificate for `name` and `localhost`; `also` are further names in it."""
         key = ec.generate_private_key(ec.SECP256R1())
@@ -91,7 +98,7 @@ class Authority:
         subject: x509.Name,
         key: ec.EllipticCurvePrivateKey,
         names: tuple[str, ...],
-        until: datetime.datetime,
+        until: dt.datetime,
         *,
         authority: bool = False,
     ) -> x509.Certificate:
@@ -204,7 +211,7 @@ class Caller:
             (("authorization", f"Bearer {token}"),) if token else ()
         )
 
-    async def __aenter__(self) -> Caller:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -237,15 +244,69 @@ async def refusal_of(call: Any) -> tuple[str, str]:
     raise AssertionError("it was not refused")
 
 
+_ANSWERS = {
+    module.PlaceBidRequest.DESCRIPTOR.full_name: module.PlaceBidResponse
+    for module in (google_ads_service_pb2, meta_service_pb2, trade_desk_service_pb2)
+}
+
+
+class Accepts(OneByOne):
+    """A platform's connector that takes every bid. Knows what it was asked.
+
+    Attributes:
+        read: the campaigns that it was asked to read.
+        sent: the request ids of what was sent.
+        loses: whether the answers to what it sends get lost.
+    """
+
+    max_batch = 10
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+        self.sent: list[str] = []
+        self.loses = False
+
+    async def connect(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def prefetch(self, requests: Any) -> None:
+        self.read += [request.bid.campaign_id for request in requests]
+
+    def offline_target(self, request: Any) -> str:
+        return f"campaigns/{request.bid.campaign_id}"
+
+    async def plan(self, request: Any, priced: Any) -> Plan:
+        return Plan(self.offline_target(request), priced.bid_micros, after_value=1)
+
+    async def PlaceBid(self, request: Any, call: Any) -> Any:  # noqa: N802
+        self.sent.append(request.bid.request_id)
+        call.dispatched = True
+        if self.loses:
+            raise OutcomeUnknown("no answer")
+        return call.spec.response_class()
+
+    async def place_many(self, planned: Any) -> Any:
+        self.sent += [request.bid.request_id for request, _ in planned]
+        return [_ANSWERS[request.DESCRIPTOR.full_name]() for request, _ in planned]
+
+    async def lookup(self, sent: Any) -> Finding:
+        del sent
+        return Finding.INCONCLUSIVE
+
+
 def application(
     directory: Path,
     clock: Clock | None = None,
     *,
     server: Mapping[str, Any] | None = None,
     access: Mapping[str, Any] | None = None,
+    connectors: Mapping[str, Accepts] | None = None,
     **more: Any,
 ) -> Application:
-    """A server of every platform, none of which is reached."""
+    """A server of every platform, none of which is reached, but for these `connectors`."""
     document = {
         "server": {
             "state_dir": str(directory / "state"),
@@ -259,4 +320,10 @@ def application(
     }
     if access is not None:
         document["access"] = dict(access)
-    return Application(load_settings(None, {}, document), clock=clock)
+    platforms = {
+        name: dataclasses.replace(PLATFORMS[name], connector=lambda _, one=one: one)
+        for name, one in (connectors or {}).items()
+    }
+    return Application(
+        load_settings(None, {}, document), platforms={**PLATFORMS, **platforms}, clock=clock
+    )

@@ -179,5 +179,5 @@ def test_certificates_need_an_authority_for_them(clock: ManualClock) -> None:
 
 
 def test_access_control_that_lets_nobody_in_is_refused() -> None:
-    with pytest.raises(SettingsError, match="access: .*lets nobody in"):
+    with pytest.raises(SettingsError, match=r"access: .*lets nobody in"):
         settings({})

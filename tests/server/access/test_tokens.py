@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ def test_an_entry_says_who_shows_a_token_and_what_they_may_do() -> None:
         campaigns=["1"],
         expires_at="2027-01-01T00:00:00Z",
     )
-    until = datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC).timestamp()
+    until = dt.datetime(2027, 1, 1, tzinfo=dt.UTC).timestamp()
     assert read(text) == {
         hash_of("t"): Caller(
             "alice", Role.OPERATE, Scope.of(["meta"], ["1"]), round(until) * 1_000_000_000
@@ -55,12 +55,12 @@ def test_an_empty_file_knows_nobody() -> None:
 @given(
     platforms=st.none() | NAMES,
     campaigns=st.none() | NAMES,
-    expires=st.none() | st.datetimes(timezones=st.just(datetime.UTC)),
+    expires=st.none() | st.datetimes(timezones=st.just(dt.UTC)),
 )
 def test_an_entry_is_read_as_it_was_written(
     platforms: tuple[str, ...] | None,
     campaigns: tuple[str, ...] | None,
-    expires: datetime.datetime | None,
+    expires: dt.datetime | None,
 ) -> None:
     written = TokenEntry(
         name="a",
