@@ -23,8 +23,9 @@ class Servers:
 
     async def __call__(self, **chosen: Any) -> str:
         app = application(self._directory, self._clock, **chosen)
+        address = (await app.start()).grpc_address
         self.running.append(app)
-        return (await app.start()).grpc_address
+        return address
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -169,7 +170,7 @@ class Provider:
 
     def unsigned(self, now_s: float) -> str:
         """`alg: none`."""
-        return jwt.encode(self.claims(now_s), None, algorithm="none")
+        return f"{_encoded({'alg': 'none', 'typ': 'JWT'})}.{_encoded(self.claims(now_s))}."
 
 
 def _encoded(value: Mapping[str, Any]) -> str:
@@ -202,7 +203,7 @@ class Caller:
     def __init__(
         self, address: str, token: str = "", credentials: grpc.ChannelCredentials | None = None
     ) -> None:
-        self.channel = (
+        self.channel: Any = (
             grpc.aio.insecure_channel(address, APART)
             if credentials is None
             else grpc.aio.secure_channel(address, credentials, APART)
@@ -297,6 +298,10 @@ class Accepts(OneByOne):
         return Finding.INCONCLUSIVE
 
 
+def _this(connector: Any, _context: Any) -> Any:
+    return connector
+
+
 def application(
     directory: Path,
     clock: Clock | None = None,
@@ -321,7 +326,7 @@ def application(
     if access is not None:
         document["access"] = dict(access)
     platforms = {
-        name: dataclasses.replace(PLATFORMS[name], connector=lambda _, one=one: one)
+        name: dataclasses.replace(PLATFORMS[name], connector=partial(_this, one))
         for name, one in (connectors or {}).items()
     }
     return Application(
