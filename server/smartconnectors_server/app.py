@@ -50,7 +50,7 @@ from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
 from smartconnectors_server.settings import Settings
-from smartconnectors_server.startup import StartupError, check_host
+from smartconnectors_server.startup import StartupError, check_host, warn_if_open
 from smartconnectors_server.telemetry import Telemetry, configure_logging
 from smartconnectors_server.tls import open_port
 
@@ -282,6 +282,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[Ready], None]) -> Non
     """Runs until SIGTERM or SIGINT, then drains. Raises StartupError when it cannot start."""
     check_host(settings.server)
     configure_logging(settings.server.log_format)
+    warn_if_open(settings)
     failpoints.arm(settings.server.failpoint)
     application = Application(settings)
     asked_to_stop = asyncio.Event()

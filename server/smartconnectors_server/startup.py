@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from smartconnectors_server.settings import ServerSettings
+    from smartconnectors_server.settings import ServerSettings, Settings
+
+log = logging.getLogger(__name__)
 
 
 class StartupError(Exception):
@@ -31,3 +34,13 @@ def check_host(server: ServerSettings) -> None:
         "certificate (--tls-cert and --tls-key), or say --insecure when the network is closed or a "
         "proxy in front speaks TLS."
     )
+
+
+def warn_if_open(settings: Settings) -> None:
+    """Says in the log that whoever connects from elsewhere may do everything, when that is so."""
+    if settings.access is None and not is_loopback(settings.server.host):
+        log.warning(
+            "%s can be reached from other machines, and whoever connects may do everything: the "
+            "settings have no [access]",
+            settings.server.host,
+        )

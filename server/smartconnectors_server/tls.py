@@ -34,6 +34,12 @@ def open_port(server: Any, address: str, settings: TlsSettings | None, clock: Cl
     return port
 
 
+def check(settings: TlsSettings | None, clock: Clock) -> None:
+    """Raises StartupError when `open_port` would."""
+    if settings is not None:
+        _credentials(settings, clock)
+
+
 def _credentials(settings: TlsSettings, clock: Clock) -> grpc.ServerCredentials:
     files = {CERT: Path(settings.cert_file), KEY: Path(settings.key_file)}
     if settings.client_ca_file is not None:

@@ -87,11 +87,16 @@ def effective(settings: Settings) -> Iterator[tuple[str, Any]]:
 
     Raises StartupError when `serve` would not start with them.
     """
+    from smartconnectors_server.access import Gatekeeper
     from smartconnectors_server.assembly import budgets_of, mode_of
+    from smartconnectors_server.clock import SystemClock
     from smartconnectors_server.platforms import PLATFORMS
     from smartconnectors_server.settings import PlatformSettings
+    from smartconnectors_server.tls import check
 
     budgets_of(PLATFORMS, settings)
+    Gatekeeper(settings, SystemClock())
+    check(settings.server.tls, SystemClock())
     plain = settings.model_dump(exclude={"platforms"})
     for name in plain:
         yield from _flat(name, plain[name], str((plain[name] or {}).get("currency", "USD")))

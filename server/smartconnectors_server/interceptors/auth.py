@@ -10,16 +10,25 @@ from typing import Any, ClassVar, Protocol
 from google.protobuf.message import Message
 
 from smartconnectors_server.access import Caller, Credentials, Gatekeeper, Role
+from smartconnectors_server.budget.refusal import without_figures
 from smartconnectors_server.call import Call, Kind, MethodSpec
-from smartconnectors_server.errors import ConnectorError, PermissionDenied, Unauthenticated
+from smartconnectors_server.errors import (
+    BudgetExceeded,
+    ConnectorError,
+    PermissionDenied,
+    Unauthenticated,
+)
 from smartconnectors_server.interceptors._base import Engines, Next
 from smartconnectors_server.telemetry import names
 
 ANSWERS_WHAT_MAY_BE_SEEN = frozenset(
-    {"ListBudgetStats", "WatchBudgetStats", "ListHolds", "ResolveHold", "ListLedgerEntries"}
+    {
+        *("ListBudgetStats", "WatchBudgetStats", "ListHolds", "ResolveHold", "ListLedgerEntries"),
+        *("GetBid", "GetConnectorStatus"),
+    }
 )
 """Methods that leave out by themselves what their caller may not see. Of any other method, a
-request that names nothing is about everything.
+request that names nothing is about everything, so that a new one is closed to who is restricted.
 """
 
 _CERTIFICATE_NAMES = ("x509_subject_alternative_name", "x509_common_name")
@@ -114,7 +123,12 @@ class Auth:
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         self.again(call)
         self.check(request, call)
-        response: Message = await call_next(request, call)
+        try:
+            response: Message = await call_next(request, call)
+        except BudgetExceeded as error:
+            if call.caller.scope.sees_budget(error.metadata.get("budget_id", "")):
+                raise
+            raise without_figures(error) from None
         return response
 
     def check(self, request: Any, call: Call) -> None:
@@ -143,10 +157,14 @@ class Auth:
             return
         if not scope.has_platform(platform):
             yield platform
-        elif spec.kind in (Kind.BID, Kind.CAMPAIGN_BUDGET) or hasattr(request, "update"):
-            common = request.bid if spec.kind is Kind.BID else request.update
-            if not scope.has_campaign(platform, common.campaign_id):
-                yield f"{platform}/campaigns/{common.campaign_id}"
+            return
+        common = getattr(request, "bid" if spec.kind is Kind.BID else "update", request)
+        campaigns = _named(common, "campaign_id")
+        for campaign_id in campaigns:
+            if not scope.has_campaign(platform, campaign_id):
+                yield f"{platform}/campaigns/{campaign_id}"
+        if not campaigns and not scope.has_all_of(platform) and not _looks_itself(spec):
+            yield f"all campaigns of {platform}"
 
     def _tell(self, path: str, actor: str, error: ConnectorError) -> None:
         self._telemetry.event(
@@ -188,8 +206,12 @@ def _missing_in_service(request: Any, call: Call) -> Iterator[str]:
         for campaign_id in campaigns:
             if not scope.has_campaign(platform, campaign_id):
                 yield f"{platform}/campaigns/{campaign_id}"
-    if not budgets and not platforms and call.spec.name not in ANSWERS_WHAT_MAY_BE_SEEN:
+    if not budgets and not platforms and not _looks_itself(call.spec):
         yield "everything"
+
+
+def _looks_itself(spec: MethodSpec) -> bool:
+    return spec.kind is Kind.MANY or spec.name in ANSWERS_WHAT_MAY_BE_SEEN
 
 
 def _named(request: Any, field: str) -> list[str]:

@@ -356,6 +356,19 @@ async def test_a_hold_is_ended_by_who_may_see_it_and_else_there_is_none(
     assert left == set(PLACES) - ended
 
 
+@pytest.mark.parametrize("who", EVERYBODY)
+async def test_a_bid_that_does_not_fit_is_told_the_figures_of_budgets_that_one_may_see(
+    office: Office, who: str
+) -> None:
+    boss = office.people["all"]
+    lower = budgets_pb2.UpdateBudgetRequest(budget_id="total", limit_micros=7, reason="a test")
+    await boss.ask(boss.budgets.UpdateBudget, lower)
+    code, message = await refusal_of(office.place(who, "meta", "large", "1001"))
+    assert code == "RESOURCE_EXHAUSTED"
+    assert message.startswith("total: ")
+    assert ("$" in message) == (who == "all")
+
+
 def campaigns_of(request_ids: Iterable[str]) -> set[tuple[str, str]]:
     """Where bids of the names used here were placed."""
     return {place_of(one) for one in request_ids if one}
