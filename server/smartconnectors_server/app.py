@@ -179,7 +179,7 @@ class Application:
             maximum_concurrent_rpcs=self._rules.calls(server_settings),
         )
         budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(
-            cast(Any, BudgetServicer(self.keeper, self.watch, self._methods)), server
+            cast(Any, BudgetServicer(self.keeper, self.watch)), server
         )
         for name, platform in self._platforms.items():
             platform.register(self._servicers[name], server)

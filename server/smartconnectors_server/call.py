@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from smartconnectors.common.v1 import options_pb2
@@ -138,18 +138,6 @@ class MethodTable:
     def get(self, path: str) -> MethodSpec | None:
         """The method at `path`, or None when it is not one of ours (health, reflection)."""
         return self._by_path.get(path)
-
-    def campaign_of(self, hold: Hold) -> str:
-        """The campaign that a hold is for; empty when its request can no longer be read."""
-        spec = self.get(hold.method)
-        if spec is None or spec.kind not in (Kind.BID, Kind.CAMPAIGN_BUDGET):
-            return ""
-        try:
-            request: Any = spec.request_class.FromString(hold.request)
-        except DecodeError:
-            return ""
-        common = request.bid if spec.kind is Kind.BID else request.update
-        return str(common.campaign_id)
 
     def __iter__(self) -> Any:
         return iter(self._by_path.values())

@@ -16,7 +16,6 @@ from smartconnectors_server.interceptors.answers import add_budget, stored_answe
 from smartconnectors_server.interceptors.many import answer_message
 from smartconnectors_server.ledger import HoldState
 from smartconnectors_server.messages import duration, stats_message
-from smartconnectors_server.services.visible import Visible
 
 _MODES = {
     Mode.SANDBOX: connector_pb2.CONNECTOR_MODE_SANDBOX,
@@ -44,7 +43,6 @@ class PlatformServicer:
         self._keeper = keeper
         self._methods = methods
         self._many = many
-        self._visible = Visible(keeper, methods)
 
     def of(self, name: str) -> Callable[[Any, Call], Awaitable[Any]]:
         """The connector's method of that name."""
@@ -77,8 +75,9 @@ class PlatformServicer:
     async def GetBid(self, request: Any, call: Call) -> Any:
         hold = await self._keeper.find(self._runtime.name, request.request_id)
         spec = None if hold is None else self._methods.get(hold.method)
-        seen = hold is not None and self._visible.hold(hold, call.caller.scope)
-        if hold is None or not seen or spec is None or not self._answers_with(call.spec, spec):
+        if hold is not None and not call.caller.scope.sees_hold(hold.platform, hold.budget_ids):
+            hold, spec = None, None  # to this caller there is none
+        if hold is None or spec is None or not self._answers_with(call.spec, spec):
             raise NotFound(f"{self._runtime.name}: no bid is known under {request.request_id!r}")
         result: Any
         try:

@@ -6,7 +6,8 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-_TOTAL = "total"
+_SHARED = frozenset({"total", "all"})
+"""What counts on every platform: the budget of all of them, and their common pause."""
 
 
 class Role(enum.IntEnum):
@@ -77,9 +78,17 @@ class Scope:
             return True
         platform, slash, below = budget_id.partition("/")
         if not slash:
-            return budget_id != _TOTAL and self.has_platform(platform)
+            return budget_id not in _SHARED and self.has_platform(platform)
         kind, _, campaign_id = below.partition("/")
         return kind == "campaigns" and self.has_campaign(platform, campaign_id)
+
+    def sees_hold(self, platform: str, budget_ids: Iterable[str]) -> bool:
+        """True when a hold that counts in these budgets may be told, and what was done to it. Its
+        campaign is among them, whether or not that has a budget of its own.
+        """
+        return self.has_all_of(platform) or any(
+            "/" in budget_id and self.sees_budget(budget_id) for budget_id in budget_ids
+        )
 
     def changes_budget(self, budget_id: str) -> bool:
         """True when a caller with the role for it may change it."""

@@ -67,13 +67,18 @@ def _options(
 
 def command_of(app: typer.Typer) -> Any:
     """The command line of `app`, with these options on each command that has `--target`."""
+    _given.set({})
+    return with_credentials(typer.main.get_command(app))
+
+
+def with_credentials(command: Any) -> Any:
+    """The command, it and those below it with these options where there is a `--target`."""
     template = typer.Typer(add_completion=False)
     template.command()(_options)
     options = typer.main.get_command(template).params
     for option in options:
         option.expose_value = False
         option.callback = _store
-    command = typer.main.get_command(app)
     for one in _commands(command):
         if any(parameter.name == "target" for parameter in one.params):
             one.params.extend(options)

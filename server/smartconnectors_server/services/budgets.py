@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
 from smartconnectors.common.v1.budget_pb2 import BudgetStats
+from smartconnectors_server.access import Scope
 from smartconnectors_server.budget import Keeper, Watch
-from smartconnectors_server.call import Call, MethodTable
+from smartconnectors_server.call import Call
 from smartconnectors_server.errors import InvalidBid, NotFound
-from smartconnectors_server.ledger import ALL, BudgetState, platform_and_campaign
+from smartconnectors_server.ledger import ALL, Entry, platform_and_campaign
 from smartconnectors_server.messages import entry_message, hold_message, stats_message
-from smartconnectors_server.services.visible import Visible
 
 DEFAULT_PAGE_SIZE = 100
 _PAGE_TOKEN = re.compile("[0-9]{0,18}")  # a sequence number, within 64 bits
@@ -27,6 +28,24 @@ def _page_size(asked: int) -> int:
     return asked or DEFAULT_PAGE_SIZE
 
 
+def _sees(scope: Scope, line: Entry) -> bool:
+    """True when an audit line may be told."""
+    if line.hold_id:
+        return scope.sees_hold(line.platform, line.budget_ids)
+    return any(scope.sees_budget(budget_id) for budget_id in line.budget_ids)
+
+
+@contextmanager
+def _unlisted(call: Call, budget_id: str) -> Iterator[None]:
+    """A NotFound that lists what there is does so to callers who may see all of it."""
+    try:
+        yield
+    except NotFound:
+        if call.caller.scope.unrestricted:
+            raise
+        raise NotFound(f"no budget is called {budget_id!r}") from None
+
+
 class BudgetServicer:
     """See budget_service.proto for what each method promises.
 
@@ -35,17 +54,9 @@ class BudgetServicer:
     not.
     """
 
-    def __init__(self, keeper: Keeper, watch: Watch, methods: MethodTable) -> None:
+    def __init__(self, keeper: Keeper, watch: Watch) -> None:
         self._keeper = keeper
         self._watch = watch
-        self._visible = Visible(keeper, methods)
-
-    def _state(self, budget_id: str, call: Call) -> BudgetState:
-        """One budget now. Raises NotFound, which lists the others to who may see them all."""
-        known = call.caller.scope.unrestricted or budget_id in self._keeper.budget_ids()
-        if not known:
-            raise NotFound(f"no budget is called {budget_id!r}")
-        return self._keeper.state(budget_id)
 
     def _seen_by(self, call: Call) -> tuple[str, ...]:
         """Every budget that a caller may see."""
@@ -55,7 +66,8 @@ class BudgetServicer:
     async def GetBudgetStats(
         self, request: pb.GetBudgetStatsRequest, call: Call
     ) -> pb.GetBudgetStatsResponse:
-        state = self._state(request.budget_id, call)
+        with _unlisted(call, request.budget_id):
+            state = self._keeper.state(request.budget_id)
         return pb.GetBudgetStatsResponse(stats=stats_message(state))
 
     async def ListBudgetStats(
@@ -69,29 +81,32 @@ class BudgetServicer:
     ) -> AsyncIterator[pb.WatchBudgetStatsResponse]:
         budget_ids = tuple(dict.fromkeys(request.budget_ids)) or self._seen_by(call)
         for budget_id in budget_ids:
-            self._state(budget_id, call)
+            with _unlisted(call, budget_id):
+                self._keeper.state(budget_id)
         async for state in self._watch.subscribe(budget_ids):
             yield pb.WatchBudgetStatsResponse(stats=stats_message(state))
 
     async def UpdateBudget(
         self, request: pb.UpdateBudgetRequest, call: Call
     ) -> pb.UpdateBudgetResponse:
-        self._state(request.budget_id, call)
-        state = await self._keeper.set_limit(
-            request.budget_id, request.limit_micros, request.reason, actor=call.actor
-        )
+        with _unlisted(call, request.budget_id):
+            state = await self._keeper.set_limit(
+                request.budget_id, request.limit_micros, request.reason, actor=call.actor
+            )
         return pb.UpdateBudgetResponse(stats=stats_message(state))
 
     async def PauseBudget(
         self, request: pb.PauseBudgetRequest, call: Call
     ) -> pb.PauseBudgetResponse:
-        await self._keeper.set_paused(request.budget_id, True, request.reason, actor=call.actor)
+        with _unlisted(call, request.budget_id):
+            await self._keeper.set_paused(request.budget_id, True, request.reason, actor=call.actor)
         return pb.PauseBudgetResponse(stats=self._stats_of(request.budget_id), notice=PAUSE_NOTICE)
 
     async def ResumeBudget(
         self, request: pb.ResumeBudgetRequest, call: Call
     ) -> pb.ResumeBudgetResponse:
-        await self._keeper.set_paused(request.budget_id, False, request.reason, actor=call.actor)
+        with _unlisted(call, request.budget_id):
+            await self._keeper.set_paused(request.budget_id, False, request.reason, actor=call.actor)
         return pb.ResumeBudgetResponse(stats=self._stats_of(request.budget_id))
 
     def _stats_of(self, scope: str) -> BudgetStats | None:
@@ -107,7 +122,7 @@ class BudgetServicer:
             hold
             for hold in self._keeper.open_holds()
             if not request.budget_id or request.budget_id in hold.budget_ids
-            if self._visible.hold(hold, call.caller.scope)
+            if call.caller.scope.sees_hold(hold.platform, hold.budget_ids)
         ]
         # A hold's id grows with time, so the last id of a page says where the next one begins.
         after = sorted(
@@ -121,7 +136,7 @@ class BudgetServicer:
         self, request: pb.ResolveHoldRequest, call: Call
     ) -> pb.ResolveHoldResponse:
         asked = await self._keeper.hold(request.hold_id)
-        if asked is None or not self._visible.hold(asked, call.caller.scope):
+        if asked is None or not call.caller.scope.sees_hold(asked.platform, asked.budget_ids):
             raise NotFound(f"no hold is called {request.hold_id!r}")
         settled = request.state == pb.HOLD_STATE_SETTLED
         hold = await self._keeper.end_by_operator(
@@ -140,7 +155,7 @@ class BudgetServicer:
             size=_page_size(request.page_size),
             token=request.page_token,
         )
-        visible = await self._visible.entries(page.rows, call.caller.scope)
+        visible = [line for line in page.rows if _sees(call.caller.scope, line)]
         return pb.ListLedgerEntriesResponse(
             entries=[entry_message(e) for e in visible], next_page_token=page.next_token
         )

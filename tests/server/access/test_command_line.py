@@ -97,6 +97,33 @@ def test_a_stream_shows_the_token_too(
     assert json.loads(out)["budget_id"] == "meta"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("bid", "google_ads", "--campaign", "1001", "--amount", "1"),
+        ("get", "meta", "some-bid"),
+        ("campaign", "pause", "meta", "1001"),
+        ("budget", "meta", "--limit", "1", "--reason", "a test"),
+        ("resume", "meta", "--reason", "a test"),
+        ("holds",),
+        ("holds", "resolve", "h", "released", "--reason", "a test"),
+        ("audit",),
+        ("audit", "export"),
+        ("audit", "verify"),
+    ],
+    ids=" ".join,
+)
+def test_every_command_that_asks_a_server_can_show_a_token(
+    start: Start, capsys: pytest.CaptureFixture[str], token_file: str, command: tuple[str, ...]
+) -> None:
+    target = start()
+    _, out, err = ask(capsys, *command, "--target", target)
+    assert "UNAUTHENTICATED" in out + err
+    _, out, err = ask(capsys, *command, "--target", target, "--token-file", token_file)
+    assert "UNAUTHENTICATED" not in out + err
+    assert "No such option" not in out + err
+
+
 def test_a_role_that_does_not_suffice_is_said(
     start: Start, capsys: pytest.CaptureFixture[str], token_file: str
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from smartconnectors_server.budget import Keeper, Watch
-from smartconnectors_server.call import Call, MethodTable
+from smartconnectors_server.call import Call
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.ledger import (
     Budget,
@@ -35,7 +35,7 @@ class Counter:
     def __init__(self, keeper: Keeper, watch: Watch) -> None:
         self.keeper = keeper
         self.watch = watch
-        self._service = BudgetServicer(keeper, watch, MethodTable((), ()))
+        self._service = BudgetServicer(keeper, watch)
         self._call = Call(spec=cast("Any", None), started_ns=0)
 
     async def ask(self, method: str, request: Any) -> Any:
