@@ -27,9 +27,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     running = []
-    (tmp_path / "tokens.toml").write_text(entry(TOKEN, "read", "reader"))
 
-    def started(**server: Any) -> str:
+    def started(platforms: list[str] | None = None, **server: Any) -> str:
+        restriction = {} if platforms is None else {"platforms": platforms}
+        tokens = entry(TOKEN, "read", "reader", **restriction)
+        (tmp_path / "tokens.toml").write_text(tokens)
+
         async def begin() -> str:
             access = {"tokens_file": str(tmp_path / "tokens.toml")}
             app = application(tmp_path, server=server, access=access)
@@ -79,6 +82,18 @@ def test_a_command_shows_the_token_of_a_file(
     )
     assert exit_code == 0, err
     assert json.loads(out)["health"] == "SERVING"
+
+
+def test_status_shows_to_who_is_restricted_what_it_may_see(
+    start: Start, capsys: pytest.CaptureFixture[str], token_file: str
+) -> None:
+    target = start(platforms=["meta"])
+    arguments = ("status", "--json", "--target", target, "--token-file", token_file)
+    exit_code, out, err = ask(capsys, *arguments)
+    assert exit_code == 0, err
+    seen = json.loads(out.splitlines()[-1])  # the server logs to the same place
+    assert [one["platform"] for one in seen["connectors"]] == ["meta"]
+    assert [one["budget_id"] for one in seen["stats"]] == ["meta"]
 
 
 def test_a_command_shows_the_token_of_the_environment(
