@@ -20,6 +20,7 @@ from smartconnectors_server.app import Application, Ready, StartupError, load_se
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.startup import check_host as check
+from smartconnectors_server.startup import warn_if_open
 
 Start = Callable[..., Awaitable[Ready]]
 
@@ -121,6 +122,22 @@ def test_an_address_that_others_reach_needs_consent(tmp_path: Path, host: str) -
     with pytest.raises(StartupError, match="--insecure"):
         check(settings(tmp_path, host=host).server)
     check(settings(tmp_path, host=host, insecure=True).server)
+
+
+@pytest.mark.parametrize(
+    ("host", "access", "warned"),
+    [
+        ("127.0.0.1", None, False),
+        ("0.0.0.0", None, True),
+        ("0.0.0.0", {"tokens_file": "tokens.toml"}, False),
+    ],
+)
+def test_a_server_that_others_reach_and_that_asks_nobody_is_said_loudly(
+    caplog: pytest.LogCaptureFixture, host: str, access: Any, warned: bool
+) -> None:
+    document = {"server": {"host": host}, **({} if access is None else {"access": access})}
+    warn_if_open(load_settings(None, {}, document))
+    assert ("whoever connects may do everything" in caplog.text) == warned
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])

@@ -100,11 +100,19 @@ class Auth:
         call.shown = shown if streams else None
 
     def again(self, call: Call) -> None:
-        """Later in a stream: who it was may have been revoked since. Raises as `admit`."""
+        """Later in a stream: who it was may have been revoked or restricted since. A watch was
+        begun with what its caller might see then, so it ends when that changes. Raises as `admit`.
+        """
         if call.shown is None:
             return
+        before = call.caller.scope
         try:
             self._enter(call, call.shown)
+            if call.spec.server_streaming and call.caller.scope != before:
+                raise PermissionDenied(
+                    f"what {call.actor} may see has changed since this stream began",
+                    metadata={"needs": "a new stream"},
+                )
         except ConnectorError as error:
             self._tell(call.spec.path, call.actor, error)
             raise

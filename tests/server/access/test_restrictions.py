@@ -369,6 +369,29 @@ async def test_a_bid_that_does_not_fit_is_told_the_figures_of_budgets_that_one_m
     assert ("$" in message) == (who == "all")
 
 
+@pytest.mark.parametrize(
+    ("who", "allowed_scopes"),
+    [
+        ("all", {"all", "google_ads/campaigns/1001", "google_ads/campaigns/1002"}),
+        ("1001", {"google_ads/campaigns/1001"}),
+        ("meta", set()),
+        ("both", set()),
+    ],
+)
+async def test_pauses_of_campaigns_without_a_budget_and_of_everything_are_restricted_alike(
+    office: Office, who: str, allowed_scopes: set[str]
+) -> None:
+    person = office.people[who]
+    calls = {
+        scope: person.ask(
+            person.budgets.PauseBudget,
+            budgets_pb2.PauseBudgetRequest(budget_id=scope, reason="a test"),
+        )
+        for scope in ("all", "google_ads/campaigns/1001", "google_ads/campaigns/1002")
+    }
+    assert await allowed(calls) == allowed_scopes
+
+
 def campaigns_of(request_ids: Iterable[str]) -> set[tuple[str, str]]:
     """Where bids of the names used here were placed."""
     return {place_of(one) for one in request_ids if one}

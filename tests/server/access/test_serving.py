@@ -54,10 +54,10 @@ def rewrite(file: Path, clock: ManualClock, text: str) -> None:
     clock.advance(1)
 
 
-def bid(request_id: str) -> Any:
+def bid(request_id: str, campaign: str = "1001") -> Any:
     return meta_pb2.PlaceBidRequest(
         bid=bid_pb2.BidRequest(
-            request_id=request_id, campaign_id="1001", bid_micros=1, predicted_ltv_micros=1
+            request_id=request_id, campaign_id=campaign, bid_micros=1, predicted_ltv_micros=1
         )
     )
 
@@ -108,6 +108,25 @@ async def test_a_stream_ends_for_a_bidder_who_is_revoked_in_the_middle_of_it(
     assert meta.sent == ["before"]
 
 
+async def test_a_stream_goes_on_for_a_bidder_who_is_restricted_in_the_middle_of_it(
+    serve: Servers, file: Path, clock: ManualClock
+) -> None:
+    address = await serve(access={"tokens_file": str(file)}, connectors={"meta": Accepts()})
+    async with Caller(address, "bid") as caller:
+        stub: Any = MetaServiceStub(caller.channel)
+        stream = stub.StreamBids(metadata=caller.metadata)
+        await stream.write(meta_pb2.StreamBidsRequest(bid=bid("one", "1001")))
+        assert (await stream.read()).answer.HasField("response")
+        rewrite(file, clock, entry("bid", "bid", "bid-er", campaigns=["1002"]))
+        reasons = {}
+        for campaign in ("1001", "1002"):
+            request = meta_pb2.StreamBidsRequest(bid=bid(f"two-{campaign}", campaign))
+            await stream.write(request)
+            reasons[campaign] = (await stream.read()).answer.error.reason
+        await stream.done_writing()
+    assert reasons == {"1001": errors_pb2.ERROR_REASON_PERMISSION_DENIED, "1002": 0}
+
+
 async def test_a_watch_tells_no_more_to_who_is_revoked(
     serve: Servers, file: Path, clock: ManualClock
 ) -> None:
@@ -121,6 +140,23 @@ async def test_a_watch_tells_no_more_to_who_is_revoked(
         place: Any = MetaServiceStub(bidder.channel)
         await place.PlaceBid(bid("one"), metadata=bidder.metadata)
         assert (await watch.code()).name == "UNAUTHENTICATED"
+
+
+async def test_a_watch_ends_for_who_is_restricted_in_the_middle_of_it(
+    serve: Servers, file: Path, clock: ManualClock
+) -> None:
+    address = await serve(access={"tokens_file": str(file)}, connectors={"meta": Accepts()})
+    async with Caller(address, "read") as reader, Caller(address, "bid") as bidder:
+        stub: Any = BudgetServiceStub(reader.channel)
+        watch = stub.WatchBudgetStats(
+            budgets_pb2.WatchBudgetStatsRequest(budget_ids=["meta"]), metadata=reader.metadata
+        )
+        assert (await watch.read()).stats.budget_id == "meta"
+        restricted = entry("read", "read", "read-er", platforms=["google_ads"])
+        rewrite(file, clock, restricted + entries("bid"))
+        place: Any = MetaServiceStub(bidder.channel)
+        await place.PlaceBid(bid("one"), metadata=bidder.metadata)
+        assert (await watch.code()).name == "PERMISSION_DENIED"
 
 
 @pytest.mark.parametrize(
@@ -138,6 +174,17 @@ async def test_a_signed_token_is_judged_by_its_claims(
     provider = Provider(rsa.generate_private_key(65537, 2048), "RS256", "k")
     address = await serve(access={"jwt": jwks(tmp_path / "jwks.json", provider)})
     assert (await listed(address, provider.sign(NOW_S, **claims)))[0] == code
+
+
+async def test_who_has_no_role_is_told_nothing_of_the_services(
+    serve: Servers, tmp_path: Path
+) -> None:
+    provider = Provider(rsa.generate_private_key(65537, 2048), "RS256", "k")
+    address = await serve(access={"jwt": jwks(tmp_path / "jwks.json", provider)})
+    async with Caller(address, provider.sign(NOW_S, role="none")) as caller:
+        path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+        stream = caller.channel.stream_stream(path)(iter([]), metadata=caller.metadata)
+        assert (await stream.code()).name == "PERMISSION_DENIED"
 
 
 async def test_a_forged_token_is_refused(serve: Servers, tmp_path: Path) -> None:
