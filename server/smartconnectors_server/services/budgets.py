@@ -106,7 +106,9 @@ class BudgetServicer:
         self, request: pb.ResumeBudgetRequest, call: Call
     ) -> pb.ResumeBudgetResponse:
         with _unlisted(call, request.budget_id):
-            await self._keeper.set_paused(request.budget_id, False, request.reason, actor=call.actor)
+            await self._keeper.set_paused(
+                request.budget_id, False, request.reason, actor=call.actor
+            )
         return pb.ResumeBudgetResponse(stats=self._stats_of(request.budget_id))
 
     def _stats_of(self, scope: str) -> BudgetStats | None:

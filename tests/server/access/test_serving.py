@@ -231,6 +231,63 @@ async def test_a_bids_line_in_the_log_says_who_asked(
     assert "actor=bid-er" in captured.out + captured.err
 
 
+async def lines_of(address: str, token: str) -> list[budgets_pb2.LedgerEntry]:
+    """The audit ledger, but for the lines in which the server configured itself."""
+    async with Caller(address, token) as caller:
+        stub: Any = BudgetServiceStub(caller.channel)
+        request = budgets_pb2.ListLedgerEntriesRequest()
+        answer = await stub.ListLedgerEntries(request, metadata=caller.metadata)
+    return [line for line in answer.entries if line.verb != "configure"]
+
+
+async def test_the_audit_says_who_bid_alone_in_a_batch_and_in_a_stream(
+    serve: Servers, file: Path
+) -> None:
+    address = await serve(access={"tokens_file": str(file)}, connectors={"meta": Accepts()})
+    async with Caller(address, "bid") as caller:
+        stub: Any = MetaServiceStub(caller.channel)
+        await stub.PlaceBid(bid("alone"), metadata=caller.metadata)
+        batch = meta_pb2.PlaceBidsRequest(bids=[bid("batch", "1002")])
+        await stub.PlaceBids(batch, metadata=caller.metadata)
+        messages = iter([meta_pb2.StreamBidsRequest(bid=bid("stream", "1003"))])
+        assert [one async for one in stub.StreamBids(messages, metadata=caller.metadata)]
+    reserved = [one for one in await lines_of(address, "read") if one.verb == "reserve"]
+    assert [(line.request_id, line.actor) for line in reserved] == [
+        ("alone", "bid-er"),
+        ("batch", "bid-er"),
+        ("stream", "bid-er"),
+    ]
+
+
+async def test_the_audit_says_which_operator_changed_a_budget(serve: Servers, file: Path) -> None:
+    address = await serve(access={"tokens_file": str(file)})
+    async with Caller(address, "operate") as caller:
+        stub: Any = BudgetServiceStub(caller.channel)
+        for method, request in (
+            (stub.PauseBudget, budgets_pb2.PauseBudgetRequest(budget_id="meta", reason="x")),
+            (stub.ResumeBudget, budgets_pb2.ResumeBudgetRequest(budget_id="meta", reason="x")),
+            (
+                stub.UpdateBudget,
+                budgets_pb2.UpdateBudgetRequest(budget_id="meta", limit_micros=9, reason="x"),
+            ),
+        ):
+            await method(request, metadata=caller.metadata)
+    lines = await lines_of(address, "read")
+    assert [(line.verb, line.actor) for line in lines] == [
+        ("pause", "operate-er"),
+        ("resume", "operate-er"),
+        ("limit", "operate-er"),
+    ]
+
+
+async def test_without_access_control_the_audit_says_anonymous(serve: Servers) -> None:
+    address = await serve()
+    async with Caller(address) as caller:
+        stub: Any = BudgetServiceStub(caller.channel)
+        await stub.PauseBudget(budgets_pb2.PauseBudgetRequest(budget_id="meta", reason="x"))
+    assert [line.actor for line in await lines_of(address, "")] == ["anonymous"]
+
+
 async def test_without_access_control_nobody_is_asked(serve: Servers) -> None:
     address = await serve()
     assert await listed(address, "") == ("OK", "")
