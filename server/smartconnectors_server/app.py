@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
-import ipaddress
 import logging
 import os
 import signal
@@ -22,7 +20,6 @@ from grpc_reflection.v1alpha import reflection
 from smartconnectors.budgets.v1 import budget_service_pb2, budget_service_pb2_grpc
 from smartconnectors_server import failpoints, gauges
 from smartconnectors_server.assembly import (
-    StartupError,
     budgets_of,
     load_settings,
     mode_of,
@@ -63,7 +60,9 @@ from smartconnectors_server.reload import Reloader
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
 from smartconnectors_server.settings import Settings
+from smartconnectors_server.startup import StartupError, check_host, warn_if_open
 from smartconnectors_server.telemetry import Telemetry, configure_logging
+from smartconnectors_server.tls import open_port
 
 HEALTH_EVERY_S = 0.25
 
@@ -224,7 +223,12 @@ class Application:
         reflection.enable_server_reflection([*names, *standard], server)
         host = server_settings.host
         try:
-            port = server.add_insecure_port(f"{_bracketed(host)}:{server_settings.grpc_port}")
+            port = open_port(
+                server,
+                f"{_bracketed(host)}:{server_settings.grpc_port}",
+                server_settings.tls,
+                self._clock,
+            )
         except RuntimeError:
             raise StartupError(
                 f"cannot listen on {host}:{server_settings.grpc_port}; is another server there? "
@@ -308,19 +312,6 @@ def _telemetry(settings: Settings) -> Telemetry:
     return Telemetry(spans=spans, sample_ratio=chosen.sample_ratio)
 
 
-def check_host(settings: Settings) -> None:
-    """Raises StartupError for an address that others reach, without TLS and without consent."""
-    host = settings.server.host
-    loopback = host == "localhost"
-    with contextlib.suppress(ValueError):
-        loopback = loopback or ipaddress.ip_address(host).is_loopback
-    if not loopback and not settings.server.insecure:
-        raise StartupError(
-            f"{host} is not a loopback address, and calls would be unencrypted. Say --insecure "
-            "when something in front of this server encrypts them."
-        )
-
-
 async def serve(
     settings: Settings,
     *,
@@ -331,8 +322,9 @@ async def serve(
 
     Raises StartupError when it cannot start.
     """
-    check_host(settings)
+    check_host(settings.server)
     configure_logging(settings.server.log_format)
+    warn_if_open(settings)
     failpoints.arm(settings.server.failpoint)
     application = Application(settings)
     asked_to_stop = asyncio.Event()

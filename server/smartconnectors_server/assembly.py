@@ -25,13 +25,10 @@ from smartconnectors_server.settings import (
     explain,
     load,
 )
+from smartconnectors_server.startup import StartupError
 from smartconnectors_server.telemetry import Telemetry, names
 
 QUIET_PERIOD_TIMEOUTS = 2
-
-
-class StartupError(Exception):
-    """The server cannot start; the message says why and what to do."""
 
 
 def variables_of(platforms: Mapping[str, Platform]) -> dict[str, tuple[str, ...]]:

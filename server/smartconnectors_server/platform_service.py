@@ -75,6 +75,8 @@ class PlatformServicer:
     async def GetBid(self, request: Any, call: Call) -> Any:
         hold = await self._keeper.find(self._runtime.name, request.request_id)
         spec = None if hold is None else self._methods.get(hold.method)
+        if hold is not None and not call.caller.scope.sees_hold(hold.platform, hold.budget_ids):
+            hold, spec = None, None  # to this caller there is none
         if hold is None or spec is None or not self._answers_with(call.spec, spec):
             raise NotFound(f"{self._runtime.name}: no bid is known under {request.request_id!r}")
         result: Any

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from smartconnectors_server.assembly import (
-    StartupError,
     accounts_of,
     breaker_settings,
     budgets_of,
@@ -27,6 +26,7 @@ from smartconnectors_server.errors import LedgerUnavailable
 from smartconnectors_server.interceptors import Engines
 from smartconnectors_server.money import format_amount
 from smartconnectors_server.settings import Settings, SettingsError
+from smartconnectors_server.startup import StartupError
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +63,13 @@ RELOADABLE: tuple[str, ...] = (
 
 NEEDS_RESTART: Mapping[str, str] = {
     "server.*": "listening and logging are set up once",
+    "server.tls.*": "certificates are read anew by themselves, whenever their files change",
     "http.*": "as server",
     "ledger.*": "the ledger is opened once",
     "telemetry.*": "the exporter is set up once",
+    "access.*": "which files say who is who; what is in them is read anew by itself",
+    "access.jwt.*": "as access",
+    "access.certificates.*": "as access",
     "privacy.*": "with another site key, what was bound before would be unknown",
     "total_budget.currency": "sums of another currency would have to begin anew",
     "total_budget.window_s": "a window of another length is filled when the ledger is opened",

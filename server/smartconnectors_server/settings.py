@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from smartconnectors_server import failpoints
+from smartconnectors_server.access_settings import AccessSettings, TlsSettings
 from smartconnectors_server.money import InvalidAmount, minor_unit_digits, parse_amount
+from smartconnectors_server.sections import NamedPath, Section
 
 _MOST_DIGITS = 400
 
@@ -74,29 +76,12 @@ def _time_zone(value: Any) -> str:
         raise ValueError('not an IANA time zone such as "Europe/Paris"') from None
 
 
-def _path(value: Path) -> Path:
-    try:
-        named = os.fsencode(value)
-    except ValueError:
-        named = b"\0"
-    if b"\0" in named:
-        raise ValueError("not a path that can be named")
-    return value
-
-
 AmountMicros = Annotated[int, BeforeValidator(_amount)]
 CurrencyCode = Annotated[str, BeforeValidator(_currency)]
 MultiplierMilli = Annotated[int, BeforeValidator(_milli)]
 Failpoint = Annotated[str, BeforeValidator(_failpoint)]
 TimeZone = Annotated[str, BeforeValidator(_time_zone)]
 AccountName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
-NamedPath = Annotated[Path, AfterValidator(_path)]
-
-
-class Section(BaseModel):
-    """Base of all sections."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ServerSettings(Section):
@@ -122,6 +107,7 @@ class ServerSettings(Section):
     """Between NOT_SERVING and the end of accepting, so that load balancers notice."""
     drain_grace_s: float = Field(10.0, ge=0, le=300)
     """How long calls under way may take to end when the server stops."""
+    tls: TlsSettings | None = None
 
 
 class HttpSettings(Section):
@@ -292,6 +278,7 @@ class Settings(Section):
 
     server: ServerSettings = ServerSettings()
     http: HttpSettings = HttpSettings()
+    access: AccessSettings | None = None
     ledger: LedgerSettings = LedgerSettings()
     total_budget: BudgetSettings | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -377,3 +364,8 @@ def load(
         return Settings.model_validate(document)
     except ValidationError as error:
         raise SettingsError(explain(error)) from None
+
+
+def variable(name: str) -> str:
+    """A variable of this process's environment; empty: it is absent."""
+    return os.environ.get(name, "")

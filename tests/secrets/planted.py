@@ -22,6 +22,8 @@ Keys = tuple[str, ...]
 SOUNDS_SECRET = re.compile(r"secret|token|password|(^|_)key|credential|login$")
 NO_SECRETS = {
     "google_ads.json_key_file_path": "names a file; what is in it is planted",
+    "access.tokens_file": "names a file; what is in it are hashes",
+    "server.tls.key_file": "names a file; what is in it is planted",
     "privacy.site_key_file": "names a file; what is in it is planted",
     "trade_desk.login": "a name, not what opens anything",
 }

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from smartconnectors_server.assembly import (
-    StartupError,
     accounts_of,
     budgets_of,
     load_settings,
@@ -21,6 +20,7 @@ from smartconnectors_server.connector import Mode
 from smartconnectors_server.ledger import CalendarWindow, Limit, SlidingWindow
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.settings import Settings, SettingsError
+from smartconnectors_server.startup import StartupError
 
 GOOGLE = PLATFORMS["google_ads"]
 CREDENTIALS = {

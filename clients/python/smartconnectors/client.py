@@ -32,6 +32,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 
 from smartconnectors.budgets.v1.budget_service_pb2_grpc import BudgetServiceStub
+from smartconnectors.credentials import check_token, interceptors, stays_on_this_machine
 from smartconnectors.google_ads.v1.google_ads_service_pb2_grpc import GoogleAdsServiceStub
 from smartconnectors.meta.v1.meta_service_pb2_grpc import MetaServiceStub
 from smartconnectors.trade_desk.v1.trade_desk_service_pb2_grpc import TradeDeskServiceStub
@@ -178,15 +179,25 @@ class Client:
         target: str = "127.0.0.1:50051",
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str = "",
         timeout_s: float = 10.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Args:
         target: `host:port`.
-        credentials: None: a plain-text connection.
+        credentials: None: a plain-text connection. `smartconnectors.credentials.tls` makes others.
+        token: shown with every call, when the server wants to know who calls.
         timeout_s: how long `bid` may take, its retries included.
         sleep: how `bid` waits between attempts.
+
+        Raises:
+            ValueError: a token would go to another machine in plain text, or is no token.
         """
+        if token:
+            check_token(token)
+            if credentials is None and not stays_on_this_machine(target):
+                raise ValueError(f"a token is not sent to {target} in plain text")
+        self._interceptors = interceptors(token) if token else []
         self._target = target
         self._credentials = credentials
         self._timeout_s = timeout_s
@@ -197,9 +208,13 @@ class Client:
         if self._target.startswith(_LOOPBACK):
             options.append(("grpc.enable_http_proxy", 0))  # a proxy's loopback is another machine's
         if self._credentials is None:
-            self.channel = aio.insecure_channel(self._target, options)
+            self.channel = aio.insecure_channel(
+                self._target, options, interceptors=self._interceptors
+            )
         else:
-            self.channel = aio.secure_channel(self._target, self._credentials, options)
+            self.channel = aio.secure_channel(
+                self._target, self._credentials, options, interceptors=self._interceptors
+            )
         self.google_ads = GoogleAdsServiceStub(self.channel)
         self.meta = MetaServiceStub(self.channel)
         self.trade_desk = TradeDeskServiceStub(self.channel)

@@ -137,6 +137,11 @@ class Keeper:
         with _spoken():
             return await self._ledger.find(platform, request_id)
 
+    async def hold(self, hold_id: str) -> Hold | None:
+        """One hold, open or not. Raises LedgerUnavailable."""
+        with _spoken():
+            return await self._ledger.get(hold_id)
+
     async def record_calls(self, platform: str, at_ns: int, count: int) -> None:
         """Remembers calls to a platform, durably, for its limiter. Raises LedgerUnavailable."""
         with _spoken():
@@ -317,8 +322,7 @@ class Keeper:
 
         Raises RequestInProgress while its call is under way, NotFound, LedgerUnavailable.
         """
-        with _spoken():
-            hold = await self._ledger.get(hold_id)
+        hold = await self.hold(hold_id)
         if hold is None:
             raise NotFound(f"no hold is called {hold_id!r}")
         ended = await self._end(hold, settled, f"{BY_OPERATOR}{reason}", actor)

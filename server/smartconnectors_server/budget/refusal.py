@@ -84,6 +84,21 @@ def exceeded(refused: Refused) -> BudgetExceeded:
     )
 
 
+def without_figures(error: BudgetExceeded) -> BudgetExceeded:
+    """The same veto for a caller who may not see the budget's figures: its name, and when to try
+    again.
+    """
+    kept = ("budget_id", "amount_micros", "currency_code", "blocked_by")
+    budget_id = error.metadata.get("budget_id", "")
+    return BudgetExceeded(
+        f"{budget_id}: the amount does not fit. Its figures are not for this caller. Platform "
+        "setting unchanged.",
+        retry_after_s=error.retry_after_s,
+        metadata={key: value for key, value in error.metadata.items() if key in kept},
+        quota_subject=error.quota_subject,
+    )
+
+
 def paused(pause: Pause) -> BudgetPaused:
     """The veto for a scope that an operator paused."""
     what = "every platform" if pause.scope == ALL else pause.scope

@@ -22,7 +22,9 @@ from smartconnectors_server.cli import (
     serving,
     spend,
     status,
+    tokens,
 )
+from smartconnectors_server.cli.credentials import command_of
 from smartconnectors_server.cli.failure import CommandFailed
 
 app = typer.Typer(
@@ -43,6 +45,7 @@ app.command(rich_help_panel=_RUN)(demo.demo)
 app.command(rich_help_panel=_RUN)(serving.sandbox)
 app.command(rich_help_panel=_SETTINGS)(configuration.init)
 app.command("check-config", rich_help_panel=_SETTINGS)(configuration.check_config)
+app.command(rich_help_panel=_SETTINGS)(tokens.token)
 app.add_typer(bidding.bid, name="bid", rich_help_panel=_USE)
 app.command(rich_help_panel=_USE)(bidding.get)
 app.add_typer(campaigns.group, name="campaign", rich_help_panel=_USE)
@@ -59,7 +62,7 @@ app.add_typer(audit.group, name="audit", rich_help_panel=_USE)
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
     try:
-        app(list(arguments), prog_name="smart-connectors")
+        command_of(app)(list(arguments), prog_name="smart-connectors")
     except CommandFailed as failure:
         failure.print()
         return failure.exit_code

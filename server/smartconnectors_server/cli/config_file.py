@@ -32,7 +32,8 @@ from smartconnectors_server.cli.config_words import (
 from smartconnectors_server.connector import Platform
 from smartconnectors_server.money import MICROS_PER_UNIT
 from smartconnectors_server.platforms import PLATFORMS
-from smartconnectors_server.settings import PlatformSettings, Section, Settings
+from smartconnectors_server.sections import Section
+from smartconnectors_server.settings import PlatformSettings, Settings
 
 WIDTH = 98
 
@@ -126,7 +127,7 @@ def _section(
     inner = []
     for name, field in model.model_fields.items():
         if (section := section_of(field)) is not None:
-            inner.append((name, section))
+            inner.append((name, section, commented or field.default is None))
             continue
         if f"{model.__name__}.{name}" in LEFT_OUT:
             continue
@@ -139,12 +140,12 @@ def _section(
             meaning_of(model, name, field, (variables or {}).get(key), value, absent)
         )
         yield f"{'#' if absent or commented else ''}{name} = {_toml(value)}"
-    for name, section in inner:
+    for name, section, absent_by_default in inner:
         yield ""
         yield from _section(
             f"{path}.{name}",
             section,
-            commented=commented,
+            commented=absent_by_default,
             within=f"{within}{name}.",
             values=values,
             examples=examples,

@@ -42,7 +42,7 @@ TITLES: Mapping[str, str] = {
 
 MEANINGS: Mapping[str, str] = {
     "ServerSettings.host": "The address to listen on. Any other than this machine's own needs "
-    "`insecure`, because calls are plain text.",
+    "`[server.tls]` or `insecure`.",
     "ServerSettings.grpc_port": "The port of the gRPC services.",
     "HttpSettings.enabled": "Whether HTTP is served.",
     "ServerSettings.log_format": "How log lines on standard error look.",
@@ -92,6 +92,14 @@ _FURTHER_LIMITS = (
 
 EXAMPLES: Mapping[str, Any] = {
     "ReportedSpendSettings.enabled": True,
+    "TlsSettings.cert_file": "tls/server.pem",
+    "TlsSettings.key_file": "tls/server.key",
+    "TlsSettings.client_ca_file": "tls/clients-ca.pem",
+    "AccessSettings.tokens_file": "tokens.toml",
+    "AccessSettings.certificates": {"ltv-model": {"role": "bid", "platforms": ["google_ads"]}},
+    "JwtSettings.jwks_file": "jwks.json",
+    "JwtSettings.issuer": "https://login.example.com/",
+    "JwtSettings.audience": "smart-connectors",
     "ServerSettings.max_connections": 1_000,
     "BudgetSettings.limit": "1000.00",
     "BudgetSettings.further_limits": _FURTHER_LIMITS,

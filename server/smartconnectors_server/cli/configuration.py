@@ -112,11 +112,16 @@ def effective(settings: Settings) -> Iterator[tuple[str, Any]]:
 
     Raises StartupError when `serve` would not start with them.
     """
+    from smartconnectors_server.access import Gatekeeper
     from smartconnectors_server.assembly import accounts_of, budgets_of, mode_of
+    from smartconnectors_server.clock import SystemClock
     from smartconnectors_server.platforms import PLATFORMS
     from smartconnectors_server.settings import PlatformSettings
+    from smartconnectors_server.tls import check
 
     budgets_of(PLATFORMS, settings)
+    Gatekeeper(settings, SystemClock())
+    check(settings.server.tls, SystemClock())
     plain = settings.model_dump(exclude={"platforms"})
     for name in plain:
         yield from _flat(name, plain[name], str((plain[name] or {}).get("currency", "USD")))
@@ -162,7 +167,7 @@ def _flat(path: str, value: Any, currency: str) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{path}[{index}]", item, currency)
     elif value is None or value in ("", ()):
         yield path, "–"
-    elif _SECRET.search(key) or hasattr(value, "get_secret_value"):
+    elif (_SECRET.search(key) and not key.endswith("_file")) or hasattr(value, "get_secret_value"):
         yield path, "set" if str(value) else "–"
     elif key in ("limit", "max_daily_budget") or ".campaigns." in path:
         yield path, format_amount(value, currency)

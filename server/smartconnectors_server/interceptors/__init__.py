@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from smartconnectors_server.interceptors._base import Engines, Interceptor, Next, PlatformRuntime
+from smartconnectors_server.interceptors.auth import Auth
 from smartconnectors_server.interceptors.budget import Budget
 from smartconnectors_server.interceptors.chain import ChainInterceptor, compose
 from smartconnectors_server.interceptors.circuit_breaker import CircuitBreak
@@ -20,6 +21,7 @@ from smartconnectors_server.interceptors.validation import Validation
 INTERCEPTORS: tuple[type[Interceptor], ...] = (
     Status,
     Observe,
+    Auth,
     Validation,
     Idempotency,
     Fallback,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from google.protobuf.message import Message
 
 from smartconnectors.common.v1 import bid_pb2
+from smartconnectors_server.access import ANYBODY
 from smartconnectors_server.call import Call, Kind, MethodSpec
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.errors import ConnectorError
@@ -33,6 +34,8 @@ def attributes_of(call: Call, outcome: str) -> dict[str, str | int | bool]:
         names.ATTR_OUTCOME: outcome,
         names.ATTR_CIRCUIT: call.circuit,
     }
+    if call.caller is not ANYBODY:
+        said[names.ATTR_ACTOR] = call.actor
     if call.request_id:
         said[names.ATTR_REQUEST_ID] = call.request_id
     if call.campaign_id:

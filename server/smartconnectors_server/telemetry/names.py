@@ -29,10 +29,13 @@ ATTR_CUSTOMER = "smartconnectors.customer"
 ATTR_CIRCUIT = "smartconnectors.circuit_state"
 ATTR_REPLAYED = "smartconnectors.replayed"
 ATTR_PLATFORM_LATENCY_MS = "smartconnectors.platform_latency_ms"
+ATTR_ACTOR = "smartconnectors.actor"
+"""Who asked, with access control."""
 ATTR_REMAINING_MICROS = "smartconnectors.budget.remaining_micros"
 
 EVENT_BID = "bid"
 EVENT_CIRCUIT = "circuit_breaker"
+EVENT_ACCESS_REFUSED = "access_refused"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -233,6 +233,20 @@ def test_check_config_refuses_what_serve_would_not_start_with(
     assert "GOOGLE_ADS_CUSTOMER_ID" in ended.err
 
 
+def test_check_config_refuses_files_of_access_control_that_cannot_be_used(
+    cli: Cli, tmp_path: Path
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('[access]\ntokens_file = "no-such-file"\n')
+    ended = cli("check-config", "--config", str(path))
+    assert ended.exit_code == 2
+    assert "access.tokens_file: no-such-file cannot be read" in ended.err
+    path.write_text('[server.tls]\ncert_file = "no-such-file"\nkey_file = "none"\n')
+    ended = cli("check-config", "--config", str(path))
+    assert ended.exit_code == 2
+    assert "server.tls.cert_file: no-such-file cannot be read" in ended.err
+
+
 def test_check_config_lists_everything_that_is_wrong(
     cli: Cli, tmp_path: Path, no_variables: pytest.MonkeyPatch
 ) -> None:
