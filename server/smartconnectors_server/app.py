@@ -37,6 +37,7 @@ from smartconnectors_server.connector import Platform
 from smartconnectors_server.http import Pages
 from smartconnectors_server.interceptors import (
     INTERCEPTORS,
+    CampaignPauses,
     ChainInterceptor,
     DeferredBids,
     Engines,
@@ -133,6 +134,7 @@ class Application:
             for name, runtime in self.runtimes.items()
         }
         self._deferred = self._deferred_bids()
+        self.campaigns = self._campaign_pauses()
         self._server: Any = None
         self._background: list[asyncio.Task[None]] = []
 
@@ -180,7 +182,7 @@ class Application:
             maximum_concurrent_rpcs=self._rules.calls(server_settings),
         )
         budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(
-            cast(Any, BudgetServicer(self.keeper, self.watch)), server
+            cast(Any, BudgetServicer(self.keeper, self.watch, self.campaigns)), server
         )
         for name, platform in self._platforms.items():
             platform.register(self._servicers[name], server)
@@ -223,6 +225,7 @@ class Application:
             if isinstance(interceptor, Idempotency):
                 await interceptor.drain()
         await self._deferred.drain()
+        await self.campaigns.drain()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -245,6 +248,14 @@ class Application:
     def _deferred_bids(self) -> DeferredBids:
         inner = [i for i in self._chain if i.name in _FROM_THE_BREAKER_INWARDS]
         return DeferredBids(
+            self.engines,
+            self._methods,
+            lambda spec: compose(inner, spec, self._servicers[spec.platform].of(spec.name)),
+        )
+
+    def _campaign_pauses(self) -> CampaignPauses:
+        inner = [i for i in self._chain if i.name != "status"]
+        return CampaignPauses(
             self.engines,
             self._methods,
             lambda spec: compose(inner, spec, self._servicers[spec.platform].of(spec.name)),

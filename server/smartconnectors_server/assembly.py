@@ -28,6 +28,7 @@ from smartconnectors_server.settings import (
 from smartconnectors_server.telemetry import Telemetry, names
 
 QUIET_PERIOD_TIMEOUTS = 2
+RESERVE_PERCENT = 10.0
 
 
 class StartupError(Exception):
@@ -158,6 +159,16 @@ def budgets_of(platforms: Mapping[str, Platform], settings: Settings) -> tuple[B
     return tuple(budgets)
 
 
+def reserve_percent_of(chosen: PlatformSettings, mode: Mode) -> float:
+    """The share of the quota that is kept for pausing campaigns: none in a sandbox unless it is
+    configured, so that the whole limit can be seen at work.
+    """
+    configured = chosen.rate_limit.reserve_percent
+    if configured is not None:
+        return configured
+    return 0.0 if mode is Mode.SANDBOX else RESERVE_PERCENT
+
+
 def runtime_of(
     platform: Platform,
     settings: Settings,
@@ -202,6 +213,6 @@ def runtime_of(
             limit=limit,
             window_s=rate.window_s or platform.defaults.rate_limit_window_s,
             burst=rate.burst,
-            reserve_percent=rate.reserve_percent,
+            reserve_percent=reserve_percent_of(chosen, mode),
         ),
     )

@@ -177,7 +177,7 @@ class World:
         )
 
     async def _pause(self, budgets: Any, chance: random.Random) -> None:
-        asked = {"budget_id": chance.choice(self.platforms), "reason": "a look around"}
+        asked: Any = {"budget_id": chance.choice(self.platforms), "reason": "a look around"}
         await budgets.PauseBudget(budgets_pb2.PauseBudgetRequest(**asked), timeout=2)
         await asyncio.sleep(0.05)
         await budgets.ResumeBudget(budgets_pb2.ResumeBudgetRequest(**asked), timeout=2)

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from smartconnectors_server.budget.alerts import log_alerts, log_standing
+from smartconnectors_server.budget.campaigns import (
+    CampaignOutcome,
+    CampaignStanding,
+    StopsCampaigns,
+)
+from smartconnectors_server.budget.dispatches import InFlight
 from smartconnectors_server.budget.keeper import Keeper
 from smartconnectors_server.budget.pricing import FallbackPrice, Sample, fallback_price
 from smartconnectors_server.budget.reconciler import Reconciler
@@ -17,11 +23,15 @@ from smartconnectors_server.budget.resolution import (
 from smartconnectors_server.budget.watch import Watch
 
 __all__ = [
+    "CampaignOutcome",
+    "CampaignStanding",
     "FallbackPrice",
     "Finding",
+    "InFlight",
     "Keeper",
     "Reconciler",
     "Sample",
+    "StopsCampaigns",
     "Verb",
     "Watch",
     "duration_text",

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from smartconnectors_server.clock import NANOS_PER_SECOND
-from smartconnectors_server.errors import BudgetExceeded, BudgetPaused
-from smartconnectors_server.ledger import ALL, Pause, Refused, SlidingWindow, Window
+from smartconnectors_server.errors import BudgetExceeded, BudgetPaused, LedgerUnavailable
+from smartconnectors_server.ledger import (
+    ALL,
+    Pause,
+    Refused,
+    SlidingWindow,
+    Unavailable,
+    Window,
+)
 from smartconnectors_server.money import format_amount
 
 
@@ -24,6 +34,20 @@ def window_text(window: Window) -> str:
     if isinstance(window, SlidingWindow):
         return duration_text(window.seconds)
     return f"the current {window.unit} ({window.time_zone})"
+
+
+def unavailable(error: Unavailable) -> LedgerUnavailable:
+    """The refusal while the ledger cannot be read or written."""
+    return LedgerUnavailable(f"{error}. Nothing is admitted.", retry_after_s=1.0)
+
+
+@contextmanager
+def spoken() -> Iterator[None]:
+    """The ledger being away, in the words that callers read."""
+    try:
+        yield
+    except Unavailable as error:
+        raise unavailable(error) from error
 
 
 def exceeded(refused: Refused) -> BudgetExceeded:

@@ -8,7 +8,7 @@ once and made durable behind the caller's back (a crash then leaves the hold in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from smartconnectors_server.ledger.alerts import AlertLevel
@@ -63,6 +63,22 @@ class Ledger(Protocol):
         """Pauses or resumes a scope, durably: a budget, a campaign (see `campaign_scope`) without
         one, or ALL. From the call on nothing is admitted or dispatched in it; what is exempt is.
         """
+        ...
+
+    def record_campaign(self, scope: str, verb: str, note: str) -> None:
+        """Puts on record what was done to a campaign at its platform (the verbs are in
+        `campaigns`); durable behind the caller's back.
+        """
+        ...
+
+    async def campaigns(self) -> tuple[str, ...]:
+        """The scopes of all campaigns that something was ever admitted to be sent for, or that a
+        line is about; also of those whose holds are forgotten. Raises Unavailable.
+        """
+        ...
+
+    async def paused_campaigns(self) -> Mapping[str, bool]:
+        """What `campaigns.paused_campaigns` makes of all that is on record. Raises Unavailable."""
         ...
 
     async def reserve(self, reservation: Reservation) -> Hold:

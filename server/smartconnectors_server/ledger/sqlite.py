@@ -13,7 +13,7 @@ import contextlib
 import logging
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
@@ -21,6 +21,7 @@ from smartconnectors_server.failpoints import Moment
 from smartconnectors_server.ledger.advice import with_advice
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.book import Book
+from smartconnectors_server.ledger.campaigns import paused_campaigns
 from smartconnectors_server.ledger.group_commit import GroupCommit
 from smartconnectors_server.ledger.lock import DirectoryLock
 from smartconnectors_server.ledger.reader import UNREADABLE, Reader
@@ -161,6 +162,19 @@ class SqliteLedger:
         self._commits.check()
         step = self._book.set_paused(scope, paused, note, self.now_ns(), actor=actor)
         await self._commits.durable(step, limit=(scope, None, int(paused)))
+
+    # Campaigns at their platform
+
+    def record_campaign(self, scope: str, verb: str, note: str) -> None:
+        self._commits.later(self._book.record_campaign(scope, verb, note, self.now_ns()))
+
+    async def campaigns(self) -> tuple[str, ...]:
+        await self.flush()
+        return await self._reader.read(self._disk.campaigns)
+
+    async def paused_campaigns(self) -> Mapping[str, bool]:
+        await self.flush()
+        return await self._reader.read(lambda: paused_campaigns(self._disk.about_campaigns()))
 
     # The verbs
 

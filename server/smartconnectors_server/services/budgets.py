@@ -7,11 +7,18 @@ from collections.abc import AsyncIterator
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
 from smartconnectors.common.v1.budget_pb2 import BudgetStats
-from smartconnectors_server.budget import Keeper, Watch
+from smartconnectors_server.budget import Keeper, StopsCampaigns, Watch
 from smartconnectors_server.call import Call
 from smartconnectors_server.errors import InvalidBid
 from smartconnectors_server.ledger import ALL, platform_and_campaign
-from smartconnectors_server.messages import entry_message, hold_message, stats_message
+from smartconnectors_server.messages import (
+    NANOS_PER_SECOND,
+    entry_message,
+    hold_message,
+    in_flight_message,
+    standing_message,
+    stats_message,
+)
 
 DEFAULT_PAGE_SIZE = 100
 _PAGE_TOKEN = re.compile("[0-9]{0,18}")  # a sequence number, within 64 bits
@@ -20,6 +27,18 @@ PAUSE_NOTICE = (
     "New bids are refused. Campaigns that are live on the platform keep spending by their last "
     "bids."
 )
+
+
+WITHIN_S = 30.0
+"""For a caller without a deadline."""
+_SHARE_OF_DEADLINE = 0.9
+"""The rest is for the answer's way back."""
+
+
+def _time_for(call: Call) -> float:
+    """How long a call may take, in seconds, so that its answer is still waited for."""
+    left_ns = call.remaining_ns(call.started_ns)
+    return WITHIN_S if left_ns is None else left_ns * _SHARE_OF_DEADLINE / NANOS_PER_SECOND
 
 
 def _page_size(asked: int) -> int:
@@ -32,8 +51,9 @@ class BudgetServicer:
     Called by the chain with the request and our own `Call`, never with grpc's context.
     """
 
-    def __init__(self, keeper: Keeper, watch: Watch) -> None:
+    def __init__(self, keeper: Keeper, watch: Watch, campaigns: StopsCampaigns) -> None:
         self._keeper = keeper
+        self._campaigns = campaigns
         self._watch = watch
 
     async def GetBudgetStats(
@@ -68,8 +88,16 @@ class BudgetServicer:
     async def PauseBudget(
         self, request: pb.PauseBudgetRequest, call: Call
     ) -> pb.PauseBudgetResponse:
-        await self._keeper.set_paused(request.budget_id, True, request.reason, actor=call.actor)
-        return pb.PauseBudgetResponse(stats=self._stats_of(request.budget_id), notice=PAUSE_NOTICE)
+        scope = request.budget_id
+        await self._keeper.set_paused(scope, True, request.reason, actor=call.actor)
+        wait_s = min(request.wait.ToNanoseconds() / NANOS_PER_SECOND, _time_for(call))
+        flight = await self._keeper.dispatches.idle(scope, wait_s)
+        answer = in_flight_message(flight)
+        answer.notice = PAUSE_NOTICE
+        stats = self._stats_of(scope)
+        if stats is not None:
+            answer.stats.CopyFrom(stats)
+        return answer
 
     async def ResumeBudget(
         self, request: pb.ResumeBudgetRequest, call: Call
@@ -83,6 +111,28 @@ class BudgetServicer:
         if campaign is not None and scope not in self._keeper.budget_ids():
             scope = campaign[0]
         return None if scope == ALL else stats_message(self._keeper.state(scope))
+
+    async def PauseCampaigns(
+        self, request: pb.PauseCampaignsRequest, call: Call
+    ) -> pb.PauseCampaignsResponse:
+        standings = await self._campaigns.pause(
+            request.platform,
+            list(request.campaign_ids) or None,
+            request.reason,
+            within_s=_time_for(call),
+        )
+        return pb.PauseCampaignsResponse(campaigns=map(standing_message, standings))
+
+    async def ResumeCampaigns(
+        self, request: pb.ResumeCampaignsRequest, call: Call
+    ) -> pb.ResumeCampaignsResponse:
+        standings = await self._campaigns.resume(
+            request.platform,
+            list(request.campaign_ids) or None,
+            request.reason,
+            within_s=_time_for(call),
+        )
+        return pb.ResumeCampaignsResponse(campaigns=map(standing_message, standings))
 
     async def ListHolds(self, request: pb.ListHoldsRequest, _call: Call) -> pb.ListHoldsResponse:
         size = _page_size(request.page_size)

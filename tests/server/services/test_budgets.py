@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -43,7 +43,7 @@ async def test_all_budgets_are_listed_by_their_ids(counter: Counter) -> None:
 async def test_every_method_says_which_budgets_there_are_when_it_is_asked_for_another(
     counter: Counter,
 ) -> None:
-    asked = {"budget_id": "nobody's", "reason": "x"}
+    asked: Any = {"budget_id": "nobody's", "reason": "x"}
     for method, request in (
         ("GetBudgetStats", pb.GetBudgetStatsRequest(budget_id="nobody's")),
         ("UpdateBudget", pb.UpdateBudgetRequest(budget_id="nobody's", reason="x")),
@@ -70,7 +70,7 @@ async def test_a_limit_below_what_is_used_admits_nothing_and_utilization_passes_
 
 
 async def test_a_paused_budget_refuses_until_it_is_resumed(counter: Counter) -> None:
-    asked = {"budget_id": "google_ads", "reason": "audit"}
+    asked: Any = {"budget_id": "google_ads", "reason": "audit"}
     answer = await counter.ask("PauseBudget", pb.PauseBudgetRequest(**asked))
     assert answer.stats.paused
     assert "keep spending" in answer.notice
