@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -159,14 +160,16 @@ def budgets_of(platforms: Mapping[str, Platform], settings: Settings) -> tuple[B
     return tuple(budgets)
 
 
-def reserve_percent_of(chosen: PlatformSettings, mode: Mode) -> float:
-    """The share of the quota that is kept for pausing campaigns: none in a sandbox unless it is
-    configured, so that the whole limit can be seen at work.
+def reserve_percent_of(chosen: PlatformSettings, mode: Mode, limit: int) -> float:
+    """The share of a limit that is kept for pausing campaigns. Unless it is configured: none in a
+    sandbox, so that the whole limit can be seen at work; otherwise enough for one call at least.
     """
     configured = chosen.rate_limit.reserve_percent
     if configured is not None:
         return configured
-    return 0.0 if mode is Mode.SANDBOX else RESERVE_PERCENT
+    if mode is Mode.SANDBOX or limit == 1:
+        return 0.0
+    return max(RESERVE_PERCENT, math.ceil(100_000 / limit) / 1000)
 
 
 def runtime_of(
@@ -213,6 +216,6 @@ def runtime_of(
             limit=limit,
             window_s=rate.window_s or platform.defaults.rate_limit_window_s,
             burst=rate.burst,
-            reserve_percent=reserve_percent_of(chosen, mode),
+            reserve_percent=reserve_percent_of(chosen, mode, limit),
         ),
     )
