@@ -354,7 +354,8 @@ class Keeper:
         self, scope: str, paused_now: bool, reason: str, *, actor: str = ""
     ) -> None:
         """Pauses or resumes a budget, a campaign with or without one, or ALL; durably. From the
-        call on no bid is admitted or dispatched there, but for those that lower exposure.
+        call on no bid is admitted or dispatched there, but for those that lower exposure. `actor`
+        is who wants it.
 
         Raises NotFound, LedgerUnavailable.
         """

@@ -61,7 +61,8 @@ class Ledger(Protocol):
 
     async def set_paused(self, scope: str, paused: bool, note: str, *, actor: str = "") -> None:
         """Pauses or resumes a scope, durably: a budget, a campaign (see `campaign_scope`) without
-        one, or ALL. From the call on nothing is admitted or dispatched in it; what is exempt is.
+        one, or ALL; `actor` is who wants it. From the call on nothing is admitted or dispatched in
+        it; what is exempt is.
         """
         ...
 

@@ -371,6 +371,7 @@ async def test_a_state_directory_is_verified_while_a_server_runs_on_it(
             "UPDATE holds SET record = replace(record, 'micros\":500000', 'micros\":1')",
             "is of 1 micros in the file",
         ),
+        ("INSERT INTO limits VALUES ('all', NULL, 1)", "all is paused by the file alone"),
         ("INSERT INTO limits VALUES ('total', 1, 0)", "the limit of total is 1 micros in the file"),
     ],
 )
@@ -385,6 +386,19 @@ async def test_a_ledger_that_was_changed_is_found_out(
     verified(tmp_path)
     changed(tmp_path, statement)
     with pytest.raises(Broken, match=why):
+        verified(tmp_path)
+
+
+async def test_a_pause_that_was_taken_out_of_the_file_is_found_out(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    ledger = SqliteLedger(tmp_path, clock)
+    await ledger.open(BUDGETS)
+    await ledger.set_paused("google_ads/campaigns/1", True, "stop")
+    await ledger.close()
+    verified(tmp_path)
+    changed(tmp_path, "UPDATE limits SET paused = 0")
+    with pytest.raises(Broken, match="google_ads/campaigns/1 is paused by the lines alone"):
         verified(tmp_path)
 
 
