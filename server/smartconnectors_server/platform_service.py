@@ -71,7 +71,7 @@ class PlatformServicer:
         response = await self.of(call.spec.name)(request, call)
         if not request.update.validate_only:
             self._keeper.campaigns.record_by_name(
-                self._runtime.name, request.update.campaign_id, paused=paused
+                self._runtime.name, request.update.campaign_id, call.actor, paused=paused
             )
         return response
 

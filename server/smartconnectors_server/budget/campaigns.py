@@ -84,8 +84,8 @@ class StopsCampaigns(Protocol):
         ...
 
 
-BY_NAME = "by name: "
-"""How the note begins when a caller paused or resumed this one campaign."""
+BY_NAME = "asked for by its name"
+"""The note when a caller paused or resumed this one campaign."""
 
 
 class CampaignRecords:
@@ -113,25 +113,26 @@ class CampaignRecords:
         return {one[1]: ours for one, ours in found if one is not None and one[0] == platform}
 
     def record_pause(
-        self, platform: str, campaign_id: str, reason: str, *, was_running: bool
+        self, platform: str, campaign_id: str, reason: str, actor: str, *, was_running: bool
     ) -> None:
         """It was paused to stop all spending."""
         note = f"{WAS_RUNNING if was_running else ''}{reason}"
-        self._record(platform, campaign_id, PAUSE_CAMPAIGN, note)
+        self._record(platform, campaign_id, PAUSE_CAMPAIGN, note, actor)
 
-    def record_resumption(self, platform: str, campaign_id: str, reason: str) -> None:
+    def record_resumption(self, platform: str, campaign_id: str, reason: str, actor: str) -> None:
         """It runs again."""
-        self._record(platform, campaign_id, RESUME_CAMPAIGN, reason)
+        self._record(platform, campaign_id, RESUME_CAMPAIGN, reason, actor)
 
-    def record_by_name(self, platform: str, campaign_id: str, *, paused: bool) -> None:
+    def record_by_name(self, platform: str, campaign_id: str, actor: str, *, paused: bool) -> None:
         """A caller has paused or resumed this one, which counts from now on."""
         verb = PAUSE_CAMPAIGN if paused else RESUME_CAMPAIGN
-        self._record(platform, campaign_id, verb, f"{BY_NAME}asked for by a caller")
+        self._record(platform, campaign_id, verb, BY_NAME, actor)
 
     async def flush(self) -> None:
         """Returns when all of it is on disk. Raises LedgerUnavailable."""
         with spoken():
             await self._ledger.flush()
 
-    def _record(self, platform: str, campaign_id: str, verb: str, note: str) -> None:
-        self._ledger.record_campaign(campaign_scope(platform, campaign_id), verb, note)
+    def _record(self, platform: str, campaign_id: str, verb: str, note: str, actor: str) -> None:
+        scope = campaign_scope(platform, campaign_id)
+        self._ledger.record_campaign(scope, verb, note, actor=actor)

@@ -46,6 +46,7 @@ class _Order:
 
     runtime: PlatformRuntime
     reason: str
+    actor: str
     until_ns: int
     """Monotonic."""
     number: int
@@ -93,8 +94,7 @@ class CampaignPauses:
         Raises NotFound for an unknown platform, InvalidBid for ids without a platform, and
         LedgerUnavailable when it cannot be read which campaigns were changed.
         """
-        why = f"{reason} ({actor})" if actor else reason
-        orders = self._orders(platform, campaign_ids, why, within_s)
+        orders = self._orders(platform, campaign_ids, reason, actor, within_s)
         self._pauses += 1
         return await self._all(orders, campaign_ids, self._pause_those)
 
@@ -110,8 +110,7 @@ class CampaignPauses:
         """Lets campaigns run again that `pause` has paused, and leaves all others. As `pause`;
         `campaign_ids` None: every campaign that `pause` has paused.
         """
-        why = f"{reason} ({actor})" if actor else reason
-        orders = self._orders(platform, campaign_ids, why, within_s)
+        orders = self._orders(platform, campaign_ids, reason, actor, within_s)
         return await self._all(orders, campaign_ids, self._resume_those)
 
     async def drain(self) -> None:
@@ -122,7 +121,12 @@ class CampaignPauses:
     # Which
 
     def _orders(
-        self, platform: str, campaign_ids: Sequence[str] | None, reason: str, within_s: float
+        self,
+        platform: str,
+        campaign_ids: Sequence[str] | None,
+        reason: str,
+        actor: str,
+        within_s: float,
     ) -> list[_Order]:
         runtimes = self._engines.runtimes
         if campaign_ids is not None and not platform:
@@ -132,7 +136,7 @@ class CampaignPauses:
             raise NotFound(f"no platform is called {platform!r}; there are: {there_are}")
         until_ns = self._clock.monotonic_ns() + round(within_s * NANOS_PER_SECOND)
         chosen = [runtimes[platform]] if platform else runtimes.values()
-        return [_Order(runtime, reason, until_ns, self._pauses) for runtime in chosen]
+        return [_Order(runtime, reason, actor, until_ns, self._pauses) for runtime in chosen]
 
     async def _all(
         self,
@@ -197,7 +201,7 @@ class CampaignPauses:
         if was_running or (was_running is None and result.changed):
             if was_running or not on_record:
                 self._records.record_pause(
-                    name, campaign_id, order.reason, was_running=bool(was_running)
+                    name, campaign_id, order.reason, order.actor, was_running=bool(was_running)
                 )
             return CampaignStanding(name, campaign_id, CampaignOutcome.PAUSED)
         return CampaignStanding(name, campaign_id, CampaignOutcome.ALREADY_PAUSED)
@@ -224,7 +228,7 @@ class CampaignPauses:
             result = await self._ask(order, "ResumeCampaign", campaign_id, gives_way=True)
         except _GaveWay:
             return CampaignStanding(name, campaign_id, CampaignOutcome.LEFT)
-        self._records.record_resumption(name, campaign_id, order.reason)
+        self._records.record_resumption(name, campaign_id, order.reason, order.actor)
         outcome = CampaignOutcome.RESUMED if result.changed else CampaignOutcome.ALREADY_RUNNING
         return CampaignStanding(name, campaign_id, outcome)
 
@@ -262,7 +266,7 @@ class CampaignPauses:
         make: Any = spec.request_class
         request = make(update=CampaignStatusUpdate(campaign_id=campaign_id))
         while True:
-            call = Call(spec, self._clock.monotonic_ns(), order.until_ns)
+            call = Call(spec, self._clock.monotonic_ns(), order.until_ns, actor=order.actor)
             try:
                 # So that a resumption that is under way does not arrive after the pause.
                 async with self._locks.hold(f"{order.runtime.name}/{campaign_id}", call):

@@ -66,7 +66,7 @@ class Ledger(Protocol):
         """
         ...
 
-    def record_campaign(self, scope: str, verb: str, note: str) -> None:
+    def record_campaign(self, scope: str, verb: str, note: str, *, actor: str = "") -> None:
         """Puts on record what was done to a campaign at its platform (the verbs are in
         `campaigns`); durable behind the caller's back.
         """

@@ -145,9 +145,11 @@ class Book:
         verb = "pause" if paused else "resume"
         return Step((), (self._lines.of_scope(scope, verb, note, now_ns, actor=actor),))
 
-    def record_campaign(self, scope: str, verb: str, note: str, now_ns: int) -> Step:
+    def record_campaign(
+        self, scope: str, verb: str, note: str, now_ns: int, *, actor: str = ""
+    ) -> Step:
         """Puts on record what was done to a campaign at its platform."""
-        return Step((), (self._lines.of_scope(scope, verb, note, now_ns),))
+        return Step((), (self._lines.of_scope(scope, verb, note, now_ns, actor=actor),))
 
     def record_configuration(self, budget_id: str, now_ns: int) -> Step:
         """Puts on record what the budget is configured to be. Raises KeyError."""

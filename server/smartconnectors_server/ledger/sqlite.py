@@ -165,8 +165,9 @@ class SqliteLedger:
 
     # Campaigns at their platform
 
-    def record_campaign(self, scope: str, verb: str, note: str) -> None:
-        self._commits.later(self._book.record_campaign(scope, verb, note, self.now_ns()))
+    def record_campaign(self, scope: str, verb: str, note: str, *, actor: str = "") -> None:
+        now_ns = self.now_ns()
+        self._commits.later(self._book.record_campaign(scope, verb, note, now_ns, actor=actor))
 
     async def campaigns(self) -> tuple[str, ...]:
         await self.flush()

@@ -119,6 +119,7 @@ class BudgetServicer:
             request.platform,
             list(request.campaign_ids) or None,
             request.reason,
+            call.actor,
             within_s=_time_for(call),
         )
         return pb.PauseCampaignsResponse(campaigns=map(standing_message, standings))
@@ -130,6 +131,7 @@ class BudgetServicer:
             request.platform,
             list(request.campaign_ids) or None,
             request.reason,
+            call.actor,
             within_s=_time_for(call),
         )
         return pb.ResumeCampaignsResponse(campaigns=map(standing_message, standings))

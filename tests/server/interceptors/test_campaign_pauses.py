@@ -257,4 +257,4 @@ async def test_who_and_why_are_in_the_audit_ledger(house: House) -> None:
     )
     (line,) = page.rows
     assert line.verb == "pause_campaign"
-    assert line.note == "was running: too fast (alice)"
+    assert (line.note, line.actor) == ("was running: too fast", "alice")

@@ -42,7 +42,7 @@ class Campaigns:
         *,
         within_s: float = 0.0,
     ) -> list[CampaignStanding]:
-        self.asked.append(("pause", platform, campaign_ids, reason, within_s))
+        self.asked.append(("pause", platform, campaign_ids, reason, actor, within_s))
         return self.standings
 
     async def resume(
@@ -54,7 +54,7 @@ class Campaigns:
         *,
         within_s: float = 0.0,
     ) -> list[CampaignStanding]:
-        self.asked.append(("resume", platform, campaign_ids, reason, within_s))
+        self.asked.append(("resume", platform, campaign_ids, reason, actor, within_s))
         return self.standings
 
 
@@ -76,10 +76,14 @@ class Counter:
         """What the method answers. Raises ConnectorError."""
         spec = MethodSpec.of(_SERVICE.methods_by_name[method])
         deadline_ns = None if deadline_s is None else round(deadline_s * 1e9)
-        return await getattr(self._service, method)(request, Call(spec, 0, deadline_ns))
+        return await getattr(self._service, method)(
+            request, Call(spec, 0, deadline_ns, actor="carol")
+        )
 
     def stream(self, request: Any) -> Any:
-        return self._service.WatchBudgetStats(request, Call(MethodSpec.of(_SERVICE.methods_by_name["WatchBudgetStats"]), 0))
+        return self._service.WatchBudgetStats(
+            request, Call(MethodSpec.of(_SERVICE.methods_by_name["WatchBudgetStats"]), 0)
+        )
 
     async def hold(self, request_id: str, usd: int, budget: str = "google_ads") -> Hold:
         """Holds so much."""

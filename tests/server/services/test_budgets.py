@@ -82,7 +82,7 @@ async def test_a_paused_budget_refuses_until_it_is_resumed(counter: Counter) -> 
     answer = await counter.ask("PauseBudget", pb.PauseBudgetRequest(**asked))
     assert answer.stats.paused
     assert "keep spending" in answer.notice
-    with pytest.raises(BudgetPaused):
+    with pytest.raises(BudgetPaused, match="paused by carol: audit"):
         await counter.hold("a", 1)
     await counter.hold("b", 1, budget="meta")
     assert not (await counter.ask("ResumeBudget", pb.ResumeBudgetRequest(**asked))).stats.paused
@@ -169,8 +169,8 @@ async def test_campaigns_are_paused_and_resumed_within_the_callers_deadline(
     assert two.error.reason == errors_pb2.ERROR_REASON_LEDGER_UNAVAILABLE
     await counter.ask(f"{word}Campaigns", make(reason="x"))
     assert counter.campaigns.asked == [
-        (word.lower(), "meta", ["1", "2"], "x", 9.0),
-        (word.lower(), "", None, "x", 30.0),
+        (word.lower(), "meta", ["1", "2"], "x", "carol", 9.0),
+        (word.lower(), "", None, "x", "carol", 30.0),
     ]
 
 
