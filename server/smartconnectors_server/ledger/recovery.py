@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from smartconnectors_server.clock import NANOS_PER_SECOND
+from smartconnectors_server.clock import NANOS_PER_SECOND, LedgerClock
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.configured import CONFIGURE, CONFIGURING, after
@@ -24,6 +24,7 @@ from smartconnectors_server.ledger.records import (
 )
 from smartconnectors_server.ledger.store import Store
 
+CLOCK_DIFFERENCE_WORTH_A_WORD_S = 60.0
 _CALENDAR_SECONDS = {"hour": 3_600, "day": 86_400 + 3_600, "month": 32 * 86_400}
 
 log = logging.getLogger(__name__)
@@ -123,3 +124,15 @@ def _last(store: Store, budget_id: str, verbs: Sequence[str]) -> list[Entry]:
     """The last line of each verb about a budget, oldest first."""
     found = (store.last_about(budget_id, verb) for verb in verbs)
     return sorted((line for line in found if line is not None), key=lambda line: line.sequence)
+
+
+def say_how_far_the_wall_clock_is(time: LedgerClock) -> None:
+    """Warns when ledger time and the wall clock differ by more than a moment."""
+    behind_s = time.behind_wall_s()
+    if abs(behind_s) > CLOCK_DIFFERENCE_WORTH_A_WORD_S:
+        log.warning(
+            "ledger time is %.0f s %s the wall clock, which has been set since; windows go on "
+            "in ledger time until the machine is started again",
+            abs(behind_s),
+            "behind" if behind_s > 0 else "ahead of",
+        )

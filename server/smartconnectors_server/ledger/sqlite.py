@@ -16,12 +16,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
+from smartconnectors_server.clock import Clock, LedgerClock
 from smartconnectors_server.failpoints import Moment
 from smartconnectors_server.ledger.advice import with_advice
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.book import Book
-from smartconnectors_server.ledger.campaigns import paused_campaigns
+from smartconnectors_server.ledger.forgetting import Forgetting
 from smartconnectors_server.ledger.group_commit import GroupCommit
 from smartconnectors_server.ledger.lock import DirectoryLock
 from smartconnectors_server.ledger.reader import UNREADABLE, Reader
@@ -36,21 +36,17 @@ from smartconnectors_server.ledger.records import (
     Reservation,
     Step,
 )
-from smartconnectors_server.ledger.recovery import recover
+from smartconnectors_server.ledger.recovery import recover, say_how_far_the_wall_clock_is
 from smartconnectors_server.ledger.refusals import (
     Damaged,
     DuplicateRequest,
     HoldNotOpen,
     Unavailable,
 )
-from smartconnectors_server.ledger.store import FORGET_AT_ONCE, Batch, Store
+from smartconnectors_server.ledger.store import Batch, Store
 from smartconnectors_server.ledger.writes import reached_in
 
 REMEMBERED_ABSENT = 10_000
-KEEP_CLOSED_S = 86_400
-PURGE_EVERY_S = 600
-PURGE_MORE_S = 0.5
-CLOCK_DIFFERENCE_WORTH_A_WORD_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +77,7 @@ class SqliteLedger:
         self._book = Book()
         self._lock: DirectoryLock | None = None
         self._store: Store | None = None
-        self._keep_s = float(KEEP_CLOSED_S)
-        self._purge_at_ns = 0
+        self._forgetting = Forgetting(0, 0.0)
         self._told: Callable[[Entry], None] | None = None
         self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._unwritten_truths: set[str] = set()
@@ -109,9 +104,8 @@ class SqliteLedger:
                 ) from error
             raise
         self._book = recovered.book
-        self._keep_s = max(KEEP_CLOSED_S, 2 * recovered.longest_window_s)
-        self._purge_at_ns = self.now_ns() + PURGE_EVERY_S * NANOS_PER_SECOND
-        self._say_how_far_the_wall_clock_is()
+        self._forgetting = Forgetting(self.now_ns(), recovered.longest_window_s)
+        say_how_far_the_wall_clock_is(self._time)
         self._commits.start()
         for step in recovered.steps:
             self._commits.later(step)
@@ -166,8 +160,8 @@ class SqliteLedger:
     # Campaigns at their platform
 
     def record_campaign(self, scope: str, verb: str, note: str, *, actor: str = "") -> None:
-        now_ns = self.now_ns()
-        self._commits.later(self._book.record_campaign(scope, verb, note, now_ns, actor=actor))
+        step = self._book.record_campaign(scope, verb, note, self.now_ns(), actor=actor)
+        self._commits.later(step)
 
     async def campaigns(self) -> tuple[str, ...]:
         await self.flush()
@@ -175,7 +169,7 @@ class SqliteLedger:
 
     async def paused_campaigns(self) -> Mapping[str, bool]:
         await self.flush()
-        return await self._reader.read(lambda: paused_campaigns(self._disk.about_campaigns()))
+        return await self._reader.read(self._disk.paused_campaigns)
 
     # The verbs
 
@@ -401,29 +395,6 @@ class SqliteLedger:
             for entry in step.entries:
                 if entry.verb in (ALERT, ALERT_END) and self._told is not None:
                     self._told(entry)
-        await self._purge_when_due()
-
-    async def _purge_when_due(self) -> None:
-        now_ns = self.now_ns()
-        if now_ns < self._purge_at_ns:
-            return
-        closed_ns = now_ns - round(self._keep_s * NANOS_PER_SECOND)
-        calls_ns = now_ns - 2 * KEEP_CLOSED_S * NANOS_PER_SECOND
-        forgotten = 0
-        try:
-            forgotten = await self._commits.run(self._disk.purge, closed_ns, calls_ns)
-        except sqlite3.Error as error:
-            log.warning("old holds could not be forgotten, which is harmless: %s", error)
-        # While there is more, soon again: a little at a time, so that no bid waits long for it.
-        wait_s = PURGE_MORE_S if forgotten == FORGET_AT_ONCE else PURGE_EVERY_S
-        self._purge_at_ns = now_ns + round(wait_s * NANOS_PER_SECOND)
-
-    def _say_how_far_the_wall_clock_is(self) -> None:
-        behind_s = self._time.behind_wall_s()
-        if abs(behind_s) > CLOCK_DIFFERENCE_WORTH_A_WORD_S:
-            log.warning(
-                "ledger time is %.0f s %s the wall clock, which has been set since; windows go on "
-                "in ledger time until the machine is started again",
-                abs(behind_s),
-                "behind" if behind_s > 0 else "ahead of",
-            )
+        await self._forgetting.when_due(
+            self.now_ns(), lambda *before: self._commits.run(self._disk.purge, *before)
+        )

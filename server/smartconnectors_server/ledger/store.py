@@ -15,7 +15,11 @@ from pathlib import Path
 
 from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.ledger.book import HISTORY_LENGTH
-from smartconnectors_server.ledger.campaigns import PAUSE_CAMPAIGN, RESUME_CAMPAIGN
+from smartconnectors_server.ledger.campaigns import (
+    PAUSE_CAMPAIGN,
+    RESUME_CAMPAIGN,
+    paused_campaigns,
+)
 from smartconnectors_server.ledger.chain import GENESIS, link
 from smartconnectors_server.ledger.mark import FILE_NAME as MARK_NAME
 from smartconnectors_server.ledger.mark import Mark, marked
@@ -333,13 +337,13 @@ class Store:
         rows = self._reader.execute("SELECT scope FROM campaigns ORDER BY scope")
         return tuple(str(scope) for (scope,) in rows)
 
-    def about_campaigns(self) -> list[Entry]:
-        """Every line about what was done to a campaign at its platform, oldest first."""
+    def paused_campaigns(self) -> dict[str, bool]:
+        """The campaigns that were paused at their platform and not resumed since."""
         rows = self._reader.execute(
             "SELECT * FROM entries WHERE hold_id = '' AND verb IN (?, ?) ORDER BY sequence",
             (PAUSE_CAMPAIGN, RESUME_CAMPAIGN),
         )
-        return [entry_of(row) for row in rows]
+        return paused_campaigns(entry_of(row) for row in rows)
 
     def calls_since(self, platform: str, since_ns: int) -> list[tuple[int, int]]:
         """(at_ns, count) of the calls remembered after `since_ns`, oldest first."""
