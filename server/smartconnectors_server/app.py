@@ -43,6 +43,7 @@ from smartconnectors_server.customers import Customers, SiteKeyError
 from smartconnectors_server.http import Pages
 from smartconnectors_server.interceptors import (
     INTERCEPTORS,
+    CampaignPauses,
     ChainInterceptor,
     DeferredBids,
     Engines,
@@ -146,19 +147,17 @@ class Application:
             for name, runtime in self.runtimes.items()
         }
         self._deferred = self._deferred_bids()
+        self.campaigns = self._campaign_pauses()
         self._reconciler = self._make_reconciler()
         self.reloader = Reloader(self.engines, platforms, self._platforms, self._reconciler)
-        try:
-            self.spend = SpendReports(
-                self.ledger,
-                self.watch,
-                self._clock,
-                reports_with(self.engines),
-                spend_rules(self.engines),
-                pause_campaigns,
-            )
-        except ValueError as error:
-            raise StartupError(str(error)) from None
+        self.spend = SpendReports(
+            self.ledger,
+            self.watch,
+            self._clock,
+            reports_with(self.engines),
+            spend_rules(self.engines),
+            pause_campaigns or self.campaigns.pause_or_raise,
+        )
         self._server: Any = None
         self._background: list[asyncio.Task[None]] = []
 
@@ -213,7 +212,11 @@ class Application:
             maximum_concurrent_rpcs=self._rules.calls(server_settings),
         )
         budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(
-            cast(Any, BudgetServicer(self.keeper, self.watch, self.ledger.reported)), server
+            cast(
+                Any,
+                BudgetServicer(self.keeper, self.watch, self.ledger.reported, self.campaigns),
+            ),
+            server,
         )
         for name, platform in self._platforms.items():
             platform.register(self._servicers[name], server)
@@ -261,6 +264,7 @@ class Application:
             if isinstance(interceptor, Idempotency):
                 await interceptor.drain()
         await self._deferred.drain()
+        await self.campaigns.drain()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -283,6 +287,14 @@ class Application:
     def _deferred_bids(self) -> DeferredBids:
         inner = [i for i in self._chain if i.name in _FROM_THE_BREAKER_INWARDS]
         return DeferredBids(
+            self.engines,
+            self._methods,
+            lambda spec: compose(inner, spec, self._servicers[spec.platform].of(spec.name)),
+        )
+
+    def _campaign_pauses(self) -> CampaignPauses:
+        inner = [i for i in self._chain if i.name != "status"]
+        return CampaignPauses(
             self.engines,
             self._methods,
             lambda spec: compose(inner, spec, self._servicers[spec.platform].of(spec.name)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from smartconnectors_server.startup import StartupError
 from smartconnectors_server.telemetry import Telemetry, names
 
 QUIET_PERIOD_TIMEOUTS = 2
+RESERVE_PERCENT = 10.0
 
 
 def variables_of(platforms: Mapping[str, Platform]) -> dict[str, tuple[str, ...]]:
@@ -204,6 +206,18 @@ def breaker_settings(chosen: PlatformSettings) -> BreakerSettings:
     )
 
 
+def reserve_percent_of(chosen: PlatformSettings, mode: Mode, limit: int) -> float:
+    """The share of a limit that is kept for pausing campaigns. Unless it is configured: none in a
+    sandbox, so that the whole limit can be seen at work; otherwise enough for one call at least.
+    """
+    configured = chosen.rate_limit.reserve_percent
+    if configured is not None:
+        return configured
+    if mode is Mode.SANDBOX or limit == 1:
+        return 0.0
+    return max(RESERVE_PERCENT, math.ceil(100_000 / limit) / 1000)
+
+
 def runtime_of(
     platform: Platform,
     settings: Settings,
@@ -219,10 +233,10 @@ def runtime_of(
         platform.name,
         keeper,
         keeper.now_ns,
-        limit=rate.calls or platform.defaults.rate_limit_calls,
+        limit=(limit := rate.calls or platform.defaults.rate_limit_calls),
         window_s=rate.window_s or platform.defaults.rate_limit_window_s,
         burst=rate.burst,
-        reserve_percent=rate.reserve_percent,
+        reserve_percent=reserve_percent_of(chosen, mode, limit),
     )
 
     def changed(before: State, after: State) -> None:

@@ -36,6 +36,8 @@ class Write(enum.Enum):
     LIMIT = "limit"
     PAUSE = "pause"
     RESUME = "resume"
+    PAUSE_CAMPAIGN = "pause_campaign"
+    RESUME_CAMPAIGN = "resume_campaign"
     ALERT = "alert"
     """With the change that crossed the level."""
     ALERT_END = "alert_end"

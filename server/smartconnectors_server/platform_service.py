@@ -60,6 +60,21 @@ class PlatformServicer:
         """Ends every StreamBids once what is under way on it is answered."""
         self._many.close()
 
+    async def PauseCampaign(self, request: Any, call: Call) -> Any:
+        return await self._set_status(request, call, paused=True)
+
+    async def ResumeCampaign(self, request: Any, call: Call) -> Any:
+        return await self._set_status(request, call, paused=False)
+
+    async def _set_status(self, request: Any, call: Call, *, paused: bool) -> Any:
+        """A caller's word on one campaign counts, whatever was paused to stop all spending."""
+        response = await self.of(call.spec.name)(request, call)
+        if not request.update.validate_only:
+            self._keeper.campaigns.record_by_name(
+                self._runtime.name, request.update.campaign_id, call.actor, paused=paused
+            )
+        return response
+
     async def PlaceBids(self, request: Any, call: Call) -> Any:
         results = await self._many.batch(request.bids, call)
         response: Any = call.spec.response_class()

@@ -18,6 +18,7 @@ from smartconnectors_server.assembly import (
     budgets_of,
     mode_of,
     options_of,
+    reserve_percent_of,
     settings_of,
 )
 from smartconnectors_server.budget import Reconciler
@@ -227,10 +228,11 @@ class Reloader:
             if "circuit_breaker" in sections:
                 runtime.breaker.follow(breaker_settings(chosen))
             if "rate_limit" in sections:
+                limit = chosen.rate_limit.calls or runtime.platform.defaults.rate_limit_calls
                 runtime.limiter.follow(
-                    limit=chosen.rate_limit.calls or runtime.platform.defaults.rate_limit_calls,
+                    limit=limit,
                     burst=chosen.rate_limit.burst,
-                    reserve_percent=chosen.rate_limit.reserve_percent,
+                    reserve_percent=reserve_percent_of(chosen, runtime.mode, limit),
                 )
 
 

@@ -166,8 +166,9 @@ class RateLimitSettings(Section):
     window_s: float | None = Field(None, ge=1, le=86400)
     burst: int | None = Field(None, ge=1, le=10_000_000)
     """The most at once. Absent: `calls`."""
-    reserve_percent: float = Field(0.0, ge=0, le=50)
-    """Share of the quota kept for pausing campaigns."""
+    reserve_percent: float | None = Field(None, ge=0, le=50)
+    """Share of the quota kept for pausing campaigns. Absent: 0 in sandbox, otherwise 10, and one
+    call at least."""
 
 
 class CircuitBreakerSettings(Section):

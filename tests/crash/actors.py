@@ -177,10 +177,15 @@ class World:
         )
 
     async def _pause(self, budgets: Any, chance: random.Random) -> None:
-        asked = {"budget_id": chance.choice(self.platforms), "reason": "a look around"}
+        asked: Any = {"budget_id": chance.choice(self.platforms), "reason": "a look around"}
         await budgets.PauseBudget(budgets_pb2.PauseBudgetRequest(**asked), timeout=2)
         await asyncio.sleep(0.05)
         await budgets.ResumeBudget(budgets_pb2.ResumeBudgetRequest(**asked), timeout=2)
+
+    async def _campaigns(self, budgets: Any, chance: random.Random) -> None:
+        asked: Any = {"platform": chance.choice(self.platforms), "reason": "a look around"}
+        await budgets.PauseCampaigns(budgets_pb2.PauseCampaignsRequest(**asked), timeout=2)
+        await budgets.ResumeCampaigns(budgets_pb2.ResumeCampaignsRequest(**asked), timeout=2)
 
     async def _settle(self, budgets: Any, chance: random.Random) -> None:
         """Says of a bid in doubt that the platform has it.

@@ -173,17 +173,3 @@ async def test_a_platform_that_cannot_be_connected_says_so_and_the_rest_goes_on(
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert "library is missing" not in str(caught.value.details())
     assert await budget_ids(ready.grpc_address) == ["google_ads"]
-
-
-def test_pausing_over_reported_spend_is_refused_where_nobody_can_pause(tmp_path: Path) -> None:
-    document = {
-        "server": {"state_dir": str(tmp_path)},
-        "platforms": {
-            "google_ads": {
-                "endpoint": "127.0.0.1:1",
-                "reported_spend": {"enabled": True, "on_reported_over": "pause_campaigns"},
-            }
-        },
-    }
-    with pytest.raises(StartupError, match="on_reported_over"):
-        Application(load_settings(None, {}, document))

@@ -14,6 +14,8 @@ from smartconnectors_server.assembly import (
     load_settings,
     mode_of,
     quiet_period_s,
+    reserve_percent_of,
+    settings_of,
     variables_of,
 )
 from smartconnectors_server.connector import Mode
@@ -202,3 +204,28 @@ def test_a_mode_needs_the_credentials_of_every_account() -> None:
     not_all = settings(environment, mode="live", accounts={"us": {}, "eu": {}})
     with pytest.raises(StartupError, match="GOOGLE_ADS_CUSTOMER_ID"):
         mode_of(GOOGLE, not_all)
+
+
+@pytest.mark.parametrize(
+    ("mode", "limit", "calls"),
+    [
+        (Mode.SANDBOX, 100, 0),
+        (Mode.SHADOW, 100, 10),
+        (Mode.LIVE, 1000, 100),
+        (Mode.LIVE, 7, 1),
+        (Mode.LIVE, 3, 1),
+        (Mode.LIVE, 2, 1),
+        (Mode.LIVE, 1, 0),
+    ],
+)
+def test_a_tenth_of_a_live_quota_is_kept_for_pausing_and_one_call_at_least(
+    mode: Mode, limit: int, calls: int
+) -> None:
+    chosen = settings_of(settings(), "google_ads")
+    assert int(limit * reserve_percent_of(chosen, mode, limit) / 100) == calls
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_reserve_that_is_configured_is_kept_in_every_mode(mode: Mode) -> None:
+    chosen = settings_of(settings(rate_limit={"reserve_percent": 3.5}), "google_ads")
+    assert reserve_percent_of(chosen, mode, 100) == 3.5

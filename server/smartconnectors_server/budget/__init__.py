@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from smartconnectors_server.budget.alerts import log_alerts, log_standing
+from smartconnectors_server.budget.campaigns import (
+    CampaignOutcome,
+    CampaignStanding,
+    StopsCampaigns,
+)
 from smartconnectors_server.budget.daily import DayLimit, day_limits, tightest
+from smartconnectors_server.budget.dispatches import InFlight
 from smartconnectors_server.budget.keeper import Keeper
 from smartconnectors_server.budget.pricing import FallbackPrice, Sample, fallback_price
 from smartconnectors_server.budget.reconciler import Reconciler
@@ -25,9 +31,12 @@ from smartconnectors_server.budget.spend import (
 from smartconnectors_server.budget.watch import Watch
 
 __all__ = [
+    "CampaignOutcome",
+    "CampaignStanding",
     "DayLimit",
     "FallbackPrice",
     "Finding",
+    "InFlight",
     "Keeper",
     "PauseCampaigns",
     "Reconciler",
@@ -36,6 +45,7 @@ __all__ = [
     "SpendReports",
     "SpendRow",
     "SpendRules",
+    "StopsCampaigns",
     "Verb",
     "Watch",
     "day_limits",

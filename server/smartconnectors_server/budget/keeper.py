@@ -5,10 +5,11 @@ refusal says. The ledger decides whether an amount fits; the keeper speaks to ca
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 
-from smartconnectors_server.budget.refusal import exceeded, paused
+from smartconnectors_server.budget.campaigns import CampaignRecords
+from smartconnectors_server.budget.dispatches import Dispatches
+from smartconnectors_server.budget.refusal import exceeded, paused, spoken, unavailable
 from smartconnectors_server.budget.resolution import Verb
 from smartconnectors_server.budget.watch import Watch
 from smartconnectors_server.errors import (
@@ -48,25 +49,19 @@ log = logging.getLogger(__name__)
 _CLOSED_BY_VERB = {Verb.RELEASE: HoldState.RELEASED, Verb.REJECT: HoldState.REJECTED}
 
 
-def _unavailable(error: Unavailable) -> LedgerUnavailable:
-    return LedgerUnavailable(f"{error}. Nothing is admitted.", retry_after_s=1.0)
-
-
-@contextmanager
-def _spoken() -> Iterator[None]:
-    """The ledger being away, in the words that callers read."""
-    try:
-        yield
-    except Unavailable as error:
-        raise _unavailable(error) from error
-
-
 class Keeper:
-    """Holds money for bids and resolves each hold exactly once."""
+    """Holds money for bids and resolves each hold exactly once.
+
+    Attributes:
+        dispatches: what is being sent.
+        campaigns: what is remembered of campaigns at their platforms.
+    """
 
     def __init__(self, ledger: Ledger, watch: Watch) -> None:
         self._ledger = ledger
         self._watch = watch
+        self.dispatches = Dispatches(ledger, watch)
+        self.campaigns = CampaignRecords(ledger)
 
     # Looking
 
@@ -134,29 +129,29 @@ class Keeper:
 
     async def find(self, platform: str, request_id: str) -> Hold | None:
         """The hold that binds a request id. Raises LedgerUnavailable."""
-        with _spoken():
+        with spoken():
             return await self._ledger.find(platform, request_id)
 
     async def hold(self, hold_id: str) -> Hold | None:
         """One hold, open or not. Raises LedgerUnavailable."""
-        with _spoken():
+        with spoken():
             return await self._ledger.get(hold_id)
 
     async def record_calls(self, platform: str, at_ns: int, count: int) -> None:
         """Remembers calls to a platform, durably, for its limiter. Raises LedgerUnavailable."""
-        with _spoken():
+        with spoken():
             await self._ledger.record_calls(platform, at_ns, count)
 
     async def calls_since(self, platform: str, since_ns: int) -> tuple[tuple[int, int], ...]:
         """(at_ns, count) of the calls remembered after `since_ns`, oldest first."""
-        with _spoken():
+        with spoken():
             return await self._ledger.calls_since(platform, since_ns)
 
     async def entries(
         self, *, budget_id: str, request_id: str, size: int, token: str
     ) -> Page[Entry]:
         """The audit ledger, oldest first. Raises LedgerUnavailable."""
-        with _spoken():
+        with spoken():
             return await self._ledger.entries(
                 budget_id=budget_id, request_id=request_id, size=size, token=token
             )
@@ -249,7 +244,7 @@ class Keeper:
         Raises LedgerUnavailable when it has entered, but is not on disk yet and must not be told.
         """
         try:
-            with _spoken():
+            with spoken():
                 settled = await self._ledger.settle(
                     hold.hold_id, answer=answer, note=note, late=True, actor=actor
                 )
@@ -326,7 +321,7 @@ class Keeper:
         if hold is None:
             raise NotFound(f"no hold is called {hold_id!r}")
         ended = await self._end(hold, settled, f"{BY_OPERATOR}{reason}", actor)
-        with _spoken():
+        with spoken():
             await self._ledger.flush()
         return ended
 
@@ -354,7 +349,7 @@ class Keeper:
     ) -> BudgetState:
         """Changes the first limit, durably. Raises NotFound, LedgerUnavailable."""
         self.state(budget_id)
-        with _spoken():
+        with spoken():
             state = await self._ledger.set_limit(budget_id, limit_micros, reason, actor=actor)
         self._watch.changed()
         return state
@@ -364,7 +359,7 @@ class Keeper:
         for budget_id in limits:
             self.state(budget_id)
         try:
-            with _spoken():
+            with spoken():
                 await self._ledger.set_limits(limits, reason)
         finally:
             self._watch.changed()
@@ -373,12 +368,13 @@ class Keeper:
         self, scope: str, paused_now: bool, reason: str, *, actor: str = ""
     ) -> None:
         """Pauses or resumes a budget, a campaign with or without one, or ALL; durably. From the
-        call on no bid is admitted or dispatched there, but for those that lower exposure.
+        call on no bid is admitted or dispatched there, but for those that lower exposure. `actor`
+        is who wants it.
 
         Raises NotFound, LedgerUnavailable.
         """
         self.check_scope(scope)
-        with _spoken():
+        with spoken():
             await self._ledger.set_paused(scope, paused_now, reason, actor=actor)
         self._watch.changed()
 
@@ -388,7 +384,7 @@ class Keeper:
         self, error: Refused | Paused | TargetBlocked | Unavailable, budget_ids: Iterable[str]
     ) -> Exception:
         if isinstance(error, Unavailable):
-            return _unavailable(error)
+            return unavailable(error)
         if isinstance(error, TargetBlocked):
             return TargetInDoubt(
                 f"{error.hold.platform}: an earlier change of {error.hold.target} (request "

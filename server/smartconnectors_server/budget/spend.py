@@ -87,16 +87,9 @@ class SpendReports:
         clock: Clock,
         read: Callable[[str, date], Awaitable[SpendReport | None]],
         rules: Mapping[str, SpendRules],
-        pause: PauseCampaigns | None = None,
+        pause: PauseCampaigns,
     ) -> None:
-        """`read` is the connector's `reported_spend`, by platform. Raises ValueError when a
-        platform's rules pause campaigns and `pause` is not given.
-        """
-        if pause is None and (pausing := [name for name in rules if rules[name].pauses]):
-            raise ValueError(
-                f'platforms.{pausing[0]}.reported_spend.on_reported_over = "pause_campaigns": this '
-                'server cannot pause campaigns by itself; use "alert"'
-            )
+        """`read` is the connector's `reported_spend`, by platform."""
         self._ledger = ledger
         self._watch = watch
         self._clock = clock
@@ -217,7 +210,7 @@ class SpendReports:
             f"({first.time_zone}), {format_amount(committed_micros, currency)} were committed"
         )
         await reported.tell_over(budget_id, first.platform, day, spend_micros, note)
-        if rules.pauses and self._pause is not None:
+        if rules.pauses:
             billed = tuple(
                 sorted(one.campaign_id for one in days if one.campaign_id and one.spend_micros)
             )

@@ -19,6 +19,7 @@ from smartconnectors_server.cli import (
     configuration,
     demo,
     holds,
+    pausing,
     serving,
     spend,
     status,
@@ -51,8 +52,8 @@ app.command(rich_help_panel=_USE)(bidding.get)
 app.add_typer(campaigns.group, name="campaign", rich_help_panel=_USE)
 app.command(rich_help_panel=_USE)(status.status)
 app.command(rich_help_panel=_USE)(budgets.watch)
-app.command(rich_help_panel=_USE)(budgets.pause)
-app.command(rich_help_panel=_USE)(budgets.resume)
+app.command(rich_help_panel=_USE)(pausing.pause)
+app.command(rich_help_panel=_USE)(pausing.resume)
 app.add_typer(budgets.group, name="budget", rich_help_panel=_USE)
 app.command(rich_help_panel=_USE)(spend.spend)
 app.add_typer(holds.group, name="holds", rich_help_panel=_USE)

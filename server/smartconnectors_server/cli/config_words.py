@@ -109,6 +109,7 @@ EXAMPLES: Mapping[str, Any] = {
     "RateLimitSettings.calls": 100,
     "RateLimitSettings.window_s": 60.0,
     "RateLimitSettings.burst": 100,
+    "RateLimitSettings.reserve_percent": 10.0,
     "FallbackSettings.multiplier": "1.0",
     "PlatformSettings.mode": "shadow",
     "PlatformSettings.endpoint": "127.0.0.1:9000",

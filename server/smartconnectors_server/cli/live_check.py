@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +114,9 @@ class PacedGate:
 
     def report(self, what: str) -> AbstractAsyncContextManager[None]:
         return self.read(what)
+
+    def urgent(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def tighten(self, signal: QuotaSignal) -> None:
         self._limiter.tighten(

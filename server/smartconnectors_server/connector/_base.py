@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Protocol
@@ -71,6 +71,12 @@ class Gate(Protocol):
         that reports have, and the breaker hears nothing of it, neither slowness nor failure.
         Raises RateLimited while that share is not free, or PlatformUnavailable while the breaker
         is not closed.
+        """
+        ...
+
+    def urgent(self) -> AbstractContextManager[None]:
+        """Inside of it reads pass an open breaker and may use the reserved share of the quota: for
+        what a campaign cannot be paused without.
         """
         ...
 
@@ -176,6 +182,13 @@ class Connector(Protocol):
         """
         ...
 
+    async def running(self, campaign_ids: Sequence[str]) -> Mapping[str, bool]:
+        """Which of these campaigns run now, of those that could be read; the others are left out.
+        As last seen when it cannot be read, and that was a moment ago. Raises RateLimited,
+        PlatformUnavailable, PlatformRejected.
+        """
+        ...
+
     async def lookup(self, sent: Sent) -> Finding:
         """Looks what became of a change. Reads through the gate, never from a cache.
 
@@ -239,6 +252,11 @@ class OneByOne:
     async def prefetch(self, requests: Sequence[Message]) -> None:
         """Each plan reads for itself."""
         del requests
+
+    async def running(self, campaign_ids: Sequence[str]) -> Mapping[str, bool]:
+        """Of a platform that cannot say, nothing is known."""
+        del campaign_ids
+        return {}
 
     async def place_many(self, planned: Sequence[tuple[Message, Call]]) -> Sequence[Placed]:
         """One after another."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from smartconnectors.common.v1.connector_pb2 import CampaignStatusUpdate
 from smartconnectors_server.budget import Finding, SpendReport
 from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.connector._base import Connector, Gate, Placed, Sent
@@ -58,6 +59,8 @@ class Accounts:
         self._gate = gate
         one = next(iter(connectors.values()))
         self.max_batch = one.max_batch
+        self._account_of: dict[str, str] = {}
+        """Campaign -> the account that it was seen in."""
 
     async def connect(self) -> None:
         for connector in self._connectors.values():
@@ -127,6 +130,15 @@ class Accounts:
         target = sent.target.removeprefix(_prefix(name))
         return await self._connectors[name].lookup(replace(sent, target=target))
 
+    async def running(self, campaign_ids: Sequence[str]) -> Mapping[str, bool]:
+        """Asked of every account; each knows its own campaigns."""
+        found: dict[str, bool] = {}
+        for name, connector in self._connectors.items():
+            own = await connector.running(campaign_ids)
+            self._account_of.update(dict.fromkeys(own, name))
+            found.update(own)
+        return found
+
     async def account(self) -> AccountFacts:
         """Nothing is true of several: each one is asked for itself."""
         return AccountFacts()
@@ -158,6 +170,11 @@ class Accounts:
         """Raises InvalidBid."""
         fields = request.DESCRIPTOR.fields_by_name
         common = request.bid if "bid" in fields else request.update
+        if not common.account and isinstance(common, CampaignStatusUpdate):
+            # Who stops everything names campaigns alone.
+            seen = self._account_of.get(common.campaign_id)
+            if seen is not None:
+                return seen
         return account_named(common.account, self._connectors)
 
 

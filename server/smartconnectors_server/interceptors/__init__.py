@@ -5,6 +5,7 @@ from __future__ import annotations
 from smartconnectors_server.interceptors._base import Engines, Interceptor, Next, PlatformRuntime
 from smartconnectors_server.interceptors.auth import Auth
 from smartconnectors_server.interceptors.budget import Budget
+from smartconnectors_server.interceptors.campaign_pauses import CampaignPauses
 from smartconnectors_server.interceptors.chain import ChainInterceptor, compose
 from smartconnectors_server.interceptors.circuit_breaker import CircuitBreak
 from smartconnectors_server.interceptors.deferred import DeferredBids
@@ -34,6 +35,7 @@ INTERCEPTORS: tuple[type[Interceptor], ...] = (
 
 __all__ = [
     "INTERCEPTORS",
+    "CampaignPauses",
     "ChainInterceptor",
     "DeferredBids",
     "Engines",

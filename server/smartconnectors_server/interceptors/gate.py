@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 
 from smartconnectors_server.circuitbreaker import CircuitBreaker, CircuitOpen, State
 from smartconnectors_server.clock import Clock
@@ -11,6 +12,9 @@ from smartconnectors_server.connector import QuotaSignal
 from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
 from smartconnectors_server.ratelimit import LowPriority, RateLimiter
 from smartconnectors_server.telemetry import Telemetry, current, names
+
+_URGENT = ContextVar("_URGENT", default=False)
+"""Whether the reads of the present task are on the way of a pause."""
 
 
 class BreakerOpen(PlatformUnavailable):
@@ -40,15 +44,20 @@ class WireGate:
 
     @asynccontextmanager
     async def read(self, what: str) -> AsyncIterator[None]:
+        urgent = _URGENT.get()
         try:
             permit = self._breaker.acquire()
         except CircuitOpen as error:
+            if urgent:
+                await self._limiter.take(reserved=True)
+                yield
+                return
             raise BreakerOpen(
                 f"{self._platform}: the circuit breaker is open, so the {what} was not read",
                 retry_after_s=error.retry_after_s,
             ) from None
         try:
-            await self._limiter.take()
+            await self._limiter.take(reserved=urgent)
             permit.restart()
             started_ns = self._clock.monotonic_ns()
             tracer = self._telemetry.tracer
@@ -92,6 +101,14 @@ class WireGate:
                 self._telemetry.metrics.platform_call(self._platform, "report", took_ns)
         finally:
             permit.release()
+
+    @contextmanager
+    def urgent(self) -> Iterator[None]:
+        token = _URGENT.set(True)
+        try:
+            yield
+        finally:
+            _URGENT.reset(token)
 
     def tighten(self, signal: QuotaSignal) -> None:
         self._limiter.tighten(

@@ -11,11 +11,11 @@ from smartconnectors_server.call import Call, Kind, MethodSpec, MethodTable
 from smartconnectors_server.connector import Connector, Mode
 from smartconnectors_server.errors import ConnectorError, InvalidBid
 from smartconnectors_server.interceptors._base import Engines, Interceptor, Next, PlatformRuntime
-from smartconnectors_server.interceptors.answers import bid_error
 from smartconnectors_server.interceptors.batch import Batch
 from smartconnectors_server.interceptors.chain import compose
 from smartconnectors_server.interceptors.status import foreseen, parse
 from smartconnectors_server.interceptors.validation import check_rules
+from smartconnectors_server.messages import bid_error
 
 STREAM_CONCURRENCY = 64
 """Bids of one stream that are under way, or answered and not yet read, at once."""

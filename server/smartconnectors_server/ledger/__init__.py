@@ -8,6 +8,7 @@ from smartconnectors_server.ledger._base import (
     Ledger,
 )
 from smartconnectors_server.ledger.alerts import ALERT, AlertLevel, alert_level
+from smartconnectors_server.ledger.campaigns import PAUSE_CAMPAIGN, RESUME_CAMPAIGN, WAS_RUNNING
 from smartconnectors_server.ledger.records import (
     ALL,
     OPEN_STATES,
@@ -61,6 +62,9 @@ __all__ = [
     "BY_RECONCILER",
     "LEDGERS",
     "OPEN_STATES",
+    "PAUSE_CAMPAIGN",
+    "RESUME_CAMPAIGN",
+    "WAS_RUNNING",
     "AlertLevel",
     "Budget",
     "BudgetState",

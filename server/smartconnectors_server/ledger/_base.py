@@ -75,8 +75,25 @@ class Ledger(Protocol):
 
     async def set_paused(self, scope: str, paused: bool, note: str, *, actor: str = "") -> None:
         """Pauses or resumes a scope, durably: a budget, a campaign (see `campaign_scope`) without
-        one, or ALL. From the call on nothing is admitted or dispatched in it; what is exempt is.
+        one, or ALL; `actor` is who wants it. From the call on nothing is admitted or dispatched in
+        it; what is exempt is.
         """
+        ...
+
+    def record_campaign(self, scope: str, verb: str, note: str, *, actor: str = "") -> None:
+        """Puts on record what was done to a campaign at its platform (the verbs are in
+        `campaigns`); durable behind the caller's back.
+        """
+        ...
+
+    async def campaigns(self) -> tuple[str, ...]:
+        """The scopes of all campaigns that something was ever admitted to be sent for, or that a
+        line is about; also of those whose holds are forgotten. Raises Unavailable.
+        """
+        ...
+
+    async def paused_campaigns(self) -> Mapping[str, bool]:
+        """What `campaigns.paused_campaigns` makes of all that is on record. Raises Unavailable."""
         ...
 
     async def reserve(self, reservation: Reservation) -> Hold:

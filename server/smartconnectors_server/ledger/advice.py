@@ -5,6 +5,12 @@ from __future__ import annotations
 import errno
 import logging
 import sqlite3
+from pathlib import Path
+
+from smartconnectors_server.ledger.refusals import Damaged, Unavailable
+
+UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+"""What reading a file raises in which a byte was changed: no JSON, no number, no known name."""
 
 _CLOCK_DIFFERENCE_WORTH_A_WORD_S = 60.0
 
@@ -61,3 +67,17 @@ def say_how_far_the_wall_clock_is(behind_s: float) -> None:
             abs(behind_s),
             "behind" if behind_s > 0 else "ahead of",
         )
+
+
+def refusal_to_open(directory: Path, error: BaseException) -> Unavailable | Damaged | None:
+    """What an error means for a ledger that was to be opened; None: nothing else than it says."""
+    if isinstance(error, sqlite3.Error | OSError):
+        return Unavailable(f"{directory}: {with_advice(error)}")
+    if isinstance(error, Unavailable):
+        return Unavailable(f"{directory}: {error}")
+    if isinstance(error, UNREADABLE):
+        return Damaged(
+            f"{directory}: the ledger's file holds something that cannot be read "
+            f"({type(error).__name__}). Restore it from a backup."
+        )
+    return None

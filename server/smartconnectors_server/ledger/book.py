@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from smartconnectors_server.ledger.alerts import ALERT, AlertLevel, Alerts
 from smartconnectors_server.ledger.configured import CONFIGURE, described
@@ -31,6 +31,7 @@ from smartconnectors_server.ledger.refusals import (
 )
 from smartconnectors_server.ledger.scopes import Scopes
 from smartconnectors_server.ledger.targets import TargetIndex
+from smartconnectors_server.ledger.telling import Telling
 
 HISTORY_LENGTH = 100
 REMEMBERED_CLOSED_HOLDS = 10_000
@@ -48,6 +49,8 @@ class Book:
         self._scopes = Scopes()
         self._lines = Lines(first_sequence, self._scopes)
         self._alerts = Alerts(self._scopes)
+        telling = Telling(self._scopes, self._lines, self._alerts)
+        self._about, self._told = telling.about, telling.told
         self._open: dict[str, Hold] = {}
         self._closed: OrderedDict[str, Hold] = OrderedDict()
         self._by_request: dict[tuple[str, str], str] = {}
@@ -143,6 +146,12 @@ class Book:
         else:
             self._scopes.resume(scope)
         verb = "pause" if paused else "resume"
+        return Step((), (self._lines.of_scope(scope, verb, note, now_ns, actor=actor),))
+
+    def record_campaign(
+        self, scope: str, verb: str, note: str, now_ns: int, *, actor: str = ""
+    ) -> Step:
+        """Puts on record what was done to a campaign at its platform."""
         return Step((), (self._lines.of_scope(scope, verb, note, now_ns, actor=actor),))
 
     def record_configuration(self, budget_id: str, now_ns: int) -> Step:
@@ -388,37 +397,3 @@ class Book:
         if hold.priced:
             history = self._settled.setdefault(hold.platform, deque(maxlen=HISTORY_LENGTH))
             history.append(hold)
-
-    def _about(
-        self,
-        budget_id: str,
-        verb: str,
-        amount_micros: int,
-        note: str,
-        now_ns: int,
-        *,
-        actor: str = "",
-    ) -> Step:
-        budget = self._scopes.budget(budget_id)
-        line = self._lines.of_budget(budget, verb, amount_micros, note, now_ns, actor=actor)
-        return Step((), (line,))
-
-    def _told(
-        self,
-        steps: Sequence[Step],
-        before: Mapping[str, AlertLevel],
-        now_ns: int,
-        budget_ids: Iterable[str] = (),
-    ) -> Step:
-        """The steps as one, with what is to be told of their budgets, and of `budget_ids`."""
-        holds = tuple(hold for step in steps for hold in step.holds)
-        entries = [entry for step in steps for entry in step.entries]
-        changed = [budget_id for entry in entries for budget_id in entry.budget_ids]
-        for crossing in self._alerts.after(dict.fromkeys([*changed, *budget_ids]), before, now_ns):
-            budget = self._scopes.budget(crossing.state.budget_id)
-            entries.append(
-                self._lines.of_budget(
-                    budget, crossing.verb, crossing.used_micros, crossing.note, now_ns
-                )
-            )
-        return Step(holds, tuple(entries))

@@ -11,20 +11,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import logging
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
+from smartconnectors_server.clock import Clock, LedgerClock
 from smartconnectors_server.failpoints import Moment
-from smartconnectors_server.ledger.advice import say_how_far_the_wall_clock_is, with_advice
+from smartconnectors_server.ledger.advice import refusal_to_open, say_how_far_the_wall_clock_is
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.book import Book
+from smartconnectors_server.ledger.forgetting import Forgetting
 from smartconnectors_server.ledger.group_commit import GroupCommit
 from smartconnectors_server.ledger.lock import DirectoryLock
-from smartconnectors_server.ledger.reader import UNREADABLE, Reader
+from smartconnectors_server.ledger.reader import Reader
 from smartconnectors_server.ledger.records import (
     Budget,
     BudgetState,
@@ -38,21 +37,15 @@ from smartconnectors_server.ledger.records import (
 )
 from smartconnectors_server.ledger.recovery import recover
 from smartconnectors_server.ledger.refusals import (
-    Damaged,
     DuplicateRequest,
     HoldNotOpen,
     Unavailable,
 )
 from smartconnectors_server.ledger.reported import Reported, ReportedStore
-from smartconnectors_server.ledger.store import FORGET_AT_ONCE, Batch, Store
+from smartconnectors_server.ledger.store import Batch, Store
 from smartconnectors_server.ledger.writes import reached_in
 
 REMEMBERED_ABSENT = 10_000
-KEEP_CLOSED_S = 86_400
-PURGE_EVERY_S = 600
-PURGE_MORE_S = 0.5
-
-log = logging.getLogger(__name__)
 
 
 class SqliteLedger:
@@ -81,8 +74,7 @@ class SqliteLedger:
         self._book = Book()
         self._lock: DirectoryLock | None = None
         self._store: Store | None = None
-        self._keep_s = float(KEEP_CLOSED_S)
-        self._purge_at_ns = 0
+        self._forgetting = Forgetting(0, 0.0)
         self._told: Callable[[Entry], None] | None = None
         self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._unwritten_truths: set[str] = set()
@@ -106,29 +98,17 @@ class SqliteLedger:
             store.keep_base(*self._time.base)
             recovered = recover(store, budgets, self.now_ns())
             self.reported.restore(store.reported)
-        except BaseException as error:
-            await self.close()
-            if isinstance(error, sqlite3.Error | OSError):
-                raise Unavailable(f"{self._directory}: {with_advice(error)}") from error
-            if isinstance(error, UNREADABLE):
-                raise Damaged(
-                    f"{self._directory}: the ledger's file holds something that cannot be read "
-                    f"({type(error).__name__}). Restore it from a backup."
-                ) from error
-            raise
-        self._book = recovered.book
-        self._keep_s = max(KEEP_CLOSED_S, 2 * recovered.longest_window_s)
-        self._purge_at_ns = self.now_ns() + PURGE_EVERY_S * NANOS_PER_SECOND
-        say_how_far_the_wall_clock_is(self._time.behind_wall_s())
-        self._commits.start()
-        for step in recovered.steps:
-            self._commits.later(step)
-        try:
+            self._book = recovered.book
+            self._forgetting = Forgetting(self.now_ns(), recovered.longest_window_s)
+            say_how_far_the_wall_clock_is(self._time.behind_wall_s())
+            self._commits.start()
+            for step in recovered.steps:
+                self._commits.later(step)
             await self._commits.durable()
         except BaseException as error:
             await self.close()
-            if isinstance(error, Unavailable):
-                raise Unavailable(f"{self._directory}: {error}") from error
+            if (refusal := refusal_to_open(self._directory, error)) is not None:
+                raise refusal from error
             raise
         return recovered.budgets
 
@@ -175,6 +155,20 @@ class SqliteLedger:
         self._commits.check()
         step = self._book.set_paused(scope, paused, note, self.now_ns(), actor=actor)
         await self._commits.durable(step, limit=(scope, None, int(paused)))
+
+    # Campaigns at their platform
+
+    def record_campaign(self, scope: str, verb: str, note: str, *, actor: str = "") -> None:
+        step = self._book.record_campaign(scope, verb, note, self.now_ns(), actor=actor)
+        self._commits.later(step)
+
+    async def campaigns(self) -> tuple[str, ...]:
+        await self.flush()
+        return await self._reader.read(self._disk.campaigns)
+
+    async def paused_campaigns(self) -> Mapping[str, bool]:
+        await self.flush()
+        return await self._reader.read(self._disk.paused_campaigns)
 
     # The verbs
 
@@ -354,8 +348,7 @@ class SqliteLedger:
             lambda: self._disk.entries(budget_id, request_id, after, size + 1)
         )
         more = len(rows) > size
-        rows = rows[:size]
-        return Page(tuple(rows), str(rows[-1].sequence) if more else "")
+        return Page(tuple(rows[:size]), str(rows[size - 1].sequence) if more else "")
 
     # Calls to platforms
 
@@ -386,11 +379,7 @@ class SqliteLedger:
             cancelled = isinstance(error, asyncio.CancelledError)
             note = "the caller gave up" if cancelled else "the ledger could not be written"
             with contextlib.suppress(HoldNotOpen):  # an operator may have ended it meanwhile
-                self._later(
-                    self._book.release(
-                        step.hold.hold_id, HoldState.RELEASED, self.now_ns(), note=note
-                    )
-                )
+                await self.release(step.hold.hold_id, note=note)
             raise
 
     def _write(self, batch: Batch) -> None:
@@ -406,19 +395,6 @@ class SqliteLedger:
             for entry in step.entries:
                 if entry.verb in (ALERT, ALERT_END) and self._told is not None:
                     self._told(entry)
-        await self._purge_when_due()
-
-    async def _purge_when_due(self) -> None:
-        now_ns = self.now_ns()
-        if now_ns < self._purge_at_ns:
-            return
-        closed_ns = now_ns - round(self._keep_s * NANOS_PER_SECOND)
-        calls_ns = now_ns - 2 * KEEP_CLOSED_S * NANOS_PER_SECOND
-        forgotten = 0
-        try:
-            forgotten = await self._commits.run(self._disk.purge, closed_ns, calls_ns)
-        except sqlite3.Error as error:
-            log.warning("old holds could not be forgotten, which is harmless: %s", error)
-        # While there is more, soon again: a little at a time, so that no bid waits long for it.
-        wait_s = PURGE_MORE_S if forgotten == FORGET_AT_ONCE else PURGE_EVERY_S
-        self._purge_at_ns = now_ns + round(wait_s * NANOS_PER_SECOND)
+        await self._forgetting.when_due(
+            self.now_ns(), lambda *before: self._commits.run(self._disk.purge, *before)
+        )

@@ -15,6 +15,11 @@ from pathlib import Path
 
 from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.ledger.book import HISTORY_LENGTH
+from smartconnectors_server.ledger.campaigns import (
+    PAUSE_CAMPAIGN,
+    RESUME_CAMPAIGN,
+    paused_campaigns,
+)
 from smartconnectors_server.ledger.chain import GENESIS, link
 from smartconnectors_server.ledger.mark import FILE_NAME as MARK_NAME
 from smartconnectors_server.ledger.mark import Mark, marked
@@ -23,6 +28,7 @@ from smartconnectors_server.ledger.records import (
     Hold,
     HoldState,
     Step,
+    platform_and_campaign,
 )
 from smartconnectors_server.ledger.refusals import (
     Damaged,
@@ -37,6 +43,7 @@ from smartconnectors_server.ledger.reported import (
 )
 from smartconnectors_server.ledger.rows import (
     INSERT_CALLS,
+    INSERT_CAMPAIGNS,
     INSERT_ENTRIES,
     UPSERT_HOLDS,
     UPSERT_LIMITS,
@@ -51,6 +58,7 @@ from smartconnectors_server.ledger.schema import prepare
 
 FILE_NAME = "ledger.sqlite3"
 FORGET_AT_ONCE = 1_000
+_CHANGING = frozenset({"reserve", "dispatch", PAUSE_CAMPAIGN, RESUME_CAMPAIGN})
 _CLOSED = tuple(state.value for state in HoldState if not state.is_open)
 
 
@@ -81,6 +89,8 @@ class Store:
         self._path = directory / FILE_NAME
         self._mark: Mark | None = None
         self._last, self._head = 0, GENESIS
+        self._campaigns: set[str] = set()
+        """Those that this process knows to be in the file."""
         self._writer = self._connect()
         self._reader = self._connect()
         try:
@@ -148,15 +158,29 @@ class Store:
                 writer.execute(UPSERT_LIMITS, (json.dumps(batch.limits),))
             write_days(writer, batch.reported)
             write_overs(writer, batch.overs)
+            if new := self._new_campaigns(batch):
+                writer.execute(INSERT_CAMPAIGNS, (json.dumps(sorted(new)),))
             writer.execute("COMMIT")
         except sqlite3.Error:
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
             raise
         self._last, self._head = last, head
+        self._campaigns |= new
         if self._mark is not None and any(step.entries for step in batch.steps):
             reached(Place.MARK)
             self._mark.write(last, head)
+
+    def _new_campaigns(self, batch: Batch) -> set[str]:
+        """The campaigns that something may be sent for from now on and was not before."""
+        return {
+            scope
+            for step in batch.steps
+            for entry in step.entries
+            if entry.verb in _CHANGING
+            for scope in entry.budget_ids
+            if scope not in self._campaigns and platform_and_campaign(scope) is not None
+        }
 
     def _chained(self, entries: Iterable[Entry]) -> tuple[list[Row], int, str]:
         """The rows of lines that are not committed yet, and number and hash of the last line. A
@@ -328,6 +352,19 @@ class Store:
             (after_sequence, request_id, budget_id, size),
         )
         return [entry_of(row) for row in rows]
+
+    def campaigns(self) -> tuple[str, ...]:
+        """The scopes of all campaigns that something may have been sent for."""
+        rows = self._reader.execute("SELECT scope FROM campaigns ORDER BY scope")
+        return tuple(str(scope) for (scope,) in rows)
+
+    def paused_campaigns(self) -> dict[str, bool]:
+        """The campaigns that were paused at their platform and not resumed since."""
+        rows = self._reader.execute(
+            "SELECT * FROM entries WHERE hold_id = '' AND verb IN (?, ?) ORDER BY sequence",
+            (PAUSE_CAMPAIGN, RESUME_CAMPAIGN),
+        )
+        return paused_campaigns(entry_of(row) for row in rows)
 
     def calls_since(self, platform: str, since_ns: int) -> list[tuple[int, int]]:
         """(at_ns, count) of the calls remembered after `since_ns`, oldest first."""

@@ -9,14 +9,17 @@ from contextlib import contextmanager
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
 from smartconnectors.common.v1.budget_pb2 import BudgetStats
 from smartconnectors_server.access import Scope
-from smartconnectors_server.budget import Keeper, Watch
+from smartconnectors_server.budget import Keeper, StopsCampaigns, Watch
 from smartconnectors_server.call import Call
 from smartconnectors_server.errors import InvalidBid, NotFound
 from smartconnectors_server.ledger import ALL, Entry, Reported, platform_and_campaign
 from smartconnectors_server.messages import (
+    NANOS_PER_SECOND,
     entry_message,
     hold_message,
+    in_flight_message,
     reported_message,
+    standing_message,
     stats_message,
 )
 
@@ -28,6 +31,18 @@ PAUSE_NOTICE = (
     "New bids are refused. Campaigns that are live on the platform keep spending by their last "
     "bids."
 )
+
+
+WITHIN_S = 30.0
+"""For a caller without a deadline."""
+_SHARE_OF_DEADLINE = 0.9
+"""The rest is for the answer's way back."""
+
+
+def _time_for(call: Call) -> float:
+    """How long a call may take, in seconds, so that its answer is still waited for."""
+    left_ns = call.remaining_ns(call.started_ns)
+    return WITHIN_S if left_ns is None else left_ns * _SHARE_OF_DEADLINE / NANOS_PER_SECOND
 
 
 def _page_size(asked: int) -> int:
@@ -60,9 +75,12 @@ class BudgetServicer:
     not.
     """
 
-    def __init__(self, keeper: Keeper, watch: Watch, reported: Reported) -> None:
+    def __init__(
+        self, keeper: Keeper, watch: Watch, reported: Reported, campaigns: StopsCampaigns
+    ) -> None:
         self._reported = reported
         self._keeper = keeper
+        self._campaigns = campaigns
         self._watch = watch
 
     def _seen_by(self, call: Call) -> tuple[str, ...]:
@@ -105,9 +123,17 @@ class BudgetServicer:
     async def PauseBudget(
         self, request: pb.PauseBudgetRequest, call: Call
     ) -> pb.PauseBudgetResponse:
-        with _unlisted(call, request.budget_id):
-            await self._keeper.set_paused(request.budget_id, True, request.reason, actor=call.actor)
-        return pb.PauseBudgetResponse(stats=self._stats_of(request.budget_id), notice=PAUSE_NOTICE)
+        scope = request.budget_id
+        with _unlisted(call, scope):
+            await self._keeper.set_paused(scope, True, request.reason, actor=call.actor)
+        wait_s = min(request.wait.ToNanoseconds() / NANOS_PER_SECOND, _time_for(call))
+        flight = await self._keeper.dispatches.idle(scope, wait_s)
+        answer = in_flight_message(flight)
+        answer.notice = PAUSE_NOTICE
+        stats = self._stats_of(scope)
+        if stats is not None:
+            answer.stats.CopyFrom(stats)
+        return answer
 
     async def ResumeBudget(
         self, request: pb.ResumeBudgetRequest, call: Call
@@ -124,6 +150,30 @@ class BudgetServicer:
         if campaign is not None and scope not in self._keeper.budget_ids():
             scope = campaign[0]
         return None if scope == ALL else stats_message(self._keeper.state(scope))
+
+    async def PauseCampaigns(
+        self, request: pb.PauseCampaignsRequest, call: Call
+    ) -> pb.PauseCampaignsResponse:
+        standings = await self._campaigns.pause(
+            request.platform,
+            list(request.campaign_ids) or None,
+            request.reason,
+            call.actor,
+            within_s=_time_for(call),
+        )
+        return pb.PauseCampaignsResponse(campaigns=map(standing_message, standings))
+
+    async def ResumeCampaigns(
+        self, request: pb.ResumeCampaignsRequest, call: Call
+    ) -> pb.ResumeCampaignsResponse:
+        standings = await self._campaigns.resume(
+            request.platform,
+            list(request.campaign_ids) or None,
+            request.reason,
+            call.actor,
+            within_s=_time_for(call),
+        )
+        return pb.ResumeCampaignsResponse(campaigns=map(standing_message, standings))
 
     async def ListHolds(self, request: pb.ListHoldsRequest, call: Call) -> pb.ListHoldsResponse:
         size = _page_size(request.page_size)

@@ -118,7 +118,7 @@ def test_a_stream_shows_the_token_too(
         ("bid", "google_ads", "--campaign", "1001", "--amount", "1"),
         ("get", "meta", "some-bid"),
         ("campaign", "pause", "meta", "1001"),
-        ("budget", "meta", "--limit", "1", "--reason", "a test"),
+        ("budget", "set", "meta", "--limit", "1", "--reason", "a test"),
         ("resume", "meta", "--reason", "a test"),
         ("holds",),
         ("holds", "resolve", "h", "released", "--reason", "a test"),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.server.access.stage import (
     Accepts,
@@ -26,6 +30,7 @@ from smartconnectors.common.v1 import bid_pb2, errors_pb2
 from smartconnectors.meta.v1 import meta_service_pb2 as meta_pb2
 from smartconnectors.meta.v1.meta_service_pb2_grpc import MetaServiceStub
 from smartconnectors_server.startup import StartupError
+from smartconnectors_server.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from tests.server.access.conftest import Servers
@@ -199,8 +204,20 @@ async def test_a_forged_token_is_refused(serve: Servers, tmp_path: Path) -> None
         assert (await listed(address, forged))[0] == "UNAUTHENTICATED"
 
 
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """What is logged, as `serve` does."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    said = io.StringIO()
+    configure_logging("text", said)
+    yield said
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
 async def test_a_refusal_is_in_the_log_with_its_reason_and_without_the_token(
-    serve: Servers, file: Path, capsys: pytest.CaptureFixture[str]
+    serve: Servers, file: Path, logged: io.StringIO
 ) -> None:
     address = await serve(access={"tokens_file": str(file)})
     await listed(address, "hunter2-secret")
@@ -211,8 +228,7 @@ async def test_a_refusal_is_in_the_log_with_its_reason_and_without_the_token(
         "PERMISSION_DENIED",
         "this needs the role `bid`, and read-er has `read`",
     )
-    captured = capsys.readouterr()
-    said = captured.out + captured.err
+    said = logged.getvalue()
     lines = [line for line in said.splitlines() if "access_refused" in line]
     assert len(lines) == 2
     assert re.search(r"ListBudgetStats.*UNAUTHENTICATED.*not known here", lines[0])
@@ -221,14 +237,13 @@ async def test_a_refusal_is_in_the_log_with_its_reason_and_without_the_token(
 
 
 async def test_a_bids_line_in_the_log_says_who_asked(
-    serve: Servers, file: Path, capsys: pytest.CaptureFixture[str]
+    serve: Servers, file: Path, logged: io.StringIO
 ) -> None:
     address = await serve(access={"tokens_file": str(file)}, connectors={"meta": Accepts()})
     async with Caller(address, "bid") as caller:
         stub: Any = MetaServiceStub(caller.channel)
         await stub.PlaceBid(bid("one"), metadata=caller.metadata)
-    captured = capsys.readouterr()
-    assert "actor=bid-er" in captured.out + captured.err
+    assert "actor=bid-er" in logged.getvalue()
 
 
 async def lines_of(address: str, token: str) -> list[budgets_pb2.LedgerEntry]:

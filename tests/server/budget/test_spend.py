@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.conformance.ledger.bench import USD, ask, budget
@@ -338,17 +337,3 @@ async def test_alerts_of_limits_and_of_reports_do_not_disturb_each_other(house: 
     await house.read()
     await house.restart()
     assert house.ledger.standing("google_ads") == stood
-
-
-def refusing(**rules: Any) -> Sequence[str]:
-    nothing: Any = None
-    with pytest.raises(ValueError, match="on_reported_over") as caught:
-        SpendReports(nothing, nothing, nothing, nothing, {"meta": SpendRules(**rules)})
-    return caught.value.args
-
-
-def test_pausing_is_refused_where_nobody_can_pause() -> None:
-    assert (
-        'platforms.meta.reported_spend.on_reported_over = "pause_campaigns"'
-        in refusing(pauses=True)[0]
-    )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from smartconnectors_server.cli.config_file import render_document
+from smartconnectors_server.cli.demo.kill_switch import Measured, Pause, judged
 from smartconnectors_server.cli.demo.performance import SCENARIOS, settings_text
 from smartconnectors_server.cli.demo.processes import Process, ProcessFailed
 from smartconnectors_server.cli.demo.sent import SentTable
@@ -103,3 +104,17 @@ async def test_a_server_that_does_not_start_is_told_with_its_last_words(tmp_path
     with pytest.raises(ProcessFailed, match=r"missing\.toml: cannot be read"):
         async with process:
             pass
+
+
+def test_the_kill_switch_is_judged_by_what_the_sandbox_took_and_when() -> None:
+    pauses = [
+        Pause(asked_ns=1_000_000, acknowledged_ns=9_000_000, resumed_ns=20_000_000, in_flight=0),
+        Pause(asked_ns=30_000_000, acknowledged_ns=31_000_000, resumed_ns=40_000_000, in_flight=2),
+        Pause(asked_ns=50_000_000, acknowledged_ns=51_000_000, resumed_ns=60_000_000, in_flight=0),
+    ]
+    taken = [500_000, 3_000_000, 6_000_000, 25_000_000, 32_000_000]
+    journal = [{"changes": True, "at_ns": at_ns} for at_ns in taken]
+    journal.append({"changes": False, "at_ns": 12_000_000})
+    measured = judged(pauses, journal)
+    assert measured == Measured((0.0, 2.0, 5.0), changes=5, late=1, in_flight=2)
+    assert [measured.percentile_ms(percent) for percent in (1, 50, 99)] == [0.0, 2.0, 5.0]

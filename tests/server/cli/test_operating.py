@@ -168,19 +168,6 @@ def test_watch_says_when_the_server_ends_the_stream(ask: Cli, server: CannedServ
     assert "shutting down" in ended.err
 
 
-def test_pause_says_what_it_does_not_do(ask: Cli, server: CannedServer) -> None:
-    server.will(
-        "PauseBudget",
-        pb.PauseBudgetResponse(stats=stats(225, paused=True), notice="Campaigns keep spending."),
-    )
-    ended = ask("pause", "google_ads", "--reason", "too fast")
-    assert ended.out.splitlines() == [
-        "google_ads: $225.00 of $500.00 committed (45 %), $275.00 remaining, PAUSED",
-        "Campaigns keep spending.",
-    ]
-    assert server.requests == [pb.PauseBudgetRequest(budget_id="google_ads", reason="too fast")]
-
-
 def test_resume_and_budget_send_their_reason(ask: Cli, server: CannedServer) -> None:
     server.will("ResumeBudget", pb.ResumeBudgetResponse(stats=stats(225)))
     server.will("UpdateBudget", pb.UpdateBudgetResponse(stats=stats(225)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 import pytest
@@ -56,6 +56,10 @@ class Gate:
     def __init__(self) -> None:
         self.taken = 0
         self.shut = False
+
+    @contextmanager
+    def urgent(self) -> Iterator[None]:
+        yield
 
     @asynccontextmanager
     async def read(self, what: str) -> AsyncIterator[None]:

@@ -16,7 +16,7 @@ from smartconnectors_server.app import Application, load_settings
 from smartconnectors_server.call import Call, Plan
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.connector import Context, Finding, OneByOne, Platform
-from smartconnectors_server.errors import ConnectorError, PlatformRejected
+from smartconnectors_server.errors import ConnectorError, PlatformRejected, PlatformUnavailable
 from smartconnectors_server.interceptors import compose
 from smartconnectors_server.ledger import BudgetState, HoldState
 from smartconnectors_server.platforms import PLATFORMS
@@ -45,6 +45,10 @@ class Script(OneByOne):
         self.after_value = 90
         self.target = ""
         """Empty: the campaign."""
+        self.status: dict[str, bool] = {}
+        """Campaign -> whether it runs; those that are not there do."""
+        self.sees = True
+        """Whether it can be read which campaigns run."""
 
     async def _plan(self, request: Any, priced: Any) -> Plan:
         amount = priced.bid_micros
@@ -95,6 +99,28 @@ class Script(OneByOne):
         self.log.append("audience")
         await self.sends(request, call)
         return ads_pb2.UpdateTargetAudienceResponse()
+
+    async def running(self, campaign_ids: Any) -> Any:
+        self.log.append("look which run")
+        if not self.sees:
+            raise PlatformUnavailable("cannot be read")
+        return {one: self.status.get(one, True) for one in campaign_ids}
+
+    async def PauseCampaign(self, request: Any, call: Call) -> Any:  # noqa: N802
+        return await self._set_running(request, call, ads_pb2.PauseCampaignResponse(), runs=False)
+
+    async def ResumeCampaign(self, request: Any, call: Call) -> Any:  # noqa: N802
+        return await self._set_running(request, call, ads_pb2.ResumeCampaignResponse(), runs=True)
+
+    async def _set_running(self, request: Any, call: Call, response: Any, *, runs: bool) -> Any:
+        campaign_id = request.update.campaign_id
+        self.log.append(f"{'resume' if runs else 'pause'} {campaign_id}")
+        await self.sends(request, call)
+        response.result.paused = not runs
+        response.result.changed = self.status.get(campaign_id, True) != runs
+        if not request.update.validate_only:
+            self.status[campaign_id] = runs
+        return response
 
     async def prefetch(self, requests: Any) -> None:
         self.log.append(f"prefetch {len(requests)}")

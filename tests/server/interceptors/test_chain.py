@@ -68,6 +68,8 @@ async def test_every_method_has_exactly_the_parts_of_the_chain_that_are_for_it(
         "UpdateBudget",
         "PauseBudget",
         "ResumeBudget",
+        "PauseCampaigns",
+        "ResumeCampaigns",
         "ListHolds",
         "ResolveHold",
         "ListLedgerEntries",

@@ -12,7 +12,7 @@ from grpc import aio
 
 from smartconnectors.client import Client, ServiceError
 from smartconnectors_server.cli.config_file import render_document
-from smartconnectors_server.cli.demo import figures, google_ads, together
+from smartconnectors_server.cli.demo import figures, google_ads, kill_switch, together
 from smartconnectors_server.cli.demo.control import Control
 from smartconnectors_server.cli.demo.processes import Process, ProcessFailed
 from smartconnectors_server.cli.demo.stage import Row, Scenario, Stage
@@ -21,6 +21,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *figures.SCENARIOS,
     *google_ads.SCENARIOS,
     *together.SCENARIOS,
+    *kill_switch.SCENARIOS,
 )
 """Every scenario, in the order of the table."""
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.connector import AccountFacts, Gate, SpendReport
 from smartconnectors_server.connector.spend import UnreadableReport
-from smartconnectors_server.errors import PlatformUnavailable, UnknownTarget
+from smartconnectors_server.errors import PlatformUnavailable, RateLimited, UnknownTarget
 from smartconnectors_server.platforms.google_ads import spend
 from smartconnectors_server.platforms.google_ads.account import ACCOUNT_QUERY, account_of
 from smartconnectors_server.platforms.google_ads.cache import CampaignCache
@@ -88,6 +88,18 @@ class Reader:
     async def audience(self, campaign_id: str) -> Mapping[str, str]:
         """The user lists that a campaign is targeted at: id -> resource name of the criterion."""
         return dict(await self._search("audience", audience_query(campaign_id), user_list_of))
+
+    async def statuses(self, campaign_ids: Sequence[str]) -> Mapping[str, str]:
+        """Google's names of the campaigns' statuses as they are now, of those that there are; as
+        last known when Google cannot be asked.
+        """
+        keys = [key for key in (f"campaigns/{one}" for one in campaign_ids) if _is_readable(key)]
+        try:
+            found = await self._read(keys) if keys else {}
+        except (RateLimited, PlatformUnavailable):
+            known = ((one, self.status_of(one)) for one in campaign_ids)
+            return {one: status for one, status in known if status}
+        return {campaign.campaign_id: campaign.status for campaign in found.values()}
 
     def status_of(self, campaign_id: str) -> str:
         """Google's name of the campaign's status as last read or set by us; empty: not known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 from google.protobuf.message import Message
@@ -115,6 +115,10 @@ class GoogleAdsConnector:
             await self._reader.prefetch(map(_key_of, requests))
         except PlatformRejected:
             return  # plan meets the same refusal, and says so for each bid
+
+    async def running(self, campaign_ids: Sequence[str]) -> Mapping[str, bool]:
+        statuses = await self._reader.statuses(campaign_ids)
+        return {one: status == "ENABLED" for one, status in statuses.items()}
 
     async def place_many(self, planned: Sequence[tuple[Message, Call]]) -> Sequence[Placed]:
         items = [batches.planned(_key_of(request), call) for request, call in planned]

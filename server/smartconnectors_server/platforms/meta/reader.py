@@ -71,6 +71,13 @@ class Reader:
         extra = await self._beyond_first_page(campaign, ad_set_id)
         return campaign if extra is None else campaign.with_ad_set(extra)
 
+    async def fresh_all(self, campaign_ids: Sequence[str]) -> Mapping[str, Campaign]:
+        """Those that there are, as they are now, many in one call."""
+        found: dict[str, Campaign] = {}
+        for start in range(0, len(campaign_ids), CAMPAIGNS_PER_READ):
+            found |= await self._read(campaign_ids[start : start + CAMPAIGNS_PER_READ])
+        return found
+
     async def targeting(self, campaign_id: str) -> Sequence[Node]:
         """The campaign's ad sets with their targeting, as Meta wrote them.
 

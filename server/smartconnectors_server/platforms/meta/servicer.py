@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from google.protobuf.message import Message
@@ -204,6 +204,10 @@ class MetaConnector:
             async with self._gate.read("audience"):
                 await self._graph.post(ad_set_id, form, validate_only=update.validate_only)
         return changes.answer
+
+    async def running(self, campaign_ids: Sequence[str]) -> Mapping[str, bool]:
+        found = await self._reader.fresh_all(campaign_ids)
+        return {one: not campaign.is_paused for one, campaign in found.items()}
 
     async def PauseCampaign(
         self, request: pb.PauseCampaignRequest, call: Call

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -25,6 +25,9 @@ from smartconnectors_server.connector import (
 from smartconnectors_server.errors import (
     InternalError,
     OutcomeUnknown,
+    PlatformRejected,
+    PlatformUnavailable,
+    RateLimited,
     UnknownTarget,
 )
 from smartconnectors_server.platforms.trade_desk import (
@@ -181,6 +184,19 @@ class TradeDeskConnector(OneByOne):
         result = targeting.audience_answer(after, ad_groups)
         return pb.UpdateTargetAudienceResponse(result=result)
 
+    async def running(self, campaign_ids: Sequence[str]) -> Mapping[str, bool]:
+        """A campaign runs when any of its ad groups does; each campaign takes a call of its own."""
+        found: dict[str, bool] = {}
+        for campaign_id in campaign_ids:
+            try:
+                ad_groups = await self._account.read_ad_groups(campaign_id)
+            except (UnknownTarget, PlatformRejected):
+                continue
+            except (RateLimited, PlatformUnavailable):
+                break
+            found[campaign_id] = any(ad_group.enabled for ad_group in ad_groups)
+        return found
+
     async def PauseCampaign(
         self, request: pb.PauseCampaignRequest, call: Call
     ) -> pb.PauseCampaignResponse:
@@ -188,11 +204,12 @@ class TradeDeskConnector(OneByOne):
         the ad groups before that one switched off.
         """
         update = request.update
-        ad_groups = await self._running(update.campaign_id)
-        changes = targeting.pause_changes(ad_groups)
-        if not update.validate_only:
-            switched = await self._send_all(changes, call)
-            self._paused_here |= {ad_group.ad_group_id for ad_group in switched}
+        # Which ad groups run has to be read first, and each is switched off by a call of its own.
+        with self._gate.urgent():
+            ad_groups = await self._running(update.campaign_id)
+            changes = targeting.pause_changes(ad_groups)
+            if not update.validate_only:
+                await self._send_all(changes, call, self._is_paused_here)
         result = CampaignStatusResult(
             campaign_id=update.campaign_id, paused=True, changed=bool(changes)
         )
@@ -208,8 +225,7 @@ class TradeDeskConnector(OneByOne):
         ad_groups = await self._running(update.campaign_id)
         changes = targeting.resume_changes(update.campaign_id, ad_groups, self._paused_here)
         if not update.validate_only:
-            switched = await self._send_all(changes, call)
-            self._paused_here -= {ad_group.ad_group_id for ad_group in switched}
+            await self._send_all(changes, call, self._is_resumed_here)
         result = CampaignStatusResult(
             campaign_id=update.campaign_id, paused=False, changed=bool(changes)
         )
@@ -238,16 +254,27 @@ class TradeDeskConnector(OneByOne):
             raise UnknownTarget(f"The Trade Desk knows no ad group of campaign {campaign_id}")
         return ad_groups
 
-    async def _send_all(self, changes: Sequence[wire.Change], call: Call) -> list[AdGroup]:
-        """Sends one after another; what comes after the first takes its own share of quota."""
-        sent = []
+    def _is_paused_here(self, ad_group: AdGroup) -> None:
+        self._paused_here |= {ad_group.ad_group_id}
+
+    def _is_resumed_here(self, ad_group: AdGroup) -> None:
+        self._paused_here -= {ad_group.ad_group_id}
+
+    async def _send_all(
+        self,
+        changes: Sequence[wire.Change],
+        call: Call,
+        sent: Callable[[AdGroup], None] = lambda _: None,
+    ) -> None:
+        """Sends one after another, and tells `sent` of each ad group as it is then; what comes
+        after the first takes its own share of quota.
+        """
         for index, change in enumerate(changes):
             if index == 0:
-                sent.append(await self._send(change, call))
+                sent(await self._send(change, call))
             else:
                 async with self._gate.read("change of a further ad group"):
-                    sent.append(await self._send(change, call))
-        return sent
+                    sent(await self._send(change, call))
 
     async def _send(self, change: wire.Change, call: Call) -> AdGroup:
         """The ad group as The Trade Desk answered it."""

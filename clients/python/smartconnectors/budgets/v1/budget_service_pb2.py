@@ -23,13 +23,15 @@ _sym_db = _symbol_database.Default()
 
 
 from smartconnectors._vendor.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from smartconnectors.common.v1 import bid_pb2 as smartconnectors_dot_common_dot_v1_dot_bid__pb2
 from smartconnectors.common.v1 import budget_pb2 as smartconnectors_dot_common_dot_v1_dot_budget__pb2
+from smartconnectors.common.v1 import connector_pb2 as smartconnectors_dot_common_dot_v1_dot_connector__pb2
 from smartconnectors.common.v1 import options_pb2 as smartconnectors_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/smartconnectors/budgets/v1/budget_service.proto\x12\x1asmartconnectors.budgets.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\x1a\'smartconnectors/common/v1/options.proto\"\x99\x03\n\x04Hold\x12\x0f\n\x07hold_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08platform\x18\x03 \x01(\t\x12\x12\n\nbudget_ids\x18\x04 \x03(\t\x12\x0e\n\x06target\x18\x05 \x01(\t\x12\x15\n\ramount_micros\x18\x06 \x01(\x03\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12\x34\n\x05state\x18\x08 \x01(\x0e\x32%.smartconnectors.budgets.v1.HoldState\x12\x34\n\x06source\x18\t \x01(\x0e\x32$.smartconnectors.common.v1.BidSource\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\r \x01(\t\"\x90\x02\n\x0bLedgerEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04verb\x18\x03 \x01(\t\x12\x12\n\nbudget_ids\x18\x04 \x03(\t\x12\x0f\n\x07hold_id\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x15\n\ramount_micros\x18\x07 \x01(\x03\x12\x15\n\rcurrency_code\x18\x08 \x01(\t\x12\x0c\n\x04note\x18\t \x01(\t\x12\x10\n\x08platform\x18\n \x01(\t\x12\x0c\n\x04hash\x18\x0b \x01(\t\x12\r\n\x05\x61\x63tor\x18\x0c \x01(\t\x12\x15\n\rcustomer_hash\x18\r \x01(\t\"6\n\x15GetBudgetStatsRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"O\n\x16GetBudgetStatsResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"\x18\n\x16ListBudgetStatsRequest\"P\n\x17ListBudgetStatsResponse\x12\x35\n\x05stats\x18\x01 \x03(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"@\n\x17WatchBudgetStatsRequest\x12%\n\nbudget_ids\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x64\"\x07r\x05\x10\x01\x18\xc8\x01\"Q\n\x18WatchBudgetStatsResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"x\n\x13UpdateBudgetRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12&\n\x0climit_micros\x18\x02 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"M\n\x14UpdateBudgetResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"O\n\x12PauseBudgetRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\\\n\x13PauseBudgetResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\x12\x0e\n\x06notice\x18\x02 \x01(\t\"P\n\x13ResumeBudgetRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"M\n\x14ResumeBudgetResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"l\n\x10ListHoldsRequest\x12\x1b\n\tbudget_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"]\n\x11ListHoldsResponse\x12/\n\x05holds\x18\x01 \x03(\x0b\x32 .smartconnectors.budgets.v1.Hold\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8e\x01\n\x12ResolveHoldRequest\x12\x1a\n\x07hold_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12@\n\x05state\x18\x02 \x01(\x0e\x32%.smartconnectors.budgets.v1.HoldStateB\n\xbaH\x07\x82\x01\x04\x18\x04\x18\x05\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"E\n\x13ResolveHoldResponse\x12.\n\x04hold\x18\x01 \x01(\x0b\x32 .smartconnectors.budgets.v1.Hold\"\x91\x01\n\x18ListLedgerEntriesRequest\x12\x1b\n\tbudget_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"n\n\x19ListLedgerEntriesResponse\x12\x38\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\'.smartconnectors.budgets.v1.LedgerEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xae\x01\n\rReportedSpend\x12\x10\n\x08platform\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x0b\n\x03\x64\x61y\x18\x03 \x01(\t\x12\x14\n\x0cspend_micros\x18\x04 \x01(\x03\x12\x15\n\rcurrency_code\x18\x05 \x01(\t\x12\x11\n\ttime_zone\x18\x06 \x01(\t\x12)\n\x05\x61s_of\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8b\x01\n\x18ListReportedSpendRequest\x12\x19\n\x08platform\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x17\n\x04\x64\x61ys\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\\(\x00\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"n\n\x19ListReportedSpendResponse\x12\x38\n\x05spend\x18\x01 \x03(\x0b\x32).smartconnectors.budgets.v1.ReportedSpend\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x9f\x01\n\tHoldState\x12\x1a\n\x16HOLD_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fHOLD_STATE_HELD\x10\x01\x12\x17\n\x13HOLD_STATE_DEFERRED\x10\x02\x12\x17\n\x13HOLD_STATE_IN_DOUBT\x10\x03\x12\x16\n\x12HOLD_STATE_SETTLED\x10\x04\x12\x17\n\x13HOLD_STATE_RELEASED\x10\x05\x32\x8d\n\n\rBudgetService\x12\x7f\n\x0eGetBudgetStats\x12\x31.smartconnectors.budgets.v1.GetBudgetStatsRequest\x1a\x32.smartconnectors.budgets.v1.GetBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x82\x01\n\x0fListBudgetStats\x12\x32.smartconnectors.budgets.v1.ListBudgetStatsRequest\x1a\x33.smartconnectors.budgets.v1.ListBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x87\x01\n\x10WatchBudgetStats\x12\x33.smartconnectors.budgets.v1.WatchBudgetStatsRequest\x1a\x34.smartconnectors.budgets.v1.WatchBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x30\x01\x12y\n\x0cUpdateBudget\x12/.smartconnectors.budgets.v1.UpdateBudgetRequest\x1a\x30.smartconnectors.budgets.v1.UpdateBudgetResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12v\n\x0bPauseBudget\x12..smartconnectors.budgets.v1.PauseBudgetRequest\x1a/.smartconnectors.budgets.v1.PauseBudgetResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12y\n\x0cResumeBudget\x12/.smartconnectors.budgets.v1.ResumeBudgetRequest\x1a\x30.smartconnectors.budgets.v1.ResumeBudgetResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12p\n\tListHolds\x12,.smartconnectors.budgets.v1.ListHoldsRequest\x1a-.smartconnectors.budgets.v1.ListHoldsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12v\n\x0bResolveHold\x12..smartconnectors.budgets.v1.ResolveHoldRequest\x1a/.smartconnectors.budgets.v1.ResolveHoldResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12\x88\x01\n\x11ListLedgerEntries\x12\x34.smartconnectors.budgets.v1.ListLedgerEntriesRequest\x1a\x35.smartconnectors.budgets.v1.ListLedgerEntriesResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x88\x01\n\x11ListReportedSpend\x12\x34.smartconnectors.budgets.v1.ListReportedSpendRequest\x1a\x35.smartconnectors.budgets.v1.ListReportedSpendResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/smartconnectors/budgets/v1/budget_service.proto\x12\x1asmartconnectors.budgets.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\x1a)smartconnectors/common/v1/connector.proto\x1a\'smartconnectors/common/v1/options.proto\"\x99\x03\n\x04Hold\x12\x0f\n\x07hold_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08platform\x18\x03 \x01(\t\x12\x12\n\nbudget_ids\x18\x04 \x03(\t\x12\x0e\n\x06target\x18\x05 \x01(\t\x12\x15\n\ramount_micros\x18\x06 \x01(\x03\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12\x34\n\x05state\x18\x08 \x01(\x0e\x32%.smartconnectors.budgets.v1.HoldState\x12\x34\n\x06source\x18\t \x01(\x0e\x32$.smartconnectors.common.v1.BidSource\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\r \x01(\t\"\x90\x02\n\x0bLedgerEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04verb\x18\x03 \x01(\t\x12\x12\n\nbudget_ids\x18\x04 \x03(\t\x12\x0f\n\x07hold_id\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x15\n\ramount_micros\x18\x07 \x01(\x03\x12\x15\n\rcurrency_code\x18\x08 \x01(\t\x12\x0c\n\x04note\x18\t \x01(\t\x12\x10\n\x08platform\x18\n \x01(\t\x12\x0c\n\x04hash\x18\x0b \x01(\t\x12\r\n\x05\x61\x63tor\x18\x0c \x01(\t\x12\x15\n\rcustomer_hash\x18\r \x01(\t\"6\n\x15GetBudgetStatsRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"O\n\x16GetBudgetStatsResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"\x18\n\x16ListBudgetStatsRequest\"P\n\x17ListBudgetStatsResponse\x12\x35\n\x05stats\x18\x01 \x03(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"@\n\x17WatchBudgetStatsRequest\x12%\n\nbudget_ids\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x64\"\x07r\x05\x10\x01\x18\xc8\x01\"Q\n\x18WatchBudgetStatsResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"x\n\x13UpdateBudgetRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12&\n\x0climit_micros\x18\x02 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"M\n\x14UpdateBudgetResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"\x86\x01\n\x12PauseBudgetRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x35\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\xbaH\t\xaa\x01\x06\"\x02\x08<2\x00\"\x92\x02\n\x13PauseBudgetResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\x12\x0e\n\x06notice\x18\x02 \x01(\t\x12\x17\n\x0fin_flight_count\x18\x03 \x01(\x05\x12\x18\n\x10in_flight_micros\x18\x04 \x01(\x03\x12\x15\n\rcurrency_code\x18\x05 \x01(\t\x12\x16\n\x0ein_doubt_count\x18\x06 \x01(\x05\x12\x16\n\x0e\x64\x65\x66\x65rred_count\x18\x07 \x01(\x05\x12:\n\x16last_dispatch_ended_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x13ResumeBudgetRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"M\n\x14ResumeBudgetResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"l\n\x10ListHoldsRequest\x12\x1b\n\tbudget_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"]\n\x11ListHoldsResponse\x12/\n\x05holds\x18\x01 \x03(\x0b\x32 .smartconnectors.budgets.v1.Hold\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8e\x01\n\x12ResolveHoldRequest\x12\x1a\n\x07hold_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12@\n\x05state\x18\x02 \x01(\x0e\x32%.smartconnectors.budgets.v1.HoldStateB\n\xbaH\x07\x82\x01\x04\x18\x04\x18\x05\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"E\n\x13ResolveHoldResponse\x12.\n\x04hold\x18\x01 \x01(\x0b\x32 .smartconnectors.budgets.v1.Hold\"\x91\x01\n\x18ListLedgerEntriesRequest\x12\x1b\n\tbudget_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"n\n\x19ListLedgerEntriesResponse\x12\x38\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\'.smartconnectors.budgets.v1.LedgerEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xae\x01\n\rReportedSpend\x12\x10\n\x08platform\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x0b\n\x03\x64\x61y\x18\x03 \x01(\t\x12\x14\n\x0cspend_micros\x18\x04 \x01(\x03\x12\x15\n\rcurrency_code\x18\x05 \x01(\t\x12\x11\n\ttime_zone\x18\x06 \x01(\t\x12)\n\x05\x61s_of\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8b\x01\n\x18ListReportedSpendRequest\x12\x19\n\x08platform\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x17\n\x04\x64\x61ys\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\\(\x00\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"n\n\x19ListReportedSpendResponse\x12\x38\n\x05spend\x18\x01 \x03(\x0b\x32).smartconnectors.budgets.v1.ReportedSpend\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xab\x01\n\x10\x43\x61mpaignStanding\x12\x10\n\x08platform\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12<\n\x07outcome\x18\x03 \x01(\x0e\x32+.smartconnectors.budgets.v1.CampaignOutcome\x12\x32\n\x05\x65rror\x18\x04 \x01(\x0b\x32#.smartconnectors.common.v1.BidError\"y\n\x15PauseCampaignsRequest\x12\x19\n\x08platform\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12)\n\x0c\x63\x61mpaign_ids\x18\x02 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\xe8\x07\x18\x01\"\x06r\x04\x10\x01\x18@\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"Y\n\x16PauseCampaignsResponse\x12?\n\tcampaigns\x18\x01 \x03(\x0b\x32,.smartconnectors.budgets.v1.CampaignStanding\"z\n\x16ResumeCampaignsRequest\x12\x19\n\x08platform\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12)\n\x0c\x63\x61mpaign_ids\x18\x02 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\xe8\x07\x18\x01\"\x06r\x04\x10\x01\x18@\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"Z\n\x17ResumeCampaignsResponse\x12?\n\tcampaigns\x18\x01 \x03(\x0b\x32,.smartconnectors.budgets.v1.CampaignStanding*\x9f\x01\n\tHoldState\x12\x1a\n\x16HOLD_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fHOLD_STATE_HELD\x10\x01\x12\x17\n\x13HOLD_STATE_DEFERRED\x10\x02\x12\x17\n\x13HOLD_STATE_IN_DOUBT\x10\x03\x12\x16\n\x12HOLD_STATE_SETTLED\x10\x04\x12\x17\n\x13HOLD_STATE_RELEASED\x10\x05*\x90\x02\n\x0f\x43\x61mpaignOutcome\x12 \n\x1c\x43\x41MPAIGN_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43\x41MPAIGN_OUTCOME_PAUSED\x10\x01\x12#\n\x1f\x43\x41MPAIGN_OUTCOME_ALREADY_PAUSED\x10\x02\x12\x1c\n\x18\x43\x41MPAIGN_OUTCOME_RESUMED\x10\x03\x12$\n CAMPAIGN_OUTCOME_ALREADY_RUNNING\x10\x04\x12\x19\n\x15\x43\x41MPAIGN_OUTCOME_LEFT\x10\x05\x12\x1b\n\x17\x43\x41MPAIGN_OUTCOME_FAILED\x10\x06\x12\x1d\n\x19\x43\x41MPAIGN_OUTCOME_SHADOWED\x10\x07\x32\x93\x0c\n\rBudgetService\x12\x7f\n\x0eGetBudgetStats\x12\x31.smartconnectors.budgets.v1.GetBudgetStatsRequest\x1a\x32.smartconnectors.budgets.v1.GetBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x82\x01\n\x0fListBudgetStats\x12\x32.smartconnectors.budgets.v1.ListBudgetStatsRequest\x1a\x33.smartconnectors.budgets.v1.ListBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x87\x01\n\x10WatchBudgetStats\x12\x33.smartconnectors.budgets.v1.WatchBudgetStatsRequest\x1a\x34.smartconnectors.budgets.v1.WatchBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x30\x01\x12y\n\x0cUpdateBudget\x12/.smartconnectors.budgets.v1.UpdateBudgetRequest\x1a\x30.smartconnectors.budgets.v1.UpdateBudgetResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12v\n\x0bPauseBudget\x12..smartconnectors.budgets.v1.PauseBudgetRequest\x1a/.smartconnectors.budgets.v1.PauseBudgetResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12y\n\x0cResumeBudget\x12/.smartconnectors.budgets.v1.ResumeBudgetRequest\x1a\x30.smartconnectors.budgets.v1.ResumeBudgetResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12p\n\tListHolds\x12,.smartconnectors.budgets.v1.ListHoldsRequest\x1a-.smartconnectors.budgets.v1.ListHoldsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12v\n\x0bResolveHold\x12..smartconnectors.budgets.v1.ResolveHoldRequest\x1a/.smartconnectors.budgets.v1.ResolveHoldResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12\x7f\n\x0ePauseCampaigns\x12\x31.smartconnectors.budgets.v1.PauseCampaignsRequest\x1a\x32.smartconnectors.budgets.v1.PauseCampaignsResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12\x82\x01\n\x0fResumeCampaigns\x12\x32.smartconnectors.budgets.v1.ResumeCampaignsRequest\x1a\x33.smartconnectors.budgets.v1.ResumeCampaignsResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12\x88\x01\n\x11ListLedgerEntries\x12\x34.smartconnectors.budgets.v1.ListLedgerEntriesRequest\x1a\x35.smartconnectors.budgets.v1.ListLedgerEntriesResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x88\x01\n\x11ListReportedSpend\x12\x34.smartconnectors.budgets.v1.ListReportedSpendRequest\x1a\x35.smartconnectors.budgets.v1.ListReportedSpendResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,6 +52,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAUSEBUDGETREQUEST'].fields_by_name['budget_id']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_PAUSEBUDGETREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_PAUSEBUDGETREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_PAUSEBUDGETREQUEST'].fields_by_name['wait']._loaded_options = None
+  _globals['_PAUSEBUDGETREQUEST'].fields_by_name['wait']._serialized_options = b'\272H\t\252\001\006\"\002\010<2\000'
   _globals['_RESUMEBUDGETREQUEST'].fields_by_name['budget_id']._loaded_options = None
   _globals['_RESUMEBUDGETREQUEST'].fields_by_name['budget_id']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_RESUMEBUDGETREQUEST'].fields_by_name['reason']._loaded_options = None
@@ -82,6 +86,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTREPORTEDSPENDREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTREPORTEDSPENDREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTREPORTEDSPENDREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_PAUSECAMPAIGNSREQUEST'].fields_by_name['platform']._loaded_options = None
+  _globals['_PAUSECAMPAIGNSREQUEST'].fields_by_name['platform']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_PAUSECAMPAIGNSREQUEST'].fields_by_name['campaign_ids']._loaded_options = None
+  _globals['_PAUSECAMPAIGNSREQUEST'].fields_by_name['campaign_ids']._serialized_options = b'\272H\020\222\001\r\020\350\007\030\001\"\006r\004\020\001\030@'
+  _globals['_PAUSECAMPAIGNSREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_PAUSECAMPAIGNSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_RESUMECAMPAIGNSREQUEST'].fields_by_name['platform']._loaded_options = None
+  _globals['_RESUMECAMPAIGNSREQUEST'].fields_by_name['platform']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_RESUMECAMPAIGNSREQUEST'].fields_by_name['campaign_ids']._loaded_options = None
+  _globals['_RESUMECAMPAIGNSREQUEST'].fields_by_name['campaign_ids']._serialized_options = b'\272H\020\222\001\r\020\350\007\030\001\"\006r\004\020\001\030@'
+  _globals['_RESUMECAMPAIGNSREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_RESUMECAMPAIGNSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_BUDGETSERVICE'].methods_by_name['GetBudgetStats']._loaded_options = None
   _globals['_BUDGETSERVICE'].methods_by_name['GetBudgetStats']._serialized_options = b'\252\324\030\002\030\001'
   _globals['_BUDGETSERVICE'].methods_by_name['ListBudgetStats']._loaded_options = None
@@ -98,58 +114,74 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUDGETSERVICE'].methods_by_name['ListHolds']._serialized_options = b'\252\324\030\002\030\001'
   _globals['_BUDGETSERVICE'].methods_by_name['ResolveHold']._loaded_options = None
   _globals['_BUDGETSERVICE'].methods_by_name['ResolveHold']._serialized_options = b'\252\324\030\002\030\003'
+  _globals['_BUDGETSERVICE'].methods_by_name['PauseCampaigns']._loaded_options = None
+  _globals['_BUDGETSERVICE'].methods_by_name['PauseCampaigns']._serialized_options = b'\252\324\030\002\030\003'
+  _globals['_BUDGETSERVICE'].methods_by_name['ResumeCampaigns']._loaded_options = None
+  _globals['_BUDGETSERVICE'].methods_by_name['ResumeCampaigns']._serialized_options = b'\252\324\030\002\030\003'
   _globals['_BUDGETSERVICE'].methods_by_name['ListLedgerEntries']._loaded_options = None
   _globals['_BUDGETSERVICE'].methods_by_name['ListLedgerEntries']._serialized_options = b'\252\324\030\002\030\001'
   _globals['_BUDGETSERVICE'].methods_by_name['ListReportedSpend']._loaded_options = None
   _globals['_BUDGETSERVICE'].methods_by_name['ListReportedSpend']._serialized_options = b'\252\324\030\002\030\001'
-  _globals['_HOLDSTATE']._serialized_start=2990
-  _globals['_HOLDSTATE']._serialized_end=3149
-  _globals['_HOLD']._serialized_start=260
-  _globals['_HOLD']._serialized_end=669
-  _globals['_LEDGERENTRY']._serialized_start=672
-  _globals['_LEDGERENTRY']._serialized_end=944
-  _globals['_GETBUDGETSTATSREQUEST']._serialized_start=946
-  _globals['_GETBUDGETSTATSREQUEST']._serialized_end=1000
-  _globals['_GETBUDGETSTATSRESPONSE']._serialized_start=1002
-  _globals['_GETBUDGETSTATSRESPONSE']._serialized_end=1081
-  _globals['_LISTBUDGETSTATSREQUEST']._serialized_start=1083
-  _globals['_LISTBUDGETSTATSREQUEST']._serialized_end=1107
-  _globals['_LISTBUDGETSTATSRESPONSE']._serialized_start=1109
-  _globals['_LISTBUDGETSTATSRESPONSE']._serialized_end=1189
-  _globals['_WATCHBUDGETSTATSREQUEST']._serialized_start=1191
-  _globals['_WATCHBUDGETSTATSREQUEST']._serialized_end=1255
-  _globals['_WATCHBUDGETSTATSRESPONSE']._serialized_start=1257
-  _globals['_WATCHBUDGETSTATSRESPONSE']._serialized_end=1338
-  _globals['_UPDATEBUDGETREQUEST']._serialized_start=1340
-  _globals['_UPDATEBUDGETREQUEST']._serialized_end=1460
-  _globals['_UPDATEBUDGETRESPONSE']._serialized_start=1462
-  _globals['_UPDATEBUDGETRESPONSE']._serialized_end=1539
-  _globals['_PAUSEBUDGETREQUEST']._serialized_start=1541
-  _globals['_PAUSEBUDGETREQUEST']._serialized_end=1620
-  _globals['_PAUSEBUDGETRESPONSE']._serialized_start=1622
-  _globals['_PAUSEBUDGETRESPONSE']._serialized_end=1714
-  _globals['_RESUMEBUDGETREQUEST']._serialized_start=1716
-  _globals['_RESUMEBUDGETREQUEST']._serialized_end=1796
-  _globals['_RESUMEBUDGETRESPONSE']._serialized_start=1798
-  _globals['_RESUMEBUDGETRESPONSE']._serialized_end=1875
-  _globals['_LISTHOLDSREQUEST']._serialized_start=1877
-  _globals['_LISTHOLDSREQUEST']._serialized_end=1985
-  _globals['_LISTHOLDSRESPONSE']._serialized_start=1987
-  _globals['_LISTHOLDSRESPONSE']._serialized_end=2080
-  _globals['_RESOLVEHOLDREQUEST']._serialized_start=2083
-  _globals['_RESOLVEHOLDREQUEST']._serialized_end=2225
-  _globals['_RESOLVEHOLDRESPONSE']._serialized_start=2227
-  _globals['_RESOLVEHOLDRESPONSE']._serialized_end=2296
-  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_start=2299
-  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_end=2444
-  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_start=2446
-  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_end=2556
-  _globals['_REPORTEDSPEND']._serialized_start=2559
-  _globals['_REPORTEDSPEND']._serialized_end=2733
-  _globals['_LISTREPORTEDSPENDREQUEST']._serialized_start=2736
-  _globals['_LISTREPORTEDSPENDREQUEST']._serialized_end=2875
-  _globals['_LISTREPORTEDSPENDRESPONSE']._serialized_start=2877
-  _globals['_LISTREPORTEDSPENDRESPONSE']._serialized_end=2987
-  _globals['_BUDGETSERVICE']._serialized_start=3152
-  _globals['_BUDGETSERVICE']._serialized_end=4445
+  _globals['_HOLDSTATE']._serialized_start=3908
+  _globals['_HOLDSTATE']._serialized_end=4067
+  _globals['_CAMPAIGNOUTCOME']._serialized_start=4070
+  _globals['_CAMPAIGNOUTCOME']._serialized_end=4342
+  _globals['_HOLD']._serialized_start=335
+  _globals['_HOLD']._serialized_end=744
+  _globals['_LEDGERENTRY']._serialized_start=747
+  _globals['_LEDGERENTRY']._serialized_end=1019
+  _globals['_GETBUDGETSTATSREQUEST']._serialized_start=1021
+  _globals['_GETBUDGETSTATSREQUEST']._serialized_end=1075
+  _globals['_GETBUDGETSTATSRESPONSE']._serialized_start=1077
+  _globals['_GETBUDGETSTATSRESPONSE']._serialized_end=1156
+  _globals['_LISTBUDGETSTATSREQUEST']._serialized_start=1158
+  _globals['_LISTBUDGETSTATSREQUEST']._serialized_end=1182
+  _globals['_LISTBUDGETSTATSRESPONSE']._serialized_start=1184
+  _globals['_LISTBUDGETSTATSRESPONSE']._serialized_end=1264
+  _globals['_WATCHBUDGETSTATSREQUEST']._serialized_start=1266
+  _globals['_WATCHBUDGETSTATSREQUEST']._serialized_end=1330
+  _globals['_WATCHBUDGETSTATSRESPONSE']._serialized_start=1332
+  _globals['_WATCHBUDGETSTATSRESPONSE']._serialized_end=1413
+  _globals['_UPDATEBUDGETREQUEST']._serialized_start=1415
+  _globals['_UPDATEBUDGETREQUEST']._serialized_end=1535
+  _globals['_UPDATEBUDGETRESPONSE']._serialized_start=1537
+  _globals['_UPDATEBUDGETRESPONSE']._serialized_end=1614
+  _globals['_PAUSEBUDGETREQUEST']._serialized_start=1617
+  _globals['_PAUSEBUDGETREQUEST']._serialized_end=1751
+  _globals['_PAUSEBUDGETRESPONSE']._serialized_start=1754
+  _globals['_PAUSEBUDGETRESPONSE']._serialized_end=2028
+  _globals['_RESUMEBUDGETREQUEST']._serialized_start=2030
+  _globals['_RESUMEBUDGETREQUEST']._serialized_end=2110
+  _globals['_RESUMEBUDGETRESPONSE']._serialized_start=2112
+  _globals['_RESUMEBUDGETRESPONSE']._serialized_end=2189
+  _globals['_LISTHOLDSREQUEST']._serialized_start=2191
+  _globals['_LISTHOLDSREQUEST']._serialized_end=2299
+  _globals['_LISTHOLDSRESPONSE']._serialized_start=2301
+  _globals['_LISTHOLDSRESPONSE']._serialized_end=2394
+  _globals['_RESOLVEHOLDREQUEST']._serialized_start=2397
+  _globals['_RESOLVEHOLDREQUEST']._serialized_end=2539
+  _globals['_RESOLVEHOLDRESPONSE']._serialized_start=2541
+  _globals['_RESOLVEHOLDRESPONSE']._serialized_end=2610
+  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_start=2613
+  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_end=2758
+  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_start=2760
+  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_end=2870
+  _globals['_REPORTEDSPEND']._serialized_start=2873
+  _globals['_REPORTEDSPEND']._serialized_end=3047
+  _globals['_LISTREPORTEDSPENDREQUEST']._serialized_start=3050
+  _globals['_LISTREPORTEDSPENDREQUEST']._serialized_end=3189
+  _globals['_LISTREPORTEDSPENDRESPONSE']._serialized_start=3191
+  _globals['_LISTREPORTEDSPENDRESPONSE']._serialized_end=3301
+  _globals['_CAMPAIGNSTANDING']._serialized_start=3304
+  _globals['_CAMPAIGNSTANDING']._serialized_end=3475
+  _globals['_PAUSECAMPAIGNSREQUEST']._serialized_start=3477
+  _globals['_PAUSECAMPAIGNSREQUEST']._serialized_end=3598
+  _globals['_PAUSECAMPAIGNSRESPONSE']._serialized_start=3600
+  _globals['_PAUSECAMPAIGNSRESPONSE']._serialized_end=3689
+  _globals['_RESUMECAMPAIGNSREQUEST']._serialized_start=3691
+  _globals['_RESUMECAMPAIGNSREQUEST']._serialized_end=3813
+  _globals['_RESUMECAMPAIGNSRESPONSE']._serialized_start=3815
+  _globals['_RESUMECAMPAIGNSRESPONSE']._serialized_end=3905
+  _globals['_BUDGETSERVICE']._serialized_start=4345
+  _globals['_BUDGETSERVICE']._serialized_end=5900
 # @@protoc_insertion_point(module_scope)

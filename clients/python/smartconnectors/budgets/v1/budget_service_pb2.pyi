@@ -5,12 +5,14 @@ Budgets: what is left, who holds it, and who may change it."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from smartconnectors.common.v1 import bid_pb2 as _bid_pb2
 from smartconnectors.common.v1 import budget_pb2 as _budget_pb2
+from smartconnectors.common.v1 import connector_pb2 as _connector_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -58,6 +60,54 @@ HOLD_STATE_RELEASED: HoldState.ValueType  # 5
 """Given back."""
 Global___HoldState: _TypeAlias = HoldState  # noqa: Y015
 
+class _CampaignOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CampaignOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CampaignOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CAMPAIGN_OUTCOME_UNSPECIFIED: _CampaignOutcome.ValueType  # 0
+    """Not set."""
+    CAMPAIGN_OUTCOME_PAUSED: _CampaignOutcome.ValueType  # 1
+    """It is paused, by this call."""
+    CAMPAIGN_OUTCOME_ALREADY_PAUSED: _CampaignOutcome.ValueType  # 2
+    """It was paused before."""
+    CAMPAIGN_OUTCOME_RESUMED: _CampaignOutcome.ValueType  # 3
+    """It runs again, by this call."""
+    CAMPAIGN_OUTCOME_ALREADY_RUNNING: _CampaignOutcome.ValueType  # 4
+    """It ran before."""
+    CAMPAIGN_OUTCOME_LEFT: _CampaignOutcome.ValueType  # 5
+    """It was left as it is: PauseCampaigns has not paused it, or could not see that it was running
+    before.
+    """
+    CAMPAIGN_OUTCOME_FAILED: _CampaignOutcome.ValueType  # 6
+    """It could not be done; `error` says why. Nothing is known of the campaign."""
+    CAMPAIGN_OUTCOME_SHADOWED: _CampaignOutcome.ValueType  # 7
+    """The platform is in shadow mode: nothing was sent."""
+
+class CampaignOutcome(_CampaignOutcome, metaclass=_CampaignOutcomeEnumTypeWrapper):
+    """What became of one campaign."""
+
+CAMPAIGN_OUTCOME_UNSPECIFIED: CampaignOutcome.ValueType  # 0
+"""Not set."""
+CAMPAIGN_OUTCOME_PAUSED: CampaignOutcome.ValueType  # 1
+"""It is paused, by this call."""
+CAMPAIGN_OUTCOME_ALREADY_PAUSED: CampaignOutcome.ValueType  # 2
+"""It was paused before."""
+CAMPAIGN_OUTCOME_RESUMED: CampaignOutcome.ValueType  # 3
+"""It runs again, by this call."""
+CAMPAIGN_OUTCOME_ALREADY_RUNNING: CampaignOutcome.ValueType  # 4
+"""It ran before."""
+CAMPAIGN_OUTCOME_LEFT: CampaignOutcome.ValueType  # 5
+"""It was left as it is: PauseCampaigns has not paused it, or could not see that it was running
+before.
+"""
+CAMPAIGN_OUTCOME_FAILED: CampaignOutcome.ValueType  # 6
+"""It could not be done; `error` says why. Nothing is known of the campaign."""
+CAMPAIGN_OUTCOME_SHADOWED: CampaignOutcome.ValueType  # 7
+"""The platform is in shadow mode: nothing was sent."""
+Global___CampaignOutcome: _TypeAlias = CampaignOutcome  # noqa: Y015
+
 @_typing.final
 class Hold(_message.Message):
     """Money that is reserved for one bid."""
@@ -97,7 +147,9 @@ class Hold(_message.Message):
     """Why it is where it is."""
     @_builtins.property
     def budget_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The budgets that it counts in."""
+        """The budgets that it counts in, and its campaign as `<platform>/campaigns/<campaign id>` also
+        when that has no budget of its own.
+        """
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
@@ -159,7 +211,8 @@ class LedgerEntry(_message.Message):
     """Grows by one with every line."""
     verb: _builtins.str
     """What was done: reserve, settle, settle_late, release, reject, defer, dispatch, doubt, expire,
-    supersede; and of budgets: configure, limit, pause, resume, alert, alert_end.
+    supersede; of budgets: configure, limit, pause, resume, alert, alert_end; and of campaigns at
+    their platform: pause_campaign, resume_campaign.
     """
     hold_id: _builtins.str
     """The hold, empty when the line is about a budget."""
@@ -194,7 +247,9 @@ class LedgerEntry(_message.Message):
 
     @_builtins.property
     def budget_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The budgets that it counts in."""
+        """The budgets that it counts in, and its campaign as `<platform>/campaigns/<campaign id>`; of
+        `pause` and `resume` what is paused, `all` for everything.
+        """
 
     def __init__(
         self,
@@ -420,19 +475,29 @@ class PauseBudgetRequest(_message.Message):
 
     BUDGET_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
-    """Required. Which budget."""
+    """Required. Which budget; or a campaign, with or without a budget of its own, as
+    `<platform>/campaigns/<campaign id>`; or `all`.
+    """
     reason: _builtins.str
     """Required. Why; the audit ledger keeps it. 1 to 200 characters."""
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """How long the answer waits for what is being sent, 60 s at most. Unset: not at all. The pause
+        holds from the start.
+        """
+
     def __init__(
         self,
         *,
         budget_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        wait: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "reason", b"reason", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -440,27 +505,55 @@ Global___PauseBudgetRequest: _TypeAlias = PauseBudgetRequest  # noqa: Y015
 
 @_typing.final
 class PauseBudgetResponse(_message.Message):
-    """The budget after the change."""
+    """The budget after the change, and what was begun before it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     STATS_FIELD_NUMBER: _builtins.int
     NOTICE_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_COUNT_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_MICROS_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    IN_DOUBT_COUNT_FIELD_NUMBER: _builtins.int
+    DEFERRED_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_DISPATCH_ENDED_AT_FIELD_NUMBER: _builtins.int
     notice: _builtins.str
     """What pausing does not do, in a sentence for the operator."""
+    in_flight_count: _builtins.int
+    """Bids that were admitted before the pause and are being sent."""
+    in_flight_micros: _builtins.int
+    """Their sum, in micros; 0 when they are in several currencies."""
+    currency_code: _builtins.str
+    """ISO 4217, of `in_flight_micros`. Empty when there are none or they are in several."""
+    in_doubt_count: _builtins.int
+    """Bids that were sent and whose outcome is not known yet. None of them is sent again."""
+    deferred_count: _builtins.int
+    """Bids that wait for the circuit breaker. They are not sent while this is paused."""
     @_builtins.property
     def stats(self) -> _budget_pb2.BudgetStats:
-        """The budget now."""
+        """The budget now; of a campaign without one its platform's. Unset for `all`."""
+
+    @_builtins.property
+    def last_dispatch_ended_at(self) -> _timestamp_pb2.Timestamp:
+        """When the last bid that was sent had its answer, or was given up. Unset: none was since the
+        server started.
+        """
 
     def __init__(
         self,
         *,
         stats: _budget_pb2.BudgetStats | None = ...,
         notice: _builtins.str = ...,
+        in_flight_count: _builtins.int = ...,
+        in_flight_micros: _builtins.int = ...,
+        currency_code: _builtins.str = ...,
+        in_doubt_count: _builtins.int = ...,
+        deferred_count: _builtins.int = ...,
+        last_dispatch_ended_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["stats", b"stats"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_dispatch_ended_at", b"last_dispatch_ended_at", "stats", b"stats"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["notice", b"notice", "stats", b"stats"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "deferred_count", b"deferred_count", "in_doubt_count", b"in_doubt_count", "in_flight_count", b"in_flight_count", "in_flight_micros", b"in_flight_micros", "last_dispatch_ended_at", b"last_dispatch_ended_at", "notice", b"notice", "stats", b"stats"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -475,7 +568,7 @@ class ResumeBudgetRequest(_message.Message):
     BUDGET_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
-    """Required. Which budget."""
+    """Required. What was paused, as in PauseBudget. What is paused beside it stays so."""
     reason: _builtins.str
     """Required. Why; the audit ledger keeps it. 1 to 200 characters."""
     def __init__(
@@ -501,7 +594,7 @@ class ResumeBudgetResponse(_message.Message):
     STATS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stats(self) -> _budget_pb2.BudgetStats:
-        """The budget now."""
+        """The budget now; of a campaign without one its platform's. Unset for `all`."""
 
     def __init__(
         self,
@@ -801,3 +894,155 @@ class ListReportedSpendResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListReportedSpendResponse: _TypeAlias = ListReportedSpendResponse  # noqa: Y015
+
+@_typing.final
+class CampaignStanding(_message.Message):
+    """One campaign after PauseCampaigns or ResumeCampaigns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    platform: _builtins.str
+    """The platform."""
+    campaign_id: _builtins.str
+    """The platform's own id of the campaign."""
+    outcome: Global___CampaignOutcome.ValueType
+    """What became of it."""
+    @_builtins.property
+    def error(self) -> _connector_pb2.BidError:
+        """Why it could not be done. Unset unless it failed."""
+
+    def __init__(
+        self,
+        *,
+        platform: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+        outcome: Global___CampaignOutcome.ValueType = ...,
+        error: _connector_pb2.BidError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "error", b"error", "outcome", b"outcome", "platform", b"platform"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CampaignStanding: _TypeAlias = CampaignStanding  # noqa: Y015
+
+@_typing.final
+class PauseCampaignsRequest(_message.Message):
+    """Which campaigns to pause."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_IDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    platform: _builtins.str
+    """Empty: on every platform."""
+    reason: _builtins.str
+    """Required. Why; the audit ledger keeps it. 1 to 200 characters."""
+    @_builtins.property
+    def campaign_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The platform's own campaign ids, 1000 at most. Empty: every campaign that this server has ever
+        sent a bid, a budget or a resumption for. Otherwise `platform` is required.
+        """
+
+    def __init__(
+        self,
+        *,
+        platform: _builtins.str = ...,
+        campaign_ids: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_ids", b"campaign_ids", "platform", b"platform", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseCampaignsRequest: _TypeAlias = PauseCampaignsRequest  # noqa: Y015
+
+@_typing.final
+class PauseCampaignsResponse(_message.Message):
+    """What became of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def campaigns(self) -> _containers.RepeatedCompositeFieldContainer[Global___CampaignStanding]:
+        """Each campaign, by platform and id."""
+
+    def __init__(
+        self,
+        *,
+        campaigns: _abc.Iterable[Global___CampaignStanding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaigns", b"campaigns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseCampaignsResponse: _TypeAlias = PauseCampaignsResponse  # noqa: Y015
+
+@_typing.final
+class ResumeCampaignsRequest(_message.Message):
+    """Which campaigns to resume."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_IDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    platform: _builtins.str
+    """Empty: on every platform."""
+    reason: _builtins.str
+    """Required. Why; the audit ledger keeps it. 1 to 200 characters."""
+    @_builtins.property
+    def campaign_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The platform's own campaign ids, 1000 at most. Empty: every campaign that PauseCampaigns has
+        paused. Otherwise `platform` is required.
+        """
+
+    def __init__(
+        self,
+        *,
+        platform: _builtins.str = ...,
+        campaign_ids: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_ids", b"campaign_ids", "platform", b"platform", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeCampaignsRequest: _TypeAlias = ResumeCampaignsRequest  # noqa: Y015
+
+@_typing.final
+class ResumeCampaignsResponse(_message.Message):
+    """What became of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def campaigns(self) -> _containers.RepeatedCompositeFieldContainer[Global___CampaignStanding]:
+        """Each campaign, by platform and id."""
+
+    def __init__(
+        self,
+        *,
+        campaigns: _abc.Iterable[Global___CampaignStanding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaigns", b"campaigns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeCampaignsResponse: _TypeAlias = ResumeCampaignsResponse  # noqa: Y015

@@ -75,6 +75,16 @@ class BudgetServiceStub:
                 request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResolveHoldRequest.SerializeToString,
                 response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResolveHoldResponse.FromString,
                 _registered_method=True)
+        self.PauseCampaigns = channel.unary_unary(
+                '/smartconnectors.budgets.v1.BudgetService/PauseCampaigns',
+                request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.PauseCampaignsRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.PauseCampaignsResponse.FromString,
+                _registered_method=True)
+        self.ResumeCampaigns = channel.unary_unary(
+                '/smartconnectors.budgets.v1.BudgetService/ResumeCampaigns',
+                request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResumeCampaignsRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResumeCampaignsResponse.FromString,
+                _registered_method=True)
         self.ListLedgerEntries = channel.unary_unary(
                 '/smartconnectors.budgets.v1.BudgetService/ListLedgerEntries',
                 request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListLedgerEntriesRequest.SerializeToString,
@@ -121,7 +131,9 @@ class BudgetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PauseBudget(self, request, context):
-        """Stops new bids. Campaigns that are live on the platform keep spending by their last bids.
+        """Stops new bids, on a budget, on a campaign with or without one, or on everything; durably. From
+        the answer on nothing is begun there but what lowers exposure. Campaigns that are live on the
+        platform keep spending by their last bids: PauseCampaigns stops those.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,6 +156,23 @@ class BudgetServiceServicer:
     def ResolveHold(self, request, context):
         """Ends a hold by an operator's word, with a reason that the audit ledger keeps. REQUEST_IN_PROGRESS
         while its call is under way: wait for the answer, or resolve it once it is in doubt.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseCampaigns(self, request, context):
+        """Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
+        reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
+        refused for now is tried again within the deadline (30 s without one).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeCampaigns(self, request, context):
+        """Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
+        what a person has paused stays so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -205,6 +234,16 @@ def add_BudgetServiceServicer_to_server(servicer, server):
                     servicer.ResolveHold,
                     request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResolveHoldRequest.FromString,
                     response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResolveHoldResponse.SerializeToString,
+            ),
+            'PauseCampaigns': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseCampaigns,
+                    request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.PauseCampaignsRequest.FromString,
+                    response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.PauseCampaignsResponse.SerializeToString,
+            ),
+            'ResumeCampaigns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeCampaigns,
+                    request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResumeCampaignsRequest.FromString,
+                    response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResumeCampaignsResponse.SerializeToString,
             ),
             'ListLedgerEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLedgerEntries,
@@ -434,6 +473,60 @@ class BudgetService:
             '/smartconnectors.budgets.v1.BudgetService/ResolveHold',
             smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResolveHoldRequest.SerializeToString,
             smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResolveHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseCampaigns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.budgets.v1.BudgetService/PauseCampaigns',
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.PauseCampaignsRequest.SerializeToString,
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.PauseCampaignsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeCampaigns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.budgets.v1.BudgetService/ResumeCampaigns',
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResumeCampaignsRequest.SerializeToString,
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResumeCampaignsResponse.FromString,
             options,
             channel_credentials,
             insecure,

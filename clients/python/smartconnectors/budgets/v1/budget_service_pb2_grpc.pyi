@@ -44,7 +44,10 @@ class BudgetServiceStub:
     UpdateBudget: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.UpdateBudgetRequest, _budget_service_pb2.UpdateBudgetResponse]
     """Changes a limit. It takes effect at once and survives restarts; what is held may still settle."""
     PauseBudget: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.PauseBudgetRequest, _budget_service_pb2.PauseBudgetResponse]
-    """Stops new bids. Campaigns that are live on the platform keep spending by their last bids."""
+    """Stops new bids, on a budget, on a campaign with or without one, or on everything; durably. From
+    the answer on nothing is begun there but what lowers exposure. Campaigns that are live on the
+    platform keep spending by their last bids: PauseCampaigns stops those.
+    """
     ResumeBudget: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ResumeBudgetRequest, _budget_service_pb2.ResumeBudgetResponse]
     """Admits bids again."""
     ListHolds: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListHoldsRequest, _budget_service_pb2.ListHoldsResponse]
@@ -52,6 +55,15 @@ class BudgetServiceStub:
     ResolveHold: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ResolveHoldRequest, _budget_service_pb2.ResolveHoldResponse]
     """Ends a hold by an operator's word, with a reason that the audit ledger keeps. REQUEST_IN_PROGRESS
     while its call is under way: wait for the answer, or resolve it once it is in doubt.
+    """
+    PauseCampaigns: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.PauseCampaignsRequest, _budget_service_pb2.PauseCampaignsResponse]
+    """Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
+    reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
+    refused for now is tried again within the deadline (30 s without one).
+    """
+    ResumeCampaigns: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ResumeCampaignsRequest, _budget_service_pb2.ResumeCampaignsResponse]
+    """Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
+    what a person has paused stays so.
     """
     ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListLedgerEntriesRequest, _budget_service_pb2.ListLedgerEntriesResponse]
     """The audit ledger, oldest first."""
@@ -74,7 +86,10 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     UpdateBudget: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.UpdateBudgetRequest, _budget_service_pb2.UpdateBudgetResponse]  # type: ignore[assignment]
     """Changes a limit. It takes effect at once and survives restarts; what is held may still settle."""
     PauseBudget: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.PauseBudgetRequest, _budget_service_pb2.PauseBudgetResponse]  # type: ignore[assignment]
-    """Stops new bids. Campaigns that are live on the platform keep spending by their last bids."""
+    """Stops new bids, on a budget, on a campaign with or without one, or on everything; durably. From
+    the answer on nothing is begun there but what lowers exposure. Campaigns that are live on the
+    platform keep spending by their last bids: PauseCampaigns stops those.
+    """
     ResumeBudget: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ResumeBudgetRequest, _budget_service_pb2.ResumeBudgetResponse]  # type: ignore[assignment]
     """Admits bids again."""
     ListHolds: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListHoldsRequest, _budget_service_pb2.ListHoldsResponse]  # type: ignore[assignment]
@@ -82,6 +97,15 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     ResolveHold: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ResolveHoldRequest, _budget_service_pb2.ResolveHoldResponse]  # type: ignore[assignment]
     """Ends a hold by an operator's word, with a reason that the audit ledger keeps. REQUEST_IN_PROGRESS
     while its call is under way: wait for the answer, or resolve it once it is in doubt.
+    """
+    PauseCampaigns: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.PauseCampaignsRequest, _budget_service_pb2.PauseCampaignsResponse]  # type: ignore[assignment]
+    """Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
+    reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
+    refused for now is tried again within the deadline (30 s without one).
+    """
+    ResumeCampaigns: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ResumeCampaignsRequest, _budget_service_pb2.ResumeCampaignsResponse]  # type: ignore[assignment]
+    """Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
+    what a person has paused stays so.
     """
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListLedgerEntriesRequest, _budget_service_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
     """The audit ledger, oldest first."""
@@ -131,7 +155,10 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_service_pb2.PauseBudgetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.PauseBudgetResponse, _abc.Awaitable[_budget_service_pb2.PauseBudgetResponse]]:
-        """Stops new bids. Campaigns that are live on the platform keep spending by their last bids."""
+        """Stops new bids, on a budget, on a campaign with or without one, or on everything; durably. From
+        the answer on nothing is begun there but what lowers exposure. Campaigns that are live on the
+        platform keep spending by their last bids: PauseCampaigns stops those.
+        """
 
     @_abc_1.abstractmethod
     def ResumeBudget(
@@ -157,6 +184,27 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_budget_service_pb2.ResolveHoldResponse, _abc.Awaitable[_budget_service_pb2.ResolveHoldResponse]]:
         """Ends a hold by an operator's word, with a reason that the audit ledger keeps. REQUEST_IN_PROGRESS
         while its call is under way: wait for the answer, or resolve it once it is in doubt.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseCampaigns(
+        self,
+        request: _budget_service_pb2.PauseCampaignsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.PauseCampaignsResponse, _abc.Awaitable[_budget_service_pb2.PauseCampaignsResponse]]:
+        """Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
+        reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
+        refused for now is tried again within the deadline (30 s without one).
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeCampaigns(
+        self,
+        request: _budget_service_pb2.ResumeCampaignsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.ResumeCampaignsResponse, _abc.Awaitable[_budget_service_pb2.ResumeCampaignsResponse]]:
+        """Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
+        what a person has paused stays so.
         """
 
     @_abc_1.abstractmethod
