@@ -24,16 +24,26 @@ from smartconnectors_server import failpoints, gauges
 from smartconnectors_server.assembly import (
     StartupError,
     budgets_of,
+    candidates_of,
     load_settings,
     mode_of,
     quiet_period_s,
     runtime_of,
 )
-from smartconnectors_server.budget import Keeper, Reconciler, Watch, log_alerts, log_standing
+from smartconnectors_server.budget import (
+    Candidates,
+    Keeper,
+    Reconciler,
+    Tallies,
+    Watch,
+    log_alerts,
+    log_standing,
+    shadow_budgets,
+)
 from smartconnectors_server.call import MethodTable
 from smartconnectors_server.clock import Clock, SystemClock
 from smartconnectors_server.connections import Connections, lookup_with
-from smartconnectors_server.connector import Platform
+from smartconnectors_server.connector import Mode, Platform
 from smartconnectors_server.http import Pages
 from smartconnectors_server.interceptors import (
     INTERCEPTORS,
@@ -52,6 +62,7 @@ from smartconnectors_server.platform_service import PlatformServicer
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
+from smartconnectors_server.services.shadow_report import ShadowReports
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.telemetry import Telemetry, configure_logging
 
@@ -97,7 +108,9 @@ class Application:
             if name not in settings.platforms or settings.platforms[name].enabled
         }
         self._platforms = {name: platforms[name] for name in self._modes}
-        self._budgets = budgets_of(self._platforms, settings)
+        budgets = budgets_of(self._platforms, settings)
+        shadowed = [name for name, mode in self._modes.items() if mode is Mode.SHADOW]
+        self._budgets = (*budgets, *shadow_budgets(budgets, shadowed))
         self._services: list[ServiceDescriptor] = [
             budget_service_pb2.DESCRIPTOR.services_by_name["BudgetService"],
             *(platform.service for platform in self._platforms.values()),
@@ -111,14 +124,25 @@ class Application:
             on_commit=self.telemetry.metrics.commit,
         )
         self.watch = Watch(self.ledger, self._clock)
-        self.keeper = Keeper(self.ledger, self.watch)
+        self.tallies = Tallies(self.ledger, self._clock)
+        candidates = candidates_of(self._modes, settings)
+        self.candidates = Candidates(self.ledger, self.tallies, candidates)
+        self.keeper = Keeper(self.ledger, self.watch, self.candidates.settled)
         self.runtimes: dict[str, PlatformRuntime] = {
             name: runtime_of(
                 platform, settings, self._modes[name], self.keeper, self._clock, self.telemetry
             )
             for name, platform in self._platforms.items()
         }
-        self.engines = Engines(settings, self._clock, self.keeper, self.telemetry, self.runtimes)
+        self.engines = Engines(
+            settings,
+            self._clock,
+            self.keeper,
+            self.telemetry,
+            self.runtimes,
+            self.tallies,
+            self.candidates,
+        )
         gauges.export(self.telemetry.metrics, self.engines, self.watch)
         self._chain = [make(self.engines) for make in INTERCEPTORS]
         self._health = Health(service.full_name for service in self._services)
@@ -150,9 +174,11 @@ class Application:
         log_standing(self.ledger)
         log_alerts(self.ledger)
         try:
-            for name, runtime in self.runtimes.items():
+            await self.tallies.open()
+            await self.candidates.open()
+            for runtime in self.runtimes.values():
                 await runtime.limiter.open()
-                runtime.last_change_ns.update(remembered_changes(self.engines, name))
+                runtime.last_change_ns.update(remembered_changes(self.engines, runtime.book))
             address = await self._listen()
         except BaseException:
             await self.ledger.close()
@@ -164,6 +190,7 @@ class Application:
                 ("health", self._report_health()),
                 ("reconciler", self._reconciler().run()),
                 ("deferred", self._deferred.run()),
+                ("tallies", self.tallies.run()),
             )
         ]
         return Ready(
@@ -179,8 +206,10 @@ class Application:
             options=self._rules.options(server_settings),
             maximum_concurrent_rpcs=self._rules.calls(server_settings),
         )
+        books = {name: runtime.book for name, runtime in self.runtimes.items()}
+        reports = ShadowReports(self.keeper, self.tallies, self.candidates, books)
         budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(
-            cast(Any, BudgetServicer(self.keeper, self.watch)), server
+            cast(Any, BudgetServicer(self.keeper, self.watch, reports)), server
         )
         for name, platform in self._platforms.items():
             platform.register(self._servicers[name], server)
@@ -227,6 +256,7 @@ class Application:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._connections.close()
+        await self.tallies.write()
         await self.ledger.close()
         self.telemetry.shutdown()
 

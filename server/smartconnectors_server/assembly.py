@@ -8,8 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from smartconnectors_server.budget import Keeper
-from smartconnectors_server.budget.keeper import TOTAL
+from smartconnectors_server.budget import TOTAL, Candidate, Keeper, platform_of, shadow_of
 from smartconnectors_server.circuitbreaker import BreakerSettings, CircuitBreaker, State
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import Mode, Options, Platform
@@ -100,18 +99,24 @@ def _least_quiet_s(chosen: PlatformSettings) -> float:
     return QUIET_PERIOD_TIMEOUTS * chosen.timeout_ms / 1000
 
 
-def quiet_period_s(settings: Settings, name: str) -> float:
+def quiet_period_s(settings: Settings, book: str) -> float:
     """How long a change that was sent may still arrive at a platform."""
-    return settings.reconciler.quiet_period_s or _least_quiet_s(settings_of(settings, name))
+    chosen = settings_of(settings, platform_of(book))
+    return settings.reconciler.quiet_period_s or _least_quiet_s(chosen)
 
 
 def mode_of(platform: Platform, settings: Settings) -> Mode:
-    """Where a platform's calls go.
+    """What is done with a platform's bids.
+
+    An endpoint of one's own counts as sandbox, unless a mode is said: then that is the mode, and
+    the endpoint, which needs no credentials, stands for the real platform in a rehearsal.
 
     Raises StartupError when the real platform is asked for without the credentials for it.
     """
     chosen = settings_of(settings, platform.name)
-    if chosen.endpoint or chosen.mode == "sandbox":
+    if chosen.endpoint:
+        return Mode(chosen.mode or "sandbox")
+    if chosen.mode == "sandbox":
         return Mode.SANDBOX
     missing = platform.missing_credentials(options_of(platform, chosen))
     if chosen.mode is None:
@@ -156,6 +161,17 @@ def budgets_of(platforms: Mapping[str, Platform], settings: Settings) -> tuple[B
         further = tuple(_further(limit) for limit in total.further_limits)
         budgets.append(Budget(TOTAL, total.currency, (first, *further)))
     return tuple(budgets)
+
+
+def candidates_of(modes: Mapping[str, Mode], settings: Settings) -> dict[str, Candidate]:
+    """The candidate limits, by the book that each weighs. `modes`: of the platforms served."""
+    candidates = {}
+    for name, mode in modes.items():
+        chosen = settings_of(settings, name).budget
+        if chosen.candidate_limit is not None:
+            book = shadow_of(name) if mode is Mode.SHADOW else name
+            candidates[book] = Candidate(chosen.candidate_limit, chosen.window_s)
+    return candidates
 
 
 def runtime_of(

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from smartconnectors_server.budget import Finding
+from smartconnectors_server.budget import Finding, is_shadow
 from smartconnectors_server.call import MethodTable
 from smartconnectors_server.connector import Connector, Context, Mode, Sent
 from smartconnectors_server.connector.sandbox import Sandbox
@@ -68,13 +68,22 @@ class Connections:
 
     async def _connect(self, runtime: PlatformRuntime) -> Connector:
         endpoint = runtime.settings.endpoint
+        # Where calls go, whatever is done with bids: an endpoint of one's own is no real platform.
+        where = Mode.SANDBOX if endpoint is not None else runtime.mode
+        if runtime.mode is not Mode.SANDBOX and endpoint is not None:
+            log.warning(
+                "%s: mode %s at %s, which stands for the real platform",
+                runtime.name,
+                runtime.mode.value,
+                endpoint,
+            )
         if runtime.mode is Mode.SANDBOX and endpoint is None:
             sandbox = runtime.platform.sandbox()
             endpoint = await sandbox.start()
             self._sandboxes.append(sandbox)
         connector = runtime.platform.connector(
             Context(
-                mode=runtime.mode,
+                mode=where,
                 options=runtime.options,
                 endpoint=endpoint,
                 timeout_ms=runtime.settings.timeout_ms,
@@ -97,6 +106,8 @@ def lookup_with(engines: Engines, methods: MethodTable) -> Callable[[Hold], Awai
     """How the reconciler asks a platform what became of a hold."""
 
     async def lookup(hold: Hold) -> Finding:
+        if is_shadow(hold.platform):
+            return Finding.NOT_APPLIED  # a crash left it; in shadow mode nothing is ever sent
         runtime = engines.runtimes.get(hold.platform)
         spec = methods.get(hold.method)
         if runtime is None or spec is None:

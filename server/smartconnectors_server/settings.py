@@ -170,6 +170,9 @@ class PlatformBudgetSettings(Section):
     further_limits: tuple[FurtherLimit, ...] = ()
     campaigns: Mapping[str, AmountMicros] = Field(default_factory=dict)
     """Campaign id -> a limit of its own inside the same window."""
+    candidate_limit: AmountMicros | None = None
+    """A limit to try out beside `limit`, in the same window. It refuses nothing; the shadow report
+    says what it would have refused."""
 
 
 class RateLimitSettings(Section):
@@ -209,7 +212,7 @@ class PlatformSettings(Section):
     mode: Literal["sandbox", "shadow", "live"] | None = None
     """Absent: sandbox without credentials, shadow with them."""
     endpoint: str | None = None
-    """Connect here instead of to the real platform; counts as sandbox."""
+    """Connect here instead of to the real platform. Sandbox, unless `mode` says otherwise."""
     timeout_ms: int = Field(5000, ge=10, le=120_000)
     """The longest that one call to the platform may take."""
     min_deadline_ms: int = Field(20, ge=0, le=120_000)
@@ -222,6 +225,9 @@ class PlatformSettings(Section):
     """The largest change in one step. Absent: none in sandbox, 30 otherwise."""
     max_daily_budget: AmountMicros | None = None
     """The largest daily budget that UpdateCampaignBudget may set."""
+    max_bid: AmountMicros | None = None
+    """The largest bid. A caller's larger one is refused unless it is `reduce_only`; the heuristic's
+    is lowered to it."""
     budget: PlatformBudgetSettings = PlatformBudgetSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     circuit_breaker: CircuitBreakerSettings = CircuitBreakerSettings()

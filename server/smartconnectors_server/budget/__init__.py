@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from smartconnectors_server.budget.alerts import log_alerts, log_standing
+from smartconnectors_server.budget.candidates import (
+    ADMITTED,
+    LIMIT_VETOED,
+    WOULD_VETO,
+    Candidate,
+    Candidates,
+)
 from smartconnectors_server.budget.keeper import Keeper
 from smartconnectors_server.budget.pricing import FallbackPrice, Sample, fallback_price
 from smartconnectors_server.budget.reconciler import Reconciler
@@ -14,21 +21,40 @@ from smartconnectors_server.budget.resolution import (
     resolution_of,
     resolution_of_doubt,
 )
+from smartconnectors_server.budget.shadow import (
+    TOTAL,
+    is_shadow,
+    platform_of,
+    shadow_budgets,
+    shadow_of,
+)
+from smartconnectors_server.budget.tallies import Tallies
 from smartconnectors_server.budget.watch import Watch
 
 __all__ = [
+    "ADMITTED",
+    "LIMIT_VETOED",
+    "TOTAL",
+    "WOULD_VETO",
+    "Candidate",
+    "Candidates",
     "FallbackPrice",
     "Finding",
     "Keeper",
     "Reconciler",
     "Sample",
+    "Tallies",
     "Verb",
     "Watch",
     "duration_text",
     "fallback_price",
+    "is_shadow",
     "log_alerts",
     "log_standing",
     "outcome_of",
+    "platform_of",
     "resolution_of",
     "resolution_of_doubt",
+    "shadow_budgets",
+    "shadow_of",
 ]

@@ -5,11 +5,12 @@ refusal says. The ledger decides whether an amount fits; the keeper speaks to ca
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from smartconnectors_server.budget.refusal import exceeded, paused
 from smartconnectors_server.budget.resolution import Verb
+from smartconnectors_server.budget.shadow import TOTAL, is_shadow, shadow_of
 from smartconnectors_server.budget.watch import Watch
 from smartconnectors_server.errors import (
     InternalError,
@@ -41,8 +42,6 @@ from smartconnectors_server.ledger import (
     platform_and_campaign,
 )
 
-TOTAL = "total"
-
 log = logging.getLogger(__name__)
 
 _CLOSED_BY_VERB = {Verb.RELEASE: HoldState.RELEASED, Verb.REJECT: HoldState.REJECTED}
@@ -64,9 +63,13 @@ def _spoken() -> Iterator[None]:
 class Keeper:
     """Holds money for bids and resolves each hold exactly once."""
 
-    def __init__(self, ledger: Ledger, watch: Watch) -> None:
+    def __init__(
+        self, ledger: Ledger, watch: Watch, settled: Callable[[Hold], None] = lambda _: None
+    ) -> None:
+        """`settled` is told of every hold that is committed, once, as it is."""
         self._ledger = ledger
         self._watch = watch
+        self._settled = settled
 
     # Looking
 
@@ -79,14 +82,14 @@ class Keeper:
         """Ledger time."""
         return self._ledger.now_ns()
 
-    def budget_ids_of(self, platform: str, campaign_id: str) -> tuple[str, ...]:
+    def budget_ids_of(self, book: str, campaign_id: str) -> tuple[str, ...]:
         """Every scope that a bid on this campaign counts in: the budgets that there are, and the
-        campaign's scope, which can be paused without one.
+        campaign's scope, which can be paused without one. `book`: a platform or its shadow.
         """
         known = self._ledger.budget_ids()
-        scopes = [platform, TOTAL]
+        scopes = [book, shadow_of(TOTAL) if is_shadow(book) else TOTAL]
         if campaign_id:
-            scopes.insert(1, campaign := campaign_scope(platform, campaign_id))
+            scopes.insert(1, campaign := campaign_scope(book, campaign_id))
             known = (*known, campaign)
         return tuple(scope for scope in scopes if scope in known)
 
@@ -209,11 +212,13 @@ class Keeper:
     async def _apply(
         self, hold: Hold, verb: Verb, answer: bytes, error: str, note: str, actor: str
     ) -> Hold:
-        if verb is Verb.SETTLE:
-            return await self._ledger.settle(hold.hold_id, answer=answer, note=note, actor=actor)
-        if verb is Verb.SETTLE_ASSUMED:
-            note = f"assumed: {note or 'the platform could not say'}"
-            return await self._ledger.settle(hold.hold_id, answer=answer, note=note)
+        if verb in (Verb.SETTLE, Verb.SETTLE_ASSUMED):
+            if verb is Verb.SETTLE_ASSUMED:
+                note = f"assumed: {note or 'the platform could not say'}"
+                actor = ""
+            settled = await self._ledger.settle(hold.hold_id, answer=answer, note=note, actor=actor)
+            self._settled(settled)
+            return settled
         if verb is Verb.DOUBT:
             return await self._ledger.doubt(hold.hold_id, error=error, note=note)
         state = _CLOSED_BY_VERB[verb]
@@ -252,6 +257,7 @@ class Keeper:
             self._say_late(hold, note)
             raise
         self._say_late(hold, note)
+        self._settled(settled)
         return settled
 
     def _say_late(self, hold: Hold, note: str) -> None:

@@ -79,6 +79,12 @@ def _change(
         output.print_json(answer)
         return
     result = answer.result
+    if result.shadowed:
+        typer.echo(
+            f"{platform} is in shadow mode: nothing was sent, campaign {result.campaign_id} is as "
+            "it was."
+        )
+        return
     state = "paused" if result.paused else "running"
     if validate_only:
         how = "would be changed" if result.changed else "as it is already"

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from smartconnectors_server.budget import Keeper
+from smartconnectors_server.budget import Candidates, Keeper, Tallies, shadow_of
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.circuitbreaker import CircuitBreaker
 from smartconnectors_server.clock import Clock
@@ -44,8 +44,15 @@ class PlatformRuntime:
 
     @property
     def name(self) -> str:
-        """The platform's name, which is also its budget's id."""
+        """The platform's name."""
         return self.platform.name
+
+    @property
+    def book(self) -> str:
+        """What the ledger calls it, which is also its budget's id: its name, or in shadow mode that
+        of its shadow.
+        """
+        return shadow_of(self.name) if self.mode is Mode.SHADOW else self.name
 
     @property
     def is_connected(self) -> bool:
@@ -76,6 +83,8 @@ class Engines:
     keeper: Keeper
     telemetry: Telemetry
     runtimes: Mapping[str, PlatformRuntime]
+    tallies: Tallies
+    candidates: Candidates
 
     def runtime(self, call: Call) -> PlatformRuntime:
         """The platform that a call is for."""

@@ -63,20 +63,21 @@ class DeferredBids:
 
     async def look(self) -> None:
         """Expires what is too old and places what may be placed, platforms side by side."""
-        by_platform: dict[str, list[Hold]] = {}
+        by_book: dict[str, list[Hold]] = {}
         waiting = self._keeper.open_holds(HoldState.DEFERRED)
         ids = {hold.hold_id for hold in waiting}
         self._planned_targets = {h: t for h, t in self._planned_targets.items() if h in ids}
         for hold in waiting:
             if self._keeper.now_ns() >= hold.expires_ns:
                 await self._keeper.expire(hold)
-            elif hold.platform in self._engines.runtimes:
-                by_platform.setdefault(hold.platform, []).append(hold)
-        await asyncio.gather(*(self._place_all(p, h) for p, h in by_platform.items()))
+            else:
+                by_book.setdefault(hold.platform, []).append(hold)
+        # What waits in another book than the present mode's is not placed: it expires there.
+        runtimes = [r for r in self._engines.runtimes.values() if r.book in by_book]
+        await asyncio.gather(*(self._place_all(r, by_book[r.book]) for r in runtimes))
 
-    async def _place_all(self, platform: str, holds: list[Hold]) -> None:
-        runtime = self._engines.runtimes[platform]
-        for hold in self._ready(platform, holds):
+    async def _place_all(self, runtime: PlatformRuntime, holds: list[Hold]) -> None:
+        for hold in self._ready(runtime.book, holds):
             if self._draining:
                 return
             if not runtime.breaker.would_admit() or runtime.limiter.look() is not None:
@@ -92,14 +93,14 @@ class DeferredBids:
             if not go_on:
                 return
 
-    def _ready(self, platform: str, holds: list[Hold]) -> list[Hold]:
+    def _ready(self, book: str, holds: list[Hold]) -> list[Hold]:
         """Those that would not be refused for their target or their budgets in the end. They are
         not even planned: a plan may read the platform, and would take the quota that the end of a
         doubt needs.
         """
         keeper = self._keeper
         doubts = keeper.open_holds(HoldState.IN_DOUBT)
-        doubtful = {doubt.target for doubt in doubts if doubt.platform == platform}
+        doubtful = {doubt.target for doubt in doubts if doubt.platform == book}
         return [
             hold
             for hold in holds

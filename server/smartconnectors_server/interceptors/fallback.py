@@ -57,7 +57,7 @@ class Fallback:
     def _admits_live_bids(self, runtime: PlatformRuntime) -> bool:
         """Half-open, deferred bids are the probes as long as there are any."""
         if runtime.breaker.state is State.HALF_OPEN and any(
-            hold.platform == runtime.name
+            hold.platform == runtime.book
             for hold in self._engines.keeper.open_holds(HoldState.DEFERRED)
         ):
             return False
@@ -98,7 +98,7 @@ async def heuristic(
     price = fallback_price(
         [
             Sample(hold.ltv_micros, hold.ai_bid_micros)
-            for hold in engines.keeper.recent_settled(runtime.name)
+            for hold in engines.keeper.recent_settled(runtime.book)
         ],
         predicted_ltv_micros=bid.predicted_ltv_micros,
         ai_bid_micros=bid.bid_micros,

@@ -121,7 +121,7 @@ class PlanChange:
         if plan.unchanged or too_small:
             response: Any = call.spec.response_class()
             fill_result(response, call, call.present_price(), bid_pb2.BID_STATUS_UNCHANGED)
-            add_budget(response, self._keeper.state(runtime.name))
+            add_budget(response, self._keeper.state(runtime.book))
             return response  # type: ignore[no-any-return]
         self._check_step(call, plan, percent, rules)
         if waits:
@@ -185,10 +185,10 @@ class PlanChange:
             )
 
 
-def remembered_changes(engines: Engines, platform: str) -> dict[str, int]:
+def remembered_changes(engines: Engines, book: str) -> dict[str, int]:
     """When each target was last changed, as far as the ledger remembers."""
     return {
         hold.target: hold.updated_ns
-        for hold in engines.keeper.recent_settled(platform)
+        for hold in engines.keeper.recent_settled(book)
         if hold.state is HoldState.SETTLED
     }

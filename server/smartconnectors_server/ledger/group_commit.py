@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
 from smartconnectors_server.failpoints import Moment
 from smartconnectors_server.ledger.advice import with_advice
-from smartconnectors_server.ledger.records import Step
+from smartconnectors_server.ledger.records import Step, Tally
 from smartconnectors_server.ledger.refusals import Unavailable
 from smartconnectors_server.ledger.store import Batch
 from smartconnectors_server.ledger.writes import reached_in
@@ -106,6 +106,7 @@ class GroupCommit:
         *,
         calls: tuple[str, int, int] | None = None,
         limit: tuple[str, int | None, int] | None = None,
+        tallies: Sequence[Tally] = (),
     ) -> None:
         """Queues what is given and returns when it and everything before it are durable.
 
@@ -118,6 +119,7 @@ class GroupCommit:
             self._queue.calls.append(calls)
         if limit is not None:
             self._queue.limits.append(limit)
+        self._queue.tallies.extend(tallies)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._wake.set()
@@ -179,6 +181,7 @@ class GroupCommit:
                 batch.steps + self._queue.steps,
                 batch.calls + self._queue.calls,
                 batch.limits + self._queue.limits,
+                batch.tallies + self._queue.tallies,
             )
             if not self._stopping:
                 await asyncio.sleep(RETRY_S)

@@ -34,6 +34,7 @@ from smartconnectors_server.ledger.records import (
     Pause,
     Reservation,
     Step,
+    Tally,
 )
 from smartconnectors_server.ledger.recovery import recover
 from smartconnectors_server.ledger.refusals import (
@@ -349,6 +350,17 @@ class SqliteLedger:
 
     async def calls_since(self, platform: str, since_ns: int) -> tuple[tuple[int, int], ...]:
         return tuple(await self._reader.read(lambda: self._disk.calls_since(platform, since_ns)))
+
+    async def settled_since(self, budget_id: str, since_ns: int) -> tuple[tuple[int, int], ...]:
+        found = await self._reader.read(lambda: self._disk.settled_since(budget_id, since_ns))
+        return tuple(found)
+
+    async def keep_tallies(self, tallies: Sequence[Tally]) -> None:
+        self._commits.check()
+        await self._commits.durable(tallies=tallies)
+
+    async def tallies(self) -> tuple[Tally, ...]:
+        return tuple(await self._reader.read(self._disk.tallies))
 
     # Committing
 

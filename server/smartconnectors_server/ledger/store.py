@@ -23,6 +23,7 @@ from smartconnectors_server.ledger.records import (
     Hold,
     HoldState,
     Step,
+    Tally,
 )
 from smartconnectors_server.ledger.refusals import (
     Damaged,
@@ -32,6 +33,7 @@ from smartconnectors_server.ledger.rows import (
     INSERT_ENTRIES,
     UPSERT_HOLDS,
     UPSERT_LIMITS,
+    UPSERT_TALLIES,
     Row,
     entry_of,
     row_of_entry,
@@ -53,9 +55,10 @@ class Batch:
     steps: list[Step] = field(default_factory=list)
     calls: list[tuple[str, int, int]] = field(default_factory=list)
     limits: list[tuple[str, int | None, int]] = field(default_factory=list)
+    tallies: list[Tally] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.steps or self.calls or self.limits)
+        return bool(self.steps or self.calls or self.limits or self.tallies)
 
 
 class Store:
@@ -136,6 +139,9 @@ class Store:
                 writer.execute(INSERT_CALLS, (json.dumps(batch.calls),))
             if batch.limits:
                 writer.execute(UPSERT_LIMITS, (json.dumps(batch.limits),))
+            if batch.tallies:
+                rows_of_tallies = [dataclasses.astuple(tally) for tally in batch.tallies]
+                writer.execute(UPSERT_TALLIES, (json.dumps(rows_of_tallies),))
             writer.execute("COMMIT")
         except sqlite3.Error:
             if writer.in_transaction:
@@ -315,3 +321,8 @@ class Store:
             (platform, since_ns),
         )
         return [(int(at), int(count)) for at, count in rows]
+
+    def tallies(self) -> list[Tally]:
+        """Every tally, by subject and outcome."""
+        rows = self._reader.execute("SELECT * FROM tallies ORDER BY subject, outcome")
+        return [Tally(*row) for row in rows]

@@ -12,6 +12,7 @@ from smartconnectors_server.call import Call
 from smartconnectors_server.errors import InvalidBid
 from smartconnectors_server.ledger import ALL, platform_and_campaign
 from smartconnectors_server.messages import entry_message, hold_message, stats_message
+from smartconnectors_server.services.shadow_report import ShadowReports
 
 DEFAULT_PAGE_SIZE = 100
 _PAGE_TOKEN = re.compile("[0-9]{0,18}")  # a sequence number, within 64 bits
@@ -32,9 +33,10 @@ class BudgetServicer:
     Called by the chain with the request and our own `Call`, never with grpc's context.
     """
 
-    def __init__(self, keeper: Keeper, watch: Watch) -> None:
+    def __init__(self, keeper: Keeper, watch: Watch, reports: ShadowReports) -> None:
         self._keeper = keeper
         self._watch = watch
+        self._reports = reports
 
     async def GetBudgetStats(
         self, request: pb.GetBudgetStatsRequest, _call: Call
@@ -122,3 +124,8 @@ class BudgetServicer:
         return pb.ListLedgerEntriesResponse(
             entries=[entry_message(e) for e in page.rows], next_page_token=page.next_token
         )
+
+    async def GetShadowReport(
+        self, request: pb.GetShadowReportRequest, _call: Call
+    ) -> pb.GetShadowReportResponse:
+        return self._reports.of(request.platform)

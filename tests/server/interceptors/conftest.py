@@ -171,13 +171,14 @@ class House:
     def state(self) -> BudgetState:
         return self.app.keeper.state("google_ads")
 
-    def money(self) -> dict[str, int]:
+    def money(self, budget_id: str = "google_ads") -> dict[str, int]:
         """What the budget counts, in micros; what is zero is left out."""
+        state = self.app.keeper.state(budget_id)
         figures = {
-            "committed": self.state.limits[0].committed_micros,
-            "held": self.state.held_micros,
-            "deferred": self.state.deferred_micros,
-            "in_doubt": self.state.in_doubt_micros,
+            "committed": state.limits[0].committed_micros,
+            "held": state.held_micros,
+            "deferred": state.deferred_micros,
+            "in_doubt": state.in_doubt_micros,
         }
         return {name: micros for name, micros in figures.items() if micros}
 
@@ -215,7 +216,7 @@ Build = Callable[..., Awaitable[House]]
 
 @pytest.fixture
 async def build(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Build]:
-    """Builds houses; overrides are the platform's settings, but for `server`."""
+    """Builds houses; overrides are the platform's settings, but for `server` and `total_budget`."""
     houses: list[House] = []
 
     async def build_one(*, credentials: bool = False, **overrides: Any) -> House:
@@ -236,6 +237,7 @@ async def build(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Build]:
             "drain_pause_s": 0,
             **overrides.pop("server", {}),
         }
+        elsewhere = {key: overrides.pop(key) for key in ("total_budget",) if key in overrides}
         where = {} if credentials else {"endpoint": "127.0.0.1:1"}
         theirs = {
             "rate_limit": {"calls": 100_000},
@@ -243,7 +245,7 @@ async def build(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Build]:
             **where,
             **overrides,
         }
-        document = {"server": server, "platforms": {"google_ads": theirs}}
+        document = {"server": server, "platforms": {"google_ads": theirs}, **elsewhere}
         app = Application(
             load_settings(None, {}, document), platforms={"google_ads": platform}, clock=clock
         )

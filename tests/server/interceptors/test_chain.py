@@ -25,6 +25,7 @@ def test_the_order_of_the_chain_is_the_one_that_the_architecture_gives_reasons_f
     assert [interceptor.name for interceptor in INTERCEPTORS] == [
         "status",
         "telemetry",
+        "shadow_report",
         "validation",
         "idempotency",
         "fallback",
@@ -63,6 +64,7 @@ async def test_every_method_has_exactly_the_parts_of_the_chain_that_are_for_it(
         "ListHolds",
         "ResolveHold",
         "ListLedgerEntries",
+        "GetShadowReport",
     }
     assert {tuple(names) for names in parts.values()} == {("status", "validation")}
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from smartconnectors_server.budget import Keeper, Watch
+from smartconnectors_server.budget import Candidates, Keeper, Tallies, Watch
 from smartconnectors_server.call import Call
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.ledger import (
@@ -20,6 +20,7 @@ from smartconnectors_server.ledger import (
 )
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 from smartconnectors_server.services.budgets import BudgetServicer
+from smartconnectors_server.services.shadow_report import ShadowReports
 
 USD = 1_000_000
 
@@ -32,10 +33,10 @@ class Counter:
         keeper: of the same ledger.
     """
 
-    def __init__(self, keeper: Keeper, watch: Watch) -> None:
+    def __init__(self, keeper: Keeper, watch: Watch, reports: ShadowReports) -> None:
         self.keeper = keeper
         self.watch = watch
-        self._service = BudgetServicer(keeper, watch)
+        self._service = BudgetServicer(keeper, watch, reports)
         self._call = Call(spec=cast("Any", None), started_ns=0)
 
     async def ask(self, method: str, request: Any) -> Any:
@@ -75,7 +76,10 @@ async def counter(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Counter]:
         ]
     )
     watch = Watch(ledger, clock)
-    yield Counter(Keeper(ledger, watch), watch)
+    keeper, tallies = Keeper(ledger, watch), Tallies(ledger, clock)
+    books = {name: name for name in ("google_ads", "meta")}
+    reports = ShadowReports(keeper, tallies, Candidates(ledger, tallies, {}), books)
+    yield Counter(keeper, watch, reports)
     await ledger.close()
 
 
