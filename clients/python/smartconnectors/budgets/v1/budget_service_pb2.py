@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from smartconnectors._vendor.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from smartconnectors.common.v1 import bid_pb2 as smartconnectors_dot_common_dot_v1_dot_bid__pb2
 from smartconnectors.common.v1 import budget_pb2 as smartconnectors_dot_common_dot_v1_dot_budget__pb2
 from smartconnectors.common.v1 import options_pb2 as smartconnectors_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/smartconnectors/budgets/v1/budget_service.proto\x12\x1asmartconnectors.budgets.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\x1a\'smartconnectors/common/v1/options.proto\"\x99\x03\n\x04Hold\x12\x0f\n\x07hold_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08platform\x18\x03 \x01(\t\x12\x12\n\nbudget_ids\x18\x04 \x03(\t\x12\x0e\n\x06target\x18\x05 \x01(\t\x12\x15\n\ramount_micros\x18\x06 \x01(\x03\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12\x34\n\x05state\x18\x08 \x01(\x0e\x32%.smartconnectors.budgets.v1.HoldState\x12\x34\n\x06source\x18\t \x01(\x0e\x32$.smartconnectors.common.v1.BidSource\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\r \x01(\t\"\x90\x02\n\x0bLedgerEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04verb\x18\x03 \x01(\t\x12\x12\n\nbudget_ids\x18\x04 \x03(\t\x12\x0f\n\x07hold_id\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x15\n\ramount_micros\x18\x07 \x01(\x03\x12\x15\n\rcurrency_code\x18\x08 \x01(\t\x12\x0c\n\x04note\x18\t \x01(\t\x12\x10\n\x08platform\x18\n \x01(\t\x12\x0c\n\x04hash\x18\x0b \x01(\t\x12\r\n\x05\x61\x63tor\x18\x0c \x01(\t\x12\x15\n\rcustomer_hash\x18\r \x01(\t\"6\n\x15GetBudgetStatsRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"O\n\x16GetBudgetStatsResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"\x18\n\x16ListBudgetStatsRequest\"P\n\x17ListBudgetStatsResponse\x12\x35\n\x05stats\x18\x01 \x03(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"@\n\x17WatchBudgetStatsRequest\x12%\n\nbudget_ids\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x64\"\x07r\x05\x10\x01\x18\xc8\x01\"Q\n\x18WatchBudgetStatsResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"x\n\x13UpdateBudgetRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12&\n\x0climit_micros\x18\x02 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"M\n\x14UpdateBudgetResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"O\n\x12PauseBudgetRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\\\n\x13PauseBudgetResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\x12\x0e\n\x06notice\x18\x02 \x01(\t\"P\n\x13ResumeBudgetRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"M\n\x14ResumeBudgetResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"l\n\x10ListHoldsRequest\x12\x1b\n\tbudget_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"]\n\x11ListHoldsResponse\x12/\n\x05holds\x18\x01 \x03(\x0b\x32 .smartconnectors.budgets.v1.Hold\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8e\x01\n\x12ResolveHoldRequest\x12\x1a\n\x07hold_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12@\n\x05state\x18\x02 \x01(\x0e\x32%.smartconnectors.budgets.v1.HoldStateB\n\xbaH\x07\x82\x01\x04\x18\x04\x18\x05\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"E\n\x13ResolveHoldResponse\x12.\n\x04hold\x18\x01 \x01(\x0b\x32 .smartconnectors.budgets.v1.Hold\"\x91\x01\n\x18ListLedgerEntriesRequest\x12\x1b\n\tbudget_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"n\n\x19ListLedgerEntriesResponse\x12\x38\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\'.smartconnectors.budgets.v1.LedgerEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x9f\x01\n\tHoldState\x12\x1a\n\x16HOLD_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fHOLD_STATE_HELD\x10\x01\x12\x17\n\x13HOLD_STATE_DEFERRED\x10\x02\x12\x17\n\x13HOLD_STATE_IN_DOUBT\x10\x03\x12\x16\n\x12HOLD_STATE_SETTLED\x10\x04\x12\x17\n\x13HOLD_STATE_RELEASED\x10\x05\x32\x82\t\n\rBudgetService\x12\x7f\n\x0eGetBudgetStats\x12\x31.smartconnectors.budgets.v1.GetBudgetStatsRequest\x1a\x32.smartconnectors.budgets.v1.GetBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x82\x01\n\x0fListBudgetStats\x12\x32.smartconnectors.budgets.v1.ListBudgetStatsRequest\x1a\x33.smartconnectors.budgets.v1.ListBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x87\x01\n\x10WatchBudgetStats\x12\x33.smartconnectors.budgets.v1.WatchBudgetStatsRequest\x1a\x34.smartconnectors.budgets.v1.WatchBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x30\x01\x12y\n\x0cUpdateBudget\x12/.smartconnectors.budgets.v1.UpdateBudgetRequest\x1a\x30.smartconnectors.budgets.v1.UpdateBudgetResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12v\n\x0bPauseBudget\x12..smartconnectors.budgets.v1.PauseBudgetRequest\x1a/.smartconnectors.budgets.v1.PauseBudgetResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12y\n\x0cResumeBudget\x12/.smartconnectors.budgets.v1.ResumeBudgetRequest\x1a\x30.smartconnectors.budgets.v1.ResumeBudgetResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12p\n\tListHolds\x12,.smartconnectors.budgets.v1.ListHoldsRequest\x1a-.smartconnectors.budgets.v1.ListHoldsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12v\n\x0bResolveHold\x12..smartconnectors.budgets.v1.ResolveHoldRequest\x1a/.smartconnectors.budgets.v1.ResolveHoldResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12\x88\x01\n\x11ListLedgerEntries\x12\x34.smartconnectors.budgets.v1.ListLedgerEntriesRequest\x1a\x35.smartconnectors.budgets.v1.ListLedgerEntriesResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/smartconnectors/budgets/v1/budget_service.proto\x12\x1asmartconnectors.budgets.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\x1a\'smartconnectors/common/v1/options.proto\"\x99\x03\n\x04Hold\x12\x0f\n\x07hold_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08platform\x18\x03 \x01(\t\x12\x12\n\nbudget_ids\x18\x04 \x03(\t\x12\x0e\n\x06target\x18\x05 \x01(\t\x12\x15\n\ramount_micros\x18\x06 \x01(\x03\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12\x34\n\x05state\x18\x08 \x01(\x0e\x32%.smartconnectors.budgets.v1.HoldState\x12\x34\n\x06source\x18\t \x01(\x0e\x32$.smartconnectors.common.v1.BidSource\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\r \x01(\t\"\x90\x02\n\x0bLedgerEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04verb\x18\x03 \x01(\t\x12\x12\n\nbudget_ids\x18\x04 \x03(\t\x12\x0f\n\x07hold_id\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x15\n\ramount_micros\x18\x07 \x01(\x03\x12\x15\n\rcurrency_code\x18\x08 \x01(\t\x12\x0c\n\x04note\x18\t \x01(\t\x12\x10\n\x08platform\x18\n \x01(\t\x12\x0c\n\x04hash\x18\x0b \x01(\t\x12\r\n\x05\x61\x63tor\x18\x0c \x01(\t\x12\x15\n\rcustomer_hash\x18\r \x01(\t\"6\n\x15GetBudgetStatsRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"O\n\x16GetBudgetStatsResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"\x18\n\x16ListBudgetStatsRequest\"P\n\x17ListBudgetStatsResponse\x12\x35\n\x05stats\x18\x01 \x03(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"@\n\x17WatchBudgetStatsRequest\x12%\n\nbudget_ids\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x64\"\x07r\x05\x10\x01\x18\xc8\x01\"Q\n\x18WatchBudgetStatsResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"x\n\x13UpdateBudgetRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12&\n\x0climit_micros\x18\x02 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"M\n\x14UpdateBudgetResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"O\n\x12PauseBudgetRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\\\n\x13PauseBudgetResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\x12\x0e\n\x06notice\x18\x02 \x01(\t\"P\n\x13ResumeBudgetRequest\x12\x1d\n\tbudget_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"M\n\x14ResumeBudgetResponse\x12\x35\n\x05stats\x18\x01 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\"l\n\x10ListHoldsRequest\x12\x1b\n\tbudget_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"]\n\x11ListHoldsResponse\x12/\n\x05holds\x18\x01 \x03(\x0b\x32 .smartconnectors.budgets.v1.Hold\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8e\x01\n\x12ResolveHoldRequest\x12\x1a\n\x07hold_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12@\n\x05state\x18\x02 \x01(\x0e\x32%.smartconnectors.budgets.v1.HoldStateB\n\xbaH\x07\x82\x01\x04\x18\x04\x18\x05\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"E\n\x13ResolveHoldResponse\x12.\n\x04hold\x18\x01 \x01(\x0b\x32 .smartconnectors.budgets.v1.Hold\"\x91\x01\n\x18ListLedgerEntriesRequest\x12\x1b\n\tbudget_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1b\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"n\n\x19ListLedgerEntriesResponse\x12\x38\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\'.smartconnectors.budgets.v1.LedgerEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"3\n\x16GetShadowReportRequest\x12\x19\n\x08platform\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\"\xce\x01\n\rShadowOutcome\x12\x0f\n\x07outcome\x18\x01 \x01(\t\x12\x0f\n\x07refused\x18\x02 \x01(\x08\x12\x11\n\tbid_count\x18\x03 \x01(\x03\x12\x12\n\nsum_micros\x18\x04 \x01(\x03\x12,\n\x08\x66irst_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07last_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11worst_over_micros\x18\x07 \x01(\x03\"\xec\x02\n\x0f\x43\x61ndidateReport\x12\x11\n\tbudget_id\x18\x01 \x01(\t\x12\x18\n\x10\x63\x61ndidate_micros\x18\x02 \x01(\x03\x12\x14\n\x0climit_micros\x18\x03 \x01(\x03\x12)\n\x06window\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bused_micros\x18\x05 \x01(\x03\x12\x16\n\x0e\x61\x64mitted_count\x18\x06 \x01(\x03\x12\x17\n\x0f\x61\x64mitted_micros\x18\x07 \x01(\x03\x12\x18\n\x10would_veto_count\x18\x08 \x01(\x03\x12\x19\n\x11would_veto_micros\x18\t \x01(\x03\x12\x37\n\x13\x66irst_would_veto_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12limit_vetoed_count\x18\x0b \x01(\x03\x12\x1b\n\x13limit_vetoed_micros\x18\x0c \x01(\x03\"\xcf\x01\n\x14PlatformShadowReport\x12\x10\n\x08platform\x18\x01 \x01(\t\x12\x11\n\tin_shadow\x18\x02 \x01(\x08\x12\x15\n\rcurrency_code\x18\x03 \x01(\t\x12;\n\x08outcomes\x18\x04 \x03(\x0b\x32).smartconnectors.budgets.v1.ShadowOutcome\x12>\n\tcandidate\x18\x05 \x01(\x0b\x32+.smartconnectors.budgets.v1.CandidateReport\"^\n\x17GetShadowReportResponse\x12\x43\n\tplatforms\x18\x01 \x03(\x0b\x32\x30.smartconnectors.budgets.v1.PlatformShadowReport*\x9f\x01\n\tHoldState\x12\x1a\n\x16HOLD_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fHOLD_STATE_HELD\x10\x01\x12\x17\n\x13HOLD_STATE_DEFERRED\x10\x02\x12\x17\n\x13HOLD_STATE_IN_DOUBT\x10\x03\x12\x16\n\x12HOLD_STATE_SETTLED\x10\x04\x12\x17\n\x13HOLD_STATE_RELEASED\x10\x05\x32\x87\n\n\rBudgetService\x12\x7f\n\x0eGetBudgetStats\x12\x31.smartconnectors.budgets.v1.GetBudgetStatsRequest\x1a\x32.smartconnectors.budgets.v1.GetBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x82\x01\n\x0fListBudgetStats\x12\x32.smartconnectors.budgets.v1.ListBudgetStatsRequest\x1a\x33.smartconnectors.budgets.v1.ListBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x87\x01\n\x10WatchBudgetStats\x12\x33.smartconnectors.budgets.v1.WatchBudgetStatsRequest\x1a\x34.smartconnectors.budgets.v1.WatchBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x30\x01\x12y\n\x0cUpdateBudget\x12/.smartconnectors.budgets.v1.UpdateBudgetRequest\x1a\x30.smartconnectors.budgets.v1.UpdateBudgetResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12v\n\x0bPauseBudget\x12..smartconnectors.budgets.v1.PauseBudgetRequest\x1a/.smartconnectors.budgets.v1.PauseBudgetResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12y\n\x0cResumeBudget\x12/.smartconnectors.budgets.v1.ResumeBudgetRequest\x1a\x30.smartconnectors.budgets.v1.ResumeBudgetResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12p\n\tListHolds\x12,.smartconnectors.budgets.v1.ListHoldsRequest\x1a-.smartconnectors.budgets.v1.ListHoldsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12v\n\x0bResolveHold\x12..smartconnectors.budgets.v1.ResolveHoldRequest\x1a/.smartconnectors.budgets.v1.ResolveHoldResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12\x88\x01\n\x11ListLedgerEntries\x12\x34.smartconnectors.budgets.v1.ListLedgerEntriesRequest\x1a\x35.smartconnectors.budgets.v1.ListLedgerEntriesResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x82\x01\n\x0fGetShadowReport\x12\x32.smartconnectors.budgets.v1.GetShadowReportRequest\x1a\x33.smartconnectors.budgets.v1.GetShadowReportResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -74,6 +75,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTLEDGERENTRIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_GETSHADOWREPORTREQUEST'].fields_by_name['platform']._loaded_options = None
+  _globals['_GETSHADOWREPORTREQUEST'].fields_by_name['platform']._serialized_options = b'\272H\004r\002\030@'
   _globals['_BUDGETSERVICE'].methods_by_name['GetBudgetStats']._loaded_options = None
   _globals['_BUDGETSERVICE'].methods_by_name['GetBudgetStats']._serialized_options = b'\252\324\030\002\030\001'
   _globals['_BUDGETSERVICE'].methods_by_name['ListBudgetStats']._loaded_options = None
@@ -92,48 +95,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUDGETSERVICE'].methods_by_name['ResolveHold']._serialized_options = b'\252\324\030\002\030\003'
   _globals['_BUDGETSERVICE'].methods_by_name['ListLedgerEntries']._loaded_options = None
   _globals['_BUDGETSERVICE'].methods_by_name['ListLedgerEntries']._serialized_options = b'\252\324\030\002\030\001'
-  _globals['_HOLDSTATE']._serialized_start=2559
-  _globals['_HOLDSTATE']._serialized_end=2718
-  _globals['_HOLD']._serialized_start=260
-  _globals['_HOLD']._serialized_end=669
-  _globals['_LEDGERENTRY']._serialized_start=672
-  _globals['_LEDGERENTRY']._serialized_end=944
-  _globals['_GETBUDGETSTATSREQUEST']._serialized_start=946
-  _globals['_GETBUDGETSTATSREQUEST']._serialized_end=1000
-  _globals['_GETBUDGETSTATSRESPONSE']._serialized_start=1002
-  _globals['_GETBUDGETSTATSRESPONSE']._serialized_end=1081
-  _globals['_LISTBUDGETSTATSREQUEST']._serialized_start=1083
-  _globals['_LISTBUDGETSTATSREQUEST']._serialized_end=1107
-  _globals['_LISTBUDGETSTATSRESPONSE']._serialized_start=1109
-  _globals['_LISTBUDGETSTATSRESPONSE']._serialized_end=1189
-  _globals['_WATCHBUDGETSTATSREQUEST']._serialized_start=1191
-  _globals['_WATCHBUDGETSTATSREQUEST']._serialized_end=1255
-  _globals['_WATCHBUDGETSTATSRESPONSE']._serialized_start=1257
-  _globals['_WATCHBUDGETSTATSRESPONSE']._serialized_end=1338
-  _globals['_UPDATEBUDGETREQUEST']._serialized_start=1340
-  _globals['_UPDATEBUDGETREQUEST']._serialized_end=1460
-  _globals['_UPDATEBUDGETRESPONSE']._serialized_start=1462
-  _globals['_UPDATEBUDGETRESPONSE']._serialized_end=1539
-  _globals['_PAUSEBUDGETREQUEST']._serialized_start=1541
-  _globals['_PAUSEBUDGETREQUEST']._serialized_end=1620
-  _globals['_PAUSEBUDGETRESPONSE']._serialized_start=1622
-  _globals['_PAUSEBUDGETRESPONSE']._serialized_end=1714
-  _globals['_RESUMEBUDGETREQUEST']._serialized_start=1716
-  _globals['_RESUMEBUDGETREQUEST']._serialized_end=1796
-  _globals['_RESUMEBUDGETRESPONSE']._serialized_start=1798
-  _globals['_RESUMEBUDGETRESPONSE']._serialized_end=1875
-  _globals['_LISTHOLDSREQUEST']._serialized_start=1877
-  _globals['_LISTHOLDSREQUEST']._serialized_end=1985
-  _globals['_LISTHOLDSRESPONSE']._serialized_start=1987
-  _globals['_LISTHOLDSRESPONSE']._serialized_end=2080
-  _globals['_RESOLVEHOLDREQUEST']._serialized_start=2083
-  _globals['_RESOLVEHOLDREQUEST']._serialized_end=2225
-  _globals['_RESOLVEHOLDRESPONSE']._serialized_start=2227
-  _globals['_RESOLVEHOLDRESPONSE']._serialized_end=2296
-  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_start=2299
-  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_end=2444
-  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_start=2446
-  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_end=2556
-  _globals['_BUDGETSERVICE']._serialized_start=2721
-  _globals['_BUDGETSERVICE']._serialized_end=3875
+  _globals['_BUDGETSERVICE'].methods_by_name['GetShadowReport']._loaded_options = None
+  _globals['_BUDGETSERVICE'].methods_by_name['GetShadowReport']._serialized_options = b'\252\324\030\002\030\001'
+  _globals['_HOLDSTATE']._serialized_start=3526
+  _globals['_HOLDSTATE']._serialized_end=3685
+  _globals['_HOLD']._serialized_start=292
+  _globals['_HOLD']._serialized_end=701
+  _globals['_LEDGERENTRY']._serialized_start=704
+  _globals['_LEDGERENTRY']._serialized_end=976
+  _globals['_GETBUDGETSTATSREQUEST']._serialized_start=978
+  _globals['_GETBUDGETSTATSREQUEST']._serialized_end=1032
+  _globals['_GETBUDGETSTATSRESPONSE']._serialized_start=1034
+  _globals['_GETBUDGETSTATSRESPONSE']._serialized_end=1113
+  _globals['_LISTBUDGETSTATSREQUEST']._serialized_start=1115
+  _globals['_LISTBUDGETSTATSREQUEST']._serialized_end=1139
+  _globals['_LISTBUDGETSTATSRESPONSE']._serialized_start=1141
+  _globals['_LISTBUDGETSTATSRESPONSE']._serialized_end=1221
+  _globals['_WATCHBUDGETSTATSREQUEST']._serialized_start=1223
+  _globals['_WATCHBUDGETSTATSREQUEST']._serialized_end=1287
+  _globals['_WATCHBUDGETSTATSRESPONSE']._serialized_start=1289
+  _globals['_WATCHBUDGETSTATSRESPONSE']._serialized_end=1370
+  _globals['_UPDATEBUDGETREQUEST']._serialized_start=1372
+  _globals['_UPDATEBUDGETREQUEST']._serialized_end=1492
+  _globals['_UPDATEBUDGETRESPONSE']._serialized_start=1494
+  _globals['_UPDATEBUDGETRESPONSE']._serialized_end=1571
+  _globals['_PAUSEBUDGETREQUEST']._serialized_start=1573
+  _globals['_PAUSEBUDGETREQUEST']._serialized_end=1652
+  _globals['_PAUSEBUDGETRESPONSE']._serialized_start=1654
+  _globals['_PAUSEBUDGETRESPONSE']._serialized_end=1746
+  _globals['_RESUMEBUDGETREQUEST']._serialized_start=1748
+  _globals['_RESUMEBUDGETREQUEST']._serialized_end=1828
+  _globals['_RESUMEBUDGETRESPONSE']._serialized_start=1830
+  _globals['_RESUMEBUDGETRESPONSE']._serialized_end=1907
+  _globals['_LISTHOLDSREQUEST']._serialized_start=1909
+  _globals['_LISTHOLDSREQUEST']._serialized_end=2017
+  _globals['_LISTHOLDSRESPONSE']._serialized_start=2019
+  _globals['_LISTHOLDSRESPONSE']._serialized_end=2112
+  _globals['_RESOLVEHOLDREQUEST']._serialized_start=2115
+  _globals['_RESOLVEHOLDREQUEST']._serialized_end=2257
+  _globals['_RESOLVEHOLDRESPONSE']._serialized_start=2259
+  _globals['_RESOLVEHOLDRESPONSE']._serialized_end=2328
+  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_start=2331
+  _globals['_LISTLEDGERENTRIESREQUEST']._serialized_end=2476
+  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_start=2478
+  _globals['_LISTLEDGERENTRIESRESPONSE']._serialized_end=2588
+  _globals['_GETSHADOWREPORTREQUEST']._serialized_start=2590
+  _globals['_GETSHADOWREPORTREQUEST']._serialized_end=2641
+  _globals['_SHADOWOUTCOME']._serialized_start=2644
+  _globals['_SHADOWOUTCOME']._serialized_end=2850
+  _globals['_CANDIDATEREPORT']._serialized_start=2853
+  _globals['_CANDIDATEREPORT']._serialized_end=3217
+  _globals['_PLATFORMSHADOWREPORT']._serialized_start=3220
+  _globals['_PLATFORMSHADOWREPORT']._serialized_end=3427
+  _globals['_GETSHADOWREPORTRESPONSE']._serialized_start=3429
+  _globals['_GETSHADOWREPORTRESPONSE']._serialized_end=3523
+  _globals['_BUDGETSERVICE']._serialized_start=3688
+  _globals['_BUDGETSERVICE']._serialized_end=4975
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,11 @@ class BudgetServiceStub:
     """
     ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListLedgerEntriesRequest, _budget_service_pb2.ListLedgerEntriesResponse]
     """The audit ledger, oldest first."""
+    GetShadowReport: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.GetShadowReportRequest, _budget_service_pb2.GetShadowReportResponse]
+    """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
+    have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
+    the last second of it.
+    """
 
 @_typing.type_check_only
 class BudgetServiceAsyncStub(BudgetServiceStub):
@@ -83,6 +88,11 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     """
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListLedgerEntriesRequest, _budget_service_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
     """The audit ledger, oldest first."""
+    GetShadowReport: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.GetShadowReportRequest, _budget_service_pb2.GetShadowReportResponse]  # type: ignore[assignment]
+    """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
+    have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
+    the last second of it.
+    """
 
 class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Budgets."""
@@ -162,5 +172,16 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.ListLedgerEntriesResponse, _abc.Awaitable[_budget_service_pb2.ListLedgerEntriesResponse]]:
         """The audit ledger, oldest first."""
+
+    @_abc_1.abstractmethod
+    def GetShadowReport(
+        self,
+        request: _budget_service_pb2.GetShadowReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.GetShadowReportResponse, _abc.Awaitable[_budget_service_pb2.GetShadowReportResponse]]:
+        """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
+        have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
+        the last second of it.
+        """
 
 def add_BudgetServiceServicer_to_server(servicer: BudgetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
