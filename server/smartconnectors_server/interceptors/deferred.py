@@ -13,10 +13,11 @@ from typing import Any
 from smartconnectors_server.budget import Verb, outcome_of
 from smartconnectors_server.call import Call, MethodSpec, MethodTable, Plan, Priced
 from smartconnectors_server.circuitbreaker import CircuitOpen
-from smartconnectors_server.errors import ConnectorError, Outcome, RequestError
+from smartconnectors_server.errors import ConnectorError, Outcome, RateLimited, RequestError
 from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
 from smartconnectors_server.interceptors.answers import priced_of, store_error
+from smartconnectors_server.interceptors.change_rules import ChangeRules, check_bid
 from smartconnectors_server.interceptors.sending import send_held
 from smartconnectors_server.interceptors.telemetry import outcome_name, tell
 from smartconnectors_server.ledger import Hold, HoldNotOpen, HoldState
@@ -37,6 +38,10 @@ class DeferredBids:
         self._keeper = engines.keeper
         self._methods = methods
         self._inner = inner
+        self._rules = {
+            name: ChangeRules.of(runtime.settings, runtime.mode)
+            for name, runtime in engines.runtimes.items()
+        }
         self._looking = asyncio.Lock()
         self._draining = False
         self._planned_targets: dict[str, str] = {}
@@ -123,9 +128,7 @@ class DeferredBids:
             try:
                 plan = await connector.plan(request, priced)
             except RequestError as error:
-                await self._keeper.resolve(
-                    hold, Verb.REJECT, error=store_error(error), note=error.message
-                )
+                await self._reject(hold, error)
                 return True
             except ConnectorError as error:
                 log.info("deferred request %s waits: %s", hold.request_id, error.message)
@@ -148,8 +151,7 @@ class DeferredBids:
         priced = call.present_price()
         started_ns = self._engines.clock.wall_ns()
         call.trace = self._engines.telemetry.tracer.begin(link=hold.trace)
-        if plan.unchanged:
-            await self._keeper.resolve(hold, Verb.RELEASE, note="the platform already has it")
+        if not await self._may_change(runtime, hold, priced, plan):
             return True
         if not runtime.breaker.would_admit():
             return False  # the reads of its plan were too slow: no disk sync for what waits anyway
@@ -169,6 +171,7 @@ class DeferredBids:
                 self._engines, runtime, self._inner(call.spec), request, call, held, priced
             )
             outcome, refusal = outcome_name(response), ""
+            runtime.last_change_ns[plan.target] = self._keeper.now_ns()
         except (ConnectorError, CircuitOpen) as error:
             outcome, refusal = getattr(error, "reason", "DEFERRED"), str(error)
             if outcome_of(error, dispatched=call.dispatched) is Outcome.NOT_SENT:
@@ -186,12 +189,36 @@ class DeferredBids:
         engines = self._engines
         tell(engines.telemetry, engines.clock, call, outcome, started_ns, refusal, deferred=True)
 
+    async def _may_change(
+        self, runtime: PlatformRuntime, hold: Hold, priced: Priced, plan: Plan
+    ) -> bool:
+        """Whether the rules for changes let it go now, which could not be asked when it was
+        deferred. If they never will, it is ended.
+        """
+        rules = self._rules[runtime.name]
+        if rules.is_none(plan):
+            await self._keeper.resolve(hold, Verb.RELEASE, note="the platform already has it")
+            return False
+        try:
+            check_bid(priced.bid_micros, priced.currency_code, runtime)
+            rules.check_step(plan)
+            rules.check_interval(runtime, plan, self._keeper.now_ns())
+        except RequestError as error:
+            await self._reject(hold, error)
+            return False
+        except RateLimited as error:  # by the interval of its target, which others do not wait for
+            log.info("deferred request %s waits: %s", hold.request_id, error.message)
+            return False
+        return True
+
+    async def _reject(self, hold: Hold, error: RequestError) -> None:
+        """It can never be sent, and whoever asks for it again reads why."""
+        await self._keeper.resolve(hold, Verb.REJECT, error=store_error(error), note=error.message)
+
     async def _wait_again(self, held: Hold, priced: Priced, error: Exception) -> None:
         """Provably not sent: back among the deferred, with the life it had."""
         if isinstance(error, RequestError):
-            await self._keeper.resolve(
-                held, Verb.REJECT, error=store_error(error), note=error.message
-            )
+            await self._reject(held, error)
             return
         await self._keeper.defer(
             held,

@@ -152,6 +152,13 @@ class House:
         chain = compose(self._inner, spec, getattr(self.app._servicers["google_ads"], name))
         return await chain(request, Call(spec=spec, started_ns=now_ns, deadline_ns=deadline_ns))
 
+    def stream(self, raws: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        """What StreamBids answers to these messages."""
+        spec = self.app._methods.get(PATH + "StreamBids")
+        assert spec is not None
+        call = Call(spec=spec, started_ns=self.clock.monotonic_ns())
+        return self.app._servicers["google_ads"].StreamBids(raws, call)
+
     def begin(self, request: Any, *, deadline_s: float | None = None) -> asyncio.Task[Any]:
         """The same as a task."""
         return asyncio.ensure_future(self.call(request, deadline_s=deadline_s))

@@ -100,8 +100,10 @@ async def test_shadow_money_is_no_money_of_the_live_budgets_and_survives_a_resta
 
 @pytest.mark.parametrize(
     ("first", "then"),
-    [(("shadow", "SHADOWED", []), ("live", "PLACED", ["r"]))]
-    + [(("live", "PLACED", ["r"]), ("shadow", "SHADOWED", []))],
+    [
+        (("shadow", "SHADOWED", []), ("live", "PLACED", ["r"])),
+        (("live", "PLACED", ["r"]), ("shadow", "SHADOWED", [])),
+    ],
     ids=["live-after-shadow", "shadow-after-live"],
 )
 async def test_what_one_mode_answered_is_no_answer_in_the_other(
