@@ -20,6 +20,7 @@ from smartconnectors_server.cli import (
     demo,
     holds,
     serving,
+    shadow,
     status,
 )
 from smartconnectors_server.cli.failure import CommandFailed
@@ -50,6 +51,7 @@ app.command(rich_help_panel=_USE)(budgets.watch)
 app.command(rich_help_panel=_USE)(budgets.pause)
 app.command(rich_help_panel=_USE)(budgets.resume)
 app.command(rich_help_panel=_USE)(budgets.budget)
+app.command(rich_help_panel=_USE)(shadow.shadow)
 app.add_typer(holds.group, name="holds", rich_help_panel=_USE)
 app.add_typer(audit.group, name="audit", rich_help_panel=_USE)
 
