@@ -8,12 +8,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from smartconnectors_server.budget import TOTAL, Candidate, Keeper, platform_of, shadow_of
+from smartconnectors_server.budget import TOTAL, Candidate, Keeper
 from smartconnectors_server.circuitbreaker import BreakerSettings, CircuitBreaker, State
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import Mode, Options, Platform
 from smartconnectors_server.interceptors import PlatformRuntime
-from smartconnectors_server.ledger import LEDGERS, Budget, CalendarWindow, Limit, SlidingWindow
+from smartconnectors_server.ledger import (
+    LEDGERS,
+    Budget,
+    CalendarWindow,
+    Limit,
+    SlidingWindow,
+    real_of,
+    shadow_of,
+)
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.ratelimit import RateLimiter
 from smartconnectors_server.settings import (
@@ -101,7 +109,7 @@ def _least_quiet_s(chosen: PlatformSettings) -> float:
 
 def quiet_period_s(settings: Settings, book: str) -> float:
     """How long a change that was sent may still arrive at a platform."""
-    chosen = settings_of(settings, platform_of(book))
+    chosen = settings_of(settings, real_of(book))
     return settings.reconciler.quiet_period_s or _least_quiet_s(chosen)
 
 

@@ -6,14 +6,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from smartconnectors_server.budget import Finding, is_shadow
+from smartconnectors_server.budget import Finding
 from smartconnectors_server.call import MethodTable
 from smartconnectors_server.connector import Connector, Context, Mode, Sent
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
 from smartconnectors_server.interceptors import Engines, PlatformRuntime, WireGate
 from smartconnectors_server.interceptors.answers import priced_of
-from smartconnectors_server.ledger import Hold
+from smartconnectors_server.ledger import Hold, is_shadow
 
 RETRY_S = 5.0
 

@@ -21,13 +21,7 @@ from smartconnectors_server.budget.resolution import (
     resolution_of,
     resolution_of_doubt,
 )
-from smartconnectors_server.budget.shadow import (
-    TOTAL,
-    is_shadow,
-    platform_of,
-    shadow_budgets,
-    shadow_of,
-)
+from smartconnectors_server.budget.shadow import TOTAL, shadow_budgets
 from smartconnectors_server.budget.tallies import Tallies
 from smartconnectors_server.budget.watch import Watch
 
@@ -48,13 +42,10 @@ __all__ = [
     "Watch",
     "duration_text",
     "fallback_price",
-    "is_shadow",
     "log_alerts",
     "log_standing",
     "outcome_of",
-    "platform_of",
     "resolution_of",
     "resolution_of_doubt",
     "shadow_budgets",
-    "shadow_of",
 ]

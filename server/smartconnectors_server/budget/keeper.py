@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from smartconnectors_server.budget.refusal import exceeded, paused
 from smartconnectors_server.budget.resolution import Verb
-from smartconnectors_server.budget.shadow import TOTAL, is_shadow, shadow_of
+from smartconnectors_server.budget.shadow import TOTAL
 from smartconnectors_server.budget.watch import Watch
 from smartconnectors_server.errors import (
     InternalError,
@@ -39,7 +39,9 @@ from smartconnectors_server.ledger import (
     TargetBlocked,
     Unavailable,
     campaign_scope,
+    is_shadow,
     platform_and_campaign,
+    shadow_of,
 )
 
 log = logging.getLogger(__name__)

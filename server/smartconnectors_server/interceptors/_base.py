@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from smartconnectors_server.budget import Candidates, Keeper, Tallies, shadow_of
+from smartconnectors_server.budget import Candidates, Keeper, Tallies
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.circuitbreaker import CircuitBreaker
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import Connector, Mode, Platform
 from smartconnectors_server.errors import PlatformUnavailable
 from smartconnectors_server.interceptors.targets import TargetLocks
+from smartconnectors_server.ledger import shadow_of
 from smartconnectors_server.ratelimit import RateLimiter
 from smartconnectors_server.settings import PlatformSettings, Settings
 from smartconnectors_server.telemetry import Telemetry

@@ -40,6 +40,7 @@ from smartconnectors_server.ledger.refusals import (
     Unavailable,
     WrongVersion,
 )
+from smartconnectors_server.ledger.shadow import is_shadow, real_of, shadow_of
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 from smartconnectors_server.ledger.writes import BY_OPERATOR, BY_RECONCILER
 
@@ -81,5 +82,8 @@ __all__ = [
     "WrongVersion",
     "alert_level",
     "campaign_scope",
+    "is_shadow",
     "platform_and_campaign",
+    "real_of",
+    "shadow_of",
 ]

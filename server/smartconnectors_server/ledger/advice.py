@@ -1,8 +1,9 @@
-"""What to do about a disk or a file: said beside the error."""
+"""What to do about a disk, a file or a clock: said beside the error, or in the log."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import sqlite3
 
 _FREE_SPACE = "free some space there; nothing that was committed is lost"
@@ -33,6 +34,21 @@ _BY_ERRNO = {
 }
 _PRIMARY = 0xFF
 """SQLite's error codes carry a detail above their lowest byte."""
+
+CLOCK_DIFFERENCE_WORTH_A_WORD_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+def say_how_far_the_wall_clock_is(behind_s: float) -> None:
+    """Warns when ledger time is far behind the wall clock, or ahead of it."""
+    if abs(behind_s) > CLOCK_DIFFERENCE_WORTH_A_WORD_S:
+        log.warning(
+            "ledger time is %.0f s %s the wall clock, which has been set since; windows go on "
+            "in ledger time until the machine is started again",
+            abs(behind_s),
+            "behind" if behind_s > 0 else "ahead of",
+        )
 
 
 def with_advice(error: Exception) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
 from smartconnectors_server.failpoints import Moment
-from smartconnectors_server.ledger.advice import with_advice
+from smartconnectors_server.ledger.advice import say_how_far_the_wall_clock_is, with_advice
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.group_commit import GroupCommit
@@ -50,7 +50,6 @@ REMEMBERED_ABSENT = 10_000
 KEEP_CLOSED_S = 86_400
 PURGE_EVERY_S = 600
 PURGE_MORE_S = 0.5
-CLOCK_DIFFERENCE_WORTH_A_WORD_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +110,7 @@ class SqliteLedger:
         self._book = recovered.book
         self._keep_s = max(KEEP_CLOSED_S, 2 * recovered.longest_window_s)
         self._purge_at_ns = self.now_ns() + PURGE_EVERY_S * NANOS_PER_SECOND
-        self._say_how_far_the_wall_clock_is()
+        say_how_far_the_wall_clock_is(self._time.behind_wall_s())
         self._commits.start()
         for step in recovered.steps:
             self._commits.later(step)
@@ -414,13 +413,3 @@ class SqliteLedger:
         # While there is more, soon again: a little at a time, so that no bid waits long for it.
         wait_s = PURGE_MORE_S if forgotten == FORGET_AT_ONCE else PURGE_EVERY_S
         self._purge_at_ns = now_ns + round(wait_s * NANOS_PER_SECOND)
-
-    def _say_how_far_the_wall_clock_is(self) -> None:
-        behind_s = self._time.behind_wall_s()
-        if abs(behind_s) > CLOCK_DIFFERENCE_WORTH_A_WORD_S:
-            log.warning(
-                "ledger time is %.0f s %s the wall clock, which has been set since; windows go on "
-                "in ledger time until the machine is started again",
-                abs(behind_s),
-                "behind" if behind_s > 0 else "ahead of",
-            )

@@ -14,11 +14,9 @@ from smartconnectors_server.budget import (
     Candidates,
     Keeper,
     Tallies,
-    is_shadow,
-    shadow_of,
 )
 from smartconnectors_server.errors import NotFound
-from smartconnectors_server.ledger import Tally
+from smartconnectors_server.ledger import Tally, is_shadow, shadow_of
 from smartconnectors_server.messages import duration, timestamp
 
 

@@ -44,7 +44,7 @@ class Server:
             f"/{method.containing_service.full_name}/{method.name}",
             request_serializer=GetMessageClass(method.input_type).SerializeToString,
             response_deserializer=GetMessageClass(method.output_type).FromString,
-        )(requests, timeout=10)
+        )(iter(requests), timeout=10)
         return [one async for one in call]
 
 

@@ -11,9 +11,16 @@ import pytest
 
 from smartconnectors.common.v1 import bid_pb2
 from smartconnectors.common.v1.campaign_pb2 import AudienceUpdate
+from smartconnectors.common.v1.connector_pb2 import CampaignStatusUpdate
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as ads_pb2
 from smartconnectors_server.connector import Finding, Mode
-from smartconnectors_server.errors import BudgetExceeded, InvalidBid, OutcomeUnknown, RateLimited
+from smartconnectors_server.errors import (
+    BudgetExceeded,
+    BudgetPaused,
+    InvalidBid,
+    OutcomeUnknown,
+    RateLimited,
+)
 from smartconnectors_server.ledger import HoldState, Reservation
 
 if TYPE_CHECKING:
@@ -221,8 +228,8 @@ async def test_in_shadow_mode_campaigns_are_left_as_they_are_and_the_answer_says
 ) -> None:
     house = await build(mode="shadow")
     for request in (
-        ads_pb2.PauseCampaignRequest(update={"campaign_id": "1"}),
-        ads_pb2.ResumeCampaignRequest(update={"campaign_id": "1"}),
+        ads_pb2.PauseCampaignRequest(update=CampaignStatusUpdate(campaign_id="1")),
+        ads_pb2.ResumeCampaignRequest(update=CampaignStatusUpdate(campaign_id="1")),
         ads_pb2.UpdateTargetAudienceRequest(
             update=AudienceUpdate(campaign_id="1", add_audience_ids=["7"])
         ),
@@ -233,10 +240,32 @@ async def test_in_shadow_mode_campaigns_are_left_as_they_are_and_the_answer_says
     assert house.script.log == ["connect"]
 
 
+@pytest.mark.parametrize("scope", ["google_ads", "google_ads/campaigns/1", "total", "all", SHADOW])
+async def test_a_pause_stops_bids_in_shadow_mode_as_it_would_live(
+    build: Build, make_bid: MakeBid, scope: str
+) -> None:
+    house = await build(mode="shadow", total_budget={"limit": "90"}, **CARELESS)
+    await house.app.keeper.set_paused(scope, True, "a rehearsal")
+    error = await house.refused(make_bid("r"))
+    assert isinstance(error, BudgetPaused)
+    assert error.metadata["budget_id"] == scope
+    await house.app.keeper.set_paused(scope, False, "goes on")
+    assert await house.status(make_bid("r")) == "SHADOWED"
+
+
+async def test_a_pause_of_the_shadow_stops_no_live_bid(build: Build, make_bid: MakeBid) -> None:
+    house = await build(mode="shadow", **CARELESS)
+    await house.app.keeper.set_paused(SHADOW, True, "a rehearsal")
+    house = await moved(build, house, "live", **CARELESS)
+    assert await house.status(make_bid("r")) == "PLACED"
+
+
 async def test_in_shadow_mode_a_pause_passes_an_open_breaker_as_it_would_live(
     build: Build,
 ) -> None:
     house = await build(mode="shadow")
     house.open_breaker()
-    answer = await house.call(ads_pb2.PauseCampaignRequest(update={"campaign_id": "1"}))
+    answer = await house.call(
+        ads_pb2.PauseCampaignRequest(update=CampaignStatusUpdate(campaign_id="1"))
+    )
     assert answer.result.shadowed
