@@ -21,24 +21,28 @@ from smartconnectors.budgets.v1 import budget_service_pb2, budget_service_pb2_gr
 from smartconnectors_server import failpoints, gauges
 from smartconnectors_server.assembly import (
     budgets_of,
+    candidates_of,
     load_settings,
     mode_of,
     quiet_period_s,
     runtime_of,
 )
 from smartconnectors_server.budget import (
+    Candidates,
     Keeper,
     PauseCampaigns,
     Reconciler,
     SpendReports,
+    Tallies,
     Watch,
     log_alerts,
     log_standing,
+    shadow_budgets,
 )
 from smartconnectors_server.call import MethodTable
 from smartconnectors_server.clock import Clock, SystemClock
 from smartconnectors_server.connections import Connections, lookup_with, reports_with, spend_rules
-from smartconnectors_server.connector import Platform
+from smartconnectors_server.connector import Mode, Platform
 from smartconnectors_server.customers import Customers, SiteKeyError
 from smartconnectors_server.http import Pages
 from smartconnectors_server.interceptors import (
@@ -60,6 +64,7 @@ from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.reload import Reloader
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
+from smartconnectors_server.services.shadow_report import ShadowReports
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.startup import StartupError, check_host, warn_if_open
 from smartconnectors_server.telemetry import Telemetry, configure_logging
@@ -108,7 +113,9 @@ class Application:
             if name not in settings.platforms or settings.platforms[name].enabled
         }
         self._platforms = {name: platforms[name] for name in self._modes}
-        self._budgets = budgets_of(self._platforms, settings)
+        budgets = budgets_of(self._platforms, settings)
+        shadowed = [name for name, mode in self._modes.items() if mode is Mode.SHADOW]
+        self._budgets = (*budgets, *shadow_budgets(budgets, shadowed))
         self._services: list[ServiceDescriptor] = [
             budget_service_pb2.DESCRIPTOR.services_by_name["BudgetService"],
             *(platform.service for platform in self._platforms.values()),
@@ -122,7 +129,10 @@ class Application:
             on_commit=self.telemetry.metrics.commit,
         )
         self.watch = Watch(self.ledger, self._clock)
-        self.keeper = Keeper(self.ledger, self.watch)
+        self.tallies = Tallies(self.ledger, self._clock)
+        candidates = candidates_of(self._modes, settings)
+        self.candidates = Candidates(self.ledger, self.tallies, candidates)
+        self.keeper = Keeper(self.ledger, self.watch, self.candidates.settled)
         self.runtimes: dict[str, PlatformRuntime] = {
             name: runtime_of(
                 platform, settings, self._modes[name], self.keeper, self._clock, self.telemetry
@@ -131,7 +141,14 @@ class Application:
         }
         self.customers = Customers(settings.privacy.site_key_file, settings.server.state_dir)
         self.engines = Engines(
-            settings, self._clock, self.keeper, self.telemetry, self.runtimes, self.customers
+            settings,
+            self._clock,
+            self.keeper,
+            self.telemetry,
+            self.runtimes,
+            self.customers,
+            self.tallies,
+            self.candidates,
         )
         gauges.export(self.telemetry.metrics, self.engines, self.watch)
         self._chain = [make(self.engines) for make in INTERCEPTORS]
@@ -180,10 +197,12 @@ class Application:
         log_standing(self.ledger)
         log_alerts(self.ledger)
         try:
-            for name, runtime in self.runtimes.items():
+            await self.tallies.open()
+            await self.candidates.open()
+            for runtime in self.runtimes.values():
                 await runtime.limiter.open()
                 await runtime.reports.open()
-                runtime.last_change_ns.update(remembered_changes(self.engines, name))
+                runtime.last_change_ns.update(remembered_changes(self.engines, runtime.book))
             address = await self._listen()
         except BaseException:
             await self.ledger.close()
@@ -196,6 +215,7 @@ class Application:
                 ("reconciler", self._reconciler.run()),
                 ("deferred", self._deferred.run()),
                 ("reported spend", self.spend.run()),
+                ("tallies", self.tallies.run()),
             )
         ]
         return Ready(
@@ -211,10 +231,14 @@ class Application:
             options=self._rules.options(server_settings),
             maximum_concurrent_rpcs=self._rules.calls(server_settings),
         )
+        books = {name: runtime.book for name, runtime in self.runtimes.items()}
+        reports = ShadowReports(self.keeper, self.tallies, self.candidates, books)
         budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(
             cast(
                 Any,
-                BudgetServicer(self.keeper, self.watch, self.ledger.reported, self.campaigns),
+                BudgetServicer(
+                    self.keeper, self.watch, self.ledger.reported, self.campaigns, reports
+                ),
             ),
             server,
         )
@@ -269,6 +293,7 @@ class Application:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._connections.close()
+        await self.tallies.write()
         await self.ledger.close()
         self.telemetry.shutdown()
 

@@ -9,13 +9,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from smartconnectors_server.budget import Keeper
-from smartconnectors_server.budget.keeper import TOTAL
+from smartconnectors_server.budget import TOTAL, Candidate, Keeper
 from smartconnectors_server.circuitbreaker import BreakerSettings, CircuitBreaker, State
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import Mode, Options, Platform
 from smartconnectors_server.interceptors import PlatformRuntime
-from smartconnectors_server.ledger import LEDGERS, Budget, CalendarWindow, Limit, SlidingWindow
+from smartconnectors_server.ledger import (
+    LEDGERS,
+    Budget,
+    CalendarWindow,
+    Limit,
+    SlidingWindow,
+    real_of,
+    shadow_of,
+)
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.ratelimit import LowPriority, RateLimiter
 from smartconnectors_server.settings import (
@@ -131,18 +138,24 @@ def _least_quiet_s(chosen: PlatformSettings) -> float:
     return QUIET_PERIOD_TIMEOUTS * chosen.timeout_ms / 1000
 
 
-def quiet_period_s(settings: Settings, name: str) -> float:
+def quiet_period_s(settings: Settings, book: str) -> float:
     """How long a change that was sent may still arrive at a platform."""
-    return settings.reconciler.quiet_period_s or _least_quiet_s(settings_of(settings, name))
+    chosen = settings_of(settings, real_of(book))
+    return settings.reconciler.quiet_period_s or _least_quiet_s(chosen)
 
 
 def mode_of(platform: Platform, settings: Settings) -> Mode:
-    """Where a platform's calls go.
+    """What is done with a platform's bids.
+
+    An endpoint of one's own counts as sandbox, unless a mode is said: then that is the mode, and
+    the endpoint, which needs no credentials, stands for the real platform in a rehearsal.
 
     Raises StartupError when the real platform is asked for without the credentials for it.
     """
     chosen = settings_of(settings, platform.name)
-    if chosen.endpoint or chosen.mode == "sandbox":
+    if chosen.endpoint:
+        return Mode(chosen.mode or "sandbox")
+    if chosen.mode == "sandbox":
         return Mode.SANDBOX
     missing = dict.fromkeys(
         one
@@ -216,6 +229,17 @@ def reserve_percent_of(chosen: PlatformSettings, mode: Mode, limit: int) -> floa
     if mode is Mode.SANDBOX or limit == 1:
         return 0.0
     return max(RESERVE_PERCENT, math.ceil(100_000 / limit) / 1000)
+
+
+def candidates_of(modes: Mapping[str, Mode], settings: Settings) -> dict[str, Candidate]:
+    """The candidate limits, by the book that each weighs. `modes`: of the platforms served."""
+    candidates = {}
+    for name, mode in modes.items():
+        chosen = settings_of(settings, name).budget
+        if chosen.candidate_limit is not None:
+            book = shadow_of(name) if mode is Mode.SHADOW else name
+            candidates[book] = Candidate(chosen.candidate_limit, chosen.window_s)
+    return candidates
 
 
 def runtime_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import enum
 from collections.abc import Iterable, Mapping
@@ -249,6 +250,8 @@ class Call:
     priced: Priced | None = None
     plan: Plan | None = None
     hold: Hold | None = None
+    task: asyncio.Task[Message] | None = None
+    """The server's own task that the call runs in, once there is one."""
     held: bool = False
     """True from the instant the ledger is asked for a hold: from here on a caller that hangs up
     changes nothing."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import date
 
 from smartconnectors_server.budget import Finding, SpendReport, SpendRules
-from smartconnectors_server.budget.keeper import TOTAL
+from smartconnectors_server.budget.shadow import TOTAL
 from smartconnectors_server.call import MethodTable
 from smartconnectors_server.connector import (
     Accounts,
@@ -23,7 +23,7 @@ from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
 from smartconnectors_server.interceptors import Engines, PlatformRuntime, WireGate
 from smartconnectors_server.interceptors.answers import priced_of
-from smartconnectors_server.ledger import Hold
+from smartconnectors_server.ledger import Hold, is_shadow
 from smartconnectors_server.settings import ReportedSpendSettings, Settings
 
 RETRY_S = 5.0
@@ -108,6 +108,15 @@ class Connections:
 
     async def _connect(self, runtime: PlatformRuntime) -> Connector:
         endpoint = runtime.settings.endpoint
+        # Where calls go, whatever is done with bids: an endpoint of one's own is no real platform.
+        where = Mode.SANDBOX if endpoint is not None else runtime.mode
+        if runtime.mode is not Mode.SANDBOX and endpoint is not None:
+            log.warning(
+                "%s: mode %s at %s, which stands for the real platform",
+                runtime.name,
+                runtime.mode.value,
+                endpoint,
+            )
         if runtime.mode is Mode.SANDBOX and endpoint is None:
             sandbox = runtime.platform.sandbox()
             endpoint = await sandbox.start()
@@ -123,7 +132,7 @@ class Connections:
         each = {
             name: runtime.platform.connector(
                 Context(
-                    mode=runtime.mode,
+                    mode=where,
                     options=options,
                     endpoint=endpoint,
                     timeout_ms=runtime.settings.timeout_ms,
@@ -209,6 +218,8 @@ def lookup_with(engines: Engines, methods: MethodTable) -> Callable[[Hold], Awai
     """How the reconciler asks a platform what became of a hold."""
 
     async def lookup(hold: Hold) -> Finding:
+        if is_shadow(hold.platform):
+            return Finding.NOT_APPLIED  # a crash left it; in shadow mode nothing is ever sent
         runtime = engines.runtimes.get(hold.platform)
         spec = methods.get(hold.method)
         if runtime is None or spec is None:

@@ -88,7 +88,7 @@ class PlatformServicer:
             yield answer_message(call.spec, "answer", request_id, result)
 
     async def GetBid(self, request: Any, call: Call) -> Any:
-        hold = await self._keeper.find(self._runtime.name, request.request_id)
+        hold = await self._keeper.find(self._runtime.book, request.request_id)
         spec = None if hold is None else self._methods.get(hold.method)
         if hold is not None and not call.caller.scope.sees_hold(hold.platform, hold.budget_ids):
             hold, spec = None, None  # to this caller there is none
@@ -97,7 +97,7 @@ class PlatformServicer:
         result: Any
         try:
             result = stored_answer(spec, hold, self._runtime.breaker.state.value)
-            add_budget(result, self._keeper.state(self._runtime.name))
+            add_budget(result, self._keeper.state(self._runtime.book))
         except ConnectorError as error:
             result = error
         return answer_message(call.spec, "answer", hold.request_id, result)
@@ -122,7 +122,7 @@ class PlatformServicer:
             rate_limit_window=duration(round(runtime.limiter.window_s * NANOS_PER_SECOND)),
             used_calls=runtime.limiter.used(),
             headroom_calls=runtime.limiter.headroom(),
-            budget=stats_message(keeper.state(runtime.name)),
+            budget=stats_message(keeper.state(runtime.book)),
             fallback_count=runtime.fallback_count,
             deferred_count=self._count(HoldState.DEFERRED),
             in_doubt_count=self._count(HoldState.IN_DOUBT),
@@ -135,4 +135,4 @@ class PlatformServicer:
         return response
 
     def _count(self, state: HoldState) -> int:
-        return sum(h.platform == self._runtime.name for h in self._keeper.open_holds(state))
+        return sum(h.platform == self._runtime.book for h in self._keeper.open_holds(state))

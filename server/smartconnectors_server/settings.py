@@ -157,6 +157,9 @@ class PlatformBudgetSettings(Section):
     further_limits: tuple[FurtherLimit, ...] = ()
     campaigns: Mapping[str, AmountMicros] = Field(default_factory=dict)
     """Campaign id -> a limit of its own inside the same window."""
+    candidate_limit: AmountMicros | None = None
+    """A limit to try out beside `limit`, in the same window. It refuses nothing; the shadow report
+    says what it would have refused."""
 
 
 class RateLimitSettings(Section):
@@ -218,7 +221,7 @@ class PlatformSettings(Section):
     mode: Literal["sandbox", "shadow", "live"] | None = None
     """Absent: sandbox without credentials, shadow with them."""
     endpoint: str | None = None
-    """Connect here instead of to the real platform; counts as sandbox."""
+    """Connect here instead of to the real platform. Sandbox, unless `mode` says otherwise."""
     check_account: bool | None = None
     """Read the account when it is connected, and send nothing when its currency is not the
     budget's. Absent: not in sandbox, yes otherwise."""
@@ -234,6 +237,9 @@ class PlatformSettings(Section):
     """The largest change in one step. Absent: none in sandbox, 30 otherwise."""
     max_daily_budget: AmountMicros | None = None
     """The largest daily budget that UpdateCampaignBudget may set."""
+    max_bid: AmountMicros | None = None
+    """The largest bid. A caller's larger one is refused unless it is `reduce_only`; the heuristic's
+    is lowered to it."""
     budget: PlatformBudgetSettings = PlatformBudgetSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     circuit_breaker: CircuitBreakerSettings = CircuitBreakerSettings()

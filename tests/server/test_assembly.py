@@ -50,9 +50,17 @@ def test_live_has_to_be_said() -> None:
     assert mode_of(GOOGLE, settings(CREDENTIALS, mode="live")) is Mode.LIVE
 
 
-def test_an_endpoint_counts_as_a_sandbox_whatever_the_mode() -> None:
+def test_an_endpoint_counts_as_a_sandbox_whatever_the_credentials() -> None:
     environment = {**CREDENTIALS, "GOOGLE_ADS_ENDPOINT": "127.0.0.1:9"}
-    assert mode_of(GOOGLE, settings(environment, mode="live")) is Mode.SANDBOX
+    assert mode_of(GOOGLE, settings(environment)) is Mode.SANDBOX
+
+
+@pytest.mark.parametrize("mode", ["sandbox", "shadow", "live"])
+def test_a_mode_that_is_said_holds_at_an_endpoint_of_ones_own_and_needs_no_credentials(
+    mode: str,
+) -> None:
+    environment = {"GOOGLE_ADS_ENDPOINT": "127.0.0.1:9"}
+    assert mode_of(GOOGLE, settings(environment, mode=mode)) is Mode(mode)
 
 
 @pytest.mark.parametrize("mode", ["shadow", "live"])

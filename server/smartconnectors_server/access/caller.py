@@ -6,6 +6,9 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+_SHADOW = "shadow/"
+"""Stands before the name of a budget or a platform in shadow mode: who may see one, sees its
+shadow."""
 _SHARED = frozenset({"total", "all"})
 """What counts on every platform: the budget of all of them, and their common pause."""
 
@@ -76,9 +79,9 @@ class Scope:
         """True when its figures may be told."""
         if self.unrestricted:
             return True
-        platform, slash, below = budget_id.partition("/")
+        platform, slash, below = budget_id.removeprefix(_SHADOW).partition("/")
         if not slash:
-            return budget_id not in _SHARED and self.has_platform(platform)
+            return platform not in _SHARED and self.has_platform(platform)
         kind, _, campaign_id = below.partition("/")
         return kind == "campaigns" and self.has_campaign(platform, campaign_id)
 
@@ -86,14 +89,15 @@ class Scope:
         """True when a hold that counts in these budgets may be told, and what was done to it. Its
         campaign is among them, whether or not that has a budget of its own.
         """
-        return self.has_all_of(platform) or any(
-            "/" in budget_id and self.sees_budget(budget_id) for budget_id in budget_ids
+        return self.has_all_of(platform.removeprefix(_SHADOW)) or any(
+            "/" in budget_id.removeprefix(_SHADOW) and self.sees_budget(budget_id)
+            for budget_id in budget_ids
         )
 
     def changes_budget(self, budget_id: str) -> bool:
         """True when a caller with the role for it may change it."""
-        whole = "/" not in budget_id
-        return self.sees_budget(budget_id) and (not whole or self.has_all_of(budget_id))
+        real = budget_id.removeprefix(_SHADOW)
+        return self.sees_budget(budget_id) and ("/" in real or self.has_all_of(real))
 
 
 @dataclass(frozen=True, slots=True)

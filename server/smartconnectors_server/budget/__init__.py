@@ -8,6 +8,13 @@ from smartconnectors_server.budget.campaigns import (
     CampaignStanding,
     StopsCampaigns,
 )
+from smartconnectors_server.budget.candidates import (
+    ADMITTED,
+    LIMIT_VETOED,
+    WOULD_VETO,
+    Candidate,
+    Candidates,
+)
 from smartconnectors_server.budget.daily import DayLimit, day_limits, tightest
 from smartconnectors_server.budget.dispatches import InFlight
 from smartconnectors_server.budget.keeper import Keeper
@@ -21,6 +28,7 @@ from smartconnectors_server.budget.resolution import (
     resolution_of,
     resolution_of_doubt,
 )
+from smartconnectors_server.budget.shadow import TOTAL, shadow_budgets
 from smartconnectors_server.budget.spend import (
     PauseCampaigns,
     SpendReport,
@@ -28,11 +36,18 @@ from smartconnectors_server.budget.spend import (
     SpendRow,
     SpendRules,
 )
+from smartconnectors_server.budget.tallies import Tallies
 from smartconnectors_server.budget.watch import Watch
 
 __all__ = [
+    "ADMITTED",
+    "LIMIT_VETOED",
+    "TOTAL",
+    "WOULD_VETO",
     "CampaignOutcome",
     "CampaignStanding",
+    "Candidate",
+    "Candidates",
     "DayLimit",
     "FallbackPrice",
     "Finding",
@@ -46,6 +61,7 @@ __all__ = [
     "SpendRow",
     "SpendRules",
     "StopsCampaigns",
+    "Tallies",
     "Verb",
     "Watch",
     "day_limits",
@@ -56,5 +72,6 @@ __all__ = [
     "outcome_of",
     "resolution_of",
     "resolution_of_doubt",
+    "shadow_budgets",
     "tightest",
 ]

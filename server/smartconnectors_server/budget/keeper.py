@@ -5,12 +5,13 @@ refusal says. The ledger decides whether an amount fits; the keeper speaks to ca
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from smartconnectors_server.budget.campaigns import CampaignRecords
 from smartconnectors_server.budget.dispatches import Dispatches
 from smartconnectors_server.budget.refusal import exceeded, paused, spoken, unavailable
 from smartconnectors_server.budget.resolution import Verb
+from smartconnectors_server.budget.scopes import check_scope, scopes_of
 from smartconnectors_server.budget.watch import Watch
 from smartconnectors_server.errors import (
     InternalError,
@@ -22,7 +23,6 @@ from smartconnectors_server.errors import (
     TargetInDoubt,
 )
 from smartconnectors_server.ledger import (
-    ALL,
     BY_OPERATOR,
     BudgetState,
     DuplicateRequest,
@@ -38,11 +38,7 @@ from smartconnectors_server.ledger import (
     Reservation,
     TargetBlocked,
     Unavailable,
-    campaign_scope,
-    platform_and_campaign,
 )
-
-TOTAL = "total"
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +53,15 @@ class Keeper:
         campaigns: what is remembered of campaigns at their platforms.
     """
 
-    def __init__(self, ledger: Ledger, watch: Watch) -> None:
+    def __init__(
+        self, ledger: Ledger, watch: Watch, settled: Callable[[Hold], None] = lambda _: None
+    ) -> None:
+        """`settled` is told of every hold that is committed, once, as it is."""
         self._ledger = ledger
         self._watch = watch
         self.dispatches = Dispatches(ledger, watch)
         self.campaigns = CampaignRecords(ledger)
+        self._settled = settled
 
     # Looking
 
@@ -74,16 +74,11 @@ class Keeper:
         """Ledger time."""
         return self._ledger.now_ns()
 
-    def budget_ids_of(self, platform: str, campaign_id: str) -> tuple[str, ...]:
+    def budget_ids_of(self, book: str, campaign_id: str) -> tuple[str, ...]:
         """Every scope that a bid on this campaign counts in: the budgets that there are, and the
-        campaign's scope, which can be paused without one.
+        campaign's scope, which can be paused without one. `book`: a platform or its shadow.
         """
-        known = self._ledger.budget_ids()
-        scopes = [platform, TOTAL]
-        if campaign_id:
-            scopes.insert(1, campaign := campaign_scope(platform, campaign_id))
-            known = (*known, campaign)
-        return tuple(scope for scope in scopes if scope in known)
+        return scopes_of(book, campaign_id, self._ledger.budget_ids())
 
     def budget_ids(self) -> tuple[str, ...]:
         """All budgets, sorted."""
@@ -98,22 +93,6 @@ class Keeper:
                 f"no budget is called {budget_id!r}; there are: "
                 + ", ".join(self._ledger.budget_ids())
             ) from None
-
-    def platforms(self) -> tuple[str, ...]:
-        """Every platform that has a budget, sorted."""
-        return tuple(b for b in self.budget_ids() if b != TOTAL and "/" not in b)
-
-    def check_scope(self, scope: str) -> None:
-        """Raises NotFound unless it is ALL, a budget, or a campaign of a platform that there is."""
-        campaign = platform_and_campaign(scope)
-        if scope == ALL or scope in self.budget_ids():
-            return
-        if campaign is not None and campaign[0] in self.platforms():
-            return
-        raise NotFound(
-            f"no budget is called {scope!r}; there are: {', '.join(self.budget_ids())}. A campaign "
-            f"is called PLATFORM/campaigns/ID, and all of them together {ALL!r}."
-        )
 
     def pause_of(self, scopes: Sequence[str]) -> Pause | None:
         """The pause that stops bids in any of these scopes; None: there is none."""
@@ -209,11 +188,13 @@ class Keeper:
     async def _apply(
         self, hold: Hold, verb: Verb, answer: bytes, error: str, note: str, actor: str
     ) -> Hold:
-        if verb is Verb.SETTLE:
-            return await self._ledger.settle(hold.hold_id, answer=answer, note=note, actor=actor)
-        if verb is Verb.SETTLE_ASSUMED:
-            note = f"assumed: {note or 'the platform could not say'}"
-            return await self._ledger.settle(hold.hold_id, answer=answer, note=note)
+        if verb in (Verb.SETTLE, Verb.SETTLE_ASSUMED):
+            if verb is Verb.SETTLE_ASSUMED:
+                note = f"assumed: {note or 'the platform could not say'}"
+                actor = ""
+            settled = await self._ledger.settle(hold.hold_id, answer=answer, note=note, actor=actor)
+            self._settled(settled)
+            return settled
         if verb is Verb.DOUBT:
             return await self._ledger.doubt(hold.hold_id, error=error, note=note)
         state = _CLOSED_BY_VERB[verb]
@@ -252,6 +233,7 @@ class Keeper:
             self._say_late(hold, note)
             raise
         self._say_late(hold, note)
+        self._settled(settled)
         return settled
 
     def _say_late(self, hold: Hold, note: str) -> None:
@@ -373,7 +355,7 @@ class Keeper:
 
         Raises NotFound, LedgerUnavailable.
         """
-        self.check_scope(scope)
+        check_scope(scope, self.budget_ids())
         with spoken():
             await self._ledger.set_paused(scope, paused_now, reason, actor=actor)
         self._watch.changed()

@@ -21,6 +21,7 @@ from smartconnectors_server.cli import (
     holds,
     pausing,
     serving,
+    shadow,
     spend,
     status,
     tokens,
@@ -56,6 +57,7 @@ app.command(rich_help_panel=_USE)(pausing.pause)
 app.command(rich_help_panel=_USE)(pausing.resume)
 app.add_typer(budgets.group, name="budget", rich_help_panel=_USE)
 app.command(rich_help_panel=_USE)(spend.spend)
+app.command(rich_help_panel=_USE)(shadow.shadow)
 app.add_typer(holds.group, name="holds", rich_help_panel=_USE)
 app.add_typer(audit.group, name="audit", rich_help_panel=_USE)
 

@@ -89,6 +89,12 @@ def _change(platform: str, name: str, update: CampaignStatusUpdate, connection: 
         output.print_json(answer)
         return
     result = answer.result
+    if result.shadowed:
+        typer.echo(
+            f"{platform} is in shadow mode: nothing was sent, campaign {result.campaign_id} is as "
+            "it was."
+        )
+        return
     state = "paused" if result.paused else "running"
     if update.validate_only:
         how = "would be changed" if result.changed else "as it is already"

@@ -169,7 +169,9 @@ def _flat(path: str, value: Any, currency: str) -> Iterator[tuple[str, Any]]:
         yield path, "–"
     elif (_SECRET.search(key) and not key.endswith("_file")) or hasattr(value, "get_secret_value"):
         yield path, "set" if str(value) else "–"
-    elif key in ("limit", "max_daily_budget") or ".campaigns." in path:
+    elif (
+        key in ("limit", "candidate_limit", "max_bid", "max_daily_budget") or ".campaigns." in path
+    ):
         yield path, format_amount(value, currency)
     elif key == "multiplier":
         yield path, f"{value / 1000:g}"

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 
 class Mode(enum.Enum):
-    """Where a platform's calls go."""
+    """What is done with a platform's bids."""
 
     SANDBOX = "sandbox"
-    """The platform's protocol on a local socket, or an overridden endpoint."""
+    """Sent to the platform's protocol on a local socket, or to an endpoint of one's own."""
     SHADOW = "shadow"
     """The real platform is read, nothing is changed on it."""
     LIVE = "live"
@@ -106,7 +106,8 @@ class Context:
     """What a connector is handed when it is made.
 
     Attributes:
-        mode: SANDBOX, SHADOW or LIVE.
+        mode: where calls go: SANDBOX whenever `endpoint` is set, whatever is done with bids there;
+            else SHADOW or LIVE, the real platform.
         options: the platform's own settings.
         endpoint: where to connect instead of the real platform: a local sandbox, or an override.
             None: the real platform.

@@ -15,6 +15,7 @@ from smartconnectors_server.interceptors.idempotency import Idempotency
 from smartconnectors_server.interceptors.many import ManyBids
 from smartconnectors_server.interceptors.plan import PlanChange, remembered_changes
 from smartconnectors_server.interceptors.rate_limit import RateLimit
+from smartconnectors_server.interceptors.shadow_report import CountForReport
 from smartconnectors_server.interceptors.status import Status
 from smartconnectors_server.interceptors.telemetry import Observe
 from smartconnectors_server.interceptors.validation import Validation
@@ -23,6 +24,7 @@ INTERCEPTORS: tuple[type[Interceptor], ...] = (
     Status,
     Observe,
     Auth,
+    CountForReport,
     Validation,
     Idempotency,
     Fallback,

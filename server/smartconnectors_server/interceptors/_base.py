@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from smartconnectors_server.budget import Keeper
+from smartconnectors_server.budget import Candidates, Keeper, Tallies
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.circuitbreaker import CircuitBreaker
 from smartconnectors_server.clock import Clock
@@ -15,6 +15,7 @@ from smartconnectors_server.connector import AccountFacts, Connector, Mode, Plat
 from smartconnectors_server.customers import Customers
 from smartconnectors_server.errors import PlatformUnavailable
 from smartconnectors_server.interceptors.targets import TargetLocks
+from smartconnectors_server.ledger import shadow_of
 from smartconnectors_server.ratelimit import LowPriority, RateLimiter
 from smartconnectors_server.settings import PlatformSettings, Settings
 from smartconnectors_server.telemetry import Telemetry
@@ -50,8 +51,15 @@ class PlatformRuntime:
 
     @property
     def name(self) -> str:
-        """The platform's name, which is also its budget's id."""
+        """The platform's name."""
         return self.platform.name
+
+    @property
+    def book(self) -> str:
+        """What the ledger calls it, which is also its budget's id: its name, or in shadow mode that
+        of its shadow.
+        """
+        return shadow_of(self.name) if self.mode is Mode.SHADOW else self.name
 
     @property
     def is_connected(self) -> bool:
@@ -84,6 +92,8 @@ class Engines:
     telemetry: Telemetry
     runtimes: Mapping[str, PlatformRuntime]
     customers: Customers
+    tallies: Tallies
+    candidates: Candidates
 
     def runtime(self, call: Call) -> PlatformRuntime:
         """The platform that a call is for."""

@@ -69,7 +69,7 @@ class Idempotency:
         # As it was sent, before any pricing.
         sent = request.SerializeToString(deterministic=True)
         call.fingerprint = self._engines.customers.fingerprint_of(call.spec.path, sent)
-        key = (call.spec.platform, call.request_id)
+        key = self._key(call)
         running = self._running.get(key)
         if running is not None and not call.validate_only:
             return await self._join(running, call)
@@ -98,8 +98,13 @@ class Idempotency:
         """How many spending calls are under way."""
         return len(self._tasks)
 
+    def _key(self, call: Call) -> tuple[str, str]:
+        """By the book: what was shadowed is no answer when the platform is live."""
+        return (self._engines.runtime(call).book, call.request_id)
+
     def _start(self, call_next: Next, request: Message, call: Call) -> _Running:
         task: asyncio.Task[Message] = asyncio.ensure_future(call_next(request, call))
+        call.task = task
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return _Running(call.fingerprint, call, task)
@@ -110,20 +115,20 @@ class Idempotency:
             task.exception()  # seen, also when every caller has hung up
 
     def _forget(self, running: _Running) -> None:
-        key = (running.call.spec.platform, running.call.request_id)
+        key = self._key(running.call)
         if self._running.get(key) is running:
             del self._running[key]
 
     async def _join(self, running: _Running, call: Call) -> Message:
         if running.fingerprint != call.fingerprint:
             raise _reused(call)
+        call.replayed = True
         if call.batch is not None:
             call.batch.pause(call)
         response = await self._wait(running)
         copy: Any = type(response)()
         copy.CopyFrom(response)
         copy.result.replayed = True
-        call.replayed = True
         call.priced = running.call.priced
         return copy  # type: ignore[no-any-return]
 
@@ -149,7 +154,7 @@ class Idempotency:
         call.priced = priced_of(hold)
         circuit = self._engines.runtime(call).breaker.state.value
         response = stored_answer(call.spec, hold, circuit)
-        add_budget(response, self._keeper.state(call.spec.platform))
+        add_budget(response, self._keeper.state(self._engines.runtime(call).book))
         return response  # type: ignore[no-any-return]
 
     def _check_room(self) -> None:

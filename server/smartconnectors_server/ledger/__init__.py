@@ -25,6 +25,7 @@ from smartconnectors_server.ledger.records import (
     ReportedPeriod,
     Reservation,
     SlidingWindow,
+    Tally,
     Window,
     campaign_scope,
     platform_and_campaign,
@@ -48,6 +49,7 @@ from smartconnectors_server.ledger.reported import (
     bounds_ns,
     local_day,
 )
+from smartconnectors_server.ledger.shadow import is_shadow, real_of, shadow_of
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 from smartconnectors_server.ledger.writes import BY_OPERATOR, BY_RECONCILER
 
@@ -89,6 +91,7 @@ __all__ = [
     "Reservation",
     "SlidingWindow",
     "StateDirectoryLocked",
+    "Tally",
     "TargetBlocked",
     "Unavailable",
     "Window",
@@ -96,6 +99,9 @@ __all__ = [
     "alert_level",
     "bounds_ns",
     "campaign_scope",
+    "is_shadow",
     "local_day",
     "platform_and_campaign",
+    "real_of",
+    "shadow_of",
 ]

@@ -21,6 +21,7 @@ from smartconnectors_server.ledger.records import (
     Page,
     Pause,
     Reservation,
+    Tally,
 )
 from smartconnectors_server.ledger.reported import Reported
 
@@ -221,4 +222,20 @@ class Ledger(Protocol):
 
     async def calls_since(self, platform: str, since_ns: int) -> tuple[tuple[int, int], ...]:
         """(at_ns, count) of the calls remembered after `since_ns`, oldest first."""
+        ...
+
+    async def settled_since(self, budget_id: str, since_ns: int) -> tuple[tuple[int, int], ...]:
+        """(at_ns, amount) of what was committed in one budget after `since_ns`, oldest first.
+        Raises Unavailable.
+        """
+        ...
+
+    async def keep_tallies(self, tallies: Sequence[Tally]) -> None:
+        """Remembers these in the place of what had their keys; durable on return. Raises
+        Unavailable.
+        """
+        ...
+
+    async def tallies(self) -> tuple[Tally, ...]:
+        """Every tally, by subject and outcome. Raises Unavailable."""
         ...

@@ -15,7 +15,7 @@ from typing import TypeVar, TypeVarTuple
 
 from smartconnectors_server.failpoints import Moment
 from smartconnectors_server.ledger.advice import with_advice
-from smartconnectors_server.ledger.records import Step
+from smartconnectors_server.ledger.records import Step, Tally
 from smartconnectors_server.ledger.refusals import Unavailable
 from smartconnectors_server.ledger.reported import Over, ReportedDay
 from smartconnectors_server.ledger.store import Batch
@@ -110,6 +110,7 @@ class GroupCommit:
         calls: tuple[str, int, int] | None = None,
         limit: tuple[str, int | None, int] | None = None,
         reported: tuple[Sequence[ReportedDay], Sequence[Over]] = ((), ()),
+        tallies: Sequence[Tally] = (),
     ) -> None:
         """Queues what is given and returns when it and everything before it are durable.
 
@@ -124,6 +125,7 @@ class GroupCommit:
             self._queue.limits.append(limit)
         self._queue.reported.extend(reported[0])
         self._queue.overs.extend(reported[1])
+        self._queue.tallies.extend(tallies)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._wake.set()
@@ -187,6 +189,7 @@ class GroupCommit:
                 batch.limits + self._queue.limits,
                 batch.reported + self._queue.reported,
                 batch.overs + self._queue.overs,
+                batch.tallies + self._queue.tallies,
             )
             if not self._stopping:
                 await asyncio.sleep(RETRY_S)

@@ -250,6 +250,34 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """How often something has happened, for a report. No money hangs on it. Times are ledger time.
+
+    `subject` says of what it is counted, `outcome` what happened; together they are the key.
+    """
+
+    subject: str
+    outcome: str
+    count: int = 0
+    sum_micros: int = 0
+    worst_micros: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+
+    def and_one(self, at_ns: int, amount_micros: int, worst_micros: int = 0) -> Tally:
+        """The same after it has happened once more."""
+        return Tally(
+            self.subject,
+            self.outcome,
+            self.count + 1,
+            self.sum_micros + amount_micros,
+            max(self.worst_micros, worst_micros),
+            self.first_ns or at_ns,
+            at_ns,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What one verb changed: made durable together or not at all."""
 

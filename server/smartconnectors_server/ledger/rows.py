@@ -34,6 +34,12 @@ ON CONFLICT (budget_id) DO UPDATE SET
     limit_micros = coalesce(excluded.limit_micros, limit_micros), paused = excluded.paused
 """
 
+UPSERT_TALLIES = """
+INSERT OR REPLACE INTO tallies
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+FROM json_each(?)
+"""
+
 
 def write_rows(writer: sqlite3.Connection, statement: str, rows: Sequence[Row]) -> None:
     """Executes `statement` for all rows, as few times as powers of two allow: each of the few

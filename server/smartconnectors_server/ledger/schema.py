@@ -63,6 +63,16 @@ CREATE TABLE IF NOT EXISTS calls (
     count INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS calls_at ON calls (platform, at_ns);
+CREATE TABLE IF NOT EXISTS tallies (
+    subject TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    sum_micros INTEGER NOT NULL,
+    worst_micros INTEGER NOT NULL,
+    first_ns INTEGER NOT NULL,
+    last_ns INTEGER NOT NULL,
+    PRIMARY KEY (subject, outcome)
+) STRICT;
 CREATE TABLE IF NOT EXISTS clock (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     boot_id TEXT NOT NULL,

@@ -1,9 +1,8 @@
 """The embedded ledger: the rules of `Book` in memory, made durable in SQLite by group commit.
 
-Memory is the truth while the process lives and is rebuilt from the file when it starts; there is
-one writer, guarded by a lock on the directory. A commit that fails or stalls makes the ledger
-unavailable: who waits for it is refused, what they had been promised is given back by a further
-line, and everything stays queued in order until a commit succeeds.
+Memory is the truth while the process lives and is rebuilt from the file when it starts. A commit
+that fails or stalls makes the ledger unavailable: who waits is refused, what they were promised is
+given back by a further line, and everything stays queued in order until a commit succeeds.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,10 +18,10 @@ from smartconnectors_server.failpoints import Moment
 from smartconnectors_server.ledger.advice import refusal_to_open, say_how_far_the_wall_clock_is
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.book import Book
-from smartconnectors_server.ledger.forgetting import Forgetting
+from smartconnectors_server.ledger.forgetting import Absent, Forgetting
 from smartconnectors_server.ledger.group_commit import GroupCommit
 from smartconnectors_server.ledger.lock import DirectoryLock
-from smartconnectors_server.ledger.reader import Reader
+from smartconnectors_server.ledger.reader import Reader, Seen
 from smartconnectors_server.ledger.records import (
     Budget,
     BudgetState,
@@ -34,6 +32,7 @@ from smartconnectors_server.ledger.records import (
     Pause,
     Reservation,
     Step,
+    Tally,
 )
 from smartconnectors_server.ledger.recovery import recover
 from smartconnectors_server.ledger.refusals import (
@@ -41,11 +40,9 @@ from smartconnectors_server.ledger.refusals import (
     HoldNotOpen,
     Unavailable,
 )
-from smartconnectors_server.ledger.reported import Reported, ReportedStore
+from smartconnectors_server.ledger.reported import Reported
 from smartconnectors_server.ledger.store import Batch, Store
 from smartconnectors_server.ledger.writes import reached_in
-
-REMEMBERED_ABSENT = 10_000
 
 
 class SqliteLedger:
@@ -76,12 +73,12 @@ class SqliteLedger:
         self._store: Store | None = None
         self._forgetting = Forgetting(0, 0.0)
         self._told: Callable[[Entry], None] | None = None
-        self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._absent = Absent()
         self._unwritten_truths: set[str] = set()
         """Holds that were committed late, which the file has not heard yet."""
         self.reported = Reported(
             write=lambda days, overs, step: self._commits.durable(step, reported=(days, overs)),
-            read=self._read_reported,
+            read=lambda look: self._fresh(lambda: look(self._disk.reported)),
             record=lambda budget_id, platform, micros, note: self._book.tell_over(
                 budget_id, platform, micros, note, self.now_ns()
             ),
@@ -163,12 +160,10 @@ class SqliteLedger:
         self._commits.later(step)
 
     async def campaigns(self) -> tuple[str, ...]:
-        await self.flush()
-        return await self._reader.read(self._disk.campaigns)
+        return await self._fresh(self._disk.campaigns)
 
     async def paused_campaigns(self) -> Mapping[str, bool]:
-        await self.flush()
-        return await self._reader.read(self._disk.paused_campaigns)
+        return await self._fresh(self._disk.paused_campaigns)
 
     # The verbs
 
@@ -265,16 +260,13 @@ class SqliteLedger:
             await self._commits.durable(step)
         except (Unavailable, asyncio.CancelledError):
             with contextlib.suppress(HoldNotOpen):
-                self._later(
-                    self._book.defer(
-                        hold_id,
-                        self.now_ns(),
-                        amount_micros=step.hold.amount_micros,
-                        until_ns=deferred_until_ns,
-                        source=step.hold.source,
-                        uncapped_micros=step.hold.uncapped_micros,
-                        note="not dispatched: the ledger could not be written",
-                    )
+                await self.defer(
+                    hold_id,
+                    amount_micros=step.hold.amount_micros,
+                    until_ns=deferred_until_ns,
+                    source=step.hold.source,
+                    uncapped_micros=step.hold.uncapped_micros,
+                    note="not dispatched: the ledger could not be written",
                 )
             raise
         return step.hold
@@ -307,9 +299,7 @@ class SqliteLedger:
         if reserved_meanwhile is not None:
             return reserved_meanwhile
         # This process is the only writer, so what is absent stays absent until it reserves.
-        self._absent[key] = None
-        if len(self._absent) > REMEMBERED_ABSENT:
-            self._absent.popitem(last=False)
+        self._absent.remember(key)
         return None
 
     async def get(self, hold_id: str) -> Hold | None:
@@ -342,11 +332,8 @@ class SqliteLedger:
     async def entries(
         self, *, budget_id: str = "", request_id: str = "", size: int = 100, token: str = ""
     ) -> Page[Entry]:
-        await self.flush()
         after = int(token or 0)
-        rows = await self._reader.read(
-            lambda: self._disk.entries(budget_id, request_id, after, size + 1)
-        )
+        rows = await self._fresh(lambda: self._disk.entries(budget_id, request_id, after, size + 1))
         more = len(rows) > size
         return Page(tuple(rows[:size]), str(rows[size - 1].sequence) if more else "")
 
@@ -359,14 +346,26 @@ class SqliteLedger:
     async def calls_since(self, platform: str, since_ns: int) -> tuple[tuple[int, int], ...]:
         return tuple(await self._reader.read(lambda: self._disk.calls_since(platform, since_ns)))
 
+    async def settled_since(self, budget_id: str, since_ns: int) -> tuple[tuple[int, int], ...]:
+        found = await self._reader.read(lambda: self._disk.settled_since(budget_id, since_ns))
+        return tuple(found)
+
+    async def keep_tallies(self, tallies: Sequence[Tally]) -> None:
+        self._commits.check()
+        await self._commits.durable(tallies=tallies)
+
+    async def tallies(self) -> tuple[Tally, ...]:
+        return tuple(await self._reader.read(self._disk.tallies))
+
     # Committing
 
     async def flush(self) -> None:
         await self._commits.durable()
 
-    async def _read_reported(self, look: Callable[[ReportedStore], object]) -> object:
+    async def _fresh(self, look: Callable[[], Seen]) -> Seen:
+        """A look at the file that sees the newest change."""
         await self.flush()
-        return await self._reader.read(lambda: look(self._disk.reported))
+        return await self._reader.read(look)
 
     def _later(self, step: Step) -> Hold:
         self._commits.later(step)

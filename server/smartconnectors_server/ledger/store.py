@@ -28,6 +28,7 @@ from smartconnectors_server.ledger.records import (
     Hold,
     HoldState,
     Step,
+    Tally,
     platform_and_campaign,
 )
 from smartconnectors_server.ledger.refusals import (
@@ -47,6 +48,7 @@ from smartconnectors_server.ledger.rows import (
     INSERT_ENTRIES,
     UPSERT_HOLDS,
     UPSERT_LIMITS,
+    UPSERT_TALLIES,
     Row,
     entry_of,
     row_of_entry,
@@ -55,6 +57,7 @@ from smartconnectors_server.ledger.rows import (
     write_rows,
 )
 from smartconnectors_server.ledger.schema import prepare
+from smartconnectors_server.ledger.shadow import is_shadow
 
 FILE_NAME = "ledger.sqlite3"
 FORGET_AT_ONCE = 1_000
@@ -71,9 +74,12 @@ class Batch:
     limits: list[tuple[str, int | None, int]] = field(default_factory=list)
     reported: list[ReportedDay] = field(default_factory=list)
     overs: list[Over] = field(default_factory=list)
+    tallies: list[Tally] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.steps or self.calls or self.limits or self.reported or self.overs)
+        return bool(
+            self.steps or self.calls or self.limits or self.reported or self.overs or self.tallies
+        )
 
 
 class Store:
@@ -160,6 +166,9 @@ class Store:
             write_overs(writer, batch.overs)
             if new := self._new_campaigns(batch):
                 writer.execute(INSERT_CAMPAIGNS, (json.dumps(sorted(new)),))
+            if batch.tallies:
+                rows_of_tallies = [dataclasses.astuple(tally) for tally in batch.tallies]
+                writer.execute(UPSERT_TALLIES, (json.dumps(rows_of_tallies),))
             writer.execute("COMMIT")
         except sqlite3.Error:
             if writer.in_transaction:
@@ -179,7 +188,9 @@ class Store:
             for entry in step.entries
             if entry.verb in _CHANGING
             for scope in entry.budget_ids
-            if scope not in self._campaigns and platform_and_campaign(scope) is not None
+            if scope not in self._campaigns
+            and platform_and_campaign(scope) is not None
+            and not is_shadow(scope)
         }
 
     def _chained(self, entries: Iterable[Entry]) -> tuple[list[Row], int, str]:
@@ -373,3 +384,8 @@ class Store:
             (platform, since_ns),
         )
         return [(int(at), int(count)) for at, count in rows]
+
+    def tallies(self) -> list[Tally]:
+        """Every tally, by subject and outcome."""
+        rows = self._reader.execute("SELECT * FROM tallies ORDER BY subject, outcome")
+        return [Tally(*row) for row in rows]

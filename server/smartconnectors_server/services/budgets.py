@@ -22,6 +22,7 @@ from smartconnectors_server.messages import (
     standing_message,
     stats_message,
 )
+from smartconnectors_server.services.shadow_report import ShadowReports
 
 DEFAULT_PAGE_SIZE = 100
 DEFAULT_DAYS = 4
@@ -76,12 +77,18 @@ class BudgetServicer:
     """
 
     def __init__(
-        self, keeper: Keeper, watch: Watch, reported: Reported, campaigns: StopsCampaigns
+        self,
+        keeper: Keeper,
+        watch: Watch,
+        reported: Reported,
+        campaigns: StopsCampaigns,
+        reports: ShadowReports,
     ) -> None:
         self._reported = reported
         self._keeper = keeper
         self._campaigns = campaigns
         self._watch = watch
+        self._reports = reports
 
     def _seen_by(self, call: Call) -> tuple[str, ...]:
         """Every budget that a caller may see."""
@@ -236,3 +243,8 @@ class BudgetServicer:
         return pb.ListLedgerEntriesResponse(
             entries=[entry_message(e) for e in visible], next_page_token=page.next_token
         )
+
+    async def GetShadowReport(
+        self, request: pb.GetShadowReportRequest, _call: Call
+    ) -> pb.GetShadowReportResponse:
+        return self._reports.of(request.platform)

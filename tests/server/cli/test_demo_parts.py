@@ -84,6 +84,14 @@ def test_a_change_that_nobody_sent_is_counted_as_such() -> None:
     assert (applied.bids, applied.unknown) == ((), 2)
 
 
+def test_a_reduction_says_so_and_a_bid_is_found_again_by_its_campaign() -> None:
+    table = SentTable()
+    first = table.bid(ADS, "1001", "15.00", "2.00", reduce_only=True)
+    table.bid(ADS, "1001", "20.00", "3.00")
+    assert first.request.bid.reduce_only
+    assert table.of(ADS, "1001") is first
+
+
 def test_two_bids_that_would_look_the_same_on_the_wire_are_refused() -> None:
     table = SentTable()
     table.bid(ADS, "1001", "15.00", "2.00")
@@ -93,9 +101,10 @@ def test_two_bids_that_would_look_the_same_on_the_wire_are_refused() -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_the_settings_of_a_scenario_are_shown_and_can_be_written(scenario: Any) -> None:
-    assert tomllib.loads(render_document(scenario.settings)) == scenario.settings
-    shown = settings_text(scenario)
-    assert (shown == "the defaults") == (scenario.settings == {})
+    shown = settings_text(scenario).split("; then ")
+    for act, text in zip(scenario.acts, shown, strict=True):
+        assert tomllib.loads(render_document(act.settings)) == act.settings
+        assert (text == "the defaults") == (act.settings == {})
 
 
 async def test_a_server_that_does_not_start_is_told_with_its_last_words(tmp_path: Path) -> None:

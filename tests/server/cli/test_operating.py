@@ -215,7 +215,12 @@ def test_a_campaign_is_resumed_and_told_in_json(ask: Cli, server: CannedServer) 
     result = CampaignStatusResult(campaign_id="1001", paused=False, changed=True)
     server.will("meta/ResumeCampaign", ResumeCampaignResponse(result=result))
     ended = ask("campaign", "resume", "meta", "1001", "--json")
-    assert ended.document["result"] == {"campaign_id": "1001", "paused": False, "changed": True}
+    assert ended.document["result"] == {
+        "campaign_id": "1001",
+        "paused": False,
+        "changed": True,
+        "shadowed": False,
+    }
 
 
 def test_a_campaign_of_no_platform_asks_nobody(ask: Cli, server: CannedServer) -> None:

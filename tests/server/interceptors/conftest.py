@@ -178,6 +178,13 @@ class House:
         chain = compose(self._inner, spec, getattr(self.app._servicers["google_ads"], name))
         return await chain(request, Call(spec=spec, started_ns=now_ns, deadline_ns=deadline_ns))
 
+    def stream(self, raws: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        """What StreamBids answers to these messages."""
+        spec = self.app._methods.get(PATH + "StreamBids")
+        assert spec is not None
+        call = Call(spec=spec, started_ns=self.clock.monotonic_ns())
+        return self.app._servicers["google_ads"].StreamBids(raws, call)
+
     def begin(self, request: Any, *, deadline_s: float | None = None) -> asyncio.Task[Any]:
         """The same as a task."""
         return asyncio.ensure_future(self.call(request, deadline_s=deadline_s))
@@ -197,13 +204,14 @@ class House:
     def state(self) -> BudgetState:
         return self.app.keeper.state("google_ads")
 
-    def money(self) -> dict[str, int]:
+    def money(self, budget_id: str = "google_ads") -> dict[str, int]:
         """What the budget counts, in micros; what is zero is left out."""
+        state = self.app.keeper.state(budget_id)
         figures = {
-            "committed": self.state.limits[0].committed_micros,
-            "held": self.state.held_micros,
-            "deferred": self.state.deferred_micros,
-            "in_doubt": self.state.in_doubt_micros,
+            "committed": state.limits[0].committed_micros,
+            "held": state.held_micros,
+            "deferred": state.deferred_micros,
+            "in_doubt": state.in_doubt_micros,
         }
         return {name: micros for name, micros in figures.items() if micros}
 

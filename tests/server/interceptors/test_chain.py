@@ -26,6 +26,7 @@ def test_the_order_of_the_chain_is_the_one_that_the_architecture_gives_reasons_f
         "status",
         "telemetry",
         "auth",
+        "shadow_report",
         "validation",
         "idempotency",
         "fallback",
@@ -74,6 +75,7 @@ async def test_every_method_has_exactly_the_parts_of_the_chain_that_are_for_it(
         "ResolveHold",
         "ListLedgerEntries",
         "ListReportedSpend",
+        "GetShadowReport",
     }
     assert {tuple(names) for names in parts.values()} == {("status", "auth", "validation")}
 

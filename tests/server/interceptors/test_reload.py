@@ -91,6 +91,12 @@ async def a_largest_daily_budget(house: House, reload: Reload, bid: MakeBid) -> 
     assert (await house.refused(update("after"))).reason == "STEP_TOO_LARGE"
 
 
+async def a_largest_bid(house: House, reload: Reload, bid: MakeBid) -> None:
+    assert await house.status(bid("before")) == "PLACED"
+    await reload.to(1)
+    assert (await house.refused(bid("after"))).reason == "STEP_TOO_LARGE"
+
+
 async def a_quota(house: House, reload: Reload, bid: MakeBid) -> None:
     assert await house.status(bid("before")) == "PLACED"
     await reload.to(1)
@@ -220,6 +226,7 @@ EFFECTS: Mapping[str, tuple[Mapping[str, Any], Effect]] = {
     "platforms.*.min_interval_s": ({}, an_interval),
     "platforms.*.max_step_percent": ({}, a_largest_step),
     "platforms.*.max_daily_budget": ({}, a_largest_daily_budget),
+    "platforms.*.max_bid": ({}, a_largest_bid),
     "platforms.*.budget.limit": ({}, a_limit),
     "platforms.*.budget.campaigns.*": (
         {"budget": {"limit": "100", "campaigns": {"1": "90"}}},

@@ -10,7 +10,7 @@ import pytest
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
 from smartconnectors_server.access import Caller, Role
-from smartconnectors_server.budget import CampaignStanding, Keeper, Watch
+from smartconnectors_server.budget import CampaignStanding, Candidates, Keeper, Tallies, Watch
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.ledger import (
@@ -22,6 +22,7 @@ from smartconnectors_server.ledger import (
 )
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 from smartconnectors_server.services.budgets import BudgetServicer
+from smartconnectors_server.services.shadow_report import ShadowReports
 
 USD = 1_000_000
 _SERVICE = pb.DESCRIPTOR.services_by_name["BudgetService"]
@@ -67,12 +68,14 @@ class Counter:
         keeper: of the same ledger.
     """
 
-    def __init__(self, ledger: SqliteLedger, keeper: Keeper, watch: Watch) -> None:
+    def __init__(
+        self, ledger: SqliteLedger, keeper: Keeper, watch: Watch, reports: ShadowReports
+    ) -> None:
         self.ledger = ledger
         self.keeper = keeper
         self.watch = watch
         self.campaigns = Campaigns()
-        self._service = BudgetServicer(keeper, watch, ledger.reported, self.campaigns)
+        self._service = BudgetServicer(keeper, watch, ledger.reported, self.campaigns, reports)
 
     async def ask(self, method: str, request: Any, *, deadline_s: float | None = None) -> Any:
         """What the method answers. Raises ConnectorError."""
@@ -118,7 +121,10 @@ async def counter(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Counter]:
         ]
     )
     watch = Watch(ledger, clock)
-    yield Counter(ledger, Keeper(ledger, watch), watch)
+    keeper, tallies = Keeper(ledger, watch), Tallies(ledger, clock)
+    books = {name: name for name in ("google_ads", "meta")}
+    reports = ShadowReports(keeper, tallies, Candidates(ledger, tallies, {}), books)
+    yield Counter(ledger, keeper, watch, reports)
     await ledger.close()
 
 

@@ -132,7 +132,7 @@ class Hold(_message.Message):
     request_id: _builtins.str
     """The caller's key."""
     platform: _builtins.str
-    """The platform."""
+    """The platform; `shadow/<platform>` when it was made in shadow mode."""
     target: _builtins.str
     """What would change on the platform, for example `campaigns/1001`."""
     amount_micros: _builtins.int
@@ -226,7 +226,7 @@ class LedgerEntry(_message.Message):
     """Why; of `configure`, the limits as JSON; of `alert`, the level and the figures."""
     platform: _builtins.str
     """The platform, empty when the line is about a budget; of an `alert`, the platform that reports
-    more spend than was committed.
+    more spend than was committed; `shadow/<platform>` in shadow mode.
     """
     hash: _builtins.str
     """SHA-256, in hexadecimal, over the hash of the line before, a line feed and this line as
@@ -1046,3 +1046,215 @@ class ResumeCampaignsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResumeCampaignsResponse: _TypeAlias = ResumeCampaignsResponse  # noqa: Y015
+
+@_typing.final
+class GetShadowReportRequest(_message.Message):
+    """Which platforms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    platform: _builtins.str
+    """Empty: all of them."""
+    def __init__(
+        self,
+        *,
+        platform: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetShadowReportRequest: _TypeAlias = GetShadowReportRequest  # noqa: Y015
+
+@_typing.final
+class ShadowOutcome(_message.Message):
+    """What became, or would have become, of bids in one way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    BID_COUNT_FIELD_NUMBER: _builtins.int
+    SUM_MICROS_FIELD_NUMBER: _builtins.int
+    FIRST_AT_FIELD_NUMBER: _builtins.int
+    LAST_AT_FIELD_NUMBER: _builtins.int
+    WORST_OVER_MICROS_FIELD_NUMBER: _builtins.int
+    outcome: _builtins.str
+    """A bid's status without its prefix (`SHADOWED`, `UNCHANGED`, `DEFERRED`), or the reason of a
+    refusal (`BUDGET_EXCEEDED`, `STEP_TOO_LARGE`, ...).
+    """
+    refused: _builtins.bool
+    """True: a refusal."""
+    bid_count: _builtins.int
+    """How many. A request that is answered from memory is not counted again."""
+    sum_micros: _builtins.int
+    """The sum of their amounts, in micros. Of a campaign budget: the increase, where it was known."""
+    worst_over_micros: _builtins.int
+    """Of `BUDGET_EXCEEDED`: the most by which one bid was too large for what was left, in micros."""
+    @_builtins.property
+    def first_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was first so."""
+
+    @_builtins.property
+    def last_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was last so."""
+
+    def __init__(
+        self,
+        *,
+        outcome: _builtins.str = ...,
+        refused: _builtins.bool = ...,
+        bid_count: _builtins.int = ...,
+        sum_micros: _builtins.int = ...,
+        first_at: _timestamp_pb2.Timestamp | None = ...,
+        last_at: _timestamp_pb2.Timestamp | None = ...,
+        worst_over_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_at", b"first_at", "last_at", b"last_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bid_count", b"bid_count", "first_at", b"first_at", "last_at", b"last_at", "outcome", b"outcome", "refused", b"refused", "sum_micros", b"sum_micros", "worst_over_micros", b"worst_over_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowOutcome: _TypeAlias = ShadowOutcome  # noqa: Y015
+
+@_typing.final
+class CandidateReport(_message.Message):
+    """A limit that refuses nothing, beside the one that does: each bid that commits money is weighed
+    against what this limit would have admitted inside the same window.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUDGET_ID_FIELD_NUMBER: _builtins.int
+    CANDIDATE_MICROS_FIELD_NUMBER: _builtins.int
+    LIMIT_MICROS_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    USED_MICROS_FIELD_NUMBER: _builtins.int
+    ADMITTED_COUNT_FIELD_NUMBER: _builtins.int
+    ADMITTED_MICROS_FIELD_NUMBER: _builtins.int
+    WOULD_VETO_COUNT_FIELD_NUMBER: _builtins.int
+    WOULD_VETO_MICROS_FIELD_NUMBER: _builtins.int
+    FIRST_WOULD_VETO_AT_FIELD_NUMBER: _builtins.int
+    LIMIT_VETOED_COUNT_FIELD_NUMBER: _builtins.int
+    LIMIT_VETOED_MICROS_FIELD_NUMBER: _builtins.int
+    budget_id: _builtins.str
+    """The budget whose bids are weighed."""
+    candidate_micros: _builtins.int
+    """The candidate, in micros."""
+    limit_micros: _builtins.int
+    """The limit in effect, in micros."""
+    used_micros: _builtins.int
+    """Inside the window now, of what the candidate would have admitted, in micros."""
+    admitted_count: _builtins.int
+    """Bids that were committed and that the candidate would have admitted as well."""
+    admitted_micros: _builtins.int
+    """Their sum, in micros."""
+    would_veto_count: _builtins.int
+    """Bids that were committed and that the candidate would have vetoed."""
+    would_veto_micros: _builtins.int
+    """Their sum, in micros."""
+    limit_vetoed_count: _builtins.int
+    """Bids that the limits in effect refused meanwhile."""
+    limit_vetoed_micros: _builtins.int
+    """Their sum, in micros."""
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """The length of the window of both."""
+
+    @_builtins.property
+    def first_would_veto_at(self) -> _timestamp_pb2.Timestamp:
+        """When the candidate would first have vetoed one. Unset: never."""
+
+    def __init__(
+        self,
+        *,
+        budget_id: _builtins.str = ...,
+        candidate_micros: _builtins.int = ...,
+        limit_micros: _builtins.int = ...,
+        window: _duration_pb2.Duration | None = ...,
+        used_micros: _builtins.int = ...,
+        admitted_count: _builtins.int = ...,
+        admitted_micros: _builtins.int = ...,
+        would_veto_count: _builtins.int = ...,
+        would_veto_micros: _builtins.int = ...,
+        first_would_veto_at: _timestamp_pb2.Timestamp | None = ...,
+        limit_vetoed_count: _builtins.int = ...,
+        limit_vetoed_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_would_veto_at", b"first_would_veto_at", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admitted_count", b"admitted_count", "admitted_micros", b"admitted_micros", "budget_id", b"budget_id", "candidate_micros", b"candidate_micros", "first_would_veto_at", b"first_would_veto_at", "limit_micros", b"limit_micros", "limit_vetoed_count", b"limit_vetoed_count", "limit_vetoed_micros", b"limit_vetoed_micros", "used_micros", b"used_micros", "window", b"window", "would_veto_count", b"would_veto_count", "would_veto_micros", b"would_veto_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidateReport: _TypeAlias = CandidateReport  # noqa: Y015
+
+@_typing.final
+class PlatformShadowReport(_message.Message):
+    """One platform."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    IN_SHADOW_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIELD_NUMBER: _builtins.int
+    platform: _builtins.str
+    """The platform."""
+    in_shadow: _builtins.bool
+    """True: it is in shadow mode now. The outcomes are of the times when it was."""
+    currency_code: _builtins.str
+    """ISO 4217."""
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShadowOutcome]:
+        """One for each outcome that there was, by name."""
+
+    @_builtins.property
+    def candidate(self) -> Global___CandidateReport:
+        """Unset: it has no candidate limit."""
+
+    def __init__(
+        self,
+        *,
+        platform: _builtins.str = ...,
+        in_shadow: _builtins.bool = ...,
+        currency_code: _builtins.str = ...,
+        outcomes: _abc.Iterable[Global___ShadowOutcome] | None = ...,
+        candidate: Global___CandidateReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "currency_code", b"currency_code", "in_shadow", b"in_shadow", "outcomes", b"outcomes", "platform", b"platform"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlatformShadowReport: _TypeAlias = PlatformShadowReport  # noqa: Y015
+
+@_typing.final
+class GetShadowReportResponse(_message.Message):
+    """The report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def platforms(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlatformShadowReport]:
+        """By name."""
+
+    def __init__(
+        self,
+        *,
+        platforms: _abc.Iterable[Global___PlatformShadowReport] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["platforms", b"platforms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetShadowReportResponse: _TypeAlias = GetShadowReportResponse  # noqa: Y015

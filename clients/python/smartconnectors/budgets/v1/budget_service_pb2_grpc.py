@@ -95,6 +95,11 @@ class BudgetServiceStub:
                 request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendRequest.SerializeToString,
                 response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendResponse.FromString,
                 _registered_method=True)
+        self.GetShadowReport = channel.unary_unary(
+                '/smartconnectors.budgets.v1.BudgetService/GetShadowReport',
+                request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportResponse.FromString,
+                _registered_method=True)
 
 
 class BudgetServiceServicer:
@@ -192,6 +197,15 @@ class BudgetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetShadowReport(self, request, context):
+        """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
+        have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
+        the last second of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BudgetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -254,6 +268,11 @@ def add_BudgetServiceServicer_to_server(servicer, server):
                     servicer.ListReportedSpend,
                     request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendRequest.FromString,
                     response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendResponse.SerializeToString,
+            ),
+            'GetShadowReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetShadowReport,
+                    request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportRequest.FromString,
+                    response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -581,6 +600,33 @@ class BudgetService:
             '/smartconnectors.budgets.v1.BudgetService/ListReportedSpend',
             smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendRequest.SerializeToString,
             smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetShadowReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.budgets.v1.BudgetService/GetShadowReport',
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportRequest.SerializeToString,
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

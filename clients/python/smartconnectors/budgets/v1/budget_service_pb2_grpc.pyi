@@ -69,6 +69,11 @@ class BudgetServiceStub:
     """The audit ledger, oldest first."""
     ListReportedSpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListReportedSpendRequest, _budget_service_pb2.ListReportedSpendResponse]
     """What the platforms say they billed, by campaign and day of the ad account, newest day first."""
+    GetShadowReport: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.GetShadowReportRequest, _budget_service_pb2.GetShadowReportResponse]
+    """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
+    have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
+    the last second of it.
+    """
 
 @_typing.type_check_only
 class BudgetServiceAsyncStub(BudgetServiceStub):
@@ -111,6 +116,11 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     """The audit ledger, oldest first."""
     ListReportedSpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListReportedSpendRequest, _budget_service_pb2.ListReportedSpendResponse]  # type: ignore[assignment]
     """What the platforms say they billed, by campaign and day of the ad account, newest day first."""
+    GetShadowReport: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.GetShadowReportRequest, _budget_service_pb2.GetShadowReportResponse]  # type: ignore[assignment]
+    """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
+    have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
+    the last second of it.
+    """
 
 class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Budgets."""
@@ -222,5 +232,16 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.ListReportedSpendResponse, _abc.Awaitable[_budget_service_pb2.ListReportedSpendResponse]]:
         """What the platforms say they billed, by campaign and day of the ad account, newest day first."""
+
+    @_abc_1.abstractmethod
+    def GetShadowReport(
+        self,
+        request: _budget_service_pb2.GetShadowReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.GetShadowReportResponse, _abc.Awaitable[_budget_service_pb2.GetShadowReportResponse]]:
+        """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
+        have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
+        the last second of it.
+        """
 
 def add_BudgetServiceServicer_to_server(servicer: BudgetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

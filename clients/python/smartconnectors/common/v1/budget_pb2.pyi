@@ -124,7 +124,9 @@ class BudgetStats(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     FURTHER_LIMITS_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
-    """`google_ads`, `meta`, `trade_desk`; `total`; or `<platform>/campaigns/<campaign_id>`."""
+    """`google_ads`, `meta`, `trade_desk`; `total`; or `<platform>/campaigns/<campaign_id>`. With
+    `shadow/` in front: what bids in shadow mode count in, apart from the real one.
+    """
     limit_micros: _builtins.int
     """The most that may be committed inside one window, in micros of `currency_code`."""
     committed_micros: _builtins.int

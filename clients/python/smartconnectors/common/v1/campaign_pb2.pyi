@@ -177,6 +177,9 @@ class AudienceResult(_message.Message):
     ADDED_AUDIENCE_IDS_FIELD_NUMBER: _builtins.int
     REMOVED_AUDIENCE_IDS_FIELD_NUMBER: _builtins.int
     AUDIENCE_IDS_FIELD_NUMBER: _builtins.int
+    SHADOWED_FIELD_NUMBER: _builtins.int
+    shadowed: _builtins.bool
+    """True: the platform is in shadow mode, so nothing was sent and nothing else is told here."""
     @_builtins.property
     def added_audience_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The audience ids that this call added."""
@@ -195,10 +198,11 @@ class AudienceResult(_message.Message):
         added_audience_ids: _abc.Iterable[_builtins.str] | None = ...,
         removed_audience_ids: _abc.Iterable[_builtins.str] | None = ...,
         audience_ids: _abc.Iterable[_builtins.str] | None = ...,
+        shadowed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_audience_ids", b"added_audience_ids", "audience_ids", b"audience_ids", "removed_audience_ids", b"removed_audience_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_audience_ids", b"added_audience_ids", "audience_ids", b"audience_ids", "removed_audience_ids", b"removed_audience_ids", "shadowed", b"shadowed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
