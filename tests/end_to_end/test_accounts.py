@@ -129,7 +129,7 @@ async def test_a_bid_for_no_account_is_refused_with_those_that_there_are(
     refused = await say.refused(server.place(say.bid("r", account=named)))
     assert refused.reason == "INVALID_BID"
     assert words in refused.message
-    assert stage.sandbox.journal() == ()
+    assert [e.method for e in stage.sandbox.journal() if e.method != "oauth_token"] == []
 
 
 async def test_the_only_account_need_not_be_named(stage: Stage, say: Words) -> None:

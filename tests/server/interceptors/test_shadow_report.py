@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as ads_pb2
 from smartconnectors_server.errors import PlatformUnavailable
+from smartconnectors_server.interceptors import Idempotency
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,10 +83,20 @@ async def test_a_bid_that_many_callers_wait_for_is_counted_once(
     build: Build, make_bid: MakeBid
 ) -> None:
     house = await build(mode="shadow", **CARELESS)
-    await asyncio.gather(*(house.call(make_bid("r")) for _ in range(5)))
-    await asyncio.gather(
-        *(house.call(make_bid("large", 101)) for _ in range(5)), return_exceptions=True
-    )
+    (idempotency,) = (i for i in house.app._chain if isinstance(i, Idempotency))
+    plan, everybody = house.script.plans, asyncio.Event()
+
+    async def once_everybody_waits(request: Any, priced: Any) -> Plan:
+        await everybody.wait()
+        return await plan(request, priced)
+
+    house.script.plans = once_everybody_waits
+    for bid in (make_bid("r"), make_bid("large", 101)):
+        everybody.clear()
+        calls = [house.begin(bid) for _ in range(5)]
+        await house.until(lambda: [r.waiting for r in idempotency._running.values()] == [5])
+        everybody.set()
+        await asyncio.gather(*calls, return_exceptions=True)
     assert counted(house) == {"SHADOWED": (1, 15), "BUDGET_EXCEEDED": (1, 101)}
 
 
