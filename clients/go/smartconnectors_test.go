@@ -273,3 +273,33 @@ func TestDetailsOfAnotherServiceAreNotTakenForOurs(t *testing.T) {
 		t.Errorf("%+v", failed)
 	}
 }
+
+func TestAServerThatIsNotServingIsNotAsked(t *testing.T) {
+	service := &scripted{}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, state := grpc.NewServer(), health.NewServer()
+	state.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
+	googleadsv1.RegisterGoogleAdsServiceServer(server, service)
+	healthv1.RegisterHealthServer(server, state)
+	go server.Serve(listener)
+	t.Cleanup(server.Stop)
+	conn, err := smartconnectors.Dial(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	client := googleadsv1.NewGoogleAdsServiceClient(conn)
+
+	_, err = client.PlaceBid(within(t), &googleadsv1.PlaceBidRequest{})
+	if status.Code(err) != codes.Unavailable || len(service.ids) != 0 {
+		t.Errorf("%v after %d calls", err, len(service.ids))
+	}
+	state.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
+	_, err = client.PlaceBid(within(t), &googleadsv1.PlaceBidRequest{}, grpc.WaitForReady(true))
+	if err != nil || len(service.ids) != 1 {
+		t.Errorf("%v after %d calls", err, len(service.ids))
+	}
+}
