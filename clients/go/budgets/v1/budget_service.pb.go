@@ -271,7 +271,13 @@ type LedgerEntry struct {
 	// SHA-256, in hexadecimal, over the hash of the line before, a line feed and this line as
 	// `smart-connectors audit export` writes it, without its hash. Before the first line stand 64
 	// zeros.
-	Hash          string `protobuf:"bytes,11,opt,name=hash,proto3" json:"hash,omitempty"`
+	Hash string `protobuf:"bytes,11,opt,name=hash,proto3" json:"hash,omitempty"`
+	// Who asked for it, by the name that the server knows callers by. Empty: the server did it by
+	// itself.
+	Actor string `protobuf:"bytes,12,opt,name=actor,proto3" json:"actor,omitempty"`
+	// The keyed hash of the end customer that the hold is for; see `[privacy]` in the settings.
+	// Empty: none.
+	CustomerHash  string `protobuf:"bytes,13,opt,name=customer_hash,json=customerHash,proto3" json:"customer_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -379,6 +385,20 @@ func (x *LedgerEntry) GetPlatform() string {
 func (x *LedgerEntry) GetHash() string {
 	if x != nil {
 		return x.Hash
+	}
+	return ""
+}
+
+func (x *LedgerEntry) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *LedgerEntry) GetCustomerHash() string {
+	if x != nil {
+		return x.CustomerHash
 	}
 	return ""
 }
@@ -1353,7 +1373,7 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"updated_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x129\n" +
 	"\n" +
 	"expires_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x12\n" +
-	"\x04note\x18\r \x01(\tR\x04note\"\xce\x02\n" +
+	"\x04note\x18\r \x01(\tR\x04note\"\x89\x03\n" +
 	"\vLedgerEntry\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x03R\bsequence\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
@@ -1368,7 +1388,9 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\x04note\x18\t \x01(\tR\x04note\x12\x1a\n" +
 	"\bplatform\x18\n" +
 	" \x01(\tR\bplatform\x12\x12\n" +
-	"\x04hash\x18\v \x01(\tR\x04hash\"4\n" +
+	"\x04hash\x18\v \x01(\tR\x04hash\x12\x14\n" +
+	"\x05actor\x18\f \x01(\tR\x05actor\x12#\n" +
+	"\rcustomer_hash\x18\r \x01(\tR\fcustomerHash\"4\n" +
 	"\x15GetBudgetStatsRequest\x12\x1b\n" +
 	"\tbudget_id\x18\x01 \x01(\tR\bbudgetId\"V\n" +
 	"\x16GetBudgetStatsResponse\x12<\n" +

@@ -53,7 +53,8 @@ type BudgetServiceClient interface {
 	ResumeBudget(ctx context.Context, in *ResumeBudgetRequest, opts ...grpc.CallOption) (*ResumeBudgetResponse, error)
 	// The holds that are open, oldest first.
 	ListHolds(ctx context.Context, in *ListHoldsRequest, opts ...grpc.CallOption) (*ListHoldsResponse, error)
-	// Ends a hold by an operator's word, with a reason that the audit ledger keeps.
+	// Ends a hold by an operator's word, with a reason that the audit ledger keeps. REQUEST_IN_PROGRESS
+	// while its call is under way: wait for the answer, or resolve it once it is in doubt.
 	ResolveHold(ctx context.Context, in *ResolveHoldRequest, opts ...grpc.CallOption) (*ResolveHoldResponse, error)
 	// The audit ledger, oldest first.
 	ListLedgerEntries(ctx context.Context, in *ListLedgerEntriesRequest, opts ...grpc.CallOption) (*ListLedgerEntriesResponse, error)
@@ -187,7 +188,8 @@ type BudgetServiceServer interface {
 	ResumeBudget(context.Context, *ResumeBudgetRequest) (*ResumeBudgetResponse, error)
 	// The holds that are open, oldest first.
 	ListHolds(context.Context, *ListHoldsRequest) (*ListHoldsResponse, error)
-	// Ends a hold by an operator's word, with a reason that the audit ledger keeps.
+	// Ends a hold by an operator's word, with a reason that the audit ledger keeps. REQUEST_IN_PROGRESS
+	// while its call is under way: wait for the answer, or resolve it once it is in doubt.
 	ResolveHold(context.Context, *ResolveHoldRequest) (*ResolveHoldResponse, error)
 	// The audit ledger, oldest first.
 	ListLedgerEntries(context.Context, *ListLedgerEntriesRequest) (*ListLedgerEntriesResponse, error)

@@ -83,6 +83,13 @@ const (
 	// OpenRTB's number for why, `rule` is the rule that said so, and `bid_response_json` the no-bid
 	// response for the exchange. Nothing is held.
 	ErrorReason_ERROR_REASON_NO_BID ErrorReason = 21
+	// UNAUTHENTICATED. The server wants to know who calls, and what the caller showed says nobody: no
+	// token, an unknown, revoked or expired one. Nothing is held.
+	ErrorReason_ERROR_REASON_UNAUTHENTICATED ErrorReason = 22
+	// PERMISSION_DENIED. The caller is known and may not do this: the method needs a greater role, or
+	// it names a platform, campaign or budget that the caller is not let at. `needs` in the metadata is
+	// what is missing. Nothing is held.
+	ErrorReason_ERROR_REASON_PERMISSION_DENIED ErrorReason = 23
 )
 
 // Enum value maps for ErrorReason.
@@ -110,6 +117,8 @@ var (
 		19: "ERROR_REASON_INTERNAL",
 		20: "ERROR_REASON_NOT_FOUND",
 		21: "ERROR_REASON_NO_BID",
+		22: "ERROR_REASON_UNAUTHENTICATED",
+		23: "ERROR_REASON_PERMISSION_DENIED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":              0,
@@ -134,6 +143,8 @@ var (
 		"ERROR_REASON_INTERNAL":                 19,
 		"ERROR_REASON_NOT_FOUND":                20,
 		"ERROR_REASON_NO_BID":                   21,
+		"ERROR_REASON_UNAUTHENTICATED":          22,
+		"ERROR_REASON_PERMISSION_DENIED":        23,
 	}
 )
 
@@ -168,7 +179,7 @@ var File_smartconnectors_common_v1_errors_proto protoreflect.FileDescriptor
 
 const file_smartconnectors_common_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"&smartconnectors/common/v1/errors.proto\x12\x19smartconnectors.common.v1*\xed\x05\n" +
+	"&smartconnectors/common/v1/errors.proto\x12\x19smartconnectors.common.v1*\xb3\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18ERROR_REASON_INVALID_BID\x10\x01\x12\x1f\n" +
@@ -192,7 +203,9 @@ const file_smartconnectors_common_v1_errors_proto_rawDesc = "" +
 	"\x1cERROR_REASON_OUTCOME_UNKNOWN\x10\x12\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x13\x12\x1a\n" +
 	"\x16ERROR_REASON_NOT_FOUND\x10\x14\x12\x17\n" +
-	"\x13ERROR_REASON_NO_BID\x10\x15Bs\n" +
+	"\x13ERROR_REASON_NO_BID\x10\x15\x12 \n" +
+	"\x1cERROR_REASON_UNAUTHENTICATED\x10\x16\x12\"\n" +
+	"\x1eERROR_REASON_PERMISSION_DENIED\x10\x17Bs\n" +
 	"#io.github.smartconnectors.common.v1P\x01ZJgithub.com/smart-connectors/smart-connectors/clients/go/common/v1;commonv1b\x06proto3"
 
 var (
