@@ -75,7 +75,7 @@ LANGUAGES = (
 
 def run_buf(template: Path, out: Path, *arguments: str) -> None:
     """Runs buf and raises SystemExit when it fails; its own message is printed."""
-    command = [BUF, "generate", "--template", template, "--output", out, *arguments]
+    command = [str(BUF), "generate", "--template", str(template), "--output", str(out), *arguments]
     if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
         raise SystemExit("buf failed; its message is above")
 
@@ -126,7 +126,8 @@ def check() -> int:
             print(f"{language.name}: not compared, because {missing}")
             code = 1
         elif stale := stale_files(language):
-            print(f"{language.name} is not what protos/ says; run `make generate`:", *stale, sep="\n  ")
+            said = f"{language.name} is not what protos/ says; run `make generate`:"
+            print(said, *stale, sep="\n  ")
             code = 1
         else:
             count = len(language.generated(ROOT))
