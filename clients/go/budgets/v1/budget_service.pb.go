@@ -12,6 +12,7 @@ import (
 	v1 "github.com/smart-connectors/smart-connectors/clients/go/common/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -90,6 +91,80 @@ func (HoldState) EnumDescriptor() ([]byte, []int) {
 	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{0}
 }
 
+// What became of one campaign.
+type CampaignOutcome int32
+
+const (
+	// Not set.
+	CampaignOutcome_CAMPAIGN_OUTCOME_UNSPECIFIED CampaignOutcome = 0
+	// It is paused, by this call.
+	CampaignOutcome_CAMPAIGN_OUTCOME_PAUSED CampaignOutcome = 1
+	// It was paused before.
+	CampaignOutcome_CAMPAIGN_OUTCOME_ALREADY_PAUSED CampaignOutcome = 2
+	// It runs again, by this call.
+	CampaignOutcome_CAMPAIGN_OUTCOME_RESUMED CampaignOutcome = 3
+	// It ran before.
+	CampaignOutcome_CAMPAIGN_OUTCOME_ALREADY_RUNNING CampaignOutcome = 4
+	// It was left as it is: PauseCampaigns has not paused it, or could not see that it was running
+	// before.
+	CampaignOutcome_CAMPAIGN_OUTCOME_LEFT CampaignOutcome = 5
+	// It could not be done; `error` says why. Nothing is known of the campaign.
+	CampaignOutcome_CAMPAIGN_OUTCOME_FAILED CampaignOutcome = 6
+	// The platform is in shadow mode: nothing was sent.
+	CampaignOutcome_CAMPAIGN_OUTCOME_SHADOWED CampaignOutcome = 7
+)
+
+// Enum value maps for CampaignOutcome.
+var (
+	CampaignOutcome_name = map[int32]string{
+		0: "CAMPAIGN_OUTCOME_UNSPECIFIED",
+		1: "CAMPAIGN_OUTCOME_PAUSED",
+		2: "CAMPAIGN_OUTCOME_ALREADY_PAUSED",
+		3: "CAMPAIGN_OUTCOME_RESUMED",
+		4: "CAMPAIGN_OUTCOME_ALREADY_RUNNING",
+		5: "CAMPAIGN_OUTCOME_LEFT",
+		6: "CAMPAIGN_OUTCOME_FAILED",
+		7: "CAMPAIGN_OUTCOME_SHADOWED",
+	}
+	CampaignOutcome_value = map[string]int32{
+		"CAMPAIGN_OUTCOME_UNSPECIFIED":     0,
+		"CAMPAIGN_OUTCOME_PAUSED":          1,
+		"CAMPAIGN_OUTCOME_ALREADY_PAUSED":  2,
+		"CAMPAIGN_OUTCOME_RESUMED":         3,
+		"CAMPAIGN_OUTCOME_ALREADY_RUNNING": 4,
+		"CAMPAIGN_OUTCOME_LEFT":            5,
+		"CAMPAIGN_OUTCOME_FAILED":          6,
+		"CAMPAIGN_OUTCOME_SHADOWED":        7,
+	}
+)
+
+func (x CampaignOutcome) Enum() *CampaignOutcome {
+	p := new(CampaignOutcome)
+	*p = x
+	return p
+}
+
+func (x CampaignOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CampaignOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_smartconnectors_budgets_v1_budget_service_proto_enumTypes[1].Descriptor()
+}
+
+func (CampaignOutcome) Type() protoreflect.EnumType {
+	return &file_smartconnectors_budgets_v1_budget_service_proto_enumTypes[1]
+}
+
+func (x CampaignOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CampaignOutcome.Descriptor instead.
+func (CampaignOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{1}
+}
+
 // Money that is reserved for one bid.
 type Hold struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -99,7 +174,8 @@ type Hold struct {
 	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// The platform.
 	Platform string `protobuf:"bytes,3,opt,name=platform,proto3" json:"platform,omitempty"`
-	// The budgets that it counts in.
+	// The budgets that it counts in, and its campaign as `<platform>/campaigns/<campaign id>` also
+	// when that has no budget of its own.
 	BudgetIds []string `protobuf:"bytes,4,rep,name=budget_ids,json=budgetIds,proto3" json:"budget_ids,omitempty"`
 	// What would change on the platform, for example `campaigns/1001`.
 	Target string `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
@@ -252,9 +328,11 @@ type LedgerEntry struct {
 	// When, in ledger time.
 	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	// What was done: reserve, settle, settle_late, release, reject, defer, dispatch, doubt, expire,
-	// supersede; and of budgets: configure, limit, pause, resume, alert, alert_end.
+	// supersede; of budgets: configure, limit, pause, resume, alert, alert_end; and of campaigns at
+	// their platform: pause_campaign, resume_campaign.
 	Verb string `protobuf:"bytes,3,opt,name=verb,proto3" json:"verb,omitempty"`
-	// The budgets that it counts in.
+	// The budgets that it counts in, and its campaign as `<platform>/campaigns/<campaign id>`; of
+	// `pause` and `resume` what is paused, `all` for everything.
 	BudgetIds []string `protobuf:"bytes,4,rep,name=budget_ids,json=budgetIds,proto3" json:"budget_ids,omitempty"`
 	// The hold, empty when the line is about a budget.
 	HoldId string `protobuf:"bytes,5,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`
@@ -266,7 +344,8 @@ type LedgerEntry struct {
 	CurrencyCode string `protobuf:"bytes,8,opt,name=currency_code,json=currencyCode,proto3" json:"currency_code,omitempty"`
 	// Why; of `configure`, the limits as JSON; of `alert`, the level and the figures.
 	Note string `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
-	// The platform, empty when the line is about a budget.
+	// The platform, empty when the line is about a budget; of an `alert`, the platform that reports
+	// more spend than was committed.
 	Platform string `protobuf:"bytes,10,opt,name=platform,proto3" json:"platform,omitempty"`
 	// SHA-256, in hexadecimal, over the hash of the line before, a line feed and this line as
 	// `smart-connectors audit export` writes it, without its hash. Before the first line stand 64
@@ -784,10 +863,14 @@ func (x *UpdateBudgetResponse) GetStats() *v1.BudgetStats {
 // What to stop.
 type PauseBudgetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Which budget.
+	// Required. Which budget; or a campaign, with or without a budget of its own, as
+	// `<platform>/campaigns/<campaign id>`; or `all`.
 	BudgetId string `protobuf:"bytes,1,opt,name=budget_id,json=budgetId,proto3" json:"budget_id,omitempty"`
 	// Required. Why; the audit ledger keeps it. 1 to 200 characters.
-	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// How long the answer waits for what is being sent, 60 s at most. Unset: not at all. The pause
+	// holds from the start.
+	Wait          *durationpb.Duration `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -836,15 +919,35 @@ func (x *PauseBudgetRequest) GetReason() string {
 	return ""
 }
 
-// The budget after the change.
+func (x *PauseBudgetRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+// The budget after the change, and what was begun before it.
 type PauseBudgetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The budget now.
+	// The budget now; of a campaign without one its platform's. Unset for `all`.
 	Stats *v1.BudgetStats `protobuf:"bytes,1,opt,name=stats,proto3" json:"stats,omitempty"`
 	// What pausing does not do, in a sentence for the operator.
-	Notice        string `protobuf:"bytes,2,opt,name=notice,proto3" json:"notice,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Notice string `protobuf:"bytes,2,opt,name=notice,proto3" json:"notice,omitempty"`
+	// Bids that were admitted before the pause and are being sent.
+	InFlightCount int32 `protobuf:"varint,3,opt,name=in_flight_count,json=inFlightCount,proto3" json:"in_flight_count,omitempty"`
+	// Their sum, in micros; 0 when they are in several currencies.
+	InFlightMicros int64 `protobuf:"varint,4,opt,name=in_flight_micros,json=inFlightMicros,proto3" json:"in_flight_micros,omitempty"`
+	// ISO 4217, of `in_flight_micros`. Empty when there are none or they are in several.
+	CurrencyCode string `protobuf:"bytes,5,opt,name=currency_code,json=currencyCode,proto3" json:"currency_code,omitempty"`
+	// Bids that were sent and whose outcome is not known yet. None of them is sent again.
+	InDoubtCount int32 `protobuf:"varint,6,opt,name=in_doubt_count,json=inDoubtCount,proto3" json:"in_doubt_count,omitempty"`
+	// Bids that wait for the circuit breaker. They are not sent while this is paused.
+	DeferredCount int32 `protobuf:"varint,7,opt,name=deferred_count,json=deferredCount,proto3" json:"deferred_count,omitempty"`
+	// When the last bid that was sent had its answer, or was given up. Unset: none was since the
+	// server started.
+	LastDispatchEndedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=last_dispatch_ended_at,json=lastDispatchEndedAt,proto3" json:"last_dispatch_ended_at,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *PauseBudgetResponse) Reset() {
@@ -891,10 +994,52 @@ func (x *PauseBudgetResponse) GetNotice() string {
 	return ""
 }
 
+func (x *PauseBudgetResponse) GetInFlightCount() int32 {
+	if x != nil {
+		return x.InFlightCount
+	}
+	return 0
+}
+
+func (x *PauseBudgetResponse) GetInFlightMicros() int64 {
+	if x != nil {
+		return x.InFlightMicros
+	}
+	return 0
+}
+
+func (x *PauseBudgetResponse) GetCurrencyCode() string {
+	if x != nil {
+		return x.CurrencyCode
+	}
+	return ""
+}
+
+func (x *PauseBudgetResponse) GetInDoubtCount() int32 {
+	if x != nil {
+		return x.InDoubtCount
+	}
+	return 0
+}
+
+func (x *PauseBudgetResponse) GetDeferredCount() int32 {
+	if x != nil {
+		return x.DeferredCount
+	}
+	return 0
+}
+
+func (x *PauseBudgetResponse) GetLastDispatchEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastDispatchEndedAt
+	}
+	return nil
+}
+
 // What to admit again.
 type ResumeBudgetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. Which budget.
+	// Required. What was paused, as in PauseBudget. What is paused beside it stays so.
 	BudgetId string `protobuf:"bytes,1,opt,name=budget_id,json=budgetId,proto3" json:"budget_id,omitempty"`
 	// Required. Why; the audit ledger keeps it. 1 to 200 characters.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -949,7 +1094,7 @@ func (x *ResumeBudgetRequest) GetReason() string {
 // The budget after the change.
 type ResumeBudgetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The budget now.
+	// The budget now; of a campaign without one its platform's. Unset for `all`.
 	Stats         *v1.BudgetStats `protobuf:"bytes,1,opt,name=stats,proto3" json:"stats,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1349,11 +1494,535 @@ func (x *ListLedgerEntriesResponse) GetNextPageToken() string {
 	return ""
 }
 
+// What one platform says that one campaign was billed on one day.
+type ReportedSpend struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The platform.
+	Platform string `protobuf:"bytes,1,opt,name=platform,proto3" json:"platform,omitempty"`
+	// The campaign.
+	CampaignId string `protobuf:"bytes,2,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
+	// The day in the ad account's time zone, as YYYY-MM-DD.
+	Day string `protobuf:"bytes,3,opt,name=day,proto3" json:"day,omitempty"`
+	// What the platform says it billed on that day, in micros. Platforms correct it for some days.
+	SpendMicros int64 `protobuf:"varint,4,opt,name=spend_micros,json=spendMicros,proto3" json:"spend_micros,omitempty"`
+	// ISO 4217, the ad account's.
+	CurrencyCode string `protobuf:"bytes,5,opt,name=currency_code,json=currencyCode,proto3" json:"currency_code,omitempty"`
+	// The ad account's time zone, an IANA name.
+	TimeZone string `protobuf:"bytes,6,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	// When the platform said so.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportedSpend) Reset() {
+	*x = ReportedSpend{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportedSpend) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportedSpend) ProtoMessage() {}
+
+func (x *ReportedSpend) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportedSpend.ProtoReflect.Descriptor instead.
+func (*ReportedSpend) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ReportedSpend) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *ReportedSpend) GetCampaignId() string {
+	if x != nil {
+		return x.CampaignId
+	}
+	return ""
+}
+
+func (x *ReportedSpend) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *ReportedSpend) GetSpendMicros() int64 {
+	if x != nil {
+		return x.SpendMicros
+	}
+	return 0
+}
+
+func (x *ReportedSpend) GetCurrencyCode() string {
+	if x != nil {
+		return x.CurrencyCode
+	}
+	return ""
+}
+
+func (x *ReportedSpend) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *ReportedSpend) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+// Which reported spend.
+type ListReportedSpendRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: of all platforms.
+	Platform string `protobuf:"bytes,1,opt,name=platform,proto3" json:"platform,omitempty"`
+	// Of so many days, the ad account's present day included. 0 means 4; 92 at most.
+	Days int32 `protobuf:"varint,2,opt,name=days,proto3" json:"days,omitempty"`
+	// At most this many. 0 means 100; 1000 at most.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Empty for the first page, else `next_page_token` of the page before.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReportedSpendRequest) Reset() {
+	*x = ListReportedSpendRequest{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReportedSpendRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReportedSpendRequest) ProtoMessage() {}
+
+func (x *ListReportedSpendRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReportedSpendRequest.ProtoReflect.Descriptor instead.
+func (*ListReportedSpendRequest) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListReportedSpendRequest) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *ListReportedSpendRequest) GetDays() int32 {
+	if x != nil {
+		return x.Days
+	}
+	return 0
+}
+
+func (x *ListReportedSpendRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListReportedSpendRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of reported spend.
+type ListReportedSpendResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Newest day first, then by platform and campaign. A day on which a campaign was billed nothing
+	// may be left out.
+	Spend []*ReportedSpend `protobuf:"bytes,1,rep,name=spend,proto3" json:"spend,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReportedSpendResponse) Reset() {
+	*x = ListReportedSpendResponse{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReportedSpendResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReportedSpendResponse) ProtoMessage() {}
+
+func (x *ListReportedSpendResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReportedSpendResponse.ProtoReflect.Descriptor instead.
+func (*ListReportedSpendResponse) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListReportedSpendResponse) GetSpend() []*ReportedSpend {
+	if x != nil {
+		return x.Spend
+	}
+	return nil
+}
+
+func (x *ListReportedSpendResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// One campaign after PauseCampaigns or ResumeCampaigns.
+type CampaignStanding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The platform.
+	Platform string `protobuf:"bytes,1,opt,name=platform,proto3" json:"platform,omitempty"`
+	// The platform's own id of the campaign.
+	CampaignId string `protobuf:"bytes,2,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
+	// What became of it.
+	Outcome CampaignOutcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=smartconnectors.budgets.v1.CampaignOutcome" json:"outcome,omitempty"`
+	// Why it could not be done. Unset unless it failed.
+	Error         *v1.BidError `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CampaignStanding) Reset() {
+	*x = CampaignStanding{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CampaignStanding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CampaignStanding) ProtoMessage() {}
+
+func (x *CampaignStanding) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CampaignStanding.ProtoReflect.Descriptor instead.
+func (*CampaignStanding) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CampaignStanding) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *CampaignStanding) GetCampaignId() string {
+	if x != nil {
+		return x.CampaignId
+	}
+	return ""
+}
+
+func (x *CampaignStanding) GetOutcome() CampaignOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return CampaignOutcome_CAMPAIGN_OUTCOME_UNSPECIFIED
+}
+
+func (x *CampaignStanding) GetError() *v1.BidError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// Which campaigns to pause.
+type PauseCampaignsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: on every platform.
+	Platform string `protobuf:"bytes,1,opt,name=platform,proto3" json:"platform,omitempty"`
+	// The platform's own campaign ids, 1000 at most. Empty: every campaign that this server has ever
+	// sent a bid, a budget or a resumption for. Otherwise `platform` is required.
+	CampaignIds []string `protobuf:"bytes,2,rep,name=campaign_ids,json=campaignIds,proto3" json:"campaign_ids,omitempty"`
+	// Required. Why; the audit ledger keeps it. 1 to 200 characters.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseCampaignsRequest) Reset() {
+	*x = PauseCampaignsRequest{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseCampaignsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseCampaignsRequest) ProtoMessage() {}
+
+func (x *PauseCampaignsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseCampaignsRequest.ProtoReflect.Descriptor instead.
+func (*PauseCampaignsRequest) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *PauseCampaignsRequest) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *PauseCampaignsRequest) GetCampaignIds() []string {
+	if x != nil {
+		return x.CampaignIds
+	}
+	return nil
+}
+
+func (x *PauseCampaignsRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// What became of them.
+type PauseCampaignsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Each campaign, by platform and id.
+	Campaigns     []*CampaignStanding `protobuf:"bytes,1,rep,name=campaigns,proto3" json:"campaigns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseCampaignsResponse) Reset() {
+	*x = PauseCampaignsResponse{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseCampaignsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseCampaignsResponse) ProtoMessage() {}
+
+func (x *PauseCampaignsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseCampaignsResponse.ProtoReflect.Descriptor instead.
+func (*PauseCampaignsResponse) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PauseCampaignsResponse) GetCampaigns() []*CampaignStanding {
+	if x != nil {
+		return x.Campaigns
+	}
+	return nil
+}
+
+// Which campaigns to resume.
+type ResumeCampaignsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: on every platform.
+	Platform string `protobuf:"bytes,1,opt,name=platform,proto3" json:"platform,omitempty"`
+	// The platform's own campaign ids, 1000 at most. Empty: every campaign that PauseCampaigns has
+	// paused. Otherwise `platform` is required.
+	CampaignIds []string `protobuf:"bytes,2,rep,name=campaign_ids,json=campaignIds,proto3" json:"campaign_ids,omitempty"`
+	// Required. Why; the audit ledger keeps it. 1 to 200 characters.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeCampaignsRequest) Reset() {
+	*x = ResumeCampaignsRequest{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeCampaignsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeCampaignsRequest) ProtoMessage() {}
+
+func (x *ResumeCampaignsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeCampaignsRequest.ProtoReflect.Descriptor instead.
+func (*ResumeCampaignsRequest) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ResumeCampaignsRequest) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *ResumeCampaignsRequest) GetCampaignIds() []string {
+	if x != nil {
+		return x.CampaignIds
+	}
+	return nil
+}
+
+func (x *ResumeCampaignsRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// What became of them.
+type ResumeCampaignsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Each campaign, by platform and id.
+	Campaigns     []*CampaignStanding `protobuf:"bytes,1,rep,name=campaigns,proto3" json:"campaigns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeCampaignsResponse) Reset() {
+	*x = ResumeCampaignsResponse{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeCampaignsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeCampaignsResponse) ProtoMessage() {}
+
+func (x *ResumeCampaignsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeCampaignsResponse.ProtoReflect.Descriptor instead.
+func (*ResumeCampaignsResponse) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ResumeCampaignsResponse) GetCampaigns() []*CampaignStanding {
+	if x != nil {
+		return x.Campaigns
+	}
+	return nil
+}
+
 var File_smartconnectors_budgets_v1_budget_service_proto protoreflect.FileDescriptor
 
 const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\n" +
-	"/smartconnectors/budgets/v1/budget_service.proto\x12\x1asmartconnectors.budgets.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\x1a'smartconnectors/common/v1/options.proto\"\x9b\x04\n" +
+	"/smartconnectors/budgets/v1/budget_service.proto\x12\x1asmartconnectors.budgets.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\x1a)smartconnectors/common/v1/connector.proto\x1a'smartconnectors/common/v1/options.proto\"\x9b\x04\n" +
 	"\x04Hold\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x12\x1d\n" +
 	"\n" +
@@ -1408,13 +2077,20 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\flimit_micros\x18\x02 \x01(\x03R\vlimitMicros\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"T\n" +
 	"\x14UpdateBudgetResponse\x12<\n" +
-	"\x05stats\x18\x01 \x01(\v2&.smartconnectors.common.v1.BudgetStatsR\x05stats\"I\n" +
+	"\x05stats\x18\x01 \x01(\v2&.smartconnectors.common.v1.BudgetStatsR\x05stats\"x\n" +
 	"\x12PauseBudgetRequest\x12\x1b\n" +
 	"\tbudget_id\x18\x01 \x01(\tR\bbudgetId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"k\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12-\n" +
+	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\x80\x03\n" +
 	"\x13PauseBudgetResponse\x12<\n" +
 	"\x05stats\x18\x01 \x01(\v2&.smartconnectors.common.v1.BudgetStatsR\x05stats\x12\x16\n" +
-	"\x06notice\x18\x02 \x01(\tR\x06notice\"J\n" +
+	"\x06notice\x18\x02 \x01(\tR\x06notice\x12&\n" +
+	"\x0fin_flight_count\x18\x03 \x01(\x05R\rinFlightCount\x12(\n" +
+	"\x10in_flight_micros\x18\x04 \x01(\x03R\x0einFlightMicros\x12#\n" +
+	"\rcurrency_code\x18\x05 \x01(\tR\fcurrencyCode\x12$\n" +
+	"\x0ein_doubt_count\x18\x06 \x01(\x05R\finDoubtCount\x12%\n" +
+	"\x0edeferred_count\x18\a \x01(\x05R\rdeferredCount\x12O\n" +
+	"\x16last_dispatch_ended_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x13lastDispatchEndedAt\"J\n" +
 	"\x13ResumeBudgetRequest\x12\x1b\n" +
 	"\tbudget_id\x18\x01 \x01(\tR\bbudgetId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"T\n" +
@@ -1443,14 +2119,59 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\"\x86\x01\n" +
 	"\x19ListLedgerEntriesResponse\x12A\n" +
 	"\aentries\x18\x01 \x03(\v2'.smartconnectors.budgets.v1.LedgerEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\x9f\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf4\x01\n" +
+	"\rReportedSpend\x12\x1a\n" +
+	"\bplatform\x18\x01 \x01(\tR\bplatform\x12\x1f\n" +
+	"\vcampaign_id\x18\x02 \x01(\tR\n" +
+	"campaignId\x12\x10\n" +
+	"\x03day\x18\x03 \x01(\tR\x03day\x12!\n" +
+	"\fspend_micros\x18\x04 \x01(\x03R\vspendMicros\x12#\n" +
+	"\rcurrency_code\x18\x05 \x01(\tR\fcurrencyCode\x12\x1b\n" +
+	"\ttime_zone\x18\x06 \x01(\tR\btimeZone\x12/\n" +
+	"\x05as_of\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\x86\x01\n" +
+	"\x18ListReportedSpendRequest\x12\x1a\n" +
+	"\bplatform\x18\x01 \x01(\tR\bplatform\x12\x12\n" +
+	"\x04days\x18\x02 \x01(\x05R\x04days\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\x84\x01\n" +
+	"\x19ListReportedSpendResponse\x12?\n" +
+	"\x05spend\x18\x01 \x03(\v2).smartconnectors.budgets.v1.ReportedSpendR\x05spend\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd1\x01\n" +
+	"\x10CampaignStanding\x12\x1a\n" +
+	"\bplatform\x18\x01 \x01(\tR\bplatform\x12\x1f\n" +
+	"\vcampaign_id\x18\x02 \x01(\tR\n" +
+	"campaignId\x12E\n" +
+	"\aoutcome\x18\x03 \x01(\x0e2+.smartconnectors.budgets.v1.CampaignOutcomeR\aoutcome\x129\n" +
+	"\x05error\x18\x04 \x01(\v2#.smartconnectors.common.v1.BidErrorR\x05error\"n\n" +
+	"\x15PauseCampaignsRequest\x12\x1a\n" +
+	"\bplatform\x18\x01 \x01(\tR\bplatform\x12!\n" +
+	"\fcampaign_ids\x18\x02 \x03(\tR\vcampaignIds\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"d\n" +
+	"\x16PauseCampaignsResponse\x12J\n" +
+	"\tcampaigns\x18\x01 \x03(\v2,.smartconnectors.budgets.v1.CampaignStandingR\tcampaigns\"o\n" +
+	"\x16ResumeCampaignsRequest\x12\x1a\n" +
+	"\bplatform\x18\x01 \x01(\tR\bplatform\x12!\n" +
+	"\fcampaign_ids\x18\x02 \x03(\tR\vcampaignIds\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"e\n" +
+	"\x17ResumeCampaignsResponse\x12J\n" +
+	"\tcampaigns\x18\x01 \x03(\v2,.smartconnectors.budgets.v1.CampaignStandingR\tcampaigns*\x9f\x01\n" +
 	"\tHoldState\x12\x1a\n" +
 	"\x16HOLD_STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fHOLD_STATE_HELD\x10\x01\x12\x17\n" +
 	"\x13HOLD_STATE_DEFERRED\x10\x02\x12\x17\n" +
 	"\x13HOLD_STATE_IN_DOUBT\x10\x03\x12\x16\n" +
 	"\x12HOLD_STATE_SETTLED\x10\x04\x12\x17\n" +
-	"\x13HOLD_STATE_RELEASED\x10\x052\x82\t\n" +
+	"\x13HOLD_STATE_RELEASED\x10\x05*\x90\x02\n" +
+	"\x0fCampaignOutcome\x12 \n" +
+	"\x1cCAMPAIGN_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17CAMPAIGN_OUTCOME_PAUSED\x10\x01\x12#\n" +
+	"\x1fCAMPAIGN_OUTCOME_ALREADY_PAUSED\x10\x02\x12\x1c\n" +
+	"\x18CAMPAIGN_OUTCOME_RESUMED\x10\x03\x12$\n" +
+	" CAMPAIGN_OUTCOME_ALREADY_RUNNING\x10\x04\x12\x19\n" +
+	"\x15CAMPAIGN_OUTCOME_LEFT\x10\x05\x12\x1b\n" +
+	"\x17CAMPAIGN_OUTCOME_FAILED\x10\x06\x12\x1d\n" +
+	"\x19CAMPAIGN_OUTCOME_SHADOWED\x10\a2\x93\f\n" +
 	"\rBudgetService\x12\x7f\n" +
 	"\x0eGetBudgetStats\x121.smartconnectors.budgets.v1.GetBudgetStatsRequest\x1a2.smartconnectors.budgets.v1.GetBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x82\x01\n" +
 	"\x0fListBudgetStats\x122.smartconnectors.budgets.v1.ListBudgetStatsRequest\x1a3.smartconnectors.budgets.v1.ListBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x87\x01\n" +
@@ -1459,8 +2180,11 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\vPauseBudget\x12..smartconnectors.budgets.v1.PauseBudgetRequest\x1a/.smartconnectors.budgets.v1.PauseBudgetResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12y\n" +
 	"\fResumeBudget\x12/.smartconnectors.budgets.v1.ResumeBudgetRequest\x1a0.smartconnectors.budgets.v1.ResumeBudgetResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12p\n" +
 	"\tListHolds\x12,.smartconnectors.budgets.v1.ListHoldsRequest\x1a-.smartconnectors.budgets.v1.ListHoldsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12v\n" +
-	"\vResolveHold\x12..smartconnectors.budgets.v1.ResolveHoldRequest\x1a/.smartconnectors.budgets.v1.ResolveHoldResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12\x88\x01\n" +
-	"\x11ListLedgerEntries\x124.smartconnectors.budgets.v1.ListLedgerEntriesRequest\x1a5.smartconnectors.budgets.v1.ListLedgerEntriesResponse\"\x06\xaa\xd4\x18\x02\x18\x01Bv\n" +
+	"\vResolveHold\x12..smartconnectors.budgets.v1.ResolveHoldRequest\x1a/.smartconnectors.budgets.v1.ResolveHoldResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12\x7f\n" +
+	"\x0ePauseCampaigns\x121.smartconnectors.budgets.v1.PauseCampaignsRequest\x1a2.smartconnectors.budgets.v1.PauseCampaignsResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12\x82\x01\n" +
+	"\x0fResumeCampaigns\x122.smartconnectors.budgets.v1.ResumeCampaignsRequest\x1a3.smartconnectors.budgets.v1.ResumeCampaignsResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12\x88\x01\n" +
+	"\x11ListLedgerEntries\x124.smartconnectors.budgets.v1.ListLedgerEntriesRequest\x1a5.smartconnectors.budgets.v1.ListLedgerEntriesResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x88\x01\n" +
+	"\x11ListReportedSpend\x124.smartconnectors.budgets.v1.ListReportedSpendRequest\x1a5.smartconnectors.budgets.v1.ListReportedSpendResponse\"\x06\xaa\xd4\x18\x02\x18\x01Bv\n" +
 	"$io.github.smartconnectors.budgets.v1P\x01ZLgithub.com/smart-connectors/smart-connectors/clients/go/budgets/v1;budgetsv1b\x06proto3"
 
 var (
@@ -1475,74 +2199,99 @@ func file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP() []byte {
 	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescData
 }
 
-var file_smartconnectors_budgets_v1_budget_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_smartconnectors_budgets_v1_budget_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_smartconnectors_budgets_v1_budget_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_smartconnectors_budgets_v1_budget_service_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_smartconnectors_budgets_v1_budget_service_proto_goTypes = []any{
 	(HoldState)(0),                    // 0: smartconnectors.budgets.v1.HoldState
-	(*Hold)(nil),                      // 1: smartconnectors.budgets.v1.Hold
-	(*LedgerEntry)(nil),               // 2: smartconnectors.budgets.v1.LedgerEntry
-	(*GetBudgetStatsRequest)(nil),     // 3: smartconnectors.budgets.v1.GetBudgetStatsRequest
-	(*GetBudgetStatsResponse)(nil),    // 4: smartconnectors.budgets.v1.GetBudgetStatsResponse
-	(*ListBudgetStatsRequest)(nil),    // 5: smartconnectors.budgets.v1.ListBudgetStatsRequest
-	(*ListBudgetStatsResponse)(nil),   // 6: smartconnectors.budgets.v1.ListBudgetStatsResponse
-	(*WatchBudgetStatsRequest)(nil),   // 7: smartconnectors.budgets.v1.WatchBudgetStatsRequest
-	(*WatchBudgetStatsResponse)(nil),  // 8: smartconnectors.budgets.v1.WatchBudgetStatsResponse
-	(*UpdateBudgetRequest)(nil),       // 9: smartconnectors.budgets.v1.UpdateBudgetRequest
-	(*UpdateBudgetResponse)(nil),      // 10: smartconnectors.budgets.v1.UpdateBudgetResponse
-	(*PauseBudgetRequest)(nil),        // 11: smartconnectors.budgets.v1.PauseBudgetRequest
-	(*PauseBudgetResponse)(nil),       // 12: smartconnectors.budgets.v1.PauseBudgetResponse
-	(*ResumeBudgetRequest)(nil),       // 13: smartconnectors.budgets.v1.ResumeBudgetRequest
-	(*ResumeBudgetResponse)(nil),      // 14: smartconnectors.budgets.v1.ResumeBudgetResponse
-	(*ListHoldsRequest)(nil),          // 15: smartconnectors.budgets.v1.ListHoldsRequest
-	(*ListHoldsResponse)(nil),         // 16: smartconnectors.budgets.v1.ListHoldsResponse
-	(*ResolveHoldRequest)(nil),        // 17: smartconnectors.budgets.v1.ResolveHoldRequest
-	(*ResolveHoldResponse)(nil),       // 18: smartconnectors.budgets.v1.ResolveHoldResponse
-	(*ListLedgerEntriesRequest)(nil),  // 19: smartconnectors.budgets.v1.ListLedgerEntriesRequest
-	(*ListLedgerEntriesResponse)(nil), // 20: smartconnectors.budgets.v1.ListLedgerEntriesResponse
-	(v1.BidSource)(0),                 // 21: smartconnectors.common.v1.BidSource
-	(*timestamppb.Timestamp)(nil),     // 22: google.protobuf.Timestamp
-	(*v1.BudgetStats)(nil),            // 23: smartconnectors.common.v1.BudgetStats
+	(CampaignOutcome)(0),              // 1: smartconnectors.budgets.v1.CampaignOutcome
+	(*Hold)(nil),                      // 2: smartconnectors.budgets.v1.Hold
+	(*LedgerEntry)(nil),               // 3: smartconnectors.budgets.v1.LedgerEntry
+	(*GetBudgetStatsRequest)(nil),     // 4: smartconnectors.budgets.v1.GetBudgetStatsRequest
+	(*GetBudgetStatsResponse)(nil),    // 5: smartconnectors.budgets.v1.GetBudgetStatsResponse
+	(*ListBudgetStatsRequest)(nil),    // 6: smartconnectors.budgets.v1.ListBudgetStatsRequest
+	(*ListBudgetStatsResponse)(nil),   // 7: smartconnectors.budgets.v1.ListBudgetStatsResponse
+	(*WatchBudgetStatsRequest)(nil),   // 8: smartconnectors.budgets.v1.WatchBudgetStatsRequest
+	(*WatchBudgetStatsResponse)(nil),  // 9: smartconnectors.budgets.v1.WatchBudgetStatsResponse
+	(*UpdateBudgetRequest)(nil),       // 10: smartconnectors.budgets.v1.UpdateBudgetRequest
+	(*UpdateBudgetResponse)(nil),      // 11: smartconnectors.budgets.v1.UpdateBudgetResponse
+	(*PauseBudgetRequest)(nil),        // 12: smartconnectors.budgets.v1.PauseBudgetRequest
+	(*PauseBudgetResponse)(nil),       // 13: smartconnectors.budgets.v1.PauseBudgetResponse
+	(*ResumeBudgetRequest)(nil),       // 14: smartconnectors.budgets.v1.ResumeBudgetRequest
+	(*ResumeBudgetResponse)(nil),      // 15: smartconnectors.budgets.v1.ResumeBudgetResponse
+	(*ListHoldsRequest)(nil),          // 16: smartconnectors.budgets.v1.ListHoldsRequest
+	(*ListHoldsResponse)(nil),         // 17: smartconnectors.budgets.v1.ListHoldsResponse
+	(*ResolveHoldRequest)(nil),        // 18: smartconnectors.budgets.v1.ResolveHoldRequest
+	(*ResolveHoldResponse)(nil),       // 19: smartconnectors.budgets.v1.ResolveHoldResponse
+	(*ListLedgerEntriesRequest)(nil),  // 20: smartconnectors.budgets.v1.ListLedgerEntriesRequest
+	(*ListLedgerEntriesResponse)(nil), // 21: smartconnectors.budgets.v1.ListLedgerEntriesResponse
+	(*ReportedSpend)(nil),             // 22: smartconnectors.budgets.v1.ReportedSpend
+	(*ListReportedSpendRequest)(nil),  // 23: smartconnectors.budgets.v1.ListReportedSpendRequest
+	(*ListReportedSpendResponse)(nil), // 24: smartconnectors.budgets.v1.ListReportedSpendResponse
+	(*CampaignStanding)(nil),          // 25: smartconnectors.budgets.v1.CampaignStanding
+	(*PauseCampaignsRequest)(nil),     // 26: smartconnectors.budgets.v1.PauseCampaignsRequest
+	(*PauseCampaignsResponse)(nil),    // 27: smartconnectors.budgets.v1.PauseCampaignsResponse
+	(*ResumeCampaignsRequest)(nil),    // 28: smartconnectors.budgets.v1.ResumeCampaignsRequest
+	(*ResumeCampaignsResponse)(nil),   // 29: smartconnectors.budgets.v1.ResumeCampaignsResponse
+	(v1.BidSource)(0),                 // 30: smartconnectors.common.v1.BidSource
+	(*timestamppb.Timestamp)(nil),     // 31: google.protobuf.Timestamp
+	(*v1.BudgetStats)(nil),            // 32: smartconnectors.common.v1.BudgetStats
+	(*durationpb.Duration)(nil),       // 33: google.protobuf.Duration
+	(*v1.BidError)(nil),               // 34: smartconnectors.common.v1.BidError
 }
 var file_smartconnectors_budgets_v1_budget_service_proto_depIdxs = []int32{
 	0,  // 0: smartconnectors.budgets.v1.Hold.state:type_name -> smartconnectors.budgets.v1.HoldState
-	21, // 1: smartconnectors.budgets.v1.Hold.source:type_name -> smartconnectors.common.v1.BidSource
-	22, // 2: smartconnectors.budgets.v1.Hold.created_at:type_name -> google.protobuf.Timestamp
-	22, // 3: smartconnectors.budgets.v1.Hold.updated_at:type_name -> google.protobuf.Timestamp
-	22, // 4: smartconnectors.budgets.v1.Hold.expires_at:type_name -> google.protobuf.Timestamp
-	22, // 5: smartconnectors.budgets.v1.LedgerEntry.at:type_name -> google.protobuf.Timestamp
-	23, // 6: smartconnectors.budgets.v1.GetBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	23, // 7: smartconnectors.budgets.v1.ListBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	23, // 8: smartconnectors.budgets.v1.WatchBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	23, // 9: smartconnectors.budgets.v1.UpdateBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	23, // 10: smartconnectors.budgets.v1.PauseBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	23, // 11: smartconnectors.budgets.v1.ResumeBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	1,  // 12: smartconnectors.budgets.v1.ListHoldsResponse.holds:type_name -> smartconnectors.budgets.v1.Hold
-	0,  // 13: smartconnectors.budgets.v1.ResolveHoldRequest.state:type_name -> smartconnectors.budgets.v1.HoldState
-	1,  // 14: smartconnectors.budgets.v1.ResolveHoldResponse.hold:type_name -> smartconnectors.budgets.v1.Hold
-	2,  // 15: smartconnectors.budgets.v1.ListLedgerEntriesResponse.entries:type_name -> smartconnectors.budgets.v1.LedgerEntry
-	3,  // 16: smartconnectors.budgets.v1.BudgetService.GetBudgetStats:input_type -> smartconnectors.budgets.v1.GetBudgetStatsRequest
-	5,  // 17: smartconnectors.budgets.v1.BudgetService.ListBudgetStats:input_type -> smartconnectors.budgets.v1.ListBudgetStatsRequest
-	7,  // 18: smartconnectors.budgets.v1.BudgetService.WatchBudgetStats:input_type -> smartconnectors.budgets.v1.WatchBudgetStatsRequest
-	9,  // 19: smartconnectors.budgets.v1.BudgetService.UpdateBudget:input_type -> smartconnectors.budgets.v1.UpdateBudgetRequest
-	11, // 20: smartconnectors.budgets.v1.BudgetService.PauseBudget:input_type -> smartconnectors.budgets.v1.PauseBudgetRequest
-	13, // 21: smartconnectors.budgets.v1.BudgetService.ResumeBudget:input_type -> smartconnectors.budgets.v1.ResumeBudgetRequest
-	15, // 22: smartconnectors.budgets.v1.BudgetService.ListHolds:input_type -> smartconnectors.budgets.v1.ListHoldsRequest
-	17, // 23: smartconnectors.budgets.v1.BudgetService.ResolveHold:input_type -> smartconnectors.budgets.v1.ResolveHoldRequest
-	19, // 24: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:input_type -> smartconnectors.budgets.v1.ListLedgerEntriesRequest
-	4,  // 25: smartconnectors.budgets.v1.BudgetService.GetBudgetStats:output_type -> smartconnectors.budgets.v1.GetBudgetStatsResponse
-	6,  // 26: smartconnectors.budgets.v1.BudgetService.ListBudgetStats:output_type -> smartconnectors.budgets.v1.ListBudgetStatsResponse
-	8,  // 27: smartconnectors.budgets.v1.BudgetService.WatchBudgetStats:output_type -> smartconnectors.budgets.v1.WatchBudgetStatsResponse
-	10, // 28: smartconnectors.budgets.v1.BudgetService.UpdateBudget:output_type -> smartconnectors.budgets.v1.UpdateBudgetResponse
-	12, // 29: smartconnectors.budgets.v1.BudgetService.PauseBudget:output_type -> smartconnectors.budgets.v1.PauseBudgetResponse
-	14, // 30: smartconnectors.budgets.v1.BudgetService.ResumeBudget:output_type -> smartconnectors.budgets.v1.ResumeBudgetResponse
-	16, // 31: smartconnectors.budgets.v1.BudgetService.ListHolds:output_type -> smartconnectors.budgets.v1.ListHoldsResponse
-	18, // 32: smartconnectors.budgets.v1.BudgetService.ResolveHold:output_type -> smartconnectors.budgets.v1.ResolveHoldResponse
-	20, // 33: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:output_type -> smartconnectors.budgets.v1.ListLedgerEntriesResponse
-	25, // [25:34] is the sub-list for method output_type
-	16, // [16:25] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	30, // 1: smartconnectors.budgets.v1.Hold.source:type_name -> smartconnectors.common.v1.BidSource
+	31, // 2: smartconnectors.budgets.v1.Hold.created_at:type_name -> google.protobuf.Timestamp
+	31, // 3: smartconnectors.budgets.v1.Hold.updated_at:type_name -> google.protobuf.Timestamp
+	31, // 4: smartconnectors.budgets.v1.Hold.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 5: smartconnectors.budgets.v1.LedgerEntry.at:type_name -> google.protobuf.Timestamp
+	32, // 6: smartconnectors.budgets.v1.GetBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	32, // 7: smartconnectors.budgets.v1.ListBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	32, // 8: smartconnectors.budgets.v1.WatchBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	32, // 9: smartconnectors.budgets.v1.UpdateBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	33, // 10: smartconnectors.budgets.v1.PauseBudgetRequest.wait:type_name -> google.protobuf.Duration
+	32, // 11: smartconnectors.budgets.v1.PauseBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	31, // 12: smartconnectors.budgets.v1.PauseBudgetResponse.last_dispatch_ended_at:type_name -> google.protobuf.Timestamp
+	32, // 13: smartconnectors.budgets.v1.ResumeBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	2,  // 14: smartconnectors.budgets.v1.ListHoldsResponse.holds:type_name -> smartconnectors.budgets.v1.Hold
+	0,  // 15: smartconnectors.budgets.v1.ResolveHoldRequest.state:type_name -> smartconnectors.budgets.v1.HoldState
+	2,  // 16: smartconnectors.budgets.v1.ResolveHoldResponse.hold:type_name -> smartconnectors.budgets.v1.Hold
+	3,  // 17: smartconnectors.budgets.v1.ListLedgerEntriesResponse.entries:type_name -> smartconnectors.budgets.v1.LedgerEntry
+	31, // 18: smartconnectors.budgets.v1.ReportedSpend.as_of:type_name -> google.protobuf.Timestamp
+	22, // 19: smartconnectors.budgets.v1.ListReportedSpendResponse.spend:type_name -> smartconnectors.budgets.v1.ReportedSpend
+	1,  // 20: smartconnectors.budgets.v1.CampaignStanding.outcome:type_name -> smartconnectors.budgets.v1.CampaignOutcome
+	34, // 21: smartconnectors.budgets.v1.CampaignStanding.error:type_name -> smartconnectors.common.v1.BidError
+	25, // 22: smartconnectors.budgets.v1.PauseCampaignsResponse.campaigns:type_name -> smartconnectors.budgets.v1.CampaignStanding
+	25, // 23: smartconnectors.budgets.v1.ResumeCampaignsResponse.campaigns:type_name -> smartconnectors.budgets.v1.CampaignStanding
+	4,  // 24: smartconnectors.budgets.v1.BudgetService.GetBudgetStats:input_type -> smartconnectors.budgets.v1.GetBudgetStatsRequest
+	6,  // 25: smartconnectors.budgets.v1.BudgetService.ListBudgetStats:input_type -> smartconnectors.budgets.v1.ListBudgetStatsRequest
+	8,  // 26: smartconnectors.budgets.v1.BudgetService.WatchBudgetStats:input_type -> smartconnectors.budgets.v1.WatchBudgetStatsRequest
+	10, // 27: smartconnectors.budgets.v1.BudgetService.UpdateBudget:input_type -> smartconnectors.budgets.v1.UpdateBudgetRequest
+	12, // 28: smartconnectors.budgets.v1.BudgetService.PauseBudget:input_type -> smartconnectors.budgets.v1.PauseBudgetRequest
+	14, // 29: smartconnectors.budgets.v1.BudgetService.ResumeBudget:input_type -> smartconnectors.budgets.v1.ResumeBudgetRequest
+	16, // 30: smartconnectors.budgets.v1.BudgetService.ListHolds:input_type -> smartconnectors.budgets.v1.ListHoldsRequest
+	18, // 31: smartconnectors.budgets.v1.BudgetService.ResolveHold:input_type -> smartconnectors.budgets.v1.ResolveHoldRequest
+	26, // 32: smartconnectors.budgets.v1.BudgetService.PauseCampaigns:input_type -> smartconnectors.budgets.v1.PauseCampaignsRequest
+	28, // 33: smartconnectors.budgets.v1.BudgetService.ResumeCampaigns:input_type -> smartconnectors.budgets.v1.ResumeCampaignsRequest
+	20, // 34: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:input_type -> smartconnectors.budgets.v1.ListLedgerEntriesRequest
+	23, // 35: smartconnectors.budgets.v1.BudgetService.ListReportedSpend:input_type -> smartconnectors.budgets.v1.ListReportedSpendRequest
+	5,  // 36: smartconnectors.budgets.v1.BudgetService.GetBudgetStats:output_type -> smartconnectors.budgets.v1.GetBudgetStatsResponse
+	7,  // 37: smartconnectors.budgets.v1.BudgetService.ListBudgetStats:output_type -> smartconnectors.budgets.v1.ListBudgetStatsResponse
+	9,  // 38: smartconnectors.budgets.v1.BudgetService.WatchBudgetStats:output_type -> smartconnectors.budgets.v1.WatchBudgetStatsResponse
+	11, // 39: smartconnectors.budgets.v1.BudgetService.UpdateBudget:output_type -> smartconnectors.budgets.v1.UpdateBudgetResponse
+	13, // 40: smartconnectors.budgets.v1.BudgetService.PauseBudget:output_type -> smartconnectors.budgets.v1.PauseBudgetResponse
+	15, // 41: smartconnectors.budgets.v1.BudgetService.ResumeBudget:output_type -> smartconnectors.budgets.v1.ResumeBudgetResponse
+	17, // 42: smartconnectors.budgets.v1.BudgetService.ListHolds:output_type -> smartconnectors.budgets.v1.ListHoldsResponse
+	19, // 43: smartconnectors.budgets.v1.BudgetService.ResolveHold:output_type -> smartconnectors.budgets.v1.ResolveHoldResponse
+	27, // 44: smartconnectors.budgets.v1.BudgetService.PauseCampaigns:output_type -> smartconnectors.budgets.v1.PauseCampaignsResponse
+	29, // 45: smartconnectors.budgets.v1.BudgetService.ResumeCampaigns:output_type -> smartconnectors.budgets.v1.ResumeCampaignsResponse
+	21, // 46: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:output_type -> smartconnectors.budgets.v1.ListLedgerEntriesResponse
+	24, // 47: smartconnectors.budgets.v1.BudgetService.ListReportedSpend:output_type -> smartconnectors.budgets.v1.ListReportedSpendResponse
+	36, // [36:48] is the sub-list for method output_type
+	24, // [24:36] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_smartconnectors_budgets_v1_budget_service_proto_init() }
@@ -1555,8 +2304,8 @@ func file_smartconnectors_budgets_v1_budget_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_smartconnectors_budgets_v1_budget_service_proto_rawDesc), len(file_smartconnectors_budgets_v1_budget_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   20,
+			NumEnums:      2,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

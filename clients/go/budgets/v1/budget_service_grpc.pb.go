@@ -29,7 +29,10 @@ const (
 	BudgetService_ResumeBudget_FullMethodName      = "/smartconnectors.budgets.v1.BudgetService/ResumeBudget"
 	BudgetService_ListHolds_FullMethodName         = "/smartconnectors.budgets.v1.BudgetService/ListHolds"
 	BudgetService_ResolveHold_FullMethodName       = "/smartconnectors.budgets.v1.BudgetService/ResolveHold"
+	BudgetService_PauseCampaigns_FullMethodName    = "/smartconnectors.budgets.v1.BudgetService/PauseCampaigns"
+	BudgetService_ResumeCampaigns_FullMethodName   = "/smartconnectors.budgets.v1.BudgetService/ResumeCampaigns"
 	BudgetService_ListLedgerEntries_FullMethodName = "/smartconnectors.budgets.v1.BudgetService/ListLedgerEntries"
+	BudgetService_ListReportedSpend_FullMethodName = "/smartconnectors.budgets.v1.BudgetService/ListReportedSpend"
 )
 
 // BudgetServiceClient is the client API for BudgetService service.
@@ -47,7 +50,9 @@ type BudgetServiceClient interface {
 	WatchBudgetStats(ctx context.Context, in *WatchBudgetStatsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchBudgetStatsResponse], error)
 	// Changes a limit. It takes effect at once and survives restarts; what is held may still settle.
 	UpdateBudget(ctx context.Context, in *UpdateBudgetRequest, opts ...grpc.CallOption) (*UpdateBudgetResponse, error)
-	// Stops new bids. Campaigns that are live on the platform keep spending by their last bids.
+	// Stops new bids, on a budget, on a campaign with or without one, or on everything; durably. From
+	// the answer on nothing is begun there but what lowers exposure. Campaigns that are live on the
+	// platform keep spending by their last bids: PauseCampaigns stops those.
 	PauseBudget(ctx context.Context, in *PauseBudgetRequest, opts ...grpc.CallOption) (*PauseBudgetResponse, error)
 	// Admits bids again.
 	ResumeBudget(ctx context.Context, in *ResumeBudgetRequest, opts ...grpc.CallOption) (*ResumeBudgetResponse, error)
@@ -56,8 +61,17 @@ type BudgetServiceClient interface {
 	// Ends a hold by an operator's word, with a reason that the audit ledger keeps. REQUEST_IN_PROGRESS
 	// while its call is under way: wait for the answer, or resolve it once it is in doubt.
 	ResolveHold(ctx context.Context, in *ResolveHoldRequest, opts ...grpc.CallOption) (*ResolveHoldResponse, error)
+	// Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
+	// reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
+	// refused for now is tried again within the deadline (30 s without one).
+	PauseCampaigns(ctx context.Context, in *PauseCampaignsRequest, opts ...grpc.CallOption) (*PauseCampaignsResponse, error)
+	// Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
+	// what a person has paused stays so.
+	ResumeCampaigns(ctx context.Context, in *ResumeCampaignsRequest, opts ...grpc.CallOption) (*ResumeCampaignsResponse, error)
 	// The audit ledger, oldest first.
 	ListLedgerEntries(ctx context.Context, in *ListLedgerEntriesRequest, opts ...grpc.CallOption) (*ListLedgerEntriesResponse, error)
+	// What the platforms say they billed, by campaign and day of the ad account, newest day first.
+	ListReportedSpend(ctx context.Context, in *ListReportedSpendRequest, opts ...grpc.CallOption) (*ListReportedSpendResponse, error)
 }
 
 type budgetServiceClient struct {
@@ -157,10 +171,40 @@ func (c *budgetServiceClient) ResolveHold(ctx context.Context, in *ResolveHoldRe
 	return out, nil
 }
 
+func (c *budgetServiceClient) PauseCampaigns(ctx context.Context, in *PauseCampaignsRequest, opts ...grpc.CallOption) (*PauseCampaignsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PauseCampaignsResponse)
+	err := c.cc.Invoke(ctx, BudgetService_PauseCampaigns_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *budgetServiceClient) ResumeCampaigns(ctx context.Context, in *ResumeCampaignsRequest, opts ...grpc.CallOption) (*ResumeCampaignsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResumeCampaignsResponse)
+	err := c.cc.Invoke(ctx, BudgetService_ResumeCampaigns_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *budgetServiceClient) ListLedgerEntries(ctx context.Context, in *ListLedgerEntriesRequest, opts ...grpc.CallOption) (*ListLedgerEntriesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListLedgerEntriesResponse)
 	err := c.cc.Invoke(ctx, BudgetService_ListLedgerEntries_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *budgetServiceClient) ListReportedSpend(ctx context.Context, in *ListReportedSpendRequest, opts ...grpc.CallOption) (*ListReportedSpendResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListReportedSpendResponse)
+	err := c.cc.Invoke(ctx, BudgetService_ListReportedSpend_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +226,9 @@ type BudgetServiceServer interface {
 	WatchBudgetStats(*WatchBudgetStatsRequest, grpc.ServerStreamingServer[WatchBudgetStatsResponse]) error
 	// Changes a limit. It takes effect at once and survives restarts; what is held may still settle.
 	UpdateBudget(context.Context, *UpdateBudgetRequest) (*UpdateBudgetResponse, error)
-	// Stops new bids. Campaigns that are live on the platform keep spending by their last bids.
+	// Stops new bids, on a budget, on a campaign with or without one, or on everything; durably. From
+	// the answer on nothing is begun there but what lowers exposure. Campaigns that are live on the
+	// platform keep spending by their last bids: PauseCampaigns stops those.
 	PauseBudget(context.Context, *PauseBudgetRequest) (*PauseBudgetResponse, error)
 	// Admits bids again.
 	ResumeBudget(context.Context, *ResumeBudgetRequest) (*ResumeBudgetResponse, error)
@@ -191,8 +237,17 @@ type BudgetServiceServer interface {
 	// Ends a hold by an operator's word, with a reason that the audit ledger keeps. REQUEST_IN_PROGRESS
 	// while its call is under way: wait for the answer, or resolve it once it is in doubt.
 	ResolveHold(context.Context, *ResolveHoldRequest) (*ResolveHoldResponse, error)
+	// Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
+	// reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
+	// refused for now is tried again within the deadline (30 s without one).
+	PauseCampaigns(context.Context, *PauseCampaignsRequest) (*PauseCampaignsResponse, error)
+	// Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
+	// what a person has paused stays so.
+	ResumeCampaigns(context.Context, *ResumeCampaignsRequest) (*ResumeCampaignsResponse, error)
 	// The audit ledger, oldest first.
 	ListLedgerEntries(context.Context, *ListLedgerEntriesRequest) (*ListLedgerEntriesResponse, error)
+	// What the platforms say they billed, by campaign and day of the ad account, newest day first.
+	ListReportedSpend(context.Context, *ListReportedSpendRequest) (*ListReportedSpendResponse, error)
 	mustEmbedUnimplementedBudgetServiceServer()
 }
 
@@ -227,8 +282,17 @@ func (UnimplementedBudgetServiceServer) ListHolds(context.Context, *ListHoldsReq
 func (UnimplementedBudgetServiceServer) ResolveHold(context.Context, *ResolveHoldRequest) (*ResolveHoldResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResolveHold not implemented")
 }
+func (UnimplementedBudgetServiceServer) PauseCampaigns(context.Context, *PauseCampaignsRequest) (*PauseCampaignsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PauseCampaigns not implemented")
+}
+func (UnimplementedBudgetServiceServer) ResumeCampaigns(context.Context, *ResumeCampaignsRequest) (*ResumeCampaignsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResumeCampaigns not implemented")
+}
 func (UnimplementedBudgetServiceServer) ListLedgerEntries(context.Context, *ListLedgerEntriesRequest) (*ListLedgerEntriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListLedgerEntries not implemented")
+}
+func (UnimplementedBudgetServiceServer) ListReportedSpend(context.Context, *ListReportedSpendRequest) (*ListReportedSpendResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListReportedSpend not implemented")
 }
 func (UnimplementedBudgetServiceServer) mustEmbedUnimplementedBudgetServiceServer() {}
 func (UnimplementedBudgetServiceServer) testEmbeddedByValue()                       {}
@@ -388,6 +452,42 @@ func _BudgetService_ResolveHold_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BudgetService_PauseCampaigns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PauseCampaignsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BudgetServiceServer).PauseCampaigns(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BudgetService_PauseCampaigns_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BudgetServiceServer).PauseCampaigns(ctx, req.(*PauseCampaignsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BudgetService_ResumeCampaigns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeCampaignsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BudgetServiceServer).ResumeCampaigns(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BudgetService_ResumeCampaigns_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BudgetServiceServer).ResumeCampaigns(ctx, req.(*ResumeCampaignsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _BudgetService_ListLedgerEntries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListLedgerEntriesRequest)
 	if err := dec(in); err != nil {
@@ -402,6 +502,24 @@ func _BudgetService_ListLedgerEntries_Handler(srv interface{}, ctx context.Conte
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(BudgetServiceServer).ListLedgerEntries(ctx, req.(*ListLedgerEntriesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BudgetService_ListReportedSpend_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListReportedSpendRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BudgetServiceServer).ListReportedSpend(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BudgetService_ListReportedSpend_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BudgetServiceServer).ListReportedSpend(ctx, req.(*ListReportedSpendRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -442,8 +560,20 @@ var BudgetService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _BudgetService_ResolveHold_Handler,
 		},
 		{
+			MethodName: "PauseCampaigns",
+			Handler:    _BudgetService_PauseCampaigns_Handler,
+		},
+		{
+			MethodName: "ResumeCampaigns",
+			Handler:    _BudgetService_ResumeCampaigns_Handler,
+		},
+		{
 			MethodName: "ListLedgerEntries",
 			Handler:    _BudgetService_ListLedgerEntries_Handler,
+		},
+		{
+			MethodName: "ListReportedSpend",
+			Handler:    _BudgetService_ListReportedSpend_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

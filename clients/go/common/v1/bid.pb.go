@@ -238,7 +238,10 @@ type BidRequest struct {
 	ReduceOnly bool `protobuf:"varint,9,opt,name=reduce_only,json=reduceOnly,proto3" json:"reduce_only,omitempty"`
 	// True: everything but the hold and the change, with the platform's own validation where it has
 	// one.
-	ValidateOnly  bool `protobuf:"varint,10,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly bool `protobuf:"varint,10,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Which of the platform's ad accounts, by its name in the configuration. Empty: the only one, or
+	// the one that is called `default`. 32 of `[A-Za-z0-9_-]` at most.
+	Account       string `protobuf:"bytes,11,opt,name=account,proto3" json:"account,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -341,6 +344,13 @@ func (x *BidRequest) GetValidateOnly() bool {
 		return x.ValidateOnly
 	}
 	return false
+}
+
+func (x *BidRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
 }
 
 // What became of a bid. Output only, all of it.
@@ -492,7 +502,7 @@ var File_smartconnectors_common_v1_bid_proto protoreflect.FileDescriptor
 
 const file_smartconnectors_common_v1_bid_proto_rawDesc = "" +
 	"\n" +
-	"#smartconnectors/common/v1/bid.proto\x12\x19smartconnectors.common.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&smartconnectors/common/v1/budget.proto\"\x99\x03\n" +
+	"#smartconnectors/common/v1/bid.proto\x12\x19smartconnectors.common.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&smartconnectors/common/v1/budget.proto\"\xb3\x03\n" +
 	"\n" +
 	"BidRequest\x12\x1d\n" +
 	"\n" +
@@ -511,7 +521,8 @@ const file_smartconnectors_common_v1_bid_proto_rawDesc = "" +
 	"\vreduce_only\x18\t \x01(\bR\n" +
 	"reduceOnly\x12#\n" +
 	"\rvalidate_only\x18\n" +
-	" \x01(\bR\fvalidateOnlyB\r\n" +
+	" \x01(\bR\fvalidateOnly\x12\x18\n" +
+	"\aaccount\x18\v \x01(\tR\aaccountB\r\n" +
 	"\v_bid_micros\"\xf7\x04\n" +
 	"\vBidResponse\x12\x1d\n" +
 	"\n" +

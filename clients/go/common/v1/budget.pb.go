@@ -203,11 +203,14 @@ type BudgetStats struct {
 	Paused bool `protobuf:"varint,14,opt,name=paused,proto3" json:"paused,omitempty"`
 	// When the oldest committed amount leaves the window. Unset when nothing is committed.
 	NextReleaseAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=next_release_at,json=nextReleaseAt,proto3" json:"next_release_at,omitempty"`
-	// What the platform says it billed, in micros. Unset until it has been asked.
+	// What the platform says it billed in `reported_period`, in micros: reported, not committed, and
+	// no part of what counts against the limit. Unset until it has been asked, and while it reports in
+	// another currency than `currency_code`.
 	ReportedSpendMicros *int64 `protobuf:"varint,16,opt,name=reported_spend_micros,json=reportedSpendMicros,proto3,oneof" json:"reported_spend_micros,omitempty"`
-	// When the platform said so. Unset until it has been asked.
+	// When the platform said so; the oldest time when several said so. Unset as above.
 	ReportedAsOf *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=reported_as_of,json=reportedAsOf,proto3" json:"reported_as_of,omitempty"`
-	// The period that `reported_spend_micros` covers, in the platform's own words.
+	// The period that `reported_spend_micros` covers: the present day of the ad account and its time
+	// zone, for example "2026-11-24 Europe/Berlin". Empty as above.
 	ReportedPeriod string `protobuf:"bytes,18,opt,name=reported_period,json=reportedPeriod,proto3" json:"reported_period,omitempty"`
 	// The instant of these figures.
 	AsOf *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`

@@ -36,7 +36,10 @@ type CampaignBudgetUpdate struct {
 	// ISO 4217. Empty: the budget's.
 	CurrencyCode string `protobuf:"bytes,4,opt,name=currency_code,json=currencyCode,proto3" json:"currency_code,omitempty"`
 	// True: everything but the hold and the change.
-	ValidateOnly  bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Which of the platform's ad accounts, by its name in the configuration. Empty: the only one, or
+	// the one that is called `default`. 32 of `[A-Za-z0-9_-]` at most.
+	Account       string `protobuf:"bytes,6,opt,name=account,proto3" json:"account,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -104,6 +107,13 @@ func (x *CampaignBudgetUpdate) GetValidateOnly() bool {
 		return x.ValidateOnly
 	}
 	return false
+}
+
+func (x *CampaignBudgetUpdate) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
 }
 
 // What became of a campaign budget update. Output only, all of it.
@@ -235,7 +245,10 @@ type AudienceUpdate struct {
 	// The platform's own audience ids to remove. 100 at most.
 	RemoveAudienceIds []string `protobuf:"bytes,3,rep,name=remove_audience_ids,json=removeAudienceIds,proto3" json:"remove_audience_ids,omitempty"`
 	// True: everything but the change.
-	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Which of the platform's ad accounts, by its name in the configuration. Empty: the only one, or
+	// the one that is called `default`. 32 of `[A-Za-z0-9_-]` at most.
+	Account       string `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -296,6 +309,13 @@ func (x *AudienceUpdate) GetValidateOnly() bool {
 		return x.ValidateOnly
 	}
 	return false
+}
+
+func (x *AudienceUpdate) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
 }
 
 // What became of an audience update. Output only, all of it.
@@ -366,7 +386,7 @@ var File_smartconnectors_common_v1_campaign_proto protoreflect.FileDescriptor
 
 const file_smartconnectors_common_v1_campaign_proto_rawDesc = "" +
 	"\n" +
-	"(smartconnectors/common/v1/campaign.proto\x12\x19smartconnectors.common.v1\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\"\xd0\x01\n" +
+	"(smartconnectors/common/v1/campaign.proto\x12\x19smartconnectors.common.v1\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\"\xea\x01\n" +
 	"\x14CampaignBudgetUpdate\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1f\n" +
@@ -374,7 +394,8 @@ const file_smartconnectors_common_v1_campaign_proto_rawDesc = "" +
 	"campaignId\x12.\n" +
 	"\x13daily_budget_micros\x18\x03 \x01(\x03R\x11dailyBudgetMicros\x12#\n" +
 	"\rcurrency_code\x18\x04 \x01(\tR\fcurrencyCode\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"\xbe\x03\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\x12\x18\n" +
+	"\aaccount\x18\x06 \x01(\tR\aaccount\"\xbe\x03\n" +
 	"\x14CampaignBudgetResult\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12<\n" +
@@ -385,13 +406,14 @@ const file_smartconnectors_common_v1_campaign_proto_rawDesc = "" +
 	"\rcurrency_code\x18\x06 \x01(\tR\fcurrencyCode\x12,\n" +
 	"\x12platform_budget_id\x18\a \x01(\tR\x10platformBudgetId\x12>\n" +
 	"\x06budget\x18\b \x01(\v2&.smartconnectors.common.v1.BudgetStatsR\x06budget\x12\x1a\n" +
-	"\breplayed\x18\t \x01(\bR\breplayed\"\xb0\x01\n" +
+	"\breplayed\x18\t \x01(\bR\breplayed\"\xca\x01\n" +
 	"\x0eAudienceUpdate\x12\x1f\n" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
 	"campaignId\x12(\n" +
 	"\x10add_audience_ids\x18\x02 \x03(\tR\x0eaddAudienceIds\x12.\n" +
 	"\x13remove_audience_ids\x18\x03 \x03(\tR\x11removeAudienceIds\x12#\n" +
-	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x93\x01\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12\x18\n" +
+	"\aaccount\x18\x05 \x01(\tR\aaccount\"\x93\x01\n" +
 	"\x0eAudienceResult\x12,\n" +
 	"\x12added_audience_ids\x18\x01 \x03(\tR\x10addedAudienceIds\x120\n" +
 	"\x14removed_audience_ids\x18\x02 \x03(\tR\x12removedAudienceIds\x12!\n" +

@@ -390,7 +390,10 @@ type CampaignStatusUpdate struct {
 	// Required. The platform's own id of the campaign, 64 characters at most.
 	CampaignId string `protobuf:"bytes,1,opt,name=campaign_id,json=campaignId,proto3" json:"campaign_id,omitempty"`
 	// True: everything but the change.
-	ValidateOnly  bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly bool `protobuf:"varint,2,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Which of the platform's ad accounts, by its name in the configuration. Empty: the only one, or
+	// the one that is called `default`. 32 of `[A-Za-z0-9_-]` at most.
+	Account       string `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -437,6 +440,13 @@ func (x *CampaignStatusUpdate) GetValidateOnly() bool {
 		return x.ValidateOnly
 	}
 	return false
+}
+
+func (x *CampaignStatusUpdate) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
 }
 
 // What became of it. Output only, all of it.
@@ -539,11 +549,12 @@ const file_smartconnectors_common_v1_connector_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"H\n" +
 	"\x0eFieldViolation\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12 \n" +
-	"\vdescription\x18\x02 \x01(\tR\vdescription\"\\\n" +
+	"\vdescription\x18\x02 \x01(\tR\vdescription\"v\n" +
 	"\x14CampaignStatusUpdate\x12\x1f\n" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
 	"campaignId\x12#\n" +
-	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\"i\n" +
+	"\rvalidate_only\x18\x02 \x01(\bR\fvalidateOnly\x12\x18\n" +
+	"\aaccount\x18\x03 \x01(\tR\aaccount\"i\n" +
 	"\x14CampaignStatusResult\x12\x1f\n" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
 	"campaignId\x12\x16\n" +

@@ -6,12 +6,14 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { BidSource } from "../../common/v1/bid_pb.js";
 import { file_smartconnectors_common_v1_bid } from "../../common/v1/bid_pb.js";
 import type { BudgetStats } from "../../common/v1/budget_pb.js";
 import { file_smartconnectors_common_v1_budget } from "../../common/v1/budget_pb.js";
+import type { BidError } from "../../common/v1/connector_pb.js";
+import { file_smartconnectors_common_v1_connector } from "../../common/v1/connector_pb.js";
 import { file_smartconnectors_common_v1_options } from "../../common/v1/options_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -19,7 +21,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file smartconnectors/budgets/v1/budget_service.proto.
  */
 export const file_smartconnectors_budgets_v1_budget_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci9zbWFydGNvbm5lY3RvcnMvYnVkZ2V0cy92MS9idWRnZXRfc2VydmljZS5wcm90bxIac21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEimQMKBEhvbGQSDwoHaG9sZF9pZBgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEhAKCHBsYXRmb3JtGAMgASgJEhIKCmJ1ZGdldF9pZHMYBCADKAkSDgoGdGFyZ2V0GAUgASgJEhUKDWFtb3VudF9taWNyb3MYBiABKAMSFQoNY3VycmVuY3lfY29kZRgHIAEoCRI0CgVzdGF0ZRgIIAEoDjIlLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkhvbGRTdGF0ZRI0CgZzb3VyY2UYCSABKA4yJC5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkJpZFNvdXJjZRIuCgpjcmVhdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRub3RlGA0gASgJIpACCgtMZWRnZXJFbnRyeRIQCghzZXF1ZW5jZRgBIAEoAxImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdmVyYhgDIAEoCRISCgpidWRnZXRfaWRzGAQgAygJEg8KB2hvbGRfaWQYBSABKAkSEgoKcmVxdWVzdF9pZBgGIAEoCRIVCg1hbW91bnRfbWljcm9zGAcgASgDEhUKDWN1cnJlbmN5X2NvZGUYCCABKAkSDAoEbm90ZRgJIAEoCRIQCghwbGF0Zm9ybRgKIAEoCRIMCgRoYXNoGAsgASgJEg0KBWFjdG9yGAwgASgJEhUKDWN1c3RvbWVyX2hhc2gYDSABKAkiKgoVR2V0QnVkZ2V0U3RhdHNSZXF1ZXN0EhEKCWJ1ZGdldF9pZBgBIAEoCSJPChZHZXRCdWRnZXRTdGF0c1Jlc3BvbnNlEjUKBXN0YXRzGAEgASgLMiYuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CdWRnZXRTdGF0cyIYChZMaXN0QnVkZ2V0U3RhdHNSZXF1ZXN0IlAKF0xpc3RCdWRnZXRTdGF0c1Jlc3BvbnNlEjUKBXN0YXRzGAEgAygLMiYuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CdWRnZXRTdGF0cyItChdXYXRjaEJ1ZGdldFN0YXRzUmVxdWVzdBISCgpidWRnZXRfaWRzGAEgAygJIlEKGFdhdGNoQnVkZ2V0U3RhdHNSZXNwb25zZRI1CgVzdGF0cxgBIAEoCzImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQnVkZ2V0U3RhdHMiTgoTVXBkYXRlQnVkZ2V0UmVxdWVzdBIRCglidWRnZXRfaWQYASABKAkSFAoMbGltaXRfbWljcm9zGAIgASgDEg4KBnJlYXNvbhgDIAEoCSJNChRVcGRhdGVCdWRnZXRSZXNwb25zZRI1CgVzdGF0cxgBIAEoCzImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQnVkZ2V0U3RhdHMiNwoSUGF1c2VCdWRnZXRSZXF1ZXN0EhEKCWJ1ZGdldF9pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkiXAoTUGF1c2VCdWRnZXRSZXNwb25zZRI1CgVzdGF0cxgBIAEoCzImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQnVkZ2V0U3RhdHMSDgoGbm90aWNlGAIgASgJIjgKE1Jlc3VtZUJ1ZGdldFJlcXVlc3QSEQoJYnVkZ2V0X2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJNChRSZXN1bWVCdWRnZXRSZXNwb25zZRI1CgVzdGF0cxgBIAEoCzImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQnVkZ2V0U3RhdHMiTAoQTGlzdEhvbGRzUmVxdWVzdBIRCglidWRnZXRfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiXQoRTGlzdEhvbGRzUmVzcG9uc2USLwoFaG9sZHMYASADKAsyIC5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5Ib2xkEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJrChJSZXNvbHZlSG9sZFJlcXVlc3QSDwoHaG9sZF9pZBgBIAEoCRI0CgVzdGF0ZRgCIAEoDjIlLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkhvbGRTdGF0ZRIOCgZyZWFzb24YAyABKAkiRQoTUmVzb2x2ZUhvbGRSZXNwb25zZRIuCgRob2xkGAEgASgLMiAuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuSG9sZCJoChhMaXN0TGVkZ2VyRW50cmllc1JlcXVlc3QSEQoJYnVkZ2V0X2lkGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkibgoZTGlzdExlZGdlckVudHJpZXNSZXNwb25zZRI4CgdlbnRyaWVzGAEgAygLMicuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuTGVkZ2VyRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJKp8BCglIb2xkU3RhdGUSGgoWSE9MRF9TVEFURV9VTlNQRUNJRklFRBAAEhMKD0hPTERfU1RBVEVfSEVMRBABEhcKE0hPTERfU1RBVEVfREVGRVJSRUQQAhIXChNIT0xEX1NUQVRFX0lOX0RPVUJUEAMSFgoSSE9MRF9TVEFURV9TRVRUTEVEEAQSFwoTSE9MRF9TVEFURV9SRUxFQVNFRBAFMoIJCg1CdWRnZXRTZXJ2aWNlEn8KDkdldEJ1ZGdldFN0YXRzEjEuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuR2V0QnVkZ2V0U3RhdHNSZXF1ZXN0GjIuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuR2V0QnVkZ2V0U3RhdHNSZXNwb25zZSIGqtQYAhgBEoIBCg9MaXN0QnVkZ2V0U3RhdHMSMi5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MaXN0QnVkZ2V0U3RhdHNSZXF1ZXN0GjMuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuTGlzdEJ1ZGdldFN0YXRzUmVzcG9uc2UiBqrUGAIYARKHAQoQV2F0Y2hCdWRnZXRTdGF0cxIzLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLldhdGNoQnVkZ2V0U3RhdHNSZXF1ZXN0GjQuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuV2F0Y2hCdWRnZXRTdGF0c1Jlc3BvbnNlIgaq1BgCGAEwARJ5CgxVcGRhdGVCdWRnZXQSLy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5VcGRhdGVCdWRnZXRSZXF1ZXN0GjAuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuVXBkYXRlQnVkZ2V0UmVzcG9uc2UiBqrUGAIYAxJ2CgtQYXVzZUJ1ZGdldBIuLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlBhdXNlQnVkZ2V0UmVxdWVzdBovLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlBhdXNlQnVkZ2V0UmVzcG9uc2UiBqrUGAIYAxJ5CgxSZXN1bWVCdWRnZXQSLy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5SZXN1bWVCdWRnZXRSZXF1ZXN0GjAuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuUmVzdW1lQnVkZ2V0UmVzcG9uc2UiBqrUGAIYAxJwCglMaXN0SG9sZHMSLC5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MaXN0SG9sZHNSZXF1ZXN0Gi0uc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuTGlzdEhvbGRzUmVzcG9uc2UiBqrUGAIYARJ2CgtSZXNvbHZlSG9sZBIuLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlJlc29sdmVIb2xkUmVxdWVzdBovLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlJlc29sdmVIb2xkUmVzcG9uc2UiBqrUGAIYAxKIAQoRTGlzdExlZGdlckVudHJpZXMSNC5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MaXN0TGVkZ2VyRW50cmllc1JlcXVlc3QaNS5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MaXN0TGVkZ2VyRW50cmllc1Jlc3BvbnNlIgaq1BgCGAFCdgokaW8uZ2l0aHViLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxUAFaTGdpdGh1Yi5jb20vc21hcnQtY29ubmVjdG9ycy9zbWFydC1jb25uZWN0b3JzL2NsaWVudHMvZ28vYnVkZ2V0cy92MTtidWRnZXRzdjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_smartconnectors_common_v1_bid, file_smartconnectors_common_v1_budget, file_smartconnectors_common_v1_options]);
+  fileDesc("Ci9zbWFydGNvbm5lY3RvcnMvYnVkZ2V0cy92MS9idWRnZXRfc2VydmljZS5wcm90bxIac21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEimQMKBEhvbGQSDwoHaG9sZF9pZBgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEhAKCHBsYXRmb3JtGAMgASgJEhIKCmJ1ZGdldF9pZHMYBCADKAkSDgoGdGFyZ2V0GAUgASgJEhUKDWFtb3VudF9taWNyb3MYBiABKAMSFQoNY3VycmVuY3lfY29kZRgHIAEoCRI0CgVzdGF0ZRgIIAEoDjIlLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkhvbGRTdGF0ZRI0CgZzb3VyY2UYCSABKA4yJC5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkJpZFNvdXJjZRIuCgpjcmVhdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRub3RlGA0gASgJIpACCgtMZWRnZXJFbnRyeRIQCghzZXF1ZW5jZRgBIAEoAxImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdmVyYhgDIAEoCRISCgpidWRnZXRfaWRzGAQgAygJEg8KB2hvbGRfaWQYBSABKAkSEgoKcmVxdWVzdF9pZBgGIAEoCRIVCg1hbW91bnRfbWljcm9zGAcgASgDEhUKDWN1cnJlbmN5X2NvZGUYCCABKAkSDAoEbm90ZRgJIAEoCRIQCghwbGF0Zm9ybRgKIAEoCRIMCgRoYXNoGAsgASgJEg0KBWFjdG9yGAwgASgJEhUKDWN1c3RvbWVyX2hhc2gYDSABKAkiKgoVR2V0QnVkZ2V0U3RhdHNSZXF1ZXN0EhEKCWJ1ZGdldF9pZBgBIAEoCSJPChZHZXRCdWRnZXRTdGF0c1Jlc3BvbnNlEjUKBXN0YXRzGAEgASgLMiYuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CdWRnZXRTdGF0cyIYChZMaXN0QnVkZ2V0U3RhdHNSZXF1ZXN0IlAKF0xpc3RCdWRnZXRTdGF0c1Jlc3BvbnNlEjUKBXN0YXRzGAEgAygLMiYuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CdWRnZXRTdGF0cyItChdXYXRjaEJ1ZGdldFN0YXRzUmVxdWVzdBISCgpidWRnZXRfaWRzGAEgAygJIlEKGFdhdGNoQnVkZ2V0U3RhdHNSZXNwb25zZRI1CgVzdGF0cxgBIAEoCzImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQnVkZ2V0U3RhdHMiTgoTVXBkYXRlQnVkZ2V0UmVxdWVzdBIRCglidWRnZXRfaWQYASABKAkSFAoMbGltaXRfbWljcm9zGAIgASgDEg4KBnJlYXNvbhgDIAEoCSJNChRVcGRhdGVCdWRnZXRSZXNwb25zZRI1CgVzdGF0cxgBIAEoCzImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQnVkZ2V0U3RhdHMiYAoSUGF1c2VCdWRnZXRSZXF1ZXN0EhEKCWJ1ZGdldF9pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkSJwoEd2FpdBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKSAgoTUGF1c2VCdWRnZXRSZXNwb25zZRI1CgVzdGF0cxgBIAEoCzImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQnVkZ2V0U3RhdHMSDgoGbm90aWNlGAIgASgJEhcKD2luX2ZsaWdodF9jb3VudBgDIAEoBRIYChBpbl9mbGlnaHRfbWljcm9zGAQgASgDEhUKDWN1cnJlbmN5X2NvZGUYBSABKAkSFgoOaW5fZG91YnRfY291bnQYBiABKAUSFgoOZGVmZXJyZWRfY291bnQYByABKAUSOgoWbGFzdF9kaXNwYXRjaF9lbmRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiOAoTUmVzdW1lQnVkZ2V0UmVxdWVzdBIRCglidWRnZXRfaWQYASABKAkSDgoGcmVhc29uGAIgASgJIk0KFFJlc3VtZUJ1ZGdldFJlc3BvbnNlEjUKBXN0YXRzGAEgASgLMiYuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CdWRnZXRTdGF0cyJMChBMaXN0SG9sZHNSZXF1ZXN0EhEKCWJ1ZGdldF9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJdChFMaXN0SG9sZHNSZXNwb25zZRIvCgVob2xkcxgBIAMoCzIgLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkhvbGQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImsKElJlc29sdmVIb2xkUmVxdWVzdBIPCgdob2xkX2lkGAEgASgJEjQKBXN0YXRlGAIgASgOMiUuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuSG9sZFN0YXRlEg4KBnJlYXNvbhgDIAEoCSJFChNSZXNvbHZlSG9sZFJlc3BvbnNlEi4KBGhvbGQYASABKAsyIC5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5Ib2xkImgKGExpc3RMZWRnZXJFbnRyaWVzUmVxdWVzdBIRCglidWRnZXRfaWQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJuChlMaXN0TGVkZ2VyRW50cmllc1Jlc3BvbnNlEjgKB2VudHJpZXMYASADKAsyJy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MZWRnZXJFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkirgEKDVJlcG9ydGVkU3BlbmQSEAoIcGxhdGZvcm0YASABKAkSEwoLY2FtcGFpZ25faWQYAiABKAkSCwoDZGF5GAMgASgJEhQKDHNwZW5kX21pY3JvcxgEIAEoAxIVCg1jdXJyZW5jeV9jb2RlGAUgASgJEhEKCXRpbWVfem9uZRgGIAEoCRIpCgVhc19vZhgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiYQoYTGlzdFJlcG9ydGVkU3BlbmRSZXF1ZXN0EhAKCHBsYXRmb3JtGAEgASgJEgwKBGRheXMYAiABKAUSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkibgoZTGlzdFJlcG9ydGVkU3BlbmRSZXNwb25zZRI4CgVzcGVuZBgBIAMoCzIpLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlJlcG9ydGVkU3BlbmQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqsBChBDYW1wYWlnblN0YW5kaW5nEhAKCHBsYXRmb3JtGAEgASgJEhMKC2NhbXBhaWduX2lkGAIgASgJEjwKB291dGNvbWUYAyABKA4yKy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5DYW1wYWlnbk91dGNvbWUSMgoFZXJyb3IYBCABKAsyIy5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkJpZEVycm9yIk8KFVBhdXNlQ2FtcGFpZ25zUmVxdWVzdBIQCghwbGF0Zm9ybRgBIAEoCRIUCgxjYW1wYWlnbl9pZHMYAiADKAkSDgoGcmVhc29uGAMgASgJIlkKFlBhdXNlQ2FtcGFpZ25zUmVzcG9uc2USPwoJY2FtcGFpZ25zGAEgAygLMiwuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuQ2FtcGFpZ25TdGFuZGluZyJQChZSZXN1bWVDYW1wYWlnbnNSZXF1ZXN0EhAKCHBsYXRmb3JtGAEgASgJEhQKDGNhbXBhaWduX2lkcxgCIAMoCRIOCgZyZWFzb24YAyABKAkiWgoXUmVzdW1lQ2FtcGFpZ25zUmVzcG9uc2USPwoJY2FtcGFpZ25zGAEgAygLMiwuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuQ2FtcGFpZ25TdGFuZGluZyqfAQoJSG9sZFN0YXRlEhoKFkhPTERfU1RBVEVfVU5TUEVDSUZJRUQQABITCg9IT0xEX1NUQVRFX0hFTEQQARIXChNIT0xEX1NUQVRFX0RFRkVSUkVEEAISFwoTSE9MRF9TVEFURV9JTl9ET1VCVBADEhYKEkhPTERfU1RBVEVfU0VUVExFRBAEEhcKE0hPTERfU1RBVEVfUkVMRUFTRUQQBSqQAgoPQ2FtcGFpZ25PdXRjb21lEiAKHENBTVBBSUdOX09VVENPTUVfVU5TUEVDSUZJRUQQABIbChdDQU1QQUlHTl9PVVRDT01FX1BBVVNFRBABEiMKH0NBTVBBSUdOX09VVENPTUVfQUxSRUFEWV9QQVVTRUQQAhIcChhDQU1QQUlHTl9PVVRDT01FX1JFU1VNRUQQAxIkCiBDQU1QQUlHTl9PVVRDT01FX0FMUkVBRFlfUlVOTklORxAEEhkKFUNBTVBBSUdOX09VVENPTUVfTEVGVBAFEhsKF0NBTVBBSUdOX09VVENPTUVfRkFJTEVEEAYSHQoZQ0FNUEFJR05fT1VUQ09NRV9TSEFET1dFRBAHMpMMCg1CdWRnZXRTZXJ2aWNlEn8KDkdldEJ1ZGdldFN0YXRzEjEuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuR2V0QnVkZ2V0U3RhdHNSZXF1ZXN0GjIuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuR2V0QnVkZ2V0U3RhdHNSZXNwb25zZSIGqtQYAhgBEoIBCg9MaXN0QnVkZ2V0U3RhdHMSMi5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MaXN0QnVkZ2V0U3RhdHNSZXF1ZXN0GjMuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuTGlzdEJ1ZGdldFN0YXRzUmVzcG9uc2UiBqrUGAIYARKHAQoQV2F0Y2hCdWRnZXRTdGF0cxIzLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLldhdGNoQnVkZ2V0U3RhdHNSZXF1ZXN0GjQuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuV2F0Y2hCdWRnZXRTdGF0c1Jlc3BvbnNlIgaq1BgCGAEwARJ5CgxVcGRhdGVCdWRnZXQSLy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5VcGRhdGVCdWRnZXRSZXF1ZXN0GjAuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuVXBkYXRlQnVkZ2V0UmVzcG9uc2UiBqrUGAIYAxJ2CgtQYXVzZUJ1ZGdldBIuLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlBhdXNlQnVkZ2V0UmVxdWVzdBovLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlBhdXNlQnVkZ2V0UmVzcG9uc2UiBqrUGAIYAxJ5CgxSZXN1bWVCdWRnZXQSLy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5SZXN1bWVCdWRnZXRSZXF1ZXN0GjAuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuUmVzdW1lQnVkZ2V0UmVzcG9uc2UiBqrUGAIYAxJwCglMaXN0SG9sZHMSLC5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MaXN0SG9sZHNSZXF1ZXN0Gi0uc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuTGlzdEhvbGRzUmVzcG9uc2UiBqrUGAIYARJ2CgtSZXNvbHZlSG9sZBIuLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlJlc29sdmVIb2xkUmVxdWVzdBovLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlJlc29sdmVIb2xkUmVzcG9uc2UiBqrUGAIYAxJ/Cg5QYXVzZUNhbXBhaWducxIxLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlBhdXNlQ2FtcGFpZ25zUmVxdWVzdBoyLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlBhdXNlQ2FtcGFpZ25zUmVzcG9uc2UiBqrUGAIYAxKCAQoPUmVzdW1lQ2FtcGFpZ25zEjIuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuUmVzdW1lQ2FtcGFpZ25zUmVxdWVzdBozLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlJlc3VtZUNhbXBhaWduc1Jlc3BvbnNlIgaq1BgCGAMSiAEKEUxpc3RMZWRnZXJFbnRyaWVzEjQuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuTGlzdExlZGdlckVudHJpZXNSZXF1ZXN0GjUuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuTGlzdExlZGdlckVudHJpZXNSZXNwb25zZSIGqtQYAhgBEogBChFMaXN0UmVwb3J0ZWRTcGVuZBI0LnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkxpc3RSZXBvcnRlZFNwZW5kUmVxdWVzdBo1LnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkxpc3RSZXBvcnRlZFNwZW5kUmVzcG9uc2UiBqrUGAIYAUJ2CiRpby5naXRodWIuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjFQAVpMZ2l0aHViLmNvbS9zbWFydC1jb25uZWN0b3JzL3NtYXJ0LWNvbm5lY3RvcnMvY2xpZW50cy9nby9idWRnZXRzL3YxO2J1ZGdldHN2MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_smartconnectors_common_v1_bid, file_smartconnectors_common_v1_budget, file_smartconnectors_common_v1_connector, file_smartconnectors_common_v1_options]);
 
 /**
  * Money that is reserved for one bid.
@@ -49,7 +51,8 @@ export type Hold = Message<"smartconnectors.budgets.v1.Hold"> & {
   platform: string;
 
   /**
-   * The budgets that it counts in.
+   * The budgets that it counts in, and its campaign as `<platform>/campaigns/<campaign id>` also
+   * when that has no budget of its own.
    *
    * @generated from field: repeated string budget_ids = 4;
    */
@@ -148,14 +151,16 @@ export type LedgerEntry = Message<"smartconnectors.budgets.v1.LedgerEntry"> & {
 
   /**
    * What was done: reserve, settle, settle_late, release, reject, defer, dispatch, doubt, expire,
-   * supersede; and of budgets: configure, limit, pause, resume, alert, alert_end.
+   * supersede; of budgets: configure, limit, pause, resume, alert, alert_end; and of campaigns at
+   * their platform: pause_campaign, resume_campaign.
    *
    * @generated from field: string verb = 3;
    */
   verb: string;
 
   /**
-   * The budgets that it counts in.
+   * The budgets that it counts in, and its campaign as `<platform>/campaigns/<campaign id>`; of
+   * `pause` and `resume` what is paused, `all` for everything.
    *
    * @generated from field: repeated string budget_ids = 4;
    */
@@ -197,7 +202,8 @@ export type LedgerEntry = Message<"smartconnectors.budgets.v1.LedgerEntry"> & {
   note: string;
 
   /**
-   * The platform, empty when the line is about a budget.
+   * The platform, empty when the line is about a budget; of an `alert`, the platform that reports
+   * more spend than was committed.
    *
    * @generated from field: string platform = 10;
    */
@@ -420,7 +426,8 @@ export const UpdateBudgetResponseSchema: GenMessage<UpdateBudgetResponse> = /*@_
  */
 export type PauseBudgetRequest = Message<"smartconnectors.budgets.v1.PauseBudgetRequest"> & {
   /**
-   * Required. Which budget.
+   * Required. Which budget; or a campaign, with or without a budget of its own, as
+   * `<platform>/campaigns/<campaign id>`; or `all`.
    *
    * @generated from field: string budget_id = 1;
    */
@@ -432,6 +439,14 @@ export type PauseBudgetRequest = Message<"smartconnectors.budgets.v1.PauseBudget
    * @generated from field: string reason = 2;
    */
   reason: string;
+
+  /**
+   * How long the answer waits for what is being sent, 60 s at most. Unset: not at all. The pause
+   * holds from the start.
+   *
+   * @generated from field: google.protobuf.Duration wait = 3;
+   */
+  wait?: Duration | undefined;
 };
 
 /**
@@ -442,13 +457,13 @@ export const PauseBudgetRequestSchema: GenMessage<PauseBudgetRequest> = /*@__PUR
   messageDesc(file_smartconnectors_budgets_v1_budget_service, 10);
 
 /**
- * The budget after the change.
+ * The budget after the change, and what was begun before it.
  *
  * @generated from message smartconnectors.budgets.v1.PauseBudgetResponse
  */
 export type PauseBudgetResponse = Message<"smartconnectors.budgets.v1.PauseBudgetResponse"> & {
   /**
-   * The budget now.
+   * The budget now; of a campaign without one its platform's. Unset for `all`.
    *
    * @generated from field: smartconnectors.common.v1.BudgetStats stats = 1;
    */
@@ -460,6 +475,49 @@ export type PauseBudgetResponse = Message<"smartconnectors.budgets.v1.PauseBudge
    * @generated from field: string notice = 2;
    */
   notice: string;
+
+  /**
+   * Bids that were admitted before the pause and are being sent.
+   *
+   * @generated from field: int32 in_flight_count = 3;
+   */
+  inFlightCount: number;
+
+  /**
+   * Their sum, in micros; 0 when they are in several currencies.
+   *
+   * @generated from field: int64 in_flight_micros = 4;
+   */
+  inFlightMicros: bigint;
+
+  /**
+   * ISO 4217, of `in_flight_micros`. Empty when there are none or they are in several.
+   *
+   * @generated from field: string currency_code = 5;
+   */
+  currencyCode: string;
+
+  /**
+   * Bids that were sent and whose outcome is not known yet. None of them is sent again.
+   *
+   * @generated from field: int32 in_doubt_count = 6;
+   */
+  inDoubtCount: number;
+
+  /**
+   * Bids that wait for the circuit breaker. They are not sent while this is paused.
+   *
+   * @generated from field: int32 deferred_count = 7;
+   */
+  deferredCount: number;
+
+  /**
+   * When the last bid that was sent had its answer, or was given up. Unset: none was since the
+   * server started.
+   *
+   * @generated from field: google.protobuf.Timestamp last_dispatch_ended_at = 8;
+   */
+  lastDispatchEndedAt?: Timestamp | undefined;
 };
 
 /**
@@ -476,7 +534,7 @@ export const PauseBudgetResponseSchema: GenMessage<PauseBudgetResponse> = /*@__P
  */
 export type ResumeBudgetRequest = Message<"smartconnectors.budgets.v1.ResumeBudgetRequest"> & {
   /**
-   * Required. Which budget.
+   * Required. What was paused, as in PauseBudget. What is paused beside it stays so.
    *
    * @generated from field: string budget_id = 1;
    */
@@ -504,7 +562,7 @@ export const ResumeBudgetRequestSchema: GenMessage<ResumeBudgetRequest> = /*@__P
  */
 export type ResumeBudgetResponse = Message<"smartconnectors.budgets.v1.ResumeBudgetResponse"> & {
   /**
-   * The budget now.
+   * The budget now; of a campaign without one its platform's. Unset for `all`.
    *
    * @generated from field: smartconnectors.common.v1.BudgetStats stats = 1;
    */
@@ -708,6 +766,296 @@ export const ListLedgerEntriesResponseSchema: GenMessage<ListLedgerEntriesRespon
   messageDesc(file_smartconnectors_budgets_v1_budget_service, 19);
 
 /**
+ * What one platform says that one campaign was billed on one day.
+ *
+ * @generated from message smartconnectors.budgets.v1.ReportedSpend
+ */
+export type ReportedSpend = Message<"smartconnectors.budgets.v1.ReportedSpend"> & {
+  /**
+   * The platform.
+   *
+   * @generated from field: string platform = 1;
+   */
+  platform: string;
+
+  /**
+   * The campaign.
+   *
+   * @generated from field: string campaign_id = 2;
+   */
+  campaignId: string;
+
+  /**
+   * The day in the ad account's time zone, as YYYY-MM-DD.
+   *
+   * @generated from field: string day = 3;
+   */
+  day: string;
+
+  /**
+   * What the platform says it billed on that day, in micros. Platforms correct it for some days.
+   *
+   * @generated from field: int64 spend_micros = 4;
+   */
+  spendMicros: bigint;
+
+  /**
+   * ISO 4217, the ad account's.
+   *
+   * @generated from field: string currency_code = 5;
+   */
+  currencyCode: string;
+
+  /**
+   * The ad account's time zone, an IANA name.
+   *
+   * @generated from field: string time_zone = 6;
+   */
+  timeZone: string;
+
+  /**
+   * When the platform said so.
+   *
+   * @generated from field: google.protobuf.Timestamp as_of = 7;
+   */
+  asOf?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message smartconnectors.budgets.v1.ReportedSpend.
+ * Use `create(ReportedSpendSchema)` to create a new message.
+ */
+export const ReportedSpendSchema: GenMessage<ReportedSpend> = /*@__PURE__*/
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 20);
+
+/**
+ * Which reported spend.
+ *
+ * @generated from message smartconnectors.budgets.v1.ListReportedSpendRequest
+ */
+export type ListReportedSpendRequest = Message<"smartconnectors.budgets.v1.ListReportedSpendRequest"> & {
+  /**
+   * Empty: of all platforms.
+   *
+   * @generated from field: string platform = 1;
+   */
+  platform: string;
+
+  /**
+   * Of so many days, the ad account's present day included. 0 means 4; 92 at most.
+   *
+   * @generated from field: int32 days = 2;
+   */
+  days: number;
+
+  /**
+   * At most this many. 0 means 100; 1000 at most.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * Empty for the first page, else `next_page_token` of the page before.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message smartconnectors.budgets.v1.ListReportedSpendRequest.
+ * Use `create(ListReportedSpendRequestSchema)` to create a new message.
+ */
+export const ListReportedSpendRequestSchema: GenMessage<ListReportedSpendRequest> = /*@__PURE__*/
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 21);
+
+/**
+ * A page of reported spend.
+ *
+ * @generated from message smartconnectors.budgets.v1.ListReportedSpendResponse
+ */
+export type ListReportedSpendResponse = Message<"smartconnectors.budgets.v1.ListReportedSpendResponse"> & {
+  /**
+   * Newest day first, then by platform and campaign. A day on which a campaign was billed nothing
+   * may be left out.
+   *
+   * @generated from field: repeated smartconnectors.budgets.v1.ReportedSpend spend = 1;
+   */
+  spend: ReportedSpend[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message smartconnectors.budgets.v1.ListReportedSpendResponse.
+ * Use `create(ListReportedSpendResponseSchema)` to create a new message.
+ */
+export const ListReportedSpendResponseSchema: GenMessage<ListReportedSpendResponse> = /*@__PURE__*/
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 22);
+
+/**
+ * One campaign after PauseCampaigns or ResumeCampaigns.
+ *
+ * @generated from message smartconnectors.budgets.v1.CampaignStanding
+ */
+export type CampaignStanding = Message<"smartconnectors.budgets.v1.CampaignStanding"> & {
+  /**
+   * The platform.
+   *
+   * @generated from field: string platform = 1;
+   */
+  platform: string;
+
+  /**
+   * The platform's own id of the campaign.
+   *
+   * @generated from field: string campaign_id = 2;
+   */
+  campaignId: string;
+
+  /**
+   * What became of it.
+   *
+   * @generated from field: smartconnectors.budgets.v1.CampaignOutcome outcome = 3;
+   */
+  outcome: CampaignOutcome;
+
+  /**
+   * Why it could not be done. Unset unless it failed.
+   *
+   * @generated from field: smartconnectors.common.v1.BidError error = 4;
+   */
+  error?: BidError | undefined;
+};
+
+/**
+ * Describes the message smartconnectors.budgets.v1.CampaignStanding.
+ * Use `create(CampaignStandingSchema)` to create a new message.
+ */
+export const CampaignStandingSchema: GenMessage<CampaignStanding> = /*@__PURE__*/
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 23);
+
+/**
+ * Which campaigns to pause.
+ *
+ * @generated from message smartconnectors.budgets.v1.PauseCampaignsRequest
+ */
+export type PauseCampaignsRequest = Message<"smartconnectors.budgets.v1.PauseCampaignsRequest"> & {
+  /**
+   * Empty: on every platform.
+   *
+   * @generated from field: string platform = 1;
+   */
+  platform: string;
+
+  /**
+   * The platform's own campaign ids, 1000 at most. Empty: every campaign that this server has ever
+   * sent a bid, a budget or a resumption for. Otherwise `platform` is required.
+   *
+   * @generated from field: repeated string campaign_ids = 2;
+   */
+  campaignIds: string[];
+
+  /**
+   * Required. Why; the audit ledger keeps it. 1 to 200 characters.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message smartconnectors.budgets.v1.PauseCampaignsRequest.
+ * Use `create(PauseCampaignsRequestSchema)` to create a new message.
+ */
+export const PauseCampaignsRequestSchema: GenMessage<PauseCampaignsRequest> = /*@__PURE__*/
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 24);
+
+/**
+ * What became of them.
+ *
+ * @generated from message smartconnectors.budgets.v1.PauseCampaignsResponse
+ */
+export type PauseCampaignsResponse = Message<"smartconnectors.budgets.v1.PauseCampaignsResponse"> & {
+  /**
+   * Each campaign, by platform and id.
+   *
+   * @generated from field: repeated smartconnectors.budgets.v1.CampaignStanding campaigns = 1;
+   */
+  campaigns: CampaignStanding[];
+};
+
+/**
+ * Describes the message smartconnectors.budgets.v1.PauseCampaignsResponse.
+ * Use `create(PauseCampaignsResponseSchema)` to create a new message.
+ */
+export const PauseCampaignsResponseSchema: GenMessage<PauseCampaignsResponse> = /*@__PURE__*/
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 25);
+
+/**
+ * Which campaigns to resume.
+ *
+ * @generated from message smartconnectors.budgets.v1.ResumeCampaignsRequest
+ */
+export type ResumeCampaignsRequest = Message<"smartconnectors.budgets.v1.ResumeCampaignsRequest"> & {
+  /**
+   * Empty: on every platform.
+   *
+   * @generated from field: string platform = 1;
+   */
+  platform: string;
+
+  /**
+   * The platform's own campaign ids, 1000 at most. Empty: every campaign that PauseCampaigns has
+   * paused. Otherwise `platform` is required.
+   *
+   * @generated from field: repeated string campaign_ids = 2;
+   */
+  campaignIds: string[];
+
+  /**
+   * Required. Why; the audit ledger keeps it. 1 to 200 characters.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message smartconnectors.budgets.v1.ResumeCampaignsRequest.
+ * Use `create(ResumeCampaignsRequestSchema)` to create a new message.
+ */
+export const ResumeCampaignsRequestSchema: GenMessage<ResumeCampaignsRequest> = /*@__PURE__*/
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 26);
+
+/**
+ * What became of them.
+ *
+ * @generated from message smartconnectors.budgets.v1.ResumeCampaignsResponse
+ */
+export type ResumeCampaignsResponse = Message<"smartconnectors.budgets.v1.ResumeCampaignsResponse"> & {
+  /**
+   * Each campaign, by platform and id.
+   *
+   * @generated from field: repeated smartconnectors.budgets.v1.CampaignStanding campaigns = 1;
+   */
+  campaigns: CampaignStanding[];
+};
+
+/**
+ * Describes the message smartconnectors.budgets.v1.ResumeCampaignsResponse.
+ * Use `create(ResumeCampaignsResponseSchema)` to create a new message.
+ */
+export const ResumeCampaignsResponseSchema: GenMessage<ResumeCampaignsResponse> = /*@__PURE__*/
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 27);
+
+/**
  * Where a hold stands.
  *
  * @generated from enum smartconnectors.budgets.v1.HoldState
@@ -763,6 +1111,76 @@ export const HoldStateSchema: GenEnum<HoldState> = /*@__PURE__*/
   enumDesc(file_smartconnectors_budgets_v1_budget_service, 0);
 
 /**
+ * What became of one campaign.
+ *
+ * @generated from enum smartconnectors.budgets.v1.CampaignOutcome
+ */
+export enum CampaignOutcome {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: CAMPAIGN_OUTCOME_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It is paused, by this call.
+   *
+   * @generated from enum value: CAMPAIGN_OUTCOME_PAUSED = 1;
+   */
+  PAUSED = 1,
+
+  /**
+   * It was paused before.
+   *
+   * @generated from enum value: CAMPAIGN_OUTCOME_ALREADY_PAUSED = 2;
+   */
+  ALREADY_PAUSED = 2,
+
+  /**
+   * It runs again, by this call.
+   *
+   * @generated from enum value: CAMPAIGN_OUTCOME_RESUMED = 3;
+   */
+  RESUMED = 3,
+
+  /**
+   * It ran before.
+   *
+   * @generated from enum value: CAMPAIGN_OUTCOME_ALREADY_RUNNING = 4;
+   */
+  ALREADY_RUNNING = 4,
+
+  /**
+   * It was left as it is: PauseCampaigns has not paused it, or could not see that it was running
+   * before.
+   *
+   * @generated from enum value: CAMPAIGN_OUTCOME_LEFT = 5;
+   */
+  LEFT = 5,
+
+  /**
+   * It could not be done; `error` says why. Nothing is known of the campaign.
+   *
+   * @generated from enum value: CAMPAIGN_OUTCOME_FAILED = 6;
+   */
+  FAILED = 6,
+
+  /**
+   * The platform is in shadow mode: nothing was sent.
+   *
+   * @generated from enum value: CAMPAIGN_OUTCOME_SHADOWED = 7;
+   */
+  SHADOWED = 7,
+}
+
+/**
+ * Describes the enum smartconnectors.budgets.v1.CampaignOutcome.
+ */
+export const CampaignOutcomeSchema: GenEnum<CampaignOutcome> = /*@__PURE__*/
+  enumDesc(file_smartconnectors_budgets_v1_budget_service, 1);
+
+/**
  * Budgets.
  *
  * @generated from service smartconnectors.budgets.v1.BudgetService
@@ -810,7 +1228,9 @@ export const BudgetService: GenService<{
     output: typeof UpdateBudgetResponseSchema;
   },
   /**
-   * Stops new bids. Campaigns that are live on the platform keep spending by their last bids.
+   * Stops new bids, on a budget, on a campaign with or without one, or on everything; durably. From
+   * the answer on nothing is begun there but what lowers exposure. Campaigns that are live on the
+   * platform keep spending by their last bids: PauseCampaigns stops those.
    *
    * @generated from rpc smartconnectors.budgets.v1.BudgetService.PauseBudget
    */
@@ -851,6 +1271,29 @@ export const BudgetService: GenService<{
     output: typeof ResolveHoldResponseSchema;
   },
   /**
+   * Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
+   * reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
+   * refused for now is tried again within the deadline (30 s without one).
+   *
+   * @generated from rpc smartconnectors.budgets.v1.BudgetService.PauseCampaigns
+   */
+  pauseCampaigns: {
+    methodKind: "unary";
+    input: typeof PauseCampaignsRequestSchema;
+    output: typeof PauseCampaignsResponseSchema;
+  },
+  /**
+   * Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
+   * what a person has paused stays so.
+   *
+   * @generated from rpc smartconnectors.budgets.v1.BudgetService.ResumeCampaigns
+   */
+  resumeCampaigns: {
+    methodKind: "unary";
+    input: typeof ResumeCampaignsRequestSchema;
+    output: typeof ResumeCampaignsResponseSchema;
+  },
+  /**
    * The audit ledger, oldest first.
    *
    * @generated from rpc smartconnectors.budgets.v1.BudgetService.ListLedgerEntries
@@ -859,6 +1302,16 @@ export const BudgetService: GenService<{
     methodKind: "unary";
     input: typeof ListLedgerEntriesRequestSchema;
     output: typeof ListLedgerEntriesResponseSchema;
+  },
+  /**
+   * What the platforms say they billed, by campaign and day of the ad account, newest day first.
+   *
+   * @generated from rpc smartconnectors.budgets.v1.BudgetService.ListReportedSpend
+   */
+  listReportedSpend: {
+    methodKind: "unary";
+    input: typeof ListReportedSpendRequestSchema;
+    output: typeof ListReportedSpendResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_smartconnectors_budgets_v1_budget_service, 0);

@@ -179,21 +179,24 @@ export type BudgetStats = Message<"smartconnectors.common.v1.BudgetStats"> & {
   nextReleaseAt?: Timestamp | undefined;
 
   /**
-   * What the platform says it billed, in micros. Unset until it has been asked.
+   * What the platform says it billed in `reported_period`, in micros: reported, not committed, and
+   * no part of what counts against the limit. Unset until it has been asked, and while it reports in
+   * another currency than `currency_code`.
    *
    * @generated from field: optional int64 reported_spend_micros = 16;
    */
   reportedSpendMicros?: bigint | undefined;
 
   /**
-   * When the platform said so. Unset until it has been asked.
+   * When the platform said so; the oldest time when several said so. Unset as above.
    *
    * @generated from field: google.protobuf.Timestamp reported_as_of = 17;
    */
   reportedAsOf?: Timestamp | undefined;
 
   /**
-   * The period that `reported_spend_micros` covers, in the platform's own words.
+   * The period that `reported_spend_micros` covers: the present day of the ad account and its time
+   * zone, for example "2026-11-24 Europe/Berlin". Empty as above.
    *
    * @generated from field: string reported_period = 18;
    */

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file smartconnectors/common/v1/campaign.proto.
  */
 export const file_smartconnectors_common_v1_campaign: GenFile = /*@__PURE__*/
-  fileDesc("CihzbWFydGNvbm5lY3RvcnMvY29tbW9uL3YxL2NhbXBhaWduLnByb3RvEhlzbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxIooBChRDYW1wYWlnbkJ1ZGdldFVwZGF0ZRISCgpyZXF1ZXN0X2lkGAEgASgJEhMKC2NhbXBhaWduX2lkGAIgASgJEhsKE2RhaWx5X2J1ZGdldF9taWNyb3MYAyABKAMSFQoNY3VycmVuY3lfY29kZRgEIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAUgASgIIroCChRDYW1wYWlnbkJ1ZGdldFJlc3VsdBISCgpyZXF1ZXN0X2lkGAEgASgJEjQKBnN0YXR1cxgCIAEoDjIkLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQmlkU3RhdHVzEiQKHHByZXZpb3VzX2RhaWx5X2J1ZGdldF9taWNyb3MYAyABKAMSGwoTZGFpbHlfYnVkZ2V0X21pY3JvcxgEIAEoAxIYChBjb21taXR0ZWRfbWljcm9zGAUgASgDEhUKDWN1cnJlbmN5X2NvZGUYBiABKAkSGgoScGxhdGZvcm1fYnVkZ2V0X2lkGAcgASgJEjYKBmJ1ZGdldBgIIAEoCzImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQnVkZ2V0U3RhdHMSEAoIcmVwbGF5ZWQYCSABKAgicwoOQXVkaWVuY2VVcGRhdGUSEwoLY2FtcGFpZ25faWQYASABKAkSGAoQYWRkX2F1ZGllbmNlX2lkcxgCIAMoCRIbChNyZW1vdmVfYXVkaWVuY2VfaWRzGAMgAygJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgiYAoOQXVkaWVuY2VSZXN1bHQSGgoSYWRkZWRfYXVkaWVuY2VfaWRzGAEgAygJEhwKFHJlbW92ZWRfYXVkaWVuY2VfaWRzGAIgAygJEhQKDGF1ZGllbmNlX2lkcxgDIAMoCUJzCiNpby5naXRodWIuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MVABWkpnaXRodWIuY29tL3NtYXJ0LWNvbm5lY3RvcnMvc21hcnQtY29ubmVjdG9ycy9jbGllbnRzL2dvL2NvbW1vbi92MTtjb21tb252MWIGcHJvdG8z", [file_smartconnectors_common_v1_bid, file_smartconnectors_common_v1_budget]);
+  fileDesc("CihzbWFydGNvbm5lY3RvcnMvY29tbW9uL3YxL2NhbXBhaWduLnByb3RvEhlzbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxIpsBChRDYW1wYWlnbkJ1ZGdldFVwZGF0ZRISCgpyZXF1ZXN0X2lkGAEgASgJEhMKC2NhbXBhaWduX2lkGAIgASgJEhsKE2RhaWx5X2J1ZGdldF9taWNyb3MYAyABKAMSFQoNY3VycmVuY3lfY29kZRgEIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAUgASgIEg8KB2FjY291bnQYBiABKAkiugIKFENhbXBhaWduQnVkZ2V0UmVzdWx0EhIKCnJlcXVlc3RfaWQYASABKAkSNAoGc3RhdHVzGAIgASgOMiQuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CaWRTdGF0dXMSJAoccHJldmlvdXNfZGFpbHlfYnVkZ2V0X21pY3JvcxgDIAEoAxIbChNkYWlseV9idWRnZXRfbWljcm9zGAQgASgDEhgKEGNvbW1pdHRlZF9taWNyb3MYBSABKAMSFQoNY3VycmVuY3lfY29kZRgGIAEoCRIaChJwbGF0Zm9ybV9idWRnZXRfaWQYByABKAkSNgoGYnVkZ2V0GAggASgLMiYuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CdWRnZXRTdGF0cxIQCghyZXBsYXllZBgJIAEoCCKEAQoOQXVkaWVuY2VVcGRhdGUSEwoLY2FtcGFpZ25faWQYASABKAkSGAoQYWRkX2F1ZGllbmNlX2lkcxgCIAMoCRIbChNyZW1vdmVfYXVkaWVuY2VfaWRzGAMgAygJEhUKDXZhbGlkYXRlX29ubHkYBCABKAgSDwoHYWNjb3VudBgFIAEoCSJgCg5BdWRpZW5jZVJlc3VsdBIaChJhZGRlZF9hdWRpZW5jZV9pZHMYASADKAkSHAoUcmVtb3ZlZF9hdWRpZW5jZV9pZHMYAiADKAkSFAoMYXVkaWVuY2VfaWRzGAMgAygJQnMKI2lvLmdpdGh1Yi5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxUAFaSmdpdGh1Yi5jb20vc21hcnQtY29ubmVjdG9ycy9zbWFydC1jb25uZWN0b3JzL2NsaWVudHMvZ28vY29tbW9uL3YxO2NvbW1vbnYxYgZwcm90bzM", [file_smartconnectors_common_v1_bid, file_smartconnectors_common_v1_budget]);
 
 /**
  * A new daily budget for a campaign.
@@ -59,6 +59,14 @@ export type CampaignBudgetUpdate = Message<"smartconnectors.common.v1.CampaignBu
    * @generated from field: bool validate_only = 5;
    */
   validateOnly: boolean;
+
+  /**
+   * Which of the platform's ad accounts, by its name in the configuration. Empty: the only one, or
+   * the one that is called `default`. 32 of `[A-Za-z0-9_-]` at most.
+   *
+   * @generated from field: string account = 6;
+   */
+  account: string;
 };
 
 /**
@@ -179,6 +187,14 @@ export type AudienceUpdate = Message<"smartconnectors.common.v1.AudienceUpdate">
    * @generated from field: bool validate_only = 4;
    */
   validateOnly: boolean;
+
+  /**
+   * Which of the platform's ad accounts, by its name in the configuration. Empty: the only one, or
+   * the one that is called `default`. 32 of `[A-Za-z0-9_-]` at most.
+   *
+   * @generated from field: string account = 5;
+   */
+  account: string;
 };
 
 /**
