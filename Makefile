@@ -93,7 +93,7 @@ check-clients: $(VENV)/.dev clients-tools ## Go's and TypeScript's stubs against
 	@npm --prefix clients/typescript ci --silent
 	@$(BIN)/python clients/stubs.py --check
 
-test-clients: check-clients ## The clients' own tests: Python, Go, TypeScript and Java, installation included
+test-clients: check-clients ## Clients in Python, Go, TypeScript and Java: their tests, and their READMEs tried
 	$(call say,Python)
 	@$(BIN)/python -m pytest -q tests/clients
 	$(call say,Go)
@@ -102,6 +102,8 @@ test-clients: check-clients ## The clients' own tests: Python, Go, TypeScript an
 	@npm --prefix clients/typescript test --silent
 	$(call say,Java)
 	@mvn --batch-mode --quiet --file clients/java/pom.xml test
+	$(call say,the first steps of each README)
+	@$(BIN)/python -m tests.interop.readmes
 
 clients-tools:
 	@missing=; for tool in go node npm java mvn; do \
