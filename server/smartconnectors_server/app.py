@@ -237,7 +237,12 @@ class Application:
             cast(
                 Any,
                 BudgetServicer(
-                    self.keeper, self.watch, self.ledger.reported, self.campaigns, reports
+                    self.keeper,
+                    self.watch,
+                    self.ledger.reported,
+                    self.campaigns,
+                    reports,
+                    self.customers,
                 ),
             ),
             server,

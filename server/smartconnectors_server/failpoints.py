@@ -42,6 +42,8 @@ class Write(enum.Enum):
     """With the change that crossed the level."""
     ALERT_END = "alert_end"
     CONFIGURE = "configure"
+    ERASE = "erase"
+    """The line that a customer's data was erased."""
     CALLS = "calls"
     """Calls to a platform, claimed before they are made."""
 

@@ -64,6 +64,7 @@ MIXES: Mapping[str, Mix] = {
     "quarrel": Mix(removals=True, every_s=0.2, limit_usd=600),
     "operator": Mix(faults=LOSSES, operator=15.0, acts=("limit", "pause", "settle")),
     "stops": Mix(operator=10.0, acts=("campaigns",)),
+    "erasures": Mix(operator=10.0, acts=("erase",)),
     "second thoughts": Mix(outages=True, operator=15.0, acts=("late",)),
 }
 
@@ -88,6 +89,7 @@ _MIXES_OF: Mapping[Place | Write, tuple[str, ...]] = {
     Write.RESUME: _OPERATED,
     Write.PAUSE_CAMPAIGN: ("stops",),
     Write.RESUME_CAMPAIGN: ("stops",),
+    Write.ERASE: ("erasures",),
     Write.ALERT_END: _OPERATED,
 }
 _OFTEN = {Write.RESERVE, Write.SETTLE, Write.CALLS, Place.HELD, Place.ANSWERED, Place.MARK}

@@ -27,6 +27,7 @@ from smartconnectors_server.ledger import (
     BudgetState,
     DuplicateRequest,
     Entry,
+    Erased,
     Hold,
     HoldNotOpen,
     HoldState,
@@ -359,6 +360,11 @@ class Keeper:
         with spoken():
             await self._ledger.set_paused(scope, paused_now, reason, actor=actor)
         self._watch.changed()
+
+    async def erase(self, customer: str, reason: str, *, actor: str = "") -> Erased:
+        """Erases who a customer, named by the keyed hash, is. Raises LedgerUnavailable."""
+        with spoken():
+            return await self._ledger.erase(customer, reason, actor=actor)
 
     # Parts
 

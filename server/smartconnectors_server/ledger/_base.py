@@ -16,6 +16,7 @@ from smartconnectors_server.ledger.records import (
     Budget,
     BudgetState,
     Entry,
+    Erased,
     Hold,
     HoldState,
     Page,
@@ -162,6 +163,13 @@ class Ledger(Protocol):
 
     async def doubt(self, hold_id: str, *, error: str = "", note: str = "") -> Hold:
         """A held hold becomes in doubt. Raises HoldNotOpen."""
+        ...
+
+    async def erase(self, customer: str, note: str, *, actor: str = "") -> Erased:
+        """Takes out of holds, in memory and on disk, what tells who a customer is; of open ones
+        when they close. `customer`: the keyed hash. Money and the audit ledger stay, but for a line
+        that says so; durable on return. Raises Unavailable.
+        """
         ...
 
     def veto(self, budget_ids: Sequence[str]) -> None:

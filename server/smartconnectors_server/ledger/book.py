@@ -11,13 +11,14 @@ import dataclasses
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 
-from smartconnectors_server.ledger.alerts import ALERT, AlertLevel, Alerts
+from smartconnectors_server.ledger.alerts import ALERT
 from smartconnectors_server.ledger.configured import CONFIGURE, described
+from smartconnectors_server.ledger.erasing import erase_in, erased
+from smartconnectors_server.ledger.figures import Figures
 from smartconnectors_server.ledger.lines import Lines
 from smartconnectors_server.ledger.records import (
     OPEN_STATES,
     Budget,
-    BudgetState,
     Hold,
     HoldState,
     Pause,
@@ -29,7 +30,6 @@ from smartconnectors_server.ledger.refusals import (
     HoldNotOpen,
     TargetBlocked,
 )
-from smartconnectors_server.ledger.scopes import Scopes
 from smartconnectors_server.ledger.targets import TargetIndex
 from smartconnectors_server.ledger.telling import Telling
 
@@ -42,13 +42,12 @@ _LATE_STATES = frozenset(
 )
 
 
-class Book:
+class Book(Figures):
     """Budgets, holds and what is remembered of closed ones."""
 
     def __init__(self, *, first_sequence: int = 1) -> None:
-        self._scopes = Scopes()
+        super().__init__()
         self._lines = Lines(first_sequence, self._scopes)
-        self._alerts = Alerts(self._scopes)
         telling = Telling(self._scopes, self._lines, self._alerts)
         self._about, self._told = telling.about, telling.told
         self._open: dict[str, Hold] = {}
@@ -75,26 +74,6 @@ class Book:
     def recent_settled(self, platform: str) -> tuple[Hold, ...]:
         """The last settled holds that carry an LTV or an AI bid, oldest first."""
         return tuple(self._settled.get(platform, ()))
-
-    def budget_ids(self) -> tuple[str, ...]:
-        """All budgets, sorted."""
-        return self._scopes.budget_ids()
-
-    def budget(self, budget_id: str) -> Budget:
-        """The budget as it is configured now. Raises KeyError."""
-        return self._scopes.budget(budget_id)
-
-    def standing(self, budget_id: str) -> AlertLevel:
-        """The alert level that was told last and stands."""
-        return self._alerts.standing(budget_id)
-
-    def state(self, budget_id: str, now_ns: int) -> BudgetState:
-        """One budget now. Raises KeyError."""
-        return self._scopes.state(budget_id, now_ns)
-
-    def pause_of(self, scopes: Iterable[str]) -> Pause | None:
-        """The pause that stops bids in these scopes; None: there is none."""
-        return self._scopes.pause_of(scopes)
 
     # Configuring and recovering
 
@@ -171,6 +150,14 @@ class Book:
         """That a platform reports more than was committed. Raises KeyError."""
         step = self._about(budget_id, ALERT, spend_micros, note, now_ns)
         return Step((), tuple(dataclasses.replace(e, platform=platform) for e in step.entries))
+
+    def erase(self, customer: str) -> Step:
+        """Takes out of holds what tells who a customer is: now, or of open ones when they close."""
+        return erase_in(customer, self._open, self._closed, self._settled)
+
+    def record_erasure(self, customer: str, note: str, now_ns: int, *, actor: str = "") -> Step:
+        """Puts an erasure on record."""
+        return Step((), (self._lines.of_customer(customer, note, now_ns, actor=actor),))
 
     # The verbs
 
@@ -373,6 +360,9 @@ class Book:
             self._targets.remove(hold)
             self._scopes.count_open(hold, -1)
         self._closed.pop(hold.hold_id, None)
+        line = self._lines.of_hold(changed, verb, now_ns, actor)
+        if hold.erase and not changed.state.is_open:
+            changed = erased(changed)
         if changed.state.is_open:
             self._open[changed.hold_id] = changed
             self._scopes.count_open(changed, +1)
@@ -380,7 +370,7 @@ class Book:
         else:
             self._open.pop(changed.hold_id, None)
             self._remember_closed(changed)
-        return Step((changed,), (self._lines.of_hold(changed, verb, now_ns, actor),))
+        return Step((changed,), (line,))
 
     def _remember_closed(self, hold: Hold) -> None:
         self._closed[hold.hold_id] = hold

@@ -164,6 +164,8 @@ class Hold:
     note: str = ""
     trace: str = ""
     customer: str = ""
+    erase: bool = False
+    """True: what tells who the customer is goes when it closes."""
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back unchanged."""
@@ -275,6 +277,14 @@ class Tally:
             self.first_ns or at_ns,
             at_ns,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many holds tell no more who their customer is, and how many will not once they close."""
+
+    holds: int
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)

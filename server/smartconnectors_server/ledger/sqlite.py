@@ -18,6 +18,7 @@ from smartconnectors_server.failpoints import Moment
 from smartconnectors_server.ledger.advice import refusal_to_open, say_how_far_the_wall_clock_is
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.book import Book
+from smartconnectors_server.ledger.erasing import erase
 from smartconnectors_server.ledger.forgetting import Absent, Forgetting
 from smartconnectors_server.ledger.group_commit import GroupCommit
 from smartconnectors_server.ledger.lock import DirectoryLock
@@ -26,6 +27,7 @@ from smartconnectors_server.ledger.records import (
     Budget,
     BudgetState,
     Entry,
+    Erased,
     Hold,
     HoldState,
     Page,
@@ -74,8 +76,7 @@ class SqliteLedger:
         self._forgetting = Forgetting(0, 0.0)
         self._told: Callable[[Entry], None] | None = None
         self._absent = Absent()
-        self._unwritten_truths: set[str] = set()
-        """Holds that were committed late, which the file has not heard yet."""
+        self._unwritten_truths: set[str] = set()  # settled late; the file has not heard yet
         self.reported = Reported(
             write=lambda days, overs, step: self._commits.durable(step, reported=(days, overs)),
             read=lambda look: self._fresh(lambda: look(self._disk.reported)),
@@ -152,8 +153,6 @@ class SqliteLedger:
         self._commits.check()
         step = self._book.set_paused(scope, paused, note, self.now_ns(), actor=actor)
         await self._commits.durable(step, limit=(scope, None, int(paused)))
-
-    # Campaigns at their platform
 
     def record_campaign(self, scope: str, verb: str, note: str, *, actor: str = "") -> None:
         step = self._book.record_campaign(scope, verb, note, self.now_ns(), actor=actor)
@@ -277,6 +276,11 @@ class SqliteLedger:
     def veto(self, budget_ids: Sequence[str]) -> None:
         self._book.veto(budget_ids, self.now_ns())
 
+    async def erase(self, customer: str, note: str, *, actor: str = "") -> Erased:
+        self._commits.check()
+        now_ns = self.now_ns()
+        return await erase(self._book, self._commits, self._disk, customer, note, actor, now_ns)
+
     # Looking
 
     async def find(self, platform: str, request_id: str) -> Hold | None:
@@ -337,8 +341,6 @@ class SqliteLedger:
         more = len(rows) > size
         return Page(tuple(rows[:size]), str(rows[size - 1].sequence) if more else "")
 
-    # Calls to platforms
-
     async def record_calls(self, platform: str, at_ns: int, count: int) -> None:
         self._commits.check()
         await self._commits.durable(calls=(platform, at_ns, count))
@@ -390,10 +392,9 @@ class SqliteLedger:
         reached_in(Moment.AFTER_COMMIT, batch.steps, calls=bool(batch.calls))
 
     async def _after_commit(self, batch: Batch) -> None:
-        for step in batch.steps:
-            for entry in step.entries:
-                if entry.verb in (ALERT, ALERT_END) and self._told is not None:
-                    self._told(entry)
+        for entry in (entry for step in batch.steps for entry in step.entries):
+            if entry.verb in (ALERT, ALERT_END) and self._told is not None:
+                self._told(entry)
         await self._forgetting.when_due(
             self.now_ns(), lambda *before: self._commits.run(self._disk.purge, *before)
         )

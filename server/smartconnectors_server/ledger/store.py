@@ -21,6 +21,7 @@ from smartconnectors_server.ledger.campaigns import (
     paused_campaigns,
 )
 from smartconnectors_server.ledger.chain import GENESIS, link
+from smartconnectors_server.ledger.erasing import REFUSED
 from smartconnectors_server.ledger.mark import FILE_NAME as MARK_NAME
 from smartconnectors_server.ledger.mark import Mark, marked
 from smartconnectors_server.ledger.records import (
@@ -43,9 +44,11 @@ from smartconnectors_server.ledger.reported import (
     write_overs,
 )
 from smartconnectors_server.ledger.rows import (
+    ERASE_HOLDS,
     INSERT_CALLS,
     INSERT_CAMPAIGNS,
     INSERT_ENTRIES,
+    KEEP_BASE,
     UPSERT_HOLDS,
     UPSERT_LIMITS,
     UPSERT_TALLIES,
@@ -114,6 +117,8 @@ class Store:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA busy_timeout = 2000")
+            # What is overwritten is zeroed: an erased customer is not in the file's free space.
+            connection.execute("PRAGMA secure_delete = ON")
         except sqlite3.Error:
             connection.close()
             raise
@@ -210,13 +215,17 @@ class Store:
             rows.append(row_of_entry(dataclasses.replace(written, hash=head)))
         return rows, last, head
 
+    def erase(self, customer: str) -> int:
+        """Erases a customer's closed holds that memory has forgotten; returns how many."""
+        return self._writer.execute(ERASE_HOLDS, (customer, REFUSED, *_CLOSED)).rowcount
+
+    def forget_what_was_overwritten(self) -> None:
+        """Empties the log beside the file, which has every row as it once was."""
+        self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def keep_base(self, boot_id: str, base_ns: int) -> None:
         """Remembers what ledger time is counted from. Raises sqlite3.Error."""
-        self._writer.execute(
-            "INSERT INTO clock VALUES (1, ?1, ?2)"
-            " ON CONFLICT (only) DO UPDATE SET boot_id = ?1, base_ns = ?2",
-            (boot_id, base_ns),
-        )
+        self._writer.execute(KEEP_BASE, (boot_id, base_ns))
 
     def purge(self, closed_before_ns: int, calls_before_ns: int) -> int:
         """Forgets closed holds (never the last ones with a price) and old calls, some at a time.

@@ -11,6 +11,7 @@ from smartconnectors.common.v1.budget_pb2 import BudgetStats
 from smartconnectors_server.access import Scope
 from smartconnectors_server.budget import Keeper, StopsCampaigns, Watch
 from smartconnectors_server.call import Call
+from smartconnectors_server.customers import Customers
 from smartconnectors_server.errors import InvalidBid, NotFound
 from smartconnectors_server.ledger import ALL, Entry, Reported, platform_and_campaign
 from smartconnectors_server.messages import (
@@ -46,12 +47,20 @@ def _time_for(call: Call) -> float:
     return WITHIN_S if left_ns is None else left_ns * _SHARE_OF_DEADLINE / NANOS_PER_SECOND
 
 
+ERASE_NOTICE = (
+    "What platforms were sent, and logs and backups elsewhere, cannot be erased from here; what a "
+    "platform said in refusing a bid stays in the audit ledger."
+)
+
+
 def _page_size(asked: int) -> int:
     return asked or DEFAULT_PAGE_SIZE
 
 
 def _sees(scope: Scope, line: Entry) -> bool:
     """True when an audit line may be told."""
+    if scope.unrestricted:
+        return True
     if line.hold_id:
         return scope.sees_hold(line.platform, line.budget_ids)
     return any(scope.sees_budget(budget_id) for budget_id in line.budget_ids)
@@ -83,7 +92,9 @@ class BudgetServicer:
         reported: Reported,
         campaigns: StopsCampaigns,
         reports: ShadowReports,
+        customers: Customers,
     ) -> None:
+        self._customers = customers
         self._reported = reported
         self._keeper = keeper
         self._campaigns = campaigns
@@ -226,6 +237,18 @@ class BudgetServicer:
         return pb.ListReportedSpendResponse(
             spend=[reported_message(day) for day in rows[begin:end]],
             next_page_token=str(end) if end < len(rows) else "",
+        )
+
+    async def EraseCustomer(
+        self, request: pb.EraseCustomerRequest, call: Call
+    ) -> pb.EraseCustomerResponse:
+        customer = self._customers.hash_of(request.customer_id)
+        done = await self._keeper.erase(customer, request.reason, actor=call.actor)
+        return pb.EraseCustomerResponse(
+            erased_count=done.holds,
+            waiting_count=done.waiting,
+            customer_hash=customer,
+            notice=ERASE_NOTICE,
         )
 
     async def ListLedgerEntries(

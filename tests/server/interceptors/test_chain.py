@@ -76,6 +76,7 @@ async def test_every_method_has_exactly_the_parts_of_the_chain_that_are_for_it(
         "ListLedgerEntries",
         "ListReportedSpend",
         "GetShadowReport",
+        "EraseCustomer",
     }
     assert {tuple(names) for names in parts.values()} == {("status", "auth", "validation")}
 

@@ -13,6 +13,7 @@ from smartconnectors_server.access import Caller, Role
 from smartconnectors_server.budget import CampaignStanding, Candidates, Keeper, Tallies, Watch
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.clock import ManualClock
+from smartconnectors_server.customers import Customers
 from smartconnectors_server.ledger import (
     Budget,
     Hold,
@@ -71,11 +72,15 @@ class Counter:
     def __init__(
         self, ledger: SqliteLedger, keeper: Keeper, watch: Watch, reports: ShadowReports
     ) -> None:
+        customers = Customers(None, ledger._directory)
+        customers.open()
         self.ledger = ledger
         self.keeper = keeper
         self.watch = watch
         self.campaigns = Campaigns()
-        self._service = BudgetServicer(keeper, watch, ledger.reported, self.campaigns, reports)
+        self._service = BudgetServicer(
+            keeper, watch, ledger.reported, self.campaigns, reports, customers
+        )
 
     async def ask(self, method: str, request: Any, *, deadline_s: float | None = None) -> Any:
         """What the method answers. Raises ConnectorError."""

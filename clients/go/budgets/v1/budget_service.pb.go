@@ -2439,6 +2439,134 @@ func (x *GetShadowReportResponse) GetPlatforms() []*PlatformShadowReport {
 	return nil
 }
 
+// Whose data to erase.
+type EraseCustomerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required. The end customer, as in BidRequest.customer_id. It is not kept.
+	CustomerId string `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	// Required. Why; the audit ledger keeps it, so it names nobody. 1 to 200 characters.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseCustomerRequest) Reset() {
+	*x = EraseCustomerRequest{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseCustomerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseCustomerRequest) ProtoMessage() {}
+
+func (x *EraseCustomerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseCustomerRequest.ProtoReflect.Descriptor instead.
+func (*EraseCustomerRequest) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *EraseCustomerRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *EraseCustomerRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// What was erased.
+type EraseCustomerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bids whose request, answer and words of the platform were erased. Their money stays counted.
+	ErasedCount int64 `protobuf:"varint,1,opt,name=erased_count,json=erasedCount,proto3" json:"erased_count,omitempty"`
+	// Bids that are still under way and are erased when they end.
+	WaitingCount int64 `protobuf:"varint,2,opt,name=waiting_count,json=waitingCount,proto3" json:"waiting_count,omitempty"`
+	// The keyed hash by which the audit ledger goes on naming the customer.
+	CustomerHash string `protobuf:"bytes,3,opt,name=customer_hash,json=customerHash,proto3" json:"customer_hash,omitempty"`
+	// What erasing here does not do, in a sentence for the operator.
+	Notice        string `protobuf:"bytes,4,opt,name=notice,proto3" json:"notice,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseCustomerResponse) Reset() {
+	*x = EraseCustomerResponse{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseCustomerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseCustomerResponse) ProtoMessage() {}
+
+func (x *EraseCustomerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseCustomerResponse.ProtoReflect.Descriptor instead.
+func (*EraseCustomerResponse) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *EraseCustomerResponse) GetErasedCount() int64 {
+	if x != nil {
+		return x.ErasedCount
+	}
+	return 0
+}
+
+func (x *EraseCustomerResponse) GetWaitingCount() int64 {
+	if x != nil {
+		return x.WaitingCount
+	}
+	return 0
+}
+
+func (x *EraseCustomerResponse) GetCustomerHash() string {
+	if x != nil {
+		return x.CustomerHash
+	}
+	return ""
+}
+
+func (x *EraseCustomerResponse) GetNotice() string {
+	if x != nil {
+		return x.Notice
+	}
+	return ""
+}
+
 var File_smartconnectors_budgets_v1_budget_service_proto protoreflect.FileDescriptor
 
 const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
@@ -2610,7 +2738,16 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\boutcomes\x18\x04 \x03(\v2).smartconnectors.budgets.v1.ShadowOutcomeR\boutcomes\x12I\n" +
 	"\tcandidate\x18\x05 \x01(\v2+.smartconnectors.budgets.v1.CandidateReportR\tcandidate\"i\n" +
 	"\x17GetShadowReportResponse\x12N\n" +
-	"\tplatforms\x18\x01 \x03(\v20.smartconnectors.budgets.v1.PlatformShadowReportR\tplatforms*\x9f\x01\n" +
+	"\tplatforms\x18\x01 \x03(\v20.smartconnectors.budgets.v1.PlatformShadowReportR\tplatforms\"O\n" +
+	"\x14EraseCustomerRequest\x12\x1f\n" +
+	"\vcustomer_id\x18\x01 \x01(\tR\n" +
+	"customerId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x9c\x01\n" +
+	"\x15EraseCustomerResponse\x12!\n" +
+	"\ferased_count\x18\x01 \x01(\x03R\verasedCount\x12#\n" +
+	"\rwaiting_count\x18\x02 \x01(\x03R\fwaitingCount\x12#\n" +
+	"\rcustomer_hash\x18\x03 \x01(\tR\fcustomerHash\x12\x16\n" +
+	"\x06notice\x18\x04 \x01(\tR\x06notice*\x9f\x01\n" +
 	"\tHoldState\x12\x1a\n" +
 	"\x16HOLD_STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fHOLD_STATE_HELD\x10\x01\x12\x17\n" +
@@ -2626,7 +2763,7 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	" CAMPAIGN_OUTCOME_ALREADY_RUNNING\x10\x04\x12\x19\n" +
 	"\x15CAMPAIGN_OUTCOME_LEFT\x10\x05\x12\x1b\n" +
 	"\x17CAMPAIGN_OUTCOME_FAILED\x10\x06\x12\x1d\n" +
-	"\x19CAMPAIGN_OUTCOME_SHADOWED\x10\a2\x98\r\n" +
+	"\x19CAMPAIGN_OUTCOME_SHADOWED\x10\a2\x96\x0e\n" +
 	"\rBudgetService\x12\x7f\n" +
 	"\x0eGetBudgetStats\x121.smartconnectors.budgets.v1.GetBudgetStatsRequest\x1a2.smartconnectors.budgets.v1.GetBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x82\x01\n" +
 	"\x0fListBudgetStats\x122.smartconnectors.budgets.v1.ListBudgetStatsRequest\x1a3.smartconnectors.budgets.v1.ListBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x87\x01\n" +
@@ -2640,7 +2777,8 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\x0fResumeCampaigns\x122.smartconnectors.budgets.v1.ResumeCampaignsRequest\x1a3.smartconnectors.budgets.v1.ResumeCampaignsResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12\x88\x01\n" +
 	"\x11ListLedgerEntries\x124.smartconnectors.budgets.v1.ListLedgerEntriesRequest\x1a5.smartconnectors.budgets.v1.ListLedgerEntriesResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x88\x01\n" +
 	"\x11ListReportedSpend\x124.smartconnectors.budgets.v1.ListReportedSpendRequest\x1a5.smartconnectors.budgets.v1.ListReportedSpendResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x82\x01\n" +
-	"\x0fGetShadowReport\x122.smartconnectors.budgets.v1.GetShadowReportRequest\x1a3.smartconnectors.budgets.v1.GetShadowReportResponse\"\x06\xaa\xd4\x18\x02\x18\x01Bv\n" +
+	"\x0fGetShadowReport\x122.smartconnectors.budgets.v1.GetShadowReportRequest\x1a3.smartconnectors.budgets.v1.GetShadowReportResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12|\n" +
+	"\rEraseCustomer\x120.smartconnectors.budgets.v1.EraseCustomerRequest\x1a1.smartconnectors.budgets.v1.EraseCustomerResponse\"\x06\xaa\xd4\x18\x02\x18\x03Bv\n" +
 	"$io.github.smartconnectors.budgets.v1P\x01ZLgithub.com/smart-connectors/smart-connectors/clients/go/budgets/v1;budgetsv1b\x06proto3"
 
 var (
@@ -2656,7 +2794,7 @@ func file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP() []byte {
 }
 
 var file_smartconnectors_budgets_v1_budget_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_smartconnectors_budgets_v1_budget_service_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_smartconnectors_budgets_v1_budget_service_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_smartconnectors_budgets_v1_budget_service_proto_goTypes = []any{
 	(HoldState)(0),                    // 0: smartconnectors.budgets.v1.HoldState
 	(CampaignOutcome)(0),              // 1: smartconnectors.budgets.v1.CampaignOutcome
@@ -2693,41 +2831,43 @@ var file_smartconnectors_budgets_v1_budget_service_proto_goTypes = []any{
 	(*CandidateReport)(nil),           // 32: smartconnectors.budgets.v1.CandidateReport
 	(*PlatformShadowReport)(nil),      // 33: smartconnectors.budgets.v1.PlatformShadowReport
 	(*GetShadowReportResponse)(nil),   // 34: smartconnectors.budgets.v1.GetShadowReportResponse
-	(v1.BidSource)(0),                 // 35: smartconnectors.common.v1.BidSource
-	(*timestamppb.Timestamp)(nil),     // 36: google.protobuf.Timestamp
-	(*v1.BudgetStats)(nil),            // 37: smartconnectors.common.v1.BudgetStats
-	(*durationpb.Duration)(nil),       // 38: google.protobuf.Duration
-	(*v1.BidError)(nil),               // 39: smartconnectors.common.v1.BidError
+	(*EraseCustomerRequest)(nil),      // 35: smartconnectors.budgets.v1.EraseCustomerRequest
+	(*EraseCustomerResponse)(nil),     // 36: smartconnectors.budgets.v1.EraseCustomerResponse
+	(v1.BidSource)(0),                 // 37: smartconnectors.common.v1.BidSource
+	(*timestamppb.Timestamp)(nil),     // 38: google.protobuf.Timestamp
+	(*v1.BudgetStats)(nil),            // 39: smartconnectors.common.v1.BudgetStats
+	(*durationpb.Duration)(nil),       // 40: google.protobuf.Duration
+	(*v1.BidError)(nil),               // 41: smartconnectors.common.v1.BidError
 }
 var file_smartconnectors_budgets_v1_budget_service_proto_depIdxs = []int32{
 	0,  // 0: smartconnectors.budgets.v1.Hold.state:type_name -> smartconnectors.budgets.v1.HoldState
-	35, // 1: smartconnectors.budgets.v1.Hold.source:type_name -> smartconnectors.common.v1.BidSource
-	36, // 2: smartconnectors.budgets.v1.Hold.created_at:type_name -> google.protobuf.Timestamp
-	36, // 3: smartconnectors.budgets.v1.Hold.updated_at:type_name -> google.protobuf.Timestamp
-	36, // 4: smartconnectors.budgets.v1.Hold.expires_at:type_name -> google.protobuf.Timestamp
-	36, // 5: smartconnectors.budgets.v1.LedgerEntry.at:type_name -> google.protobuf.Timestamp
-	37, // 6: smartconnectors.budgets.v1.GetBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	37, // 7: smartconnectors.budgets.v1.ListBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	37, // 8: smartconnectors.budgets.v1.WatchBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	37, // 9: smartconnectors.budgets.v1.UpdateBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	38, // 10: smartconnectors.budgets.v1.PauseBudgetRequest.wait:type_name -> google.protobuf.Duration
-	37, // 11: smartconnectors.budgets.v1.PauseBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	36, // 12: smartconnectors.budgets.v1.PauseBudgetResponse.last_dispatch_ended_at:type_name -> google.protobuf.Timestamp
-	37, // 13: smartconnectors.budgets.v1.ResumeBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	37, // 1: smartconnectors.budgets.v1.Hold.source:type_name -> smartconnectors.common.v1.BidSource
+	38, // 2: smartconnectors.budgets.v1.Hold.created_at:type_name -> google.protobuf.Timestamp
+	38, // 3: smartconnectors.budgets.v1.Hold.updated_at:type_name -> google.protobuf.Timestamp
+	38, // 4: smartconnectors.budgets.v1.Hold.expires_at:type_name -> google.protobuf.Timestamp
+	38, // 5: smartconnectors.budgets.v1.LedgerEntry.at:type_name -> google.protobuf.Timestamp
+	39, // 6: smartconnectors.budgets.v1.GetBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	39, // 7: smartconnectors.budgets.v1.ListBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	39, // 8: smartconnectors.budgets.v1.WatchBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	39, // 9: smartconnectors.budgets.v1.UpdateBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	40, // 10: smartconnectors.budgets.v1.PauseBudgetRequest.wait:type_name -> google.protobuf.Duration
+	39, // 11: smartconnectors.budgets.v1.PauseBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	38, // 12: smartconnectors.budgets.v1.PauseBudgetResponse.last_dispatch_ended_at:type_name -> google.protobuf.Timestamp
+	39, // 13: smartconnectors.budgets.v1.ResumeBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
 	2,  // 14: smartconnectors.budgets.v1.ListHoldsResponse.holds:type_name -> smartconnectors.budgets.v1.Hold
 	0,  // 15: smartconnectors.budgets.v1.ResolveHoldRequest.state:type_name -> smartconnectors.budgets.v1.HoldState
 	2,  // 16: smartconnectors.budgets.v1.ResolveHoldResponse.hold:type_name -> smartconnectors.budgets.v1.Hold
 	3,  // 17: smartconnectors.budgets.v1.ListLedgerEntriesResponse.entries:type_name -> smartconnectors.budgets.v1.LedgerEntry
-	36, // 18: smartconnectors.budgets.v1.ReportedSpend.as_of:type_name -> google.protobuf.Timestamp
+	38, // 18: smartconnectors.budgets.v1.ReportedSpend.as_of:type_name -> google.protobuf.Timestamp
 	22, // 19: smartconnectors.budgets.v1.ListReportedSpendResponse.spend:type_name -> smartconnectors.budgets.v1.ReportedSpend
 	1,  // 20: smartconnectors.budgets.v1.CampaignStanding.outcome:type_name -> smartconnectors.budgets.v1.CampaignOutcome
-	39, // 21: smartconnectors.budgets.v1.CampaignStanding.error:type_name -> smartconnectors.common.v1.BidError
+	41, // 21: smartconnectors.budgets.v1.CampaignStanding.error:type_name -> smartconnectors.common.v1.BidError
 	25, // 22: smartconnectors.budgets.v1.PauseCampaignsResponse.campaigns:type_name -> smartconnectors.budgets.v1.CampaignStanding
 	25, // 23: smartconnectors.budgets.v1.ResumeCampaignsResponse.campaigns:type_name -> smartconnectors.budgets.v1.CampaignStanding
-	36, // 24: smartconnectors.budgets.v1.ShadowOutcome.first_at:type_name -> google.protobuf.Timestamp
-	36, // 25: smartconnectors.budgets.v1.ShadowOutcome.last_at:type_name -> google.protobuf.Timestamp
-	38, // 26: smartconnectors.budgets.v1.CandidateReport.window:type_name -> google.protobuf.Duration
-	36, // 27: smartconnectors.budgets.v1.CandidateReport.first_would_veto_at:type_name -> google.protobuf.Timestamp
+	38, // 24: smartconnectors.budgets.v1.ShadowOutcome.first_at:type_name -> google.protobuf.Timestamp
+	38, // 25: smartconnectors.budgets.v1.ShadowOutcome.last_at:type_name -> google.protobuf.Timestamp
+	40, // 26: smartconnectors.budgets.v1.CandidateReport.window:type_name -> google.protobuf.Duration
+	38, // 27: smartconnectors.budgets.v1.CandidateReport.first_would_veto_at:type_name -> google.protobuf.Timestamp
 	31, // 28: smartconnectors.budgets.v1.PlatformShadowReport.outcomes:type_name -> smartconnectors.budgets.v1.ShadowOutcome
 	32, // 29: smartconnectors.budgets.v1.PlatformShadowReport.candidate:type_name -> smartconnectors.budgets.v1.CandidateReport
 	33, // 30: smartconnectors.budgets.v1.GetShadowReportResponse.platforms:type_name -> smartconnectors.budgets.v1.PlatformShadowReport
@@ -2744,21 +2884,23 @@ var file_smartconnectors_budgets_v1_budget_service_proto_depIdxs = []int32{
 	20, // 41: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:input_type -> smartconnectors.budgets.v1.ListLedgerEntriesRequest
 	23, // 42: smartconnectors.budgets.v1.BudgetService.ListReportedSpend:input_type -> smartconnectors.budgets.v1.ListReportedSpendRequest
 	30, // 43: smartconnectors.budgets.v1.BudgetService.GetShadowReport:input_type -> smartconnectors.budgets.v1.GetShadowReportRequest
-	5,  // 44: smartconnectors.budgets.v1.BudgetService.GetBudgetStats:output_type -> smartconnectors.budgets.v1.GetBudgetStatsResponse
-	7,  // 45: smartconnectors.budgets.v1.BudgetService.ListBudgetStats:output_type -> smartconnectors.budgets.v1.ListBudgetStatsResponse
-	9,  // 46: smartconnectors.budgets.v1.BudgetService.WatchBudgetStats:output_type -> smartconnectors.budgets.v1.WatchBudgetStatsResponse
-	11, // 47: smartconnectors.budgets.v1.BudgetService.UpdateBudget:output_type -> smartconnectors.budgets.v1.UpdateBudgetResponse
-	13, // 48: smartconnectors.budgets.v1.BudgetService.PauseBudget:output_type -> smartconnectors.budgets.v1.PauseBudgetResponse
-	15, // 49: smartconnectors.budgets.v1.BudgetService.ResumeBudget:output_type -> smartconnectors.budgets.v1.ResumeBudgetResponse
-	17, // 50: smartconnectors.budgets.v1.BudgetService.ListHolds:output_type -> smartconnectors.budgets.v1.ListHoldsResponse
-	19, // 51: smartconnectors.budgets.v1.BudgetService.ResolveHold:output_type -> smartconnectors.budgets.v1.ResolveHoldResponse
-	27, // 52: smartconnectors.budgets.v1.BudgetService.PauseCampaigns:output_type -> smartconnectors.budgets.v1.PauseCampaignsResponse
-	29, // 53: smartconnectors.budgets.v1.BudgetService.ResumeCampaigns:output_type -> smartconnectors.budgets.v1.ResumeCampaignsResponse
-	21, // 54: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:output_type -> smartconnectors.budgets.v1.ListLedgerEntriesResponse
-	24, // 55: smartconnectors.budgets.v1.BudgetService.ListReportedSpend:output_type -> smartconnectors.budgets.v1.ListReportedSpendResponse
-	34, // 56: smartconnectors.budgets.v1.BudgetService.GetShadowReport:output_type -> smartconnectors.budgets.v1.GetShadowReportResponse
-	44, // [44:57] is the sub-list for method output_type
-	31, // [31:44] is the sub-list for method input_type
+	35, // 44: smartconnectors.budgets.v1.BudgetService.EraseCustomer:input_type -> smartconnectors.budgets.v1.EraseCustomerRequest
+	5,  // 45: smartconnectors.budgets.v1.BudgetService.GetBudgetStats:output_type -> smartconnectors.budgets.v1.GetBudgetStatsResponse
+	7,  // 46: smartconnectors.budgets.v1.BudgetService.ListBudgetStats:output_type -> smartconnectors.budgets.v1.ListBudgetStatsResponse
+	9,  // 47: smartconnectors.budgets.v1.BudgetService.WatchBudgetStats:output_type -> smartconnectors.budgets.v1.WatchBudgetStatsResponse
+	11, // 48: smartconnectors.budgets.v1.BudgetService.UpdateBudget:output_type -> smartconnectors.budgets.v1.UpdateBudgetResponse
+	13, // 49: smartconnectors.budgets.v1.BudgetService.PauseBudget:output_type -> smartconnectors.budgets.v1.PauseBudgetResponse
+	15, // 50: smartconnectors.budgets.v1.BudgetService.ResumeBudget:output_type -> smartconnectors.budgets.v1.ResumeBudgetResponse
+	17, // 51: smartconnectors.budgets.v1.BudgetService.ListHolds:output_type -> smartconnectors.budgets.v1.ListHoldsResponse
+	19, // 52: smartconnectors.budgets.v1.BudgetService.ResolveHold:output_type -> smartconnectors.budgets.v1.ResolveHoldResponse
+	27, // 53: smartconnectors.budgets.v1.BudgetService.PauseCampaigns:output_type -> smartconnectors.budgets.v1.PauseCampaignsResponse
+	29, // 54: smartconnectors.budgets.v1.BudgetService.ResumeCampaigns:output_type -> smartconnectors.budgets.v1.ResumeCampaignsResponse
+	21, // 55: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:output_type -> smartconnectors.budgets.v1.ListLedgerEntriesResponse
+	24, // 56: smartconnectors.budgets.v1.BudgetService.ListReportedSpend:output_type -> smartconnectors.budgets.v1.ListReportedSpendResponse
+	34, // 57: smartconnectors.budgets.v1.BudgetService.GetShadowReport:output_type -> smartconnectors.budgets.v1.GetShadowReportResponse
+	36, // 58: smartconnectors.budgets.v1.BudgetService.EraseCustomer:output_type -> smartconnectors.budgets.v1.EraseCustomerResponse
+	45, // [45:59] is the sub-list for method output_type
+	31, // [31:45] is the sub-list for method input_type
 	31, // [31:31] is the sub-list for extension type_name
 	31, // [31:31] is the sub-list for extension extendee
 	0,  // [0:31] is the sub-list for field type_name
@@ -2775,7 +2917,7 @@ func file_smartconnectors_budgets_v1_budget_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_smartconnectors_budgets_v1_budget_service_proto_rawDesc), len(file_smartconnectors_budgets_v1_budget_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   33,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

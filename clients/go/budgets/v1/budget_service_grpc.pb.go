@@ -34,6 +34,7 @@ const (
 	BudgetService_ListLedgerEntries_FullMethodName = "/smartconnectors.budgets.v1.BudgetService/ListLedgerEntries"
 	BudgetService_ListReportedSpend_FullMethodName = "/smartconnectors.budgets.v1.BudgetService/ListReportedSpend"
 	BudgetService_GetShadowReport_FullMethodName   = "/smartconnectors.budgets.v1.BudgetService/GetShadowReport"
+	BudgetService_EraseCustomer_FullMethodName     = "/smartconnectors.budgets.v1.BudgetService/EraseCustomer"
 )
 
 // BudgetServiceClient is the client API for BudgetService service.
@@ -77,6 +78,9 @@ type BudgetServiceClient interface {
 	// have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
 	// the last second of it.
 	GetShadowReport(ctx context.Context, in *GetShadowReportRequest, opts ...grpc.CallOption) (*GetShadowReportResponse, error)
+	// Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
+	// and the audit ledger stay: it names customers by a keyed hash alone.
+	EraseCustomer(ctx context.Context, in *EraseCustomerRequest, opts ...grpc.CallOption) (*EraseCustomerResponse, error)
 }
 
 type budgetServiceClient struct {
@@ -226,6 +230,16 @@ func (c *budgetServiceClient) GetShadowReport(ctx context.Context, in *GetShadow
 	return out, nil
 }
 
+func (c *budgetServiceClient) EraseCustomer(ctx context.Context, in *EraseCustomerRequest, opts ...grpc.CallOption) (*EraseCustomerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EraseCustomerResponse)
+	err := c.cc.Invoke(ctx, BudgetService_EraseCustomer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // BudgetServiceServer is the server API for BudgetService service.
 // All implementations must embed UnimplementedBudgetServiceServer
 // for forward compatibility.
@@ -267,6 +281,9 @@ type BudgetServiceServer interface {
 	// have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
 	// the last second of it.
 	GetShadowReport(context.Context, *GetShadowReportRequest) (*GetShadowReportResponse, error)
+	// Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
+	// and the audit ledger stay: it names customers by a keyed hash alone.
+	EraseCustomer(context.Context, *EraseCustomerRequest) (*EraseCustomerResponse, error)
 	mustEmbedUnimplementedBudgetServiceServer()
 }
 
@@ -315,6 +332,9 @@ func (UnimplementedBudgetServiceServer) ListReportedSpend(context.Context, *List
 }
 func (UnimplementedBudgetServiceServer) GetShadowReport(context.Context, *GetShadowReportRequest) (*GetShadowReportResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetShadowReport not implemented")
+}
+func (UnimplementedBudgetServiceServer) EraseCustomer(context.Context, *EraseCustomerRequest) (*EraseCustomerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EraseCustomer not implemented")
 }
 func (UnimplementedBudgetServiceServer) mustEmbedUnimplementedBudgetServiceServer() {}
 func (UnimplementedBudgetServiceServer) testEmbeddedByValue()                       {}
@@ -564,6 +584,24 @@ func _BudgetService_GetShadowReport_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BudgetService_EraseCustomer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EraseCustomerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BudgetServiceServer).EraseCustomer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BudgetService_EraseCustomer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BudgetServiceServer).EraseCustomer(ctx, req.(*EraseCustomerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // BudgetService_ServiceDesc is the grpc.ServiceDesc for BudgetService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -618,6 +656,10 @@ var BudgetService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetShadowReport",
 			Handler:    _BudgetService_GetShadowReport_Handler,
+		},
+		{
+			MethodName: "EraseCustomer",
+			Handler:    _BudgetService_EraseCustomer_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -100,6 +100,11 @@ class BudgetServiceStub:
                 request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportRequest.SerializeToString,
                 response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportResponse.FromString,
                 _registered_method=True)
+        self.EraseCustomer = channel.unary_unary(
+                '/smartconnectors.budgets.v1.BudgetService/EraseCustomer',
+                request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.EraseCustomerRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.EraseCustomerResponse.FromString,
+                _registered_method=True)
 
 
 class BudgetServiceServicer:
@@ -206,6 +211,14 @@ class BudgetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseCustomer(self, request, context):
+        """Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
+        and the audit ledger stay: it names customers by a keyed hash alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BudgetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -273,6 +286,11 @@ def add_BudgetServiceServicer_to_server(servicer, server):
                     servicer.GetShadowReport,
                     request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportRequest.FromString,
                     response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportResponse.SerializeToString,
+            ),
+            'EraseCustomer': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseCustomer,
+                    request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.EraseCustomerRequest.FromString,
+                    response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.EraseCustomerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -627,6 +645,33 @@ class BudgetService:
             '/smartconnectors.budgets.v1.BudgetService/GetShadowReport',
             smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportRequest.SerializeToString,
             smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseCustomer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.budgets.v1.BudgetService/EraseCustomer',
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.EraseCustomerRequest.SerializeToString,
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.EraseCustomerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -74,6 +74,10 @@ class BudgetServiceStub:
     have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
     the last second of it.
     """
+    EraseCustomer: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.EraseCustomerRequest, _budget_service_pb2.EraseCustomerResponse]
+    """Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
+    and the audit ledger stay: it names customers by a keyed hash alone.
+    """
 
 @_typing.type_check_only
 class BudgetServiceAsyncStub(BudgetServiceStub):
@@ -120,6 +124,10 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
     have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
     the last second of it.
+    """
+    EraseCustomer: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.EraseCustomerRequest, _budget_service_pb2.EraseCustomerResponse]  # type: ignore[assignment]
+    """Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
+    and the audit ledger stay: it names customers by a keyed hash alone.
     """
 
 class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -242,6 +250,16 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
         have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
         the last second of it.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseCustomer(
+        self,
+        request: _budget_service_pb2.EraseCustomerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.EraseCustomerResponse, _abc.Awaitable[_budget_service_pb2.EraseCustomerResponse]]:
+        """Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
+        and the audit ledger stay: it names customers by a keyed hash alone.
         """
 
 def add_BudgetServiceServicer_to_server(servicer: BudgetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
