@@ -15,30 +15,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.secrets.conftest import CUSTOMER, EXPLAINED
 from tests.secrets.planted import found_in, unmarked
+from tests.secrets.verdicts import no_customer_shows, none_shows
 
 from smartconnectors_server.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     import pytest
 from tests.secrets.conftest import Caller, Scene
-
-
-def none_shows(scene: Scene) -> None:
-    """Fails with who said which secret."""
-    said = scene.everything()
-    shown = {who: found_in(what, scene.secrets) for who, what in said.items()}
-    assert {who: names for who, names in shown.items() if names} == {}
-
-
-def no_customer_shows(scene: Scene) -> None:
-    """Fails with who named the customer, or why the model bid; the ledger's own files may."""
-    state = str(scene.directory / "state")
-    said = {who: what for who, what in scene.everything().items() if not who.startswith(state)}
-    words = {word: word for word in (CUSTOMER, *EXPLAINED, *EXPLAINED.values())}
-    shown = {who: found_in(what, words) for who, what in said.items()}
-    assert {who: names for who, names in shown.items() if names} == {}
 
 
 async def every_call_is_tried(caller: Caller, prefix: str) -> None:
