@@ -18,12 +18,12 @@ say = @if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then printf '\033[1m==> %s\033[0m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve sandbox test simulate guards crash fuzz proofs soak mutants bench lint check format generate breaking wheel hooks lock clean
+.PHONY: help demo serve sandbox test simulate guards crash fuzz proofs soak mutants bench lint check format generate breaking check-clients test-clients clients-tools wheel hooks lock clean
 
 help: ## This list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- Using it ---------------------------------------------------------------------------------
 
@@ -88,6 +88,30 @@ check: lint breaking ## lint, generated code against protos/, protos against the
 	$(call say,generated code)
 	@$(BIN)/python clients/generate.py --check
 
+check-clients: $(VENV)/.dev clients-tools ## Go's and TypeScript's stubs against protos/
+	$(call say,stubs of Go and TypeScript)
+	@npm --prefix clients/typescript ci --silent
+	@$(BIN)/python clients/stubs.py --check
+
+test-clients: check-clients ## Clients in Python, Go, TypeScript and Java: their tests, and their READMEs tried
+	$(call say,Python)
+	@$(BIN)/python -m pytest -q tests/clients
+	$(call say,Go)
+	@cd clients/go && go vet ./... && go test ./...
+	$(call say,TypeScript)
+	@npm --prefix clients/typescript test --silent
+	$(call say,Java)
+	@mvn --batch-mode --quiet --file clients/java/pom.xml test
+	$(call say,the first steps of each README)
+	@$(BIN)/python -m tests.interop.readmes
+
+clients-tools:
+	@missing=; for tool in go node npm java mvn; do \
+		command -v $$tool > /dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+		echo "The clients need$$missing, which this machine does not have; everything else works without."; \
+		exit 3; fi
+
 breaking: $(VENV)/.dev ## Whether protos/ breaks callers of the last release
 	$(call say,callers of the last release)
 	@tag=$$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null) || tag=; \
@@ -118,9 +142,11 @@ format: $(VENV)/.dev ## Format code and protos, and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/buf format --write protos --exclude-path protos/buf
 
-generate: $(VENV)/.dev ## Write clients/python from protos/
+generate: $(VENV)/.dev ## Write the stubs in clients/ from protos/; Go's and TypeScript's where their tools are
 	@$(BIN)/python clients/generate.py
 	@$(BIN)/python clients/generate.py --check
+	@if command -v npm > /dev/null; then npm --prefix clients/typescript ci --silent; fi
+	@$(BIN)/python clients/stubs.py
 
 hooks: $(VENV)/.dev ## Check each commit before it is made (pre-commit)
 	@$(BIN)/pre-commit install

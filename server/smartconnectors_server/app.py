@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import dataclasses
-import ipaddress
 import logging
-import os
-import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,23 +15,36 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from smartconnectors.budgets.v1 import budget_service_pb2, budget_service_pb2_grpc
-from smartconnectors_server import failpoints, gauges
+from smartconnectors_server import gauges
 from smartconnectors_server.assembly import (
-    StartupError,
     budgets_of,
+    candidates_of,
     load_settings,
     mode_of,
     quiet_period_s,
     runtime_of,
 )
-from smartconnectors_server.budget import Keeper, Reconciler, Watch, log_alerts, log_standing
+from smartconnectors_server.budget import (
+    Candidates,
+    Keeper,
+    PauseCampaigns,
+    Reconciler,
+    SpendReports,
+    Tallies,
+    Watch,
+    log_alerts,
+    log_standing,
+    shadow_budgets,
+)
 from smartconnectors_server.call import MethodTable
 from smartconnectors_server.clock import Clock, SystemClock
-from smartconnectors_server.connections import Connections, lookup_with
-from smartconnectors_server.connector import Platform
-from smartconnectors_server.http import Pages
+from smartconnectors_server.connections import Connections, lookup_with, reports_with, spend_rules
+from smartconnectors_server.connector import Mode, Platform
+from smartconnectors_server.customers import Customers, SiteKeyError
 from smartconnectors_server.interceptors import (
     INTERCEPTORS,
+    Auth,
+    CampaignPauses,
     ChainInterceptor,
     DeferredBids,
     Engines,
@@ -48,19 +56,22 @@ from smartconnectors_server.interceptors import (
 )
 from smartconnectors_server.ledger import LEDGERS, LedgerError
 from smartconnectors_server.listening import ConnectionRules
-from smartconnectors_server.picture import picture
 from smartconnectors_server.platform_service import PlatformServicer
 from smartconnectors_server.platforms import PLATFORMS
+from smartconnectors_server.reload import Reloader
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
+from smartconnectors_server.services.shadow_report import ShadowReports
 from smartconnectors_server.settings import Settings
-from smartconnectors_server.telemetry import Telemetry, configure_logging
+from smartconnectors_server.startup import StartupError
+from smartconnectors_server.telemetry import Telemetry
+from smartconnectors_server.tls import open_port
 
 HEALTH_EVERY_S = 0.25
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Application", "Ready", "StartupError", "load_settings", "serve"]
+__all__ = ["Application", "Ready", "StartupError", "load_settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,7 @@ class Application:
         clock: Clock | None = None,
         telemetry: Telemetry | None = None,
         rules: ConnectionRules | None = None,
+        pause_campaigns: PauseCampaigns | None = None,
     ) -> None:
         """Raises StartupError when the settings do not fit together."""
         self._settings = settings
@@ -98,7 +110,9 @@ class Application:
             if name not in settings.platforms or settings.platforms[name].enabled
         }
         self._platforms = {name: platforms[name] for name in self._modes}
-        self._budgets = budgets_of(self._platforms, settings)
+        budgets = budgets_of(self._platforms, settings)
+        shadowed = [name for name, mode in self._modes.items() if mode is Mode.SHADOW]
+        self._budgets = (*budgets, *shadow_budgets(budgets, shadowed))
         self._services: list[ServiceDescriptor] = [
             budget_service_pb2.DESCRIPTOR.services_by_name["BudgetService"],
             *(platform.service for platform in self._platforms.values()),
@@ -112,16 +126,30 @@ class Application:
             on_commit=self.telemetry.metrics.commit,
         )
         self.watch = Watch(self.ledger, self._clock)
-        self.keeper = Keeper(self.ledger, self.watch)
+        self.tallies = Tallies(self.ledger, self._clock)
+        candidates = candidates_of(self._modes, settings)
+        self.candidates = Candidates(self.ledger, self.tallies, candidates)
+        self.keeper = Keeper(self.ledger, self.watch, self.candidates.settled)
         self.runtimes: dict[str, PlatformRuntime] = {
             name: runtime_of(
                 platform, settings, self._modes[name], self.keeper, self._clock, self.telemetry
             )
             for name, platform in self._platforms.items()
         }
-        self.engines = Engines(settings, self._clock, self.keeper, self.telemetry, self.runtimes)
+        self.customers = Customers(settings.privacy.site_key_file, settings.server.state_dir)
+        self.engines = Engines(
+            settings,
+            self._clock,
+            self.keeper,
+            self.telemetry,
+            self.runtimes,
+            self.customers,
+            self.tallies,
+            self.candidates,
+        )
         gauges.export(self.telemetry.metrics, self.engines, self.watch)
         self._chain = [make(self.engines) for make in INTERCEPTORS]
+        (self.auth,) = (one for one in self._chain if isinstance(one, Auth))
         self._health = Health(service.full_name for service in self._services)
         self._connections = Connections(self.engines)
         self._servicers = {
@@ -134,6 +162,17 @@ class Application:
             for name, runtime in self.runtimes.items()
         }
         self._deferred = self._deferred_bids()
+        self.campaigns = self._campaign_pauses()
+        self._reconciler = self._make_reconciler()
+        self.reloader = Reloader(self.engines, platforms, self._platforms, self._reconciler)
+        self.spend = SpendReports(
+            self.ledger,
+            self.watch,
+            self._clock,
+            reports_with(self.engines),
+            spend_rules(self.engines),
+            pause_campaigns or self.campaigns.pause_or_raise,
+        )
         self._server: Any = None
         self._background: list[asyncio.Task[None]] = []
 
@@ -148,12 +187,20 @@ class Application:
             await self.ledger.open(self._budgets)
         except (LedgerError, OSError) as error:
             raise StartupError(str(error)) from error
+        try:
+            self.customers.open()
+        except SiteKeyError as error:
+            await self.ledger.close()
+            raise StartupError(str(error)) from error
         log_standing(self.ledger)
         log_alerts(self.ledger)
         try:
-            for name, runtime in self.runtimes.items():
+            await self.tallies.open()
+            await self.candidates.open()
+            for runtime in self.runtimes.values():
                 await runtime.limiter.open()
-                runtime.last_change_ns.update(remembered_changes(self.engines, name))
+                await runtime.reports.open()
+                runtime.last_change_ns.update(remembered_changes(self.engines, runtime.book))
             address = await self._listen()
         except BaseException:
             await self.ledger.close()
@@ -163,8 +210,10 @@ class Application:
             asyncio.create_task(work, name=name)
             for name, work in (
                 ("health", self._report_health()),
-                ("reconciler", self._reconciler().run()),
+                ("reconciler", self._reconciler.run()),
                 ("deferred", self._deferred.run()),
+                ("reported spend", self.spend.run()),
+                ("tallies", self.tallies.run()),
             )
         ]
         return Ready(
@@ -180,8 +229,21 @@ class Application:
             options=self._rules.options(server_settings),
             maximum_concurrent_rpcs=self._rules.calls(server_settings),
         )
+        books = {name: runtime.book for name, runtime in self.runtimes.items()}
+        reports = ShadowReports(self.keeper, self.tallies, self.candidates, books)
         budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(
-            cast(Any, BudgetServicer(self.keeper, self.watch)), server
+            cast(
+                Any,
+                BudgetServicer(
+                    self.keeper,
+                    self.watch,
+                    self.ledger.reported,
+                    self.campaigns,
+                    reports,
+                    self.customers,
+                ),
+            ),
+            server,
         )
         for name, platform in self._platforms.items():
             platform.register(self._servicers[name], server)
@@ -191,7 +253,12 @@ class Application:
         reflection.enable_server_reflection([*names, *standard], server)
         host = server_settings.host
         try:
-            port = server.add_insecure_port(f"{_bracketed(host)}:{server_settings.grpc_port}")
+            port = open_port(
+                server,
+                f"{_bracketed(host)}:{server_settings.grpc_port}",
+                server_settings.tls,
+                self._clock,
+            )
         except RuntimeError:
             raise StartupError(
                 f"cannot listen on {host}:{server_settings.grpc_port}; is another server there? "
@@ -224,28 +291,38 @@ class Application:
             if isinstance(interceptor, Idempotency):
                 await interceptor.drain()
         await self._deferred.drain()
+        await self.campaigns.drain()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._connections.close()
+        await self.tallies.write()
         await self.ledger.close()
         self.telemetry.shutdown()
 
     # Background work
 
-    def _reconciler(self) -> Reconciler:
+    def _make_reconciler(self) -> Reconciler:
         return Reconciler(
             self.keeper,
             self._clock,
             lookup_with(self.engines, self._methods),
             interval_s=self._settings.reconciler.interval_s,
             max_interval_s=self._settings.reconciler.max_interval_s,
-            quiet_period_s=lambda platform: quiet_period_s(self._settings, platform),
+            quiet_period_s=lambda platform: quiet_period_s(self.engines.settings, platform),
         )
 
     def _deferred_bids(self) -> DeferredBids:
         inner = [i for i in self._chain if i.name in _FROM_THE_BREAKER_INWARDS]
         return DeferredBids(
+            self.engines,
+            self._methods,
+            lambda spec: compose(inner, spec, self._servicers[spec.platform].of(spec.name)),
+        )
+
+    def _campaign_pauses(self) -> CampaignPauses:
+        inner = [i for i in self._chain if i.name != "status"]
+        return CampaignPauses(
             self.engines,
             self._methods,
             lambda spec: compose(inner, spec, self._servicers[spec.platform].of(spec.name)),
@@ -273,48 +350,3 @@ def _telemetry(settings: Settings) -> Telemetry:
 
     spans = OtlpSpans(chosen.otlp_endpoint, insecure=chosen.otlp_insecure)
     return Telemetry(spans=spans, sample_ratio=chosen.sample_ratio)
-
-
-def check_host(settings: Settings) -> None:
-    """Raises StartupError for an address that others reach, without TLS and without consent."""
-    host = settings.server.host
-    loopback = host == "localhost"
-    with contextlib.suppress(ValueError):
-        loopback = loopback or ipaddress.ip_address(host).is_loopback
-    if not loopback and not settings.server.insecure:
-        raise StartupError(
-            f"{host} is not a loopback address, and calls would be unencrypted. Say --insecure "
-            "when something in front of this server encrypts them."
-        )
-
-
-async def serve(settings: Settings, *, on_ready: Callable[[Ready], None]) -> None:
-    """Runs until SIGTERM or SIGINT, then drains. Raises StartupError when it cannot start."""
-    check_host(settings)
-    configure_logging(settings.server.log_format)
-    failpoints.arm(settings.server.failpoint)
-    application = Application(settings)
-    asked_to_stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked_to_stop.set)
-    ready = await application.start()
-    pages = Pages(
-        application.telemetry.metrics,
-        lambda: application.ready,
-        lambda: picture(application.engines, ready=application.ready),
-        application.engines.clock,
-    )
-    try:
-        http_address = await pages.start(settings.http)
-    except OSError as error:
-        await application.stop()
-        raise StartupError(
-            f"cannot listen on {settings.http.host}:{settings.http.port} for HTTP: "
-            f"{error.strerror or error}. Give it another --http-port."
-        ) from None
-    on_ready(dataclasses.replace(ready, http_address=http_address))
-    await asked_to_stop.wait()
-    log.info("draining (process %d)", os.getpid())
-    await application.stop()
-    await pages.stop()

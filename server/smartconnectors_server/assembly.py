@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from smartconnectors_server.budget import Keeper
-from smartconnectors_server.budget.keeper import TOTAL
+from smartconnectors_server.budget import TOTAL, Candidate, Keeper
 from smartconnectors_server.circuitbreaker import BreakerSettings, CircuitBreaker, State
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import Mode, Options, Platform
 from smartconnectors_server.interceptors import PlatformRuntime
-from smartconnectors_server.ledger import LEDGERS, Budget, CalendarWindow, Limit, SlidingWindow
+from smartconnectors_server.ledger import (
+    LEDGERS,
+    Budget,
+    CalendarWindow,
+    Limit,
+    SlidingWindow,
+    real_of,
+    shadow_of,
+)
 from smartconnectors_server.platforms import PLATFORMS
-from smartconnectors_server.ratelimit import RateLimiter
+from smartconnectors_server.ratelimit import LowPriority, RateLimiter
 from smartconnectors_server.settings import (
     FurtherLimit,
     PlatformSettings,
@@ -25,18 +33,18 @@ from smartconnectors_server.settings import (
     explain,
     load,
 )
+from smartconnectors_server.startup import StartupError
 from smartconnectors_server.telemetry import Telemetry, names
 
 QUIET_PERIOD_TIMEOUTS = 2
-
-
-class StartupError(Exception):
-    """The server cannot start; the message says why and what to do."""
+RESERVE_PERCENT = 10.0
 
 
 def variables_of(platforms: Mapping[str, Platform]) -> dict[str, tuple[str, ...]]:
     """Environment variable -> path of settings keys, for every platform."""
-    variables: dict[str, tuple[str, ...]] = {}
+    variables: dict[str, tuple[str, ...]] = {
+        "SMART_CONNECTORS_SITE_KEY_FILE": ("privacy", "site_key_file")
+    }
     for name, platform in platforms.items():
         for variable, option in platform.environment.items():
             variables[variable] = ("platforms", name, "options", option)
@@ -72,6 +80,8 @@ def load_settings(
             options_of(platforms[name], chosen)
         except ValidationError as error:
             wrong.append(explain(error, f"platforms.{name}.options."))
+            continue
+        wrong += _wrong_accounts(platforms[name], chosen)
     period_s = settings.reconciler.quiet_period_s
     for name in platforms:
         least_s = _least_quiet_s(settings_of(settings, name))
@@ -91,6 +101,34 @@ def options_of(platform: Platform, chosen: PlatformSettings) -> Options:
     return platform.options.model_validate(dict(chosen.options))
 
 
+def _wrong_accounts(platform: Platform, chosen: PlatformSettings) -> list[str]:
+    wrong = []
+    for account, own in chosen.accounts.items():
+        path = f"platforms.{platform.name}.accounts.{account}."
+        other = own.keys() - set(platform.account_options)
+        wrong += [
+            f"{path}{key}: not of an account; what is: {', '.join(platform.account_options)}"
+            for key in sorted(other)
+        ]
+        try:
+            _account_options(platform, chosen, own)
+        except ValidationError as error:
+            wrong += [] if other else [explain(error, path)]
+    return wrong
+
+
+def _account_options(
+    platform: Platform, chosen: PlatformSettings, own: Mapping[str, Any]
+) -> Options:
+    return platform.options.model_validate({**chosen.options, **own})
+
+
+def accounts_of(platform: Platform, chosen: PlatformSettings) -> dict[str, Options]:
+    """Name -> options of each ad account; the only one has an empty name unless it is given one."""
+    named = {name: _account_options(platform, chosen, own) for name, own in chosen.accounts.items()}
+    return named or {"": options_of(platform, chosen)}
+
+
 def settings_of(settings: Settings, name: str) -> PlatformSettings:
     """A platform's settings; all defaults when it has none."""
     return settings.platforms.get(name, PlatformSettings())
@@ -100,20 +138,30 @@ def _least_quiet_s(chosen: PlatformSettings) -> float:
     return QUIET_PERIOD_TIMEOUTS * chosen.timeout_ms / 1000
 
 
-def quiet_period_s(settings: Settings, name: str) -> float:
+def quiet_period_s(settings: Settings, book: str) -> float:
     """How long a change that was sent may still arrive at a platform."""
-    return settings.reconciler.quiet_period_s or _least_quiet_s(settings_of(settings, name))
+    chosen = settings_of(settings, real_of(book))
+    return settings.reconciler.quiet_period_s or _least_quiet_s(chosen)
 
 
 def mode_of(platform: Platform, settings: Settings) -> Mode:
-    """Where a platform's calls go.
+    """What is done with a platform's bids.
+
+    An endpoint of one's own counts as sandbox, unless a mode is said: then that is the mode, and
+    the endpoint, which needs no credentials, stands for the real platform in a rehearsal.
 
     Raises StartupError when the real platform is asked for without the credentials for it.
     """
     chosen = settings_of(settings, platform.name)
-    if chosen.endpoint or chosen.mode == "sandbox":
+    if chosen.endpoint:
+        return Mode(chosen.mode or "sandbox")
+    if chosen.mode == "sandbox":
         return Mode.SANDBOX
-    missing = platform.missing_credentials(options_of(platform, chosen))
+    missing = dict.fromkeys(
+        one
+        for options in accounts_of(platform, chosen).values()
+        for one in platform.missing_credentials(options)
+    )
     if chosen.mode is None:
         return Mode.SANDBOX if missing else Mode.SHADOW
     if missing:
@@ -158,6 +206,42 @@ def budgets_of(platforms: Mapping[str, Platform], settings: Settings) -> tuple[B
     return tuple(budgets)
 
 
+def breaker_settings(chosen: PlatformSettings) -> BreakerSettings:
+    """A platform's breaker settings, as its breaker takes them."""
+    breaker = chosen.circuit_breaker
+    return BreakerSettings(
+        failure_threshold=breaker.failure_threshold,
+        slow_call_ms=breaker.slow_call_ms,
+        open_s=breaker.open_s,
+        half_open_probes=breaker.half_open_probes,
+        close_after_successes=breaker.close_after_successes,
+        permit_max_age_s=breaker.permit_max_age_s,
+    )
+
+
+def reserve_percent_of(chosen: PlatformSettings, mode: Mode, limit: int) -> float:
+    """The share of a limit that is kept for pausing campaigns. Unless it is configured: none in a
+    sandbox, so that the whole limit can be seen at work; otherwise enough for one call at least.
+    """
+    configured = chosen.rate_limit.reserve_percent
+    if configured is not None:
+        return configured
+    if mode is Mode.SANDBOX or limit == 1:
+        return 0.0
+    return max(RESERVE_PERCENT, math.ceil(100_000 / limit) / 1000)
+
+
+def candidates_of(modes: Mapping[str, Mode], settings: Settings) -> dict[str, Candidate]:
+    """The candidate limits, by the book that each weighs. `modes`: of the platforms served."""
+    candidates = {}
+    for name, mode in modes.items():
+        chosen = settings_of(settings, name).budget
+        if chosen.candidate_limit is not None:
+            book = shadow_of(name) if mode is Mode.SHADOW else name
+            candidates[book] = Candidate(chosen.candidate_limit, chosen.window_s)
+    return candidates
+
+
 def runtime_of(
     platform: Platform,
     settings: Settings,
@@ -168,8 +252,16 @@ def runtime_of(
 ) -> PlatformRuntime:
     """One platform's engines, not yet opened."""
     chosen = settings_of(settings, platform.name)
-    breaker, rate = chosen.circuit_breaker, chosen.rate_limit
-    limit = rate.calls or platform.defaults.rate_limit_calls
+    rate = chosen.rate_limit
+    limiter = RateLimiter(
+        platform.name,
+        keeper,
+        keeper.now_ns,
+        limit=(limit := rate.calls or platform.defaults.rate_limit_calls),
+        window_s=rate.window_s or platform.defaults.rate_limit_window_s,
+        burst=rate.burst,
+        reserve_percent=reserve_percent_of(chosen, mode, limit),
+    )
 
     def changed(before: State, after: State) -> None:
         telemetry.event(
@@ -180,28 +272,16 @@ def runtime_of(
     return PlatformRuntime(
         platform=platform,
         settings=chosen,
-        options=options_of(platform, chosen),
+        accounts=accounts_of(platform, chosen),
         mode=mode,
         currency_code=chosen.budget.currency,
-        breaker=CircuitBreaker(
-            BreakerSettings(
-                failure_threshold=breaker.failure_threshold,
-                slow_call_ms=breaker.slow_call_ms,
-                open_s=breaker.open_s,
-                half_open_probes=breaker.half_open_probes,
-                close_after_successes=breaker.close_after_successes,
-                permit_max_age_s=breaker.permit_max_age_s,
-            ),
-            clock,
-            changed,
-        ),
-        limiter=RateLimiter(
+        breaker=CircuitBreaker(breaker_settings(chosen), clock, changed),
+        limiter=limiter,
+        reports=LowPriority(
             platform.name,
+            limiter,
             keeper,
             keeper.now_ns,
-            limit=limit,
-            window_s=rate.window_s or platform.defaults.rate_limit_window_s,
-            burst=rate.burst,
-            reserve_percent=rate.reserve_percent,
+            percent=chosen.reported_spend.quota_percent,
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import enum
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 from smartconnectors.common.v1 import options_pb2
 from smartconnectors.common.v1.bid_pb2 import BidRequest
 from smartconnectors.common.v1.campaign_pb2 import CampaignBudgetUpdate
+from smartconnectors_server.access import ANYBODY, Caller, Credentials
 from smartconnectors_server.ledger import Hold
 from smartconnectors_server.telemetry import Trace
 
@@ -236,6 +238,9 @@ class Call:
     """Monotonic."""
     deadline_ns: int | None = None
     """Monotonic; None: the caller set none."""
+    caller: Caller = ANYBODY
+    shown: Credentials | None = None
+    """What the caller shows, where it is looked at again: with each message of a stream."""
     request_id: str = ""
     campaign_id: str = ""
     currency_code: str = ""
@@ -245,6 +250,8 @@ class Call:
     priced: Priced | None = None
     plan: Plan | None = None
     hold: Hold | None = None
+    task: asyncio.Task[Message] | None = None
+    """The server's own task that the call runs in, once there is one."""
     held: bool = False
     """True from the instant the ledger is asked for a hold: from here on a caller that hangs up
     changes nothing."""
@@ -257,8 +264,8 @@ class Call:
     """How many calls of the platform's quota it takes."""
     batch: Gathering | None = None
     """The batch that the bid is sent with; None: it is sent alone."""
-    actor: str = ""
-    """Who calls, for the audit ledger."""
+    customer: str = ""
+    """The keyed hash of the customer that the bid is for; empty: none."""
     traceparent: str = ""
     """The caller's W3C trace context; empty: none."""
     trace: Trace | None = None
@@ -267,6 +274,11 @@ class Call:
     """The breaker's permit, while the platform is being asked."""
     attributes: dict[str, str | int] = field(default_factory=dict)
     """What telemetry says of this call beside the fields above."""
+
+    @property
+    def actor(self) -> str:
+        """Who asked; `anonymous` without access control."""
+        return self.caller.name
 
     def remaining_ns(self, now_ns: int) -> int | None:
         """Time left to the caller's deadline; None: no deadline."""

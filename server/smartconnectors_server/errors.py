@@ -10,7 +10,9 @@
     │   ├── RequestIdReused       REQUEST_ID_REUSED
     │   ├── RequestInProgress     REQUEST_IN_PROGRESS
     │   ├── DeadlineTooShort      DEADLINE_TOO_SHORT
-    │   └── NotFound              NOT_FOUND
+    │   ├── NotFound              NOT_FOUND
+    │   ├── Unauthenticated       UNAUTHENTICATED
+    │   └── PermissionDenied      PERMISSION_DENIED
     ├── Veto                      our own refusal: nothing held, nothing sent
     │   ├── BudgetExceeded        BUDGET_EXCEEDED
     │   ├── BudgetPaused          BUDGET_PAUSED
@@ -62,6 +64,8 @@ class Code(enum.Enum):
     ABORTED = "ABORTED"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     NOT_FOUND = "NOT_FOUND"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
     UNAVAILABLE = "UNAVAILABLE"
     UNKNOWN = "UNKNOWN"
     INTERNAL = "INTERNAL"
@@ -202,6 +206,20 @@ class NotFound(RequestError):
 
     reason = "NOT_FOUND"
     code = Code.NOT_FOUND
+
+
+class Unauthenticated(RequestError):
+    """Nobody is known by what the caller showed, or it showed nothing."""
+
+    reason = "UNAUTHENTICATED"
+    code = Code.UNAUTHENTICATED
+
+
+class PermissionDenied(RequestError):
+    """The caller is known and may not do this."""
+
+    reason = "PERMISSION_DENIED"
+    code = Code.PERMISSION_DENIED
 
 
 class Veto(ConnectorError):

@@ -1,12 +1,15 @@
-"""Ledger records -> the contract's messages. Pure."""
+"""Ledger records and errors -> the contract's messages. Pure."""
 
 from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import code_pb2
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
-from smartconnectors.common.v1 import bid_pb2, budget_pb2
+from smartconnectors.common.v1 import bid_pb2, budget_pb2, connector_pb2, errors_pb2
+from smartconnectors_server.budget import CampaignOutcome, CampaignStanding, InFlight
+from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.ledger import (
     AlertLevel,
     BudgetState,
@@ -14,6 +17,7 @@ from smartconnectors_server.ledger import (
     Hold,
     HoldState,
     LimitState,
+    ReportedDay,
     SlidingWindow,
     alert_level,
 )
@@ -95,6 +99,10 @@ def fill_stats(message: budget_pb2.BudgetStats, state: BudgetState) -> None:
         _fill_time(message.window, round(first.limit.window.seconds * NANOS_PER_SECOND))
     if first.next_release_ns is not None:
         _fill_time(message.next_release_at, first.next_release_ns)
+    if state.reported is not None:
+        message.reported_spend_micros = state.reported.spend_micros
+        message.reported_period = state.reported.period
+        _fill_time(message.reported_as_of, state.reported.as_of_ns)
     for index, limit in enumerate(state.limits):
         if index > 0:
             message.further_limits.append(_limit_message(state, index, limit))
@@ -125,6 +133,19 @@ def hold_message(hold: Hold) -> budgets_pb2.Hold:
     return message
 
 
+def reported_message(day: ReportedDay) -> budgets_pb2.ReportedSpend:
+    """What a platform reported, as callers see it."""
+    return budgets_pb2.ReportedSpend(
+        platform=day.platform,
+        campaign_id=day.campaign_id,
+        day=day.day,
+        spend_micros=day.spend_micros,
+        currency_code=day.currency_code,
+        time_zone=day.time_zone,
+        as_of=timestamp(day.as_of_ns),
+    )
+
+
 def entry_message(entry: Entry) -> budgets_pb2.LedgerEntry:
     """An audit line as callers see it."""
     return budgets_pb2.LedgerEntry(
@@ -142,3 +163,59 @@ def entry_message(entry: Entry) -> budgets_pb2.LedgerEntry:
         actor=entry.actor,
         customer_hash=entry.customer,
     )
+
+
+_CAMPAIGN_OUTCOMES = {
+    CampaignOutcome.PAUSED: budgets_pb2.CAMPAIGN_OUTCOME_PAUSED,
+    CampaignOutcome.ALREADY_PAUSED: budgets_pb2.CAMPAIGN_OUTCOME_ALREADY_PAUSED,
+    CampaignOutcome.RESUMED: budgets_pb2.CAMPAIGN_OUTCOME_RESUMED,
+    CampaignOutcome.ALREADY_RUNNING: budgets_pb2.CAMPAIGN_OUTCOME_ALREADY_RUNNING,
+    CampaignOutcome.LEFT: budgets_pb2.CAMPAIGN_OUTCOME_LEFT,
+    CampaignOutcome.FAILED: budgets_pb2.CAMPAIGN_OUTCOME_FAILED,
+    CampaignOutcome.SHADOWED: budgets_pb2.CAMPAIGN_OUTCOME_SHADOWED,
+}
+
+
+def standing_message(standing: CampaignStanding) -> budgets_pb2.CampaignStanding:
+    """A campaign after it was paused or resumed, as callers see it."""
+    message = budgets_pb2.CampaignStanding(
+        platform=standing.platform,
+        campaign_id=standing.campaign_id,
+        outcome=_CAMPAIGN_OUTCOMES[standing.outcome],
+    )
+    if standing.error is not None:
+        message.error.CopyFrom(bid_error(standing.error))
+    return message
+
+
+def in_flight_message(flight: InFlight) -> budgets_pb2.PauseBudgetResponse:
+    """What a pause does not stop, in its answer."""
+    message = budgets_pb2.PauseBudgetResponse(
+        in_flight_count=len(flight.held),
+        in_doubt_count=flight.in_doubt_count,
+        deferred_count=flight.deferred_count,
+    )
+    currencies = {hold.currency_code for hold in flight.held}
+    if len(currencies) == 1:
+        message.currency_code = currencies.pop()
+        message.in_flight_micros = sum(hold.amount_micros for hold in flight.held)
+    if flight.last_ended_ns:
+        message.last_dispatch_ended_at.CopyFrom(timestamp(flight.last_ended_ns))
+    return message
+
+
+def bid_error(error: ConnectorError) -> connector_pb2.BidError:
+    """A refusal as the answer to one bid of many."""
+    message = connector_pb2.BidError(
+        code=code_pb2.Code.Value(error.code.value),
+        reason=errors_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}"),
+        message=error.message,
+        metadata=error.metadata,
+        violations=[
+            connector_pb2.FieldViolation(field=v.field, description=v.description)
+            for v in error.violations
+        ],
+    )
+    if error.retry_after_s is not None:
+        message.retry_after.CopyFrom(duration(-int(-error.retry_after_s * 10**9 // 1)))
+    return message

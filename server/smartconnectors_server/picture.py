@@ -23,14 +23,13 @@ def picture(engines: Engines, *, ready: bool) -> dict[str, Any]:
     keeper, recent = engines.keeper, engines.telemetry.recent
     budgets = {budget_id: _budget(keeper.state(budget_id)) for budget_id in keeper.budget_ids()}
     holds = keeper.open_holds()
+    shown = {runtime.book for runtime in engines.runtimes.values()}
     return {
         "now_ms": now_ns // NANOS_PER_MILLI,
         "version": VERSION,
         "ready": ready,
         "platforms": [_platform(runtime, budgets, holds) for runtime in engines.runtimes.values()],
-        "budgets": [
-            budget for budget_id, budget in budgets.items() if budget_id not in engines.runtimes
-        ],
+        "budgets": [budget for budget_id, budget in budgets.items() if budget_id not in shown],
         "holds": [_hold(hold, keeper.now_ns()) for hold in holds[:MOST_HOLDS]],
         "hold_count": len(holds),
         "refusals": [
@@ -82,6 +81,13 @@ def _budget(state: BudgetState) -> dict[str, Any]:
         "vetoed_count": state.vetoed_count,
         "alert_level": alert_level(state).name.lower(),
         "paused": state.paused,
+        "reported": None
+        if state.reported is None
+        else {
+            "micros": state.reported.spend_micros,
+            "period": state.reported.period,
+            "as_of_ms": state.reported.as_of_ns // NANOS_PER_MILLI,
+        },
     }
 
 
@@ -105,9 +111,9 @@ def _platform(
         },
         "fallback_count": runtime.fallback_count,
         "deferred_count": sum(
-            hold.platform == runtime.name and hold.state.value == "deferred" for hold in holds
+            hold.platform == runtime.book and hold.state.value == "deferred" for hold in holds
         ),
-        "budget": budgets[runtime.name],
+        "budget": budgets[runtime.book],
     }
 
 

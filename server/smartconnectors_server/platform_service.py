@@ -60,6 +60,21 @@ class PlatformServicer:
         """Ends every StreamBids once what is under way on it is answered."""
         self._many.close()
 
+    async def PauseCampaign(self, request: Any, call: Call) -> Any:
+        return await self._set_status(request, call, paused=True)
+
+    async def ResumeCampaign(self, request: Any, call: Call) -> Any:
+        return await self._set_status(request, call, paused=False)
+
+    async def _set_status(self, request: Any, call: Call, *, paused: bool) -> Any:
+        """A caller's word on one campaign counts, whatever was paused to stop all spending."""
+        response = await self.of(call.spec.name)(request, call)
+        if not request.update.validate_only:
+            self._keeper.campaigns.record_by_name(
+                self._runtime.name, request.update.campaign_id, call.actor, paused=paused
+            )
+        return response
+
     async def PlaceBids(self, request: Any, call: Call) -> Any:
         results = await self._many.batch(request.bids, call)
         response: Any = call.spec.response_class()
@@ -73,14 +88,16 @@ class PlatformServicer:
             yield answer_message(call.spec, "answer", request_id, result)
 
     async def GetBid(self, request: Any, call: Call) -> Any:
-        hold = await self._keeper.find(self._runtime.name, request.request_id)
+        hold = await self._keeper.find(self._runtime.book, request.request_id)
         spec = None if hold is None else self._methods.get(hold.method)
+        if hold is not None and not call.caller.scope.sees_hold(hold.platform, hold.budget_ids):
+            hold, spec = None, None  # to this caller there is none
         if hold is None or spec is None or not self._answers_with(call.spec, spec):
             raise NotFound(f"{self._runtime.name}: no bid is known under {request.request_id!r}")
         result: Any
         try:
             result = stored_answer(spec, hold, self._runtime.breaker.state.value)
-            add_budget(result, self._keeper.state(self._runtime.name))
+            add_budget(result, self._keeper.state(self._runtime.book))
         except ConnectorError as error:
             result = error
         return answer_message(call.spec, "answer", hold.request_id, result)
@@ -105,7 +122,7 @@ class PlatformServicer:
             rate_limit_window=duration(round(runtime.limiter.window_s * NANOS_PER_SECOND)),
             used_calls=runtime.limiter.used(),
             headroom_calls=runtime.limiter.headroom(),
-            budget=stats_message(keeper.state(runtime.name)),
+            budget=stats_message(keeper.state(runtime.book)),
             fallback_count=runtime.fallback_count,
             deferred_count=self._count(HoldState.DEFERRED),
             in_doubt_count=self._count(HoldState.IN_DOUBT),
@@ -118,4 +135,4 @@ class PlatformServicer:
         return response
 
     def _count(self, state: HoldState) -> int:
-        return sum(h.platform == self._runtime.name for h in self._keeper.open_holds(state))
+        return sum(h.platform == self._runtime.book for h in self._keeper.open_holds(state))

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from smartconnectors_server import failpoints
+from smartconnectors_server.access_settings import AccessSettings, TlsSettings
 from smartconnectors_server.money import InvalidAmount, minor_unit_digits, parse_amount
+from smartconnectors_server.sections import NamedPath, Section
 
 _MOST_DIGITS = 400
 
@@ -74,28 +76,12 @@ def _time_zone(value: Any) -> str:
         raise ValueError('not an IANA time zone such as "Europe/Paris"') from None
 
 
-def _path(value: Path) -> Path:
-    try:
-        named = os.fsencode(value)
-    except ValueError:
-        named = b"\0"
-    if b"\0" in named:
-        raise ValueError("not a path that can be named")
-    return value
-
-
 AmountMicros = Annotated[int, BeforeValidator(_amount)]
 CurrencyCode = Annotated[str, BeforeValidator(_currency)]
 MultiplierMilli = Annotated[int, BeforeValidator(_milli)]
 Failpoint = Annotated[str, BeforeValidator(_failpoint)]
 TimeZone = Annotated[str, BeforeValidator(_time_zone)]
-NamedPath = Annotated[Path, AfterValidator(_path)]
-
-
-class Section(BaseModel):
-    """Base of all sections."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+AccountName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 
 
 class ServerSettings(Section):
@@ -121,6 +107,7 @@ class ServerSettings(Section):
     """Between NOT_SERVING and the end of accepting, so that load balancers notice."""
     drain_grace_s: float = Field(10.0, ge=0, le=300)
     """How long calls under way may take to end when the server stops."""
+    tls: TlsSettings | None = None
 
 
 class HttpSettings(Section):
@@ -170,6 +157,9 @@ class PlatformBudgetSettings(Section):
     further_limits: tuple[FurtherLimit, ...] = ()
     campaigns: Mapping[str, AmountMicros] = Field(default_factory=dict)
     """Campaign id -> a limit of its own inside the same window."""
+    candidate_limit: AmountMicros | None = None
+    """A limit to try out beside `limit`, in the same window. It refuses nothing; the shadow report
+    says what it would have refused."""
 
 
 class RateLimitSettings(Section):
@@ -179,8 +169,9 @@ class RateLimitSettings(Section):
     window_s: float | None = Field(None, ge=1, le=86400)
     burst: int | None = Field(None, ge=1, le=10_000_000)
     """The most at once. Absent: `calls`."""
-    reserve_percent: float = Field(0.0, ge=0, le=50)
-    """Share of the quota kept for pausing campaigns."""
+    reserve_percent: float | None = Field(None, ge=0, le=50)
+    """Share of the quota kept for pausing campaigns. Absent: 0 in sandbox, otherwise 10, and one
+    call at least."""
 
 
 class CircuitBreakerSettings(Section):
@@ -202,6 +193,27 @@ class FallbackSettings(Section):
     cap: Literal["ai_bid", "none"] = "ai_bid"
 
 
+class ReportedSpendSettings(Section):
+    """What the platform says it billed, read back and shown beside what was committed."""
+
+    enabled: bool | None = None
+    """False: the platform is not asked, and no reported figure is shown. Absent: it is asked, but
+    for a sandbox, which bills nothing unless it is told to."""
+    interval_s: float = Field(900.0, ge=1, le=86_400)
+    """How often the platform is asked, in seconds."""
+    quota_percent: float = Field(10.0, gt=0, le=50)
+    """The most of the platform's rate limit that reports may use; they are read only while that
+    share of it is free, so that bids never wait for them."""
+    timeout_ms: int = Field(60_000, ge=10, le=600_000)
+    """The longest that one call for a report may take: reports are slow, and a slow one opens no
+    circuit."""
+    on_reported_over: Literal["alert", "pause_campaigns"] = "alert"
+    """What is done when more is reported for a day of the account than was committed on it: an
+    alert; or that, and the campaigns that were billed are paused at the platform."""
+    tolerance: AmountMicros = 0
+    """How much more may be reported than was committed before that is done, in currency units."""
+
+
 class PlatformSettings(Section):
     """One platform."""
 
@@ -209,7 +221,10 @@ class PlatformSettings(Section):
     mode: Literal["sandbox", "shadow", "live"] | None = None
     """Absent: sandbox without credentials, shadow with them."""
     endpoint: str | None = None
-    """Connect here instead of to the real platform; counts as sandbox."""
+    """Connect here instead of to the real platform. Sandbox, unless `mode` says otherwise."""
+    check_account: bool | None = None
+    """Read the account when it is connected, and send nothing when its currency is not the
+    budget's. Absent: not in sandbox, yes otherwise."""
     timeout_ms: int = Field(5000, ge=10, le=120_000)
     """The longest that one call to the platform may take."""
     min_deadline_ms: int = Field(20, ge=0, le=120_000)
@@ -222,12 +237,18 @@ class PlatformSettings(Section):
     """The largest change in one step. Absent: none in sandbox, 30 otherwise."""
     max_daily_budget: AmountMicros | None = None
     """The largest daily budget that UpdateCampaignBudget may set."""
+    max_bid: AmountMicros | None = None
+    """The largest bid. A caller's larger one is refused unless it is `reduce_only`; the heuristic's
+    is lowered to it."""
     budget: PlatformBudgetSettings = PlatformBudgetSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     circuit_breaker: CircuitBreakerSettings = CircuitBreakerSettings()
     fallback: FallbackSettings = FallbackSettings()
+    reported_spend: ReportedSpendSettings = ReportedSpendSettings()
     options: Mapping[str, Any] = Field(default_factory=dict)
     """The platform's own settings, checked by the platform."""
+    accounts: Mapping[AccountName, Mapping[str, Any]] = Field(default_factory=dict)
+    """Name -> what that ad account has in the place of `options`. Absent: one without a name."""
 
 
 class TelemetrySettings(Section):
@@ -237,6 +258,15 @@ class TelemetrySettings(Section):
     """host:port of an OTLP/gRPC collector. Empty: no spans are made."""
     otlp_insecure: bool = True
     sample_ratio: float = Field(1.0, ge=0, le=1)
+
+
+class PrivacySettings(Section):
+    """How customers are kept unknown to those who read logs, traces and the audit ledger."""
+
+    site_key_file: NamedPath | None = None
+    """The key that customer ids are hashed with: 32 characters at least. Absent: `site.key` in
+    `state_dir`, made at random at the first start. With another key the same customer has another
+    hash, and a request id that is still bound is refused as REQUEST_ID_REUSED."""
 
 
 class ReconcilerSettings(Section):
@@ -255,10 +285,12 @@ class Settings(Section):
 
     server: ServerSettings = ServerSettings()
     http: HttpSettings = HttpSettings()
+    access: AccessSettings | None = None
     ledger: LedgerSettings = LedgerSettings()
     total_budget: BudgetSettings | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()
+    privacy: PrivacySettings = PrivacySettings()
     platforms: Mapping[str, PlatformSettings] = Field(default_factory=dict)
 
 
@@ -339,3 +371,8 @@ def load(
         return Settings.model_validate(document)
     except ValidationError as error:
         raise SettingsError(explain(error)) from None
+
+
+def variable(name: str) -> str:
+    """A variable of this process's environment; empty: it is absent."""
+    return os.environ.get(name, "")

@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 from google.rpc import error_details_pb2, status_pb2
 from tests.crash.mixes import CAMPAIGNS, LATEST_MS, TOTAL, Mix, limits_usd
-from tests.crash.sent import Bid, Table
+from tests.crash.sent import Bid, Table, customer_of
 from tests.crash.server import ServerProcess
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
@@ -177,10 +177,20 @@ class World:
         )
 
     async def _pause(self, budgets: Any, chance: random.Random) -> None:
-        asked = {"budget_id": chance.choice(self.platforms), "reason": "a look around"}
+        asked: Any = {"budget_id": chance.choice(self.platforms), "reason": "a look around"}
         await budgets.PauseBudget(budgets_pb2.PauseBudgetRequest(**asked), timeout=2)
         await asyncio.sleep(0.05)
         await budgets.ResumeBudget(budgets_pb2.ResumeBudgetRequest(**asked), timeout=2)
+
+    async def _campaigns(self, budgets: Any, chance: random.Random) -> None:
+        asked: Any = {"platform": chance.choice(self.platforms), "reason": "a look around"}
+        await budgets.PauseCampaigns(budgets_pb2.PauseCampaignsRequest(**asked), timeout=2)
+        await budgets.ResumeCampaigns(budgets_pb2.ResumeCampaignsRequest(**asked), timeout=2)
+
+    async def _erase(self, budgets: Any, chance: random.Random) -> None:
+        customer = customer_of(chance.choice(CAMPAIGNS))
+        request = budgets_pb2.EraseCustomerRequest(customer_id=customer, reason="asked for")
+        await budgets.EraseCustomer(request, timeout=2)
 
     async def _settle(self, budgets: Any, chance: random.Random) -> None:
         """Says of a bid in doubt that the platform has it.

@@ -63,6 +63,8 @@ MIXES: Mapping[str, Mix] = {
     "long outage": Mix(outages=True, outage_s=3.0, open_s=5.0, window_s=1.0, limit_usd=100),
     "quarrel": Mix(removals=True, every_s=0.2, limit_usd=600),
     "operator": Mix(faults=LOSSES, operator=15.0, acts=("limit", "pause", "settle")),
+    "stops": Mix(operator=10.0, acts=("campaigns",)),
+    "erasures": Mix(operator=10.0, acts=("erase",)),
     "second thoughts": Mix(outages=True, operator=15.0, acts=("late",)),
 }
 
@@ -85,6 +87,9 @@ _MIXES_OF: Mapping[Place | Write, tuple[str, ...]] = {
     Write.LIMIT: _OPERATED,
     Write.PAUSE: _OPERATED,
     Write.RESUME: _OPERATED,
+    Write.PAUSE_CAMPAIGN: ("stops",),
+    Write.RESUME_CAMPAIGN: ("stops",),
+    Write.ERASE: ("erasures",),
     Write.ALERT_END: _OPERATED,
 }
 _OFTEN = {Write.RESERVE, Write.SETTLE, Write.CALLS, Place.HELD, Place.ANSWERED, Place.MARK}

@@ -25,6 +25,11 @@ MOST_BIDS = 900
 _DECIMALS = 4
 
 
+def customer_of(campaign: str) -> str:
+    """Whose bids are on a campaign."""
+    return f"customer-{campaign}"
+
+
 @dataclass(frozen=True)
 class Bid:
     """One bid as the harness meant it."""
@@ -44,6 +49,7 @@ class Bid:
             campaign_id=self.campaign,
             bid_micros=self.amount_micros,
             predicted_ltv_micros=self.ltv_micros,
+            customer_id=customer_of(self.campaign),
         )
         return GetMessageClass(method.input_type)(bid=common)
 

@@ -27,6 +27,7 @@ from tests.end_to_end.refusals import Refusal, refusal_of, refused
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 from smartconnectors.budgets.v1 import budget_service_pb2_grpc as budgets_grpc
 from smartconnectors.common.v1 import bid_pb2, budget_pb2
+from smartconnectors.credentials import interceptors
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as ads_pb2
 from smartconnectors.google_ads.v1 import google_ads_service_pb2_grpc as ads_grpc
 from smartconnectors_server.app import Application, load_settings
@@ -94,10 +95,11 @@ class Link:
     def __init__(self, address: str) -> None:
         self.use(address)
 
-    def use(self, address: str) -> None:
-        """Speaks to the server at this address from now on."""
+    def use(self, address: str, token: str = "") -> None:
+        """Speaks to the server at this address from now on, and shows this token."""
         self.address = address
-        self.channel = grpc.aio.insecure_channel(address, _CHANNEL_OPTIONS)
+        shown = interceptors(token) if token else []
+        self.channel = grpc.aio.insecure_channel(address, _CHANNEL_OPTIONS, interceptors=shown)
         self.ads: Any = ads_grpc.GoogleAdsServiceStub(self.channel)
         self.budgets: Any = budgets_grpc.BudgetServiceStub(self.channel)
 
@@ -248,10 +250,10 @@ class Stage:
     def document(self, overrides: Mapping[str, Any], state: str) -> dict[str, Any]:
         """Settings for a server on this stage, as a configuration file has them.
 
-        `overrides`: of Google Ads, but for `server`, `ledger`, `reconciler`, `total_budget`, and
-        `each`, which has overrides for any platform by its name.
+        `overrides`: of Google Ads, but for `server`, `access`, `ledger`, `reconciler`,
+        `total_budget`, and `each`, which has overrides for any platform by its name.
         """
-        sections = ("server", "ledger", "reconciler", "total_budget")
+        sections = ("server", "access", "ledger", "reconciler", "total_budget")
         base = {
             "server": {
                 "state_dir": str(self.directory / state),

@@ -17,6 +17,7 @@ from grpc import StatusCode
 from smartconnectors.common.v1.bid_pb2 import BidRequest
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as trade_desk_pb2
 from smartconnectors_server import errors
+from smartconnectors_server.access.tokens import hash_of
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,30 @@ def blocked_auction(bid: BidRequest) -> trade_desk_pb2.PlaceBidRequest:
         bid_request_json=json.dumps(auction), price_cpm_micros=8_000_000
     )
     return trade_desk_pb2.PlaceBidRequest(bid=bid, open_rtb=target)
+
+
+def shut_out(token: str) -> Any:
+    """A scenario: who shows this token, or none, wants to bid, and may not."""
+
+    async def scenario(stage: Any, say: Any) -> Any:
+        tokens = stage.directory / "tokens.toml"
+        tokens.write_text(
+            "".join(
+                f'[[tokens]]\nname = "{role}-er"\nrole = "{role}"\nhash = "{hash_of(role)}"\n'
+                for role in ("read", "operate")
+            )
+        )
+        server = await stage.serve(access={"tokens_file": str(tokens)})
+        server.use(server.address, token)
+        refusal = await say.refused(server.place(say.bid("r", 15)))
+        server.use(server.address, "operate")
+        if not token:
+            return refusal, server, Expected(StatusCode.UNAUTHENTICATED, text="no token")
+        needs = {"needs": "bid"}
+        text = "this needs the role `bid`, and read-er has `read`"
+        return refusal, server, Expected(StatusCode.PERMISSION_DENIED, needs, text=text)
+
+    return scenario
 
 
 class Broken:

@@ -193,7 +193,7 @@ async def test_a_paused_budget_keeps_deferred_bids_from_being_placed(
     server = await stage.serve(circuit_breaker=QUICK)
     await open_the_breaker(stage, say, server)
     await server.place(say.bid("waits", 15, campaign="1004"))
-    asked = {"budget_id": "google_ads", "reason": "audit"}
+    asked: Any = {"budget_id": "google_ads", "reason": "audit"}
     await server.budgets.PauseBudget(budgets_pb2.PauseBudgetRequest(**asked))
     await say.eventually(server.app.runtimes["google_ads"].breaker.would_admit, bool)
     await server.app._deferred.look()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from grpc import StatusCode
-from tests.end_to_end.refusals import Broken, Expected, blocked_auction, every_reason
+from tests.end_to_end.refusals import Broken, Expected, blocked_auction, every_reason, shut_out
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 from smartconnectors.common.v1 import bid_pb2
@@ -43,6 +43,7 @@ def reason(name: str) -> Callable[[Scenario], Scenario]:
     return add
 
 
+SCENARIOS.update(UNAUTHENTICATED=shut_out(""), PERMISSION_DENIED=shut_out("read"))
 # The request is wrong
 
 

@@ -144,6 +144,7 @@ class House:
             load_settings(None, {}, document), clock=self._clock, telemetry=self._telemetry
         )
         await app.ledger.open(app._budgets)
+        app.customers.open()
         for runtime in app.runtimes.values():
             await runtime.limiter.open()
         app._connections.begin()

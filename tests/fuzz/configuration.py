@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from tests.fuzz.promises import check_no_secret
 
-from smartconnectors_server.app import Application, StartupError, check_host, load_settings
+from smartconnectors_server.app import Application, StartupError, load_settings
 from smartconnectors_server.assembly import variables_of
 from smartconnectors_server.cli.config_file import section_of
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.settings import PlatformSettings, Settings, SettingsError
+from smartconnectors_server.startup import check_host
 from smartconnectors_server.telemetry import Telemetry
 
 SECRET = "planted-secret-hunter2"
@@ -148,7 +149,7 @@ class Configurations:
         assert "\0" not in str(settings.server.state_dir)
         os.fsencode(settings.server.state_dir)
         try:
-            check_host(settings)
+            check_host(settings.server)
             application = Application(settings, clock=ManualClock(), telemetry=Telemetry())
         except StartupError as error:
             self._check_message(str(error))

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 from smartconnectors_server.connector import QuotaSignal
 from smartconnectors_server.errors import ConnectorError, Outcome
-from smartconnectors_server.interceptors.answers import bid_error, store_error
+from smartconnectors_server.interceptors.answers import store_error
 from smartconnectors_server.interceptors.status import to_status
+from smartconnectors_server.messages import bid_error
 
 MOST_MESSAGE_BYTES = 1500
 MOST_TRAILER_BYTES = 8 * 1024 * 3 // 4

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,15 @@ class Gate:
 
     @asynccontextmanager
     async def read(self, what: str) -> AsyncIterator[None]:
+        yield
+
+    @asynccontextmanager
+    async def report(self, what: str) -> AsyncIterator[None]:
+        async with self.read(what):
+            yield
+
+    @contextmanager
+    def urgent(self) -> Iterator[None]:
         yield
 
     def tighten(self, signal: QuotaSignal) -> None:

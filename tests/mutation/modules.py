@@ -23,16 +23,42 @@ MODULES: dict[str, Stages] = {
     "ratelimit/burst.py": ((_LIMITER,),),
     "ratelimit/floor.py": ((_LIMITER,),),
     "ledger/book.py": ((f"{_LEDGER}/test_book.py", _LEDGERS), (f"{_LEDGER}/test_book_model.py",)),
-    "ledger/scopes.py": ((_LEDGERS,), (f"{_LEDGER}/test_book_model.py",)),
-    "ledger/targets.py": ((_LEDGERS,), (f"{_LEDGER}/test_book_model.py",)),
-    "ledger/store.py": ((f"{_LEDGER}/test_sqlite.py", _LEDGERS),),
-    "ledger/sqlite.py": ((f"{_LEDGER}/test_sqlite.py", _LEDGERS), (_BUDGET,)),
-    "ledger/group_commit.py": ((f"{_LEDGER}/test_group_commit.py",), (_LEDGERS, _LEDGER)),
-    "ledger/alerts.py": ((f"{_BUDGET}/test_alerts.py", _LEDGERS), (_LEDGER, _BUDGET)),
-    "ledger/chain.py": ((f"{_LEDGER}/test_damage.py", _LEDGERS), (_LEDGER,)),
-    "ledger/recovery.py": ((_LEDGERS, f"{_LEDGER}/test_sqlite.py"), (_LEDGER,)),
-    "ledger/mark.py": ((f"{_LEDGER}/test_damage.py", f"{_LEDGER}/test_sqlite.py"), (_LEDGERS,)),
-    "ledger/lock.py": ((_LEDGERS,), (_LEDGER,)),
+    "ledger/scopes.py": (
+        (f"{_LEDGER}/test_scopes.py",),
+        (_LEDGERS,),
+        (f"{_LEDGER}/test_book_model.py",),
+    ),
+    "ledger/targets.py": (
+        (f"{_LEDGER}/test_targets.py",),
+        (_LEDGERS,),
+        (f"{_LEDGER}/test_book_model.py",),
+    ),
+    "ledger/store.py": (
+        (f"{_LEDGER}/test_store.py",),
+        (f"{_LEDGER}/test_sqlite.py", _LEDGERS),
+    ),
+    "ledger/sqlite.py": (
+        (f"{_LEDGER}/test_embedded.py", f"{_LEDGER}/test_unwritten.py"),
+        (_LEDGERS, f"{_LEDGER}/test_commits.py"),
+        (f"{_LEDGER}/test_damage.py", f"{_LEDGER}/test_sqlite.py"),
+        (_BUDGET,),
+    ),
+    "ledger/group_commit.py": (
+        (f"{_LEDGER}/test_group_commit.py",),
+        (f"{_LEDGER}/test_commits.py",),
+        (_LEDGERS,),
+    ),
+    "ledger/alerts.py": ((f"{_LEDGER}/test_alerts.py",), (f"{_BUDGET}/test_alerts.py", _LEDGERS)),
+    "ledger/chain.py": ((f"{_LEDGER}/test_chain.py",), (f"{_LEDGER}/test_damage.py", _LEDGERS)),
+    "ledger/recovery.py": (
+        (f"{_LEDGER}/test_recovery.py",),
+        (_LEDGERS, f"{_LEDGER}/test_sqlite.py"),
+    ),
+    "ledger/mark.py": (
+        (f"{_LEDGER}/test_mark.py",),
+        (f"{_LEDGER}/test_damage.py", f"{_LEDGER}/test_sqlite.py"),
+    ),
+    "ledger/lock.py": ((f"{_LEDGER}/test_lock.py",), (_LEDGERS,)),
 }
 
 SAMPLE: dict[str, tuple[str, ...]] = {

@@ -98,8 +98,8 @@ ADMISSION = (
     Mutant(
         "a pause of everything stops nothing",
         "ledger/scopes.py",
-        "for scope in (ALL, *scopes))",
-        "for scope in scopes)",
+        "for scope in (ALL, *asked, *map(real_of, asked)))",
+        "for scope in (*asked, *map(real_of, asked)))",
         (promise("admission-a_pause_of_everything_stops_every_budget"), MODEL),
     ),
     Mutant(

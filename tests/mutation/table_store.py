@@ -220,6 +220,13 @@ KEEPER = (
         (BUDGET + "test_resolution.py",),
     ),
     Mutant(
+        "campaigns are forgotten with their holds",
+        "ledger/store.py",
+        "            if new := self._new_campaigns(batch):\n",
+        "            if (new := self._new_campaigns(batch)) and not new:\n",
+        (promise("restarts-campaigns_that_something_was_sent_for_are_known_for_ever"),),
+    ),
+    Mutant(
         "a pause of what has no budget ends at a restart",
         "ledger/recovery.py",
         "        if paused:\n",

@@ -16,10 +16,12 @@ import pytest
 from smartconnectors.budgets.v1 import budget_service_pb2, budget_service_pb2_grpc
 from smartconnectors.common.v1 import bid_pb2
 from smartconnectors.google_ads.v1 import google_ads_service_pb2, google_ads_service_pb2_grpc
-from smartconnectors_server.app import Application, Ready, StartupError, load_settings, serve
-from smartconnectors_server.app import check_host as check
+from smartconnectors_server.app import Application, Ready, StartupError, load_settings
 from smartconnectors_server.platforms import PLATFORMS
+from smartconnectors_server.serving import serve
 from smartconnectors_server.settings import Settings
+from smartconnectors_server.startup import check_host as check
+from smartconnectors_server.startup import warn_if_open
 
 Start = Callable[..., Awaitable[Ready]]
 
@@ -119,13 +121,29 @@ async def test_a_port_that_is_taken_is_refused_and_the_directory_is_free_again(
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
 def test_an_address_that_others_reach_needs_consent(tmp_path: Path, host: str) -> None:
     with pytest.raises(StartupError, match="--insecure"):
-        check(settings(tmp_path, host=host))
-    check(settings(tmp_path, host=host, insecure=True))
+        check(settings(tmp_path, host=host).server)
+    check(settings(tmp_path, host=host, insecure=True).server)
+
+
+@pytest.mark.parametrize(
+    ("host", "access", "warned"),
+    [
+        ("127.0.0.1", None, False),
+        ("0.0.0.0", None, True),
+        ("0.0.0.0", {"tokens_file": "tokens.toml"}, False),
+    ],
+)
+def test_a_server_that_others_reach_and_that_asks_nobody_is_said_loudly(
+    caplog: pytest.LogCaptureFixture, host: str, access: Any, warned: bool
+) -> None:
+    document = {"server": {"host": host}, **({} if access is None else {"access": access})}
+    warn_if_open(load_settings(None, {}, document))
+    assert ("whoever connects may do everything" in caplog.text) == warned
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_the_machine_itself_needs_none(tmp_path: Path, host: str) -> None:
-    check(settings(tmp_path, host=host))
+    check(settings(tmp_path, host=host).server)
 
 
 async def test_serve_tells_when_it_is_ready_and_ends_by_itself_after_a_signal(

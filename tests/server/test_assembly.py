@@ -9,17 +9,20 @@ from typing import Any
 import pytest
 
 from smartconnectors_server.assembly import (
-    StartupError,
+    accounts_of,
     budgets_of,
     load_settings,
     mode_of,
     quiet_period_s,
+    reserve_percent_of,
+    settings_of,
     variables_of,
 )
 from smartconnectors_server.connector import Mode
 from smartconnectors_server.ledger import CalendarWindow, Limit, SlidingWindow
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.settings import Settings, SettingsError
+from smartconnectors_server.startup import StartupError
 
 GOOGLE = PLATFORMS["google_ads"]
 CREDENTIALS = {
@@ -47,9 +50,17 @@ def test_live_has_to_be_said() -> None:
     assert mode_of(GOOGLE, settings(CREDENTIALS, mode="live")) is Mode.LIVE
 
 
-def test_an_endpoint_counts_as_a_sandbox_whatever_the_mode() -> None:
+def test_an_endpoint_counts_as_a_sandbox_whatever_the_credentials() -> None:
     environment = {**CREDENTIALS, "GOOGLE_ADS_ENDPOINT": "127.0.0.1:9"}
-    assert mode_of(GOOGLE, settings(environment, mode="live")) is Mode.SANDBOX
+    assert mode_of(GOOGLE, settings(environment)) is Mode.SANDBOX
+
+
+@pytest.mark.parametrize("mode", ["sandbox", "shadow", "live"])
+def test_a_mode_that_is_said_holds_at_an_endpoint_of_ones_own_and_needs_no_credentials(
+    mode: str,
+) -> None:
+    environment = {"GOOGLE_ADS_ENDPOINT": "127.0.0.1:9"}
+    assert mode_of(GOOGLE, settings(environment, mode=mode)) is Mode(mode)
 
 
 @pytest.mark.parametrize("mode", ["shadow", "live"])
@@ -173,3 +184,56 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
 def test_a_platform_can_say_that_it_needs_nothing() -> None:
     open_to_all = dataclasses.replace(GOOGLE, missing_credentials=lambda _: ())
     assert mode_of(open_to_all, settings()) is Mode.SHADOW
+
+
+def test_an_account_has_its_own_options_in_the_place_of_the_platform_s() -> None:
+    chosen = settings(
+        CREDENTIALS, accounts={"default": {}, "eu": {"customer_id": "222-222-2222"}}
+    ).platforms["google_ads"]
+    found = accounts_of(GOOGLE, chosen)
+    ids = {name: options.model_dump()["customer_id"] for name, options in found.items()}
+    assert ids == {"default": "1234567890", "eu": "2222222222"}
+    secrets = {options.model_dump()["refresh_token"] for options in found.values()}
+    assert len(secrets) == 1
+
+
+def test_an_account_is_told_by_its_own_keys_alone() -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(accounts={"eu": {"cache_ttl_s": 1}, "us": {"customer_id": "1"}})
+    other_key, other_form = str(caught.value).splitlines()
+    assert other_key.startswith("platforms.google_ads.accounts.eu.cache_ttl_s: not of an account")
+    assert other_form.startswith("platforms.google_ads.accounts.us.customer_id: Value error, ten")
+
+
+def test_a_mode_needs_the_credentials_of_every_account() -> None:
+    environment = {key: value for key, value in CREDENTIALS.items() if "CUSTOMER" not in key}
+    some = settings(environment, mode="live", accounts={"eu": {"customer_id": "222-222-2222"}})
+    assert mode_of(GOOGLE, some) is Mode.LIVE
+    not_all = settings(environment, mode="live", accounts={"us": {}, "eu": {}})
+    with pytest.raises(StartupError, match="GOOGLE_ADS_CUSTOMER_ID"):
+        mode_of(GOOGLE, not_all)
+
+
+@pytest.mark.parametrize(
+    ("mode", "limit", "calls"),
+    [
+        (Mode.SANDBOX, 100, 0),
+        (Mode.SHADOW, 100, 10),
+        (Mode.LIVE, 1000, 100),
+        (Mode.LIVE, 7, 1),
+        (Mode.LIVE, 3, 1),
+        (Mode.LIVE, 2, 1),
+        (Mode.LIVE, 1, 0),
+    ],
+)
+def test_a_tenth_of_a_live_quota_is_kept_for_pausing_and_one_call_at_least(
+    mode: Mode, limit: int, calls: int
+) -> None:
+    chosen = settings_of(settings(), "google_ads")
+    assert int(limit * reserve_percent_of(chosen, mode, limit) / 100) == calls
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_reserve_that_is_configured_is_kept_in_every_mode(mode: Mode) -> None:
+    chosen = settings_of(settings(rate_limit={"reserve_percent": 3.5}), "google_ads")
+    assert reserve_percent_of(chosen, mode, 100) == 3.5

@@ -112,12 +112,13 @@ class Server:
         """All of `Application.start` but the sockets."""
         app = self.app
         await app.ledger.open(app._budgets)
+        app.customers.open()
         for name, runtime in app.runtimes.items():
             await runtime.limiter.open()
             runtime.last_change_ns.update(remembered_changes(app.engines, name))
         app._connections.begin()
         app._background = [
-            asyncio.create_task(app._reconciler().run()),
+            asyncio.create_task(app._reconciler.run()),
             asyncio.create_task(app._deferred.run()),
         ]
 

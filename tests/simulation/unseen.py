@@ -38,8 +38,8 @@ OWN = (
     Mutant(
         "a read takes nothing of the quota",
         "interceptors/gate.py",
-        "            await self._limiter.take()\n",
-        "",
+        "            await self._limiter.take(reserved=urgent)\n            permit",
+        "            permit",
         (),
     ),
     Mutant(
@@ -86,6 +86,7 @@ UNSEEN: Mapping[str, str] = {
     + "the keeper settles late only what it has seen to be closed",
     "late truth takes the request id from a later attempt": _BEHIND
     + "the target's lock keeps the later attempt from being held before the truth is in",
+    "campaigns are forgotten with their holds": _WORDS + "which campaigns a kill switch finds",
     "truth is dropped when an operator was wrong": "of what an operator has ended without looking"
     " a world expects nothing more",
     "late truth is hidden by the memory that an id is absent": "wants a hold that an operator gave"

@@ -22,7 +22,7 @@ from tests.soak.processes import Control, Running, SoakError, running
 from tests.soak.table import Table
 
 from smartconnectors_server.ledger.book import REMEMBERED_CLOSED_HOLDS
-from smartconnectors_server.ledger.sqlite import REMEMBERED_ABSENT
+from smartconnectors_server.ledger.forgetting import REMEMBERED_ABSENT
 from smartconnectors_server.platforms import PLATFORMS
 
 WINDOW_S = 60.0

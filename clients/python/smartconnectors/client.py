@@ -19,19 +19,19 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 
 from smartconnectors.budgets.v1.budget_service_pb2_grpc import BudgetServiceStub
+from smartconnectors.credentials import check_token, interceptors, stays_on_this_machine
+from smartconnectors.errors import DOMAIN, STATUS_DETAILS, ServiceError, Violation, error_of
 from smartconnectors.google_ads.v1.google_ads_service_pb2_grpc import GoogleAdsServiceStub
 from smartconnectors.meta.v1.meta_service_pb2_grpc import MetaServiceStub
 from smartconnectors.trade_desk.v1.trade_desk_service_pb2_grpc import TradeDeskServiceStub
@@ -45,15 +45,18 @@ if TYPE_CHECKING:
     from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as trade_desk_pb2
     from smartconnectors.trade_desk.v1.trade_desk_service_pb2_grpc import TradeDeskServiceAsyncStub
 
-DOMAIN = "smartconnectors"
-"""`ErrorInfo.domain` of the service's own errors."""
-STATUS_DETAILS = "grpc-status-details-bin"
+__all__ = [
+    "DOMAIN",
+    "STATUS_DETAILS",
+    "Client",
+    "ServiceError",
+    "Violation",
+    "error_of",
+    "new_request_id",
+]
+
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
-
-# These reasons mean that the same request may be sent again under the same id: the service either
-# never sent it, or knows it and answers with what became of it.
-_RETRIED_REASONS = frozenset({"OUTCOME_UNKNOWN", "REQUEST_IN_PROGRESS"})
 
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
 
@@ -63,97 +66,6 @@ _CHANNEL_OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One field of the request that is wrong."""
-
-    field: str
-    description: str
-
-
-class ServiceError(Exception):
-    """A call that failed.
-
-    Attributes:
-        reason: why, as in `smartconnectors.common.v1.ErrorReason` without its prefix. Empty when
-            the service itself did not answer: nothing listens there, or the deadline passed.
-        message: for a person.
-        code: the gRPC status code. Key on `reason` instead; gRPC emits some codes itself.
-        metadata: the numbers, as strings.
-        retry_after_s: when trying again can help, in seconds; None when the service gave no time.
-        violations: the fields that are wrong.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        message: str,
-        *,
-        code: grpc.StatusCode = grpc.StatusCode.UNKNOWN,
-        metadata: Mapping[str, str] | None = None,
-        retry_after_s: float | None = None,
-        violations: tuple[Violation, ...] = (),
-    ) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-        self.code = code
-        self.metadata = dict(metadata or {})
-        self.retry_after_s = retry_after_s
-        self.violations = violations
-
-    @property
-    def unreachable(self) -> bool:
-        """True when no service answered at the target."""
-        return not self.reason and self.code is grpc.StatusCode.UNAVAILABLE
-
-    @property
-    def may_retry(self) -> bool:
-        """True when the same request, with the same request id, may be sent again at once or after
-        `retry_after_s` without ever being carried out twice.
-        """
-        return self.code is grpc.StatusCode.UNAVAILABLE or self.reason in _RETRIED_REASONS
-
-
-def error_of(error: aio.AioRpcError) -> ServiceError:
-    """What a failed call says, read from the `google.rpc.Status` in its trailing metadata.
-
-    Details that are missing, malformed or of another domain leave `reason` empty.
-    """
-    reason = ""
-    metadata: Mapping[str, str] = {}
-    retry_after_s = None
-    violations: list[Violation] = []
-    for detail in _status_of(error).details:
-        info = error_details_pb2.ErrorInfo()
-        retry = error_details_pb2.RetryInfo()
-        bad = error_details_pb2.BadRequest()
-        if detail.Unpack(info) and info.domain == DOMAIN:
-            reason, metadata = info.reason, dict(info.metadata)
-        elif detail.Unpack(retry):
-            retry_after_s = retry.retry_delay.ToNanoseconds() / 1e9
-        elif detail.Unpack(bad):
-            violations.extend(Violation(v.field, v.description) for v in bad.field_violations)
-    return ServiceError(
-        reason,
-        error.details() or error.code().name,
-        code=error.code(),
-        metadata=metadata,
-        retry_after_s=retry_after_s,
-        violations=tuple(violations),
-    )
-
-
-def _status_of(error: aio.AioRpcError) -> status_pb2.Status:
-    for key, value in error.trailing_metadata() or ():
-        if key == STATUS_DETAILS and isinstance(value, bytes):
-            try:
-                return status_pb2.Status.FromString(value)
-            except DecodeError:
-                break  # a proxy's or another service's own idea of details
-    return status_pb2.Status()
 
 
 class Client:
@@ -178,28 +90,40 @@ class Client:
         target: str = "127.0.0.1:50051",
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str = "",
         timeout_s: float = 10.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Args:
         target: `host:port`.
-        credentials: None: a plain-text connection.
+        credentials: None: a plain-text connection. `smartconnectors.credentials.tls` makes others.
+        token: shown with every call, when the server wants to know who calls.
         timeout_s: how long `bid` may take, its retries included.
         sleep: how `bid` waits between attempts.
+
+        Raises:
+            ValueError: a token would go to another machine in plain text, or is no token.
         """
+        if token:
+            check_token(token)
+            if credentials is None and not stays_on_this_machine(target):
+                raise ValueError(f"a token is not sent to {target} in plain text")
+        self._interceptors = interceptors(token) if token else []
         self._target = target
         self._credentials = credentials
         self._timeout_s = timeout_s
         self._sleep = sleep
 
     async def __aenter__(self) -> Self:
-        options = list(_CHANNEL_OPTIONS)
-        if self._target.startswith(_LOOPBACK):
-            options.append(("grpc.enable_http_proxy", 0))  # a proxy's loopback is another machine's
+        options = channel_options(self._target)
         if self._credentials is None:
-            self.channel = aio.insecure_channel(self._target, options)
+            self.channel = aio.insecure_channel(
+                self._target, options, interceptors=self._interceptors
+            )
         else:
-            self.channel = aio.secure_channel(self._target, self._credentials, options)
+            self.channel = aio.secure_channel(
+                self._target, self._credentials, options, interceptors=self._interceptors
+            )
         self.google_ads = GoogleAdsServiceStub(self.channel)
         self.meta = MetaServiceStub(self.channel)
         self.trade_desk = TradeDeskServiceStub(self.channel)
@@ -268,7 +192,7 @@ class Client:
             ServiceError: of the last attempt.
             TypeError: `request` is no platform's PlaceBidRequest.
         """
-        place = self.method(_place_bid_of(request))
+        place = self.method(place_bid_of(request))
         if not request.bid.request_id:
             request.bid.request_id = new_request_id()
         now = asyncio.get_running_loop().time
@@ -279,14 +203,24 @@ class Client:
                 return await place(request, timeout=max(0.0, deadline - now()))
             except aio.AioRpcError as rpc_error:
                 error = error_of(rpc_error)
-            pause_s = _pause_s(error, attempt)
+            except ServiceError as said:
+                error = said
+            pause_s = pause_before(error, attempt)
             if not error.may_retry or attempt >= max_attempts or now() + pause_s >= deadline:
                 raise error
             attempt += 1
             await self._sleep(pause_s)
 
 
-def _place_bid_of(request: Message) -> Any:
+def channel_options(target: str) -> list[tuple[str, int]]:
+    """The options of a channel to this target."""
+    options = list(_CHANNEL_OPTIONS)
+    if target.startswith(_LOOPBACK):
+        options.append(("grpc.enable_http_proxy", 0))  # a proxy's loopback is another machine's
+    return options
+
+
+def place_bid_of(request: Message) -> Any:
     """The PlaceBid method that takes this request: the one of the file that declares it."""
     for service in request.DESCRIPTOR.file.services_by_name.values():
         method = service.methods_by_name.get("PlaceBid")
@@ -300,7 +234,8 @@ def new_request_id() -> str:
     return uuid.uuid4().hex
 
 
-def _pause_s(error: ServiceError, attempt: int) -> float:
+def pause_before(error: ServiceError, attempt: int) -> float:
+    """How long to wait, in seconds, after attempt number `attempt` failed so."""
     if error.retry_after_s is not None:
         return error.retry_after_s
     longest = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (attempt - 1))

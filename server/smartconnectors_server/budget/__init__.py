@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from smartconnectors_server.budget.alerts import log_alerts, log_standing
+from smartconnectors_server.budget.campaigns import (
+    CampaignOutcome,
+    CampaignStanding,
+    StopsCampaigns,
+)
+from smartconnectors_server.budget.candidates import (
+    ADMITTED,
+    LIMIT_VETOED,
+    WOULD_VETO,
+    Candidate,
+    Candidates,
+)
+from smartconnectors_server.budget.daily import DayLimit, day_limits, tightest
+from smartconnectors_server.budget.dispatches import InFlight
 from smartconnectors_server.budget.keeper import Keeper
 from smartconnectors_server.budget.pricing import FallbackPrice, Sample, fallback_price
 from smartconnectors_server.budget.reconciler import Reconciler
@@ -14,16 +28,43 @@ from smartconnectors_server.budget.resolution import (
     resolution_of,
     resolution_of_doubt,
 )
+from smartconnectors_server.budget.shadow import TOTAL, shadow_budgets
+from smartconnectors_server.budget.spend import (
+    PauseCampaigns,
+    SpendReport,
+    SpendReports,
+    SpendRow,
+    SpendRules,
+)
+from smartconnectors_server.budget.tallies import Tallies
 from smartconnectors_server.budget.watch import Watch
 
 __all__ = [
+    "ADMITTED",
+    "LIMIT_VETOED",
+    "TOTAL",
+    "WOULD_VETO",
+    "CampaignOutcome",
+    "CampaignStanding",
+    "Candidate",
+    "Candidates",
+    "DayLimit",
     "FallbackPrice",
     "Finding",
+    "InFlight",
     "Keeper",
+    "PauseCampaigns",
     "Reconciler",
     "Sample",
+    "SpendReport",
+    "SpendReports",
+    "SpendRow",
+    "SpendRules",
+    "StopsCampaigns",
+    "Tallies",
     "Verb",
     "Watch",
+    "day_limits",
     "duration_text",
     "fallback_price",
     "log_alerts",
@@ -31,4 +72,6 @@ __all__ = [
     "outcome_of",
     "resolution_of",
     "resolution_of_doubt",
+    "shadow_budgets",
+    "tightest",
 ]

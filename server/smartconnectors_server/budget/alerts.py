@@ -24,6 +24,9 @@ def log_standing(ledger: Ledger) -> None:
 
 def _log(entry: Entry) -> None:
     (budget_id,) = entry.budget_ids
+    if entry.platform:
+        log.warning("budget %s: %s", budget_id, entry.note)
+        return
     say = log.warning if entry.verb == ALERT else log.info
     reached = "is at" if entry.verb == ALERT else "is back at"
     say("budget %s %s %s", budget_id, reached, entry.note)

@@ -5,11 +5,13 @@ refusal says. The ledger decides whether an amount fits; the keeper speaks to ca
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from smartconnectors_server.budget.refusal import exceeded, paused
+from smartconnectors_server.budget.campaigns import CampaignRecords
+from smartconnectors_server.budget.dispatches import Dispatches
+from smartconnectors_server.budget.refusal import exceeded, paused, spoken, unavailable
 from smartconnectors_server.budget.resolution import Verb
+from smartconnectors_server.budget.scopes import check_scope, scopes_of
 from smartconnectors_server.budget.watch import Watch
 from smartconnectors_server.errors import (
     InternalError,
@@ -21,11 +23,11 @@ from smartconnectors_server.errors import (
     TargetInDoubt,
 )
 from smartconnectors_server.ledger import (
-    ALL,
     BY_OPERATOR,
     BudgetState,
     DuplicateRequest,
     Entry,
+    Erased,
     Hold,
     HoldNotOpen,
     HoldState,
@@ -37,36 +39,30 @@ from smartconnectors_server.ledger import (
     Reservation,
     TargetBlocked,
     Unavailable,
-    campaign_scope,
-    platform_and_campaign,
 )
-
-TOTAL = "total"
 
 log = logging.getLogger(__name__)
 
 _CLOSED_BY_VERB = {Verb.RELEASE: HoldState.RELEASED, Verb.REJECT: HoldState.REJECTED}
 
 
-def _unavailable(error: Unavailable) -> LedgerUnavailable:
-    return LedgerUnavailable(f"{error}. Nothing is admitted.", retry_after_s=1.0)
-
-
-@contextmanager
-def _spoken() -> Iterator[None]:
-    """The ledger being away, in the words that callers read."""
-    try:
-        yield
-    except Unavailable as error:
-        raise _unavailable(error) from error
-
-
 class Keeper:
-    """Holds money for bids and resolves each hold exactly once."""
+    """Holds money for bids and resolves each hold exactly once.
 
-    def __init__(self, ledger: Ledger, watch: Watch) -> None:
+    Attributes:
+        dispatches: what is being sent.
+        campaigns: what is remembered of campaigns at their platforms.
+    """
+
+    def __init__(
+        self, ledger: Ledger, watch: Watch, settled: Callable[[Hold], None] = lambda _: None
+    ) -> None:
+        """`settled` is told of every hold that is committed, once, as it is."""
         self._ledger = ledger
         self._watch = watch
+        self.dispatches = Dispatches(ledger, watch)
+        self.campaigns = CampaignRecords(ledger)
+        self._settled = settled
 
     # Looking
 
@@ -79,16 +75,11 @@ class Keeper:
         """Ledger time."""
         return self._ledger.now_ns()
 
-    def budget_ids_of(self, platform: str, campaign_id: str) -> tuple[str, ...]:
+    def budget_ids_of(self, book: str, campaign_id: str) -> tuple[str, ...]:
         """Every scope that a bid on this campaign counts in: the budgets that there are, and the
-        campaign's scope, which can be paused without one.
+        campaign's scope, which can be paused without one. `book`: a platform or its shadow.
         """
-        known = self._ledger.budget_ids()
-        scopes = [platform, TOTAL]
-        if campaign_id:
-            scopes.insert(1, campaign := campaign_scope(platform, campaign_id))
-            known = (*known, campaign)
-        return tuple(scope for scope in scopes if scope in known)
+        return scopes_of(book, campaign_id, self._ledger.budget_ids())
 
     def budget_ids(self) -> tuple[str, ...]:
         """All budgets, sorted."""
@@ -104,22 +95,6 @@ class Keeper:
                 + ", ".join(self._ledger.budget_ids())
             ) from None
 
-    def platforms(self) -> tuple[str, ...]:
-        """Every platform that has a budget, sorted."""
-        return tuple(b for b in self.budget_ids() if b != TOTAL and "/" not in b)
-
-    def check_scope(self, scope: str) -> None:
-        """Raises NotFound unless it is ALL, a budget, or a campaign of a platform that there is."""
-        campaign = platform_and_campaign(scope)
-        if scope == ALL or scope in self.budget_ids():
-            return
-        if campaign is not None and campaign[0] in self.platforms():
-            return
-        raise NotFound(
-            f"no budget is called {scope!r}; there are: {', '.join(self.budget_ids())}. A campaign "
-            f"is called PLATFORM/campaigns/ID, and all of them together {ALL!r}."
-        )
-
     def pause_of(self, scopes: Sequence[str]) -> Pause | None:
         """The pause that stops bids in any of these scopes; None: there is none."""
         return self._ledger.pause_of(scopes)
@@ -134,24 +109,29 @@ class Keeper:
 
     async def find(self, platform: str, request_id: str) -> Hold | None:
         """The hold that binds a request id. Raises LedgerUnavailable."""
-        with _spoken():
+        with spoken():
             return await self._ledger.find(platform, request_id)
+
+    async def hold(self, hold_id: str) -> Hold | None:
+        """One hold, open or not. Raises LedgerUnavailable."""
+        with spoken():
+            return await self._ledger.get(hold_id)
 
     async def record_calls(self, platform: str, at_ns: int, count: int) -> None:
         """Remembers calls to a platform, durably, for its limiter. Raises LedgerUnavailable."""
-        with _spoken():
+        with spoken():
             await self._ledger.record_calls(platform, at_ns, count)
 
     async def calls_since(self, platform: str, since_ns: int) -> tuple[tuple[int, int], ...]:
         """(at_ns, count) of the calls remembered after `since_ns`, oldest first."""
-        with _spoken():
+        with spoken():
             return await self._ledger.calls_since(platform, since_ns)
 
     async def entries(
         self, *, budget_id: str, request_id: str, size: int, token: str
     ) -> Page[Entry]:
         """The audit ledger, oldest first. Raises LedgerUnavailable."""
-        with _spoken():
+        with spoken():
             return await self._ledger.entries(
                 budget_id=budget_id, request_id=request_id, size=size, token=token
             )
@@ -209,11 +189,13 @@ class Keeper:
     async def _apply(
         self, hold: Hold, verb: Verb, answer: bytes, error: str, note: str, actor: str
     ) -> Hold:
-        if verb is Verb.SETTLE:
-            return await self._ledger.settle(hold.hold_id, answer=answer, note=note, actor=actor)
-        if verb is Verb.SETTLE_ASSUMED:
-            note = f"assumed: {note or 'the platform could not say'}"
-            return await self._ledger.settle(hold.hold_id, answer=answer, note=note)
+        if verb in (Verb.SETTLE, Verb.SETTLE_ASSUMED):
+            if verb is Verb.SETTLE_ASSUMED:
+                note = f"assumed: {note or 'the platform could not say'}"
+                actor = ""
+            settled = await self._ledger.settle(hold.hold_id, answer=answer, note=note, actor=actor)
+            self._settled(settled)
+            return settled
         if verb is Verb.DOUBT:
             return await self._ledger.doubt(hold.hold_id, error=error, note=note)
         state = _CLOSED_BY_VERB[verb]
@@ -244,7 +226,7 @@ class Keeper:
         Raises LedgerUnavailable when it has entered, but is not on disk yet and must not be told.
         """
         try:
-            with _spoken():
+            with spoken():
                 settled = await self._ledger.settle(
                     hold.hold_id, answer=answer, note=note, late=True, actor=actor
                 )
@@ -252,6 +234,7 @@ class Keeper:
             self._say_late(hold, note)
             raise
         self._say_late(hold, note)
+        self._settled(settled)
         return settled
 
     def _say_late(self, hold: Hold, note: str) -> None:
@@ -317,12 +300,11 @@ class Keeper:
 
         Raises RequestInProgress while its call is under way, NotFound, LedgerUnavailable.
         """
-        with _spoken():
-            hold = await self._ledger.get(hold_id)
+        hold = await self.hold(hold_id)
         if hold is None:
             raise NotFound(f"no hold is called {hold_id!r}")
         ended = await self._end(hold, settled, f"{BY_OPERATOR}{reason}", actor)
-        with _spoken():
+        with spoken():
             await self._ledger.flush()
         return ended
 
@@ -350,23 +332,39 @@ class Keeper:
     ) -> BudgetState:
         """Changes the first limit, durably. Raises NotFound, LedgerUnavailable."""
         self.state(budget_id)
-        with _spoken():
+        with spoken():
             state = await self._ledger.set_limit(budget_id, limit_micros, reason, actor=actor)
         self._watch.changed()
         return state
+
+    async def set_limits(self, limits: Mapping[str, int], reason: str) -> None:
+        """As `Ledger.set_limits`. Raises NotFound, LedgerUnavailable."""
+        for budget_id in limits:
+            self.state(budget_id)
+        try:
+            with spoken():
+                await self._ledger.set_limits(limits, reason)
+        finally:
+            self._watch.changed()
 
     async def set_paused(
         self, scope: str, paused_now: bool, reason: str, *, actor: str = ""
     ) -> None:
         """Pauses or resumes a budget, a campaign with or without one, or ALL; durably. From the
-        call on no bid is admitted or dispatched there, but for those that lower exposure.
+        call on no bid is admitted or dispatched there, but for those that lower exposure. `actor`
+        is who wants it.
 
         Raises NotFound, LedgerUnavailable.
         """
-        self.check_scope(scope)
-        with _spoken():
+        check_scope(scope, self.budget_ids())
+        with spoken():
             await self._ledger.set_paused(scope, paused_now, reason, actor=actor)
         self._watch.changed()
+
+    async def erase(self, customer: str, reason: str, *, actor: str = "") -> Erased:
+        """Erases who a customer, named by the keyed hash, is. Raises LedgerUnavailable."""
+        with spoken():
+            return await self._ledger.erase(customer, reason, actor=actor)
 
     # Parts
 
@@ -374,7 +372,7 @@ class Keeper:
         self, error: Refused | Paused | TargetBlocked | Unavailable, budget_ids: Iterable[str]
     ) -> Exception:
         if isinstance(error, Unavailable):
-            return _unavailable(error)
+            return unavailable(error)
         if isinstance(error, TargetBlocked):
             return TargetInDoubt(
                 f"{error.hold.platform}: an earlier change of {error.hold.target} (request "

@@ -53,12 +53,16 @@ class Reconciler:
         self._keeper = keeper
         self._clock = clock
         self._lookup = lookup
-        self._interval_s = interval_s
-        self._max_interval_s = max(interval_s, max_interval_s)
+        self.follow(interval_s, max_interval_s)
         self._quiet_period_s = quiet_period_s
         self._platforms: dict[str, _Pace] = {}
         self._holds: dict[str, _Pace] = {}
         self._stopped_at: dict[str, str] = {}  # platform -> the hold that the last look failed at
+
+    def follow(self, interval_s: float, max_interval_s: float) -> None:
+        """Other intervals, from the next wait on."""
+        self._interval_s = interval_s
+        self._max_interval_s = max(interval_s, max_interval_s)
 
     async def run(self) -> None:
         """Looks every interval, for ever."""

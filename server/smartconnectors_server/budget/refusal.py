@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from smartconnectors_server.access import ANYBODY
 from smartconnectors_server.clock import NANOS_PER_SECOND
-from smartconnectors_server.errors import BudgetExceeded, BudgetPaused
-from smartconnectors_server.ledger import ALL, Pause, Refused, SlidingWindow, Window
+from smartconnectors_server.errors import BudgetExceeded, BudgetPaused, LedgerUnavailable
+from smartconnectors_server.ledger import (
+    ALL,
+    Pause,
+    Refused,
+    SlidingWindow,
+    Unavailable,
+    Window,
+)
 from smartconnectors_server.money import format_amount
 
 
@@ -24,6 +35,20 @@ def window_text(window: Window) -> str:
     if isinstance(window, SlidingWindow):
         return duration_text(window.seconds)
     return f"the current {window.unit} ({window.time_zone})"
+
+
+def unavailable(error: Unavailable) -> LedgerUnavailable:
+    """The refusal while the ledger cannot be read or written."""
+    return LedgerUnavailable(f"{error}. Nothing is admitted.", retry_after_s=1.0)
+
+
+@contextmanager
+def spoken() -> Iterator[None]:
+    """The ledger being away, in the words that callers read."""
+    try:
+        yield
+    except Unavailable as error:
+        raise unavailable(error) from error
 
 
 def exceeded(refused: Refused) -> BudgetExceeded:
@@ -84,10 +109,25 @@ def exceeded(refused: Refused) -> BudgetExceeded:
     )
 
 
+def without_figures(error: BudgetExceeded) -> BudgetExceeded:
+    """The same veto for a caller who may not see the budget's figures: its name, and when to try
+    again.
+    """
+    kept = ("budget_id", "amount_micros", "currency_code", "blocked_by")
+    budget_id = error.metadata.get("budget_id", "")
+    return BudgetExceeded(
+        f"{budget_id}: the amount does not fit. Its figures are not for this caller. Platform "
+        "setting unchanged.",
+        retry_after_s=error.retry_after_s,
+        metadata={key: value for key, value in error.metadata.items() if key in kept},
+        quota_subject=error.quota_subject,
+    )
+
+
 def paused(pause: Pause) -> BudgetPaused:
     """The veto for a scope that an operator paused."""
     what = "every platform" if pause.scope == ALL else pause.scope
-    who = pause.actor or "an operator"
+    who = "an operator" if pause.actor in ("", ANYBODY.name) else pause.actor
     why = f": {pause.reason}" if pause.reason else ""
     return BudgetPaused(
         f"{what} is paused by {who}{why}. New bids are refused until it is resumed; nothing was "

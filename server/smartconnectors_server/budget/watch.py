@@ -32,6 +32,15 @@ class Watch:
         for flag in self._flags:
             flag.set()
 
+    async def next_change(self) -> None:
+        """Returns at the next change, or when everything is closed."""
+        flag = asyncio.Event()
+        self._flags.add(flag)
+        try:
+            await flag.wait()
+        finally:
+            self._flags.discard(flag)
+
     def close(self) -> None:
         """Ends every subscription."""
         self._closed = True

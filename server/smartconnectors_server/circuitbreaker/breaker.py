@@ -150,13 +150,10 @@ class CircuitBreaker:
         on_change: Callable[[State, State], None] | None = None,
     ) -> None:
         """`on_change(old, new)` is called after each change and must not raise."""
-        self._settings = settings
         self._now_ns = clock.monotonic_ns
         self._on_change = on_change
         self._end = self._hear  # bound once: a permit is made for every call
-        self._slow_ns = settings.slow_call_ms * NANOS_PER_MILLI
-        self._open_ns = round(settings.open_s * NANOS_PER_SECOND)
-        self._max_age_ns = round(settings.permit_max_age_s * NANOS_PER_SECOND)
+        self.follow(settings)
         self._state = _CLOSED
         self._generation = 0
         self._bad_in_a_row = 0
@@ -164,6 +161,15 @@ class CircuitBreaker:
         self._probes: dict[Permit, None] = {}  # in the order they were handed out
         self._opened_at_ns = 0
         self._open_count = 0
+
+    def follow(self, settings: BreakerSettings) -> None:
+        """Goes by these settings from now on. Stays where it stands: what it has seen so far is
+        measured by them when it next hears or is asked anything.
+        """
+        self._settings = settings
+        self._slow_ns = settings.slow_call_ms * NANOS_PER_MILLI
+        self._open_ns = round(settings.open_s * NANOS_PER_SECOND)
+        self._max_age_ns = round(settings.permit_max_age_s * NANOS_PER_SECOND)
 
     @property
     def state(self) -> State:

@@ -19,9 +19,14 @@ from smartconnectors_server.cli import (
     configuration,
     demo,
     holds,
+    pausing,
     serving,
+    shadow,
+    spend,
     status,
+    tokens,
 )
+from smartconnectors_server.cli.credentials import command_of
 from smartconnectors_server.cli.failure import CommandFailed
 
 app = typer.Typer(
@@ -42,14 +47,17 @@ app.command(rich_help_panel=_RUN)(demo.demo)
 app.command(rich_help_panel=_RUN)(serving.sandbox)
 app.command(rich_help_panel=_SETTINGS)(configuration.init)
 app.command("check-config", rich_help_panel=_SETTINGS)(configuration.check_config)
+app.command(rich_help_panel=_SETTINGS)(tokens.token)
 app.add_typer(bidding.bid, name="bid", rich_help_panel=_USE)
 app.command(rich_help_panel=_USE)(bidding.get)
 app.add_typer(campaigns.group, name="campaign", rich_help_panel=_USE)
 app.command(rich_help_panel=_USE)(status.status)
 app.command(rich_help_panel=_USE)(budgets.watch)
-app.command(rich_help_panel=_USE)(budgets.pause)
-app.command(rich_help_panel=_USE)(budgets.resume)
-app.command(rich_help_panel=_USE)(budgets.budget)
+app.command(rich_help_panel=_USE)(pausing.pause)
+app.command(rich_help_panel=_USE)(pausing.resume)
+app.add_typer(budgets.group, name="budget", rich_help_panel=_USE)
+app.command(rich_help_panel=_USE)(spend.spend)
+app.command(rich_help_panel=_USE)(shadow.shadow)
 app.add_typer(holds.group, name="holds", rich_help_panel=_USE)
 app.add_typer(audit.group, name="audit", rich_help_panel=_USE)
 
@@ -57,7 +65,7 @@ app.add_typer(audit.group, name="audit", rich_help_panel=_USE)
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line (without the program's name) and returns its exit code."""
     try:
-        app(list(arguments), prog_name="smart-connectors")
+        command_of(app)(list(arguments), prog_name="smart-connectors")
     except CommandFailed as failure:
         failure.print()
         return failure.exit_code

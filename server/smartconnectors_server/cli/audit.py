@@ -108,6 +108,37 @@ def export(
 
 
 @group.command()
+def erase(
+    customer: Annotated[
+        str, typer.Option("--customer", metavar="ID", help="As in the bids' customer_id.")
+    ],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; the audit ledger keeps it. Names nobody.")
+    ],
+    target: Target = DEFAULT_TARGET,
+    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
+    as_json: Json = False,
+) -> None:
+    """Erase who a customer is, and why the model bid; money and the audit ledger stay."""
+    from smartconnectors.budgets.v1 import budget_service_pb2 as pb
+    from smartconnectors_server.cli import output
+
+    connection = Connection(target, timeout_ms, as_json)
+    request = pb.EraseCustomerRequest(customer_id=customer, reason=reason)
+
+    async def work(client: Client) -> pb.EraseCustomerResponse:
+        return await client.budgets.EraseCustomer(request, timeout=connection.timeout_s)
+
+    answer = connection.run(work)
+    if as_json:
+        output.print_json(answer)
+        return
+    waiting = f"; {answer.waiting_count} more when they end" if answer.waiting_count else ""
+    typer.echo(f"{answer.erased_count} bids of customer {answer.customer_hash} erased{waiting}.")
+    typer.echo(answer.notice)
+
+
+@group.command()
 def verify(
     file: Annotated[
         Path | None,

@@ -52,6 +52,10 @@ def _common(
     currency: Annotated[
         str, typer.Option("--currency", help="ISO 4217. Default: the budget's.")
     ] = "",
+    account: Annotated[
+        str,
+        typer.Option("--account", help="Which ad account. Default: the only, or `default`."),
+    ] = "",
     customer: Annotated[str, typer.Option("--customer", help="Whom the model scored.")] = "",
     explain: Annotated[
         list[str] | None,
@@ -81,6 +85,7 @@ def _common(
         currency_code=currency,
         reduce_only=reduce_only,
         validate_only=validate_only,
+        account=account,
     )
     if explain:
         bid.explanation.update(key_values("--explain", explain))

@@ -1,4 +1,4 @@
-"""`watch`, `pause`, `resume`, `budget`: what budgets have left, and changing them."""
+"""`watch`, `budget set`: what budgets have left, and changing a limit."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from smartconnectors_server.cli.connection import (
 from smartconnectors_server.cli.failure import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
-
     from smartconnectors.client import Client
     from smartconnectors.common.v1.budget_pb2 import BudgetStats
 
 BudgetId = Annotated[str, typer.Argument(metavar="BUDGET", help="For example google_ads.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; the audit ledger keeps it.")]
+
+group = typer.Typer(help="Change a budget.", no_args_is_help=True)
 
 
 def watch(
@@ -108,52 +108,8 @@ class _Live:
         self._live.update(table, refresh=True)
 
 
-def pause(
-    budget_id: BudgetId,
-    reason: Reason,
-    target: Target = DEFAULT_TARGET,
-    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
-    as_json: Json = False,
-) -> None:
-    """Stop new bids on a budget. Campaigns that are live keep spending."""
-    from smartconnectors.budgets.v1 import budget_service_pb2 as pb
-
-    connection = Connection(target, timeout_ms, as_json)
-
-    async def work(client: Client) -> pb.PauseBudgetResponse:
-        return await client.budgets.PauseBudget(
-            pb.PauseBudgetRequest(budget_id=budget_id, reason=reason), timeout=connection.timeout_s
-        )
-
-    answer = connection.run(work)
-    _print_changed(answer, answer.stats, as_json)
-    if answer.notice and not as_json:
-        typer.echo(answer.notice)
-
-
-def resume(
-    budget_id: BudgetId,
-    reason: Reason,
-    target: Target = DEFAULT_TARGET,
-    timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
-    as_json: Json = False,
-) -> None:
-    """Admit bids on a paused budget again."""
-    from smartconnectors.budgets.v1 import budget_service_pb2 as pb
-
-    connection = Connection(target, timeout_ms, as_json)
-
-    async def work(client: Client) -> pb.ResumeBudgetResponse:
-        return await client.budgets.ResumeBudget(
-            pb.ResumeBudgetRequest(budget_id=budget_id, reason=reason),
-            timeout=connection.timeout_s,
-        )
-
-    answer = connection.run(work)
-    _print_changed(answer, answer.stats, as_json)
-
-
-def budget(
+@group.command("set")
+def set_limit(
     budget_id: BudgetId,
     limit: Annotated[
         str, typer.Option("--limit", help="The new limit in currency units, such as 500.00.")
@@ -165,6 +121,7 @@ def budget(
 ) -> None:
     """Change a budget's limit. It takes effect at once and survives restarts."""
     from smartconnectors.budgets.v1 import budget_service_pb2 as pb
+    from smartconnectors_server.cli import output
     from smartconnectors_server.cli.arguments import micros
 
     connection = Connection(target, timeout_ms, as_json)
@@ -176,13 +133,7 @@ def budget(
         return await client.budgets.UpdateBudget(request, timeout=connection.timeout_s)
 
     answer = connection.run(work)
-    _print_changed(answer, answer.stats, as_json)
-
-
-def _print_changed(answer: Message, stats: BudgetStats, as_json: bool) -> None:
-    from smartconnectors_server.cli import output
-
     if as_json:
         output.print_json(answer)
     else:
-        typer.echo(f"{stats.budget_id}: {output.budget_text(stats)}")
+        typer.echo(f"{answer.stats.budget_id}: {output.budget_text(answer.stats)}")

@@ -32,7 +32,8 @@ from smartconnectors_server.cli.config_words import (
 from smartconnectors_server.connector import Platform
 from smartconnectors_server.money import MICROS_PER_UNIT
 from smartconnectors_server.platforms import PLATFORMS
-from smartconnectors_server.settings import PlatformSettings, Section, Settings
+from smartconnectors_server.sections import Section
+from smartconnectors_server.settings import PlatformSettings, Settings
 
 WIDTH = 98
 
@@ -86,6 +87,23 @@ def _platform(platform: Platform, values: Mapping[str, Any]) -> Iterator[str]:
         within="options.",
         variables=variables,
     )
+    yield from _account(path, platform)
+
+
+def _account(path: str, platform: Platform) -> Iterator[str]:
+    """An example of a further account."""
+    if not platform.account_options:
+        return
+    yield ""
+    yield from _comment(
+        "One of several ad accounts: requests name it as `account`, and those that name none mean "
+        "the one that is called `default`, or the only one. What it has, it has in the place of "
+        "the options above. All accounts share the platform's budget and quota."
+    )
+    yield f"#[{path}.accounts.eu]"
+    for name in platform.account_options:
+        field = platform.options.model_fields[name]
+        yield f"#{name} = {_toml((field.examples or ['...'])[0])}"
 
 
 def _section(
@@ -109,7 +127,7 @@ def _section(
     inner = []
     for name, field in model.model_fields.items():
         if (section := section_of(field)) is not None:
-            inner.append((name, section))
+            inner.append((name, section, commented or field.default is None))
             continue
         if f"{model.__name__}.{name}" in LEFT_OUT:
             continue
@@ -122,12 +140,12 @@ def _section(
             meaning_of(model, name, field, (variables or {}).get(key), value, absent)
         )
         yield f"{'#' if absent or commented else ''}{name} = {_toml(value)}"
-    for name, section in inner:
+    for name, section, absent_by_default in inner:
         yield ""
         yield from _section(
             f"{path}.{name}",
             section,
-            commented=commented,
+            commented=absent_by_default,
             within=f"{within}{name}.",
             values=values,
             examples=examples,

@@ -30,6 +30,7 @@ FURTHER_LIMITS = (
 LEFT_OUT: Mapping[str, str] = {
     "Settings.platforms": "each platform has a table of its own",
     "PlatformSettings.options": "its own table, from the platform's model",
+    "PlatformSettings.accounts": "a table for each, from the platform's options",
     "ServerSettings.failpoint": "makes the server kill itself; nothing for a user's file",
 }
 """`Model.key` that is not written as a key -> why."""
@@ -41,7 +42,7 @@ TITLES: Mapping[str, str] = {
 
 MEANINGS: Mapping[str, str] = {
     "ServerSettings.host": "The address to listen on. Any other than this machine's own needs "
-    "`insecure`, because calls are plain text.",
+    "`[server.tls]` or `insecure`.",
     "ServerSettings.grpc_port": "The port of the gRPC services.",
     "HttpSettings.enabled": "Whether HTTP is served.",
     "ServerSettings.log_format": "How log lines on standard error look.",
@@ -90,23 +91,37 @@ _FURTHER_LIMITS = (
 )
 
 EXAMPLES: Mapping[str, Any] = {
+    "ReportedSpendSettings.enabled": True,
+    "TlsSettings.cert_file": "tls/server.pem",
+    "TlsSettings.key_file": "tls/server.key",
+    "TlsSettings.client_ca_file": "tls/clients-ca.pem",
+    "AccessSettings.tokens_file": "tokens.toml",
+    "AccessSettings.certificates": {"ltv-model": {"role": "bid", "platforms": ["google_ads"]}},
+    "JwtSettings.jwks_file": "jwks.json",
+    "JwtSettings.issuer": "https://login.example.com/",
+    "JwtSettings.audience": "smart-connectors",
     "ServerSettings.max_connections": 1_000,
     "BudgetSettings.limit": "1000.00",
     "BudgetSettings.further_limits": _FURTHER_LIMITS,
     "PlatformBudgetSettings.limit": "500.00",
     "PlatformBudgetSettings.further_limits": _FURTHER_LIMITS,
     "PlatformBudgetSettings.campaigns": {"1001": "100.00"},
+    "PlatformBudgetSettings.candidate_limit": "300.00",
     "RateLimitSettings.calls": 100,
     "RateLimitSettings.window_s": 60.0,
     "RateLimitSettings.burst": 100,
+    "RateLimitSettings.reserve_percent": 10.0,
     "FallbackSettings.multiplier": "1.0",
     "PlatformSettings.mode": "shadow",
     "PlatformSettings.endpoint": "127.0.0.1:9000",
+    "PlatformSettings.check_account": True,
     "PlatformSettings.min_change_percent": 5.0,
     "PlatformSettings.min_interval_s": 900.0,
     "PlatformSettings.max_step_percent": 30.0,
     "PlatformSettings.max_daily_budget": "1000.00",
+    "PlatformSettings.max_bid": "50.00",
     "ReconcilerSettings.quiet_period_s": 10.0,
+    "PrivacySettings.site_key_file": "/run/secrets/site.key",
     "GoogleAdsOptions.api_key": "...",
     "GoogleAdsOptions.client_secret": "...",
     "GoogleAdsOptions.refresh_token": "...",

@@ -63,23 +63,48 @@ def check_config(
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="The TOML file to check.")
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask every configured account, too. Changes nothing.")
+    ] = False,
+    reads: Annotated[
+        int, typer.Option("--reads", min=1, max=1000, help="How often, with --live.")
+    ] = 20,
     as_json: Json = False,
 ) -> None:
-    """Check file and environment, and show what would be in effect. Secrets are never shown."""
+    """Check file and environment, and show what would be in effect. Secrets are never shown.
+
+    Ends with 1 when --live finds an account that does not fit.
+    """
+    import asyncio
+
     from smartconnectors_server.app import StartupError
-    from smartconnectors_server.cli import output
+    from smartconnectors_server.assembly import budgets_of
+    from smartconnectors_server.cli import day_figures, live_check, output
+    from smartconnectors_server.platforms import PLATFORMS
 
     settings = settings_of(config, {})
     try:
         rows = dict(effective(settings))
+        budgets = budgets_of(PLATFORMS, settings)
     except StartupError as error:
         raise CommandFailed(ExitCode.USAGE, f"The settings do not fit together.\n{error}") from None
+    reports = asyncio.run(live_check.look(settings, reads)) if live else []
+    code = ExitCode.REFUSED if any(report.problems for report in reports) else ExitCode.DONE
     if as_json:
-        typer.echo(json.dumps(rows, ensure_ascii=False))
-        return
+        document = {**rows, **day_figures.document_of(budgets)}
+        if live:
+            document["accounts"] = [report.document for report in reports]
+        typer.echo(json.dumps(document, ensure_ascii=False))
+        raise typer.Exit(code)
     output.print_table(
         ("key", "value"), [[key, _shown(value)] for key, value in rows.items()], empty=""
     )
+    typer.echo()
+    day_figures.print_tables(budgets)
+    if live:
+        typer.echo()
+        live_check.print_reports(reports)
+    raise typer.Exit(code)
 
 
 def effective(settings: Settings) -> Iterator[tuple[str, Any]]:
@@ -87,17 +112,22 @@ def effective(settings: Settings) -> Iterator[tuple[str, Any]]:
 
     Raises StartupError when `serve` would not start with them.
     """
-    from smartconnectors_server.assembly import budgets_of, mode_of
+    from smartconnectors_server.access import Gatekeeper
+    from smartconnectors_server.assembly import accounts_of, budgets_of, mode_of
+    from smartconnectors_server.clock import SystemClock
     from smartconnectors_server.platforms import PLATFORMS
     from smartconnectors_server.settings import PlatformSettings
+    from smartconnectors_server.tls import check
 
     budgets_of(PLATFORMS, settings)
+    Gatekeeper(settings, SystemClock())
+    check(settings.server.tls, SystemClock())
     plain = settings.model_dump(exclude={"platforms"})
     for name in plain:
         yield from _flat(name, plain[name], str((plain[name] or {}).get("currency", "USD")))
     for name, platform in PLATFORMS.items():
         values = settings.platforms.get(name, PlatformSettings())
-        document = values.model_dump(exclude={"options"})
+        document = values.model_dump(exclude={"options", "accounts"})
         document["mode"] = mode_of(platform, settings).value
         defaults = platform.defaults
         for section, key, default in (
@@ -110,10 +140,19 @@ def effective(settings: Settings) -> Iterator[tuple[str, Any]]:
                 document[section][key] = default
         chosen = platform.options.model_validate(values.options)
         options = chosen.model_dump()
-        missing = ", ".join(platform.missing_credentials(chosen))
+        accounts = accounts_of(platform, values)
+        missing = ", ".join(
+            dict.fromkeys(
+                one
+                for account in accounts.values()
+                for one in platform.missing_credentials(account)
+            )
+        )
         yield f"platforms.{name}.credentials", f"missing: {missing}" if missing else "complete"
         yield from _flat(f"platforms.{name}", document, values.budget.currency)
         yield from _flat(f"platforms.{name}.options", options, values.budget.currency)
+        for account, own in values.accounts.items():
+            yield from _flat(f"platforms.{name}.accounts.{account}", own, values.budget.currency)
 
 
 def _flat(path: str, value: Any, currency: str) -> Iterator[tuple[str, Any]]:
@@ -128,9 +167,11 @@ def _flat(path: str, value: Any, currency: str) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{path}[{index}]", item, currency)
     elif value is None or value in ("", ()):
         yield path, "–"
-    elif _SECRET.search(key) or hasattr(value, "get_secret_value"):
+    elif (_SECRET.search(key) and not key.endswith("_file")) or hasattr(value, "get_secret_value"):
         yield path, "set" if str(value) else "–"
-    elif key in ("limit", "max_daily_budget") or ".campaigns." in path:
+    elif (
+        key in ("limit", "candidate_limit", "max_bid", "max_daily_budget") or ".campaigns." in path
+    ):
         yield path, format_amount(value, currency)
     elif key == "multiplier":
         yield path, f"{value / 1000:g}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from smartconnectors_server.cli.credentials import HOW_TO_SHOW_A_TOKEN, shown
 from smartconnectors_server.cli.failure import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
@@ -52,8 +53,21 @@ class Connection:
 
         from smartconnectors.client import Client, ServiceError, error_of
 
+        shows = shown()
+        try:
+            client = Client(
+                self.target,
+                credentials=shows.credentials,
+                token=shows.token,
+                timeout_s=self.timeout_s,
+            )
+        except ValueError as error:
+            raise CommandFailed(
+                ExitCode.USAGE, f"{error}. Use --tls or --tls-ca, or a --target on this machine."
+            ) from None
+
         async def connected() -> T:
-            async with Client(self.target, timeout_s=self.timeout_s) as client:
+            async with client:
                 return await work(client)
 
         try:
@@ -72,7 +86,8 @@ class Connection:
     def _unreachable(self, error: ServiceError) -> str:
         return (
             f"No server answers at {self.target} ({error.message.rpartition(': ')[2]}).\n"
-            "Start one with `smart-connectors serve`, or say where it is with --target HOST:PORT."
+            "Start one with `smart-connectors serve`, or say where it is with --target HOST:PORT.\n"
+            "A server with TLS answers to --tls or --tls-ca FILE, one without to neither."
         )
 
     def _text(self, error: ServiceError, request_id: str) -> str:
@@ -87,6 +102,8 @@ class Connection:
             lines = [error.message]
         wrong = [f"{violation.field}: {violation.description}" for violation in error.violations]
         lines += [f"  {line}" for line in wrong if line not in error.message]
+        if error.reason == "UNAUTHENTICATED":
+            lines.append(HOW_TO_SHOW_A_TOKEN)
         facts = [f"reason: {error.reason or error.code.name}"]
         if error.retry_after_s is not None:
             facts.append(f"retry in {duration_text(error.retry_after_s)}")

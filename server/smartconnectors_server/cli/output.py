@@ -83,9 +83,21 @@ def budget_text(stats: BudgetStats) -> str:
         if micros:
             parts.append(f"{format_amount(micros, currency)} {name.replace('_', ' ')}")
     parts.append(f"{format_amount(stats.remaining_micros, currency)} remaining")
+    if reported := reported_text(stats):
+        parts.append(f"reported: {reported}")
     if stats.paused:
         parts.append("PAUSED")
     return ", ".join(parts)
+
+
+def reported_text(stats: BudgetStats) -> str:
+    """`$12.00 on 2026-11-24 Europe/Berlin, 3 min old`; empty while it is not known."""
+    if not stats.HasField("reported_spend_micros"):
+        return ""
+    spend = format_amount(stats.reported_spend_micros, stats.currency_code)
+    age_ns = stats.as_of.ToNanoseconds() - stats.reported_as_of.ToNanoseconds()
+    age = duration_text(max(0, age_ns) // 10**9)
+    return f"{spend} on {stats.reported_period}, {age} old"
 
 
 STATS_COLUMNS = (
@@ -100,6 +112,7 @@ STATS_COLUMNS = (
     "window",
     "accepted",
     "vetoed",
+    "reported",
     "state",
 )
 
@@ -124,6 +137,7 @@ def stats_row(stats: BudgetStats) -> list[str]:
         window_text(stats.window),
         str(stats.accepted_count),
         str(stats.vetoed_count),
+        reported_text(stats),
         "paused" if stats.paused else {"none": "ok"}.get(state, state),
     ]
 
@@ -132,7 +146,7 @@ def compact_stats(
     columns: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> tuple[list[str], list[list[str]]]:
     """The same, for 80 columns of a terminal: the window beside the limit, vetoes of all bids, and
-    of held, deferred and in doubt only what is not zero everywhere.
+    of held, deferred, in doubt and reported only what is not zero everywhere.
     """
     tables = [dict(zip(columns, row, strict=True)) for row in rows]
     for table in tables:
@@ -140,7 +154,7 @@ def compact_stats(
         bids = int(table.pop("accepted")) + int(table["vetoed"])
         table["vetoed"] = f"{table['vetoed']} of {bids}"
         table["state"] = table.pop("state")
-    optional = ("held", "deferred", "in doubt")
+    optional = ("held", "deferred", "in doubt", "reported")
     idle = {
         name
         for name in optional

@@ -15,6 +15,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from smartconnectors_server.cli.credentials import with_credentials
+
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
     from google.protobuf.message import Message
@@ -47,7 +49,7 @@ class PlatformGroup(TyperGroup, ABC):
         app = typer.Typer(add_completion=False, rich_markup_mode="rich")
         function = self.command_of(platform, platform.command_line())
         app.command(cmd_name, help=f"On {platform.title}.")(function)
-        return get_command(app)
+        return with_credentials(get_command(app))
 
 
 def platform_of(name: str, known: list[str] | None = None) -> Platform:

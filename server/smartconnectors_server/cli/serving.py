@@ -15,6 +15,7 @@ from smartconnectors_server.cli.failure import CommandFailed, ExitCode
 if TYPE_CHECKING:
     from smartconnectors_server.app import Ready
     from smartconnectors_server.connector.sandbox import Sandbox
+    from smartconnectors_server.settings import ServerSettings
 
 ConfigFile = Annotated[
     Path | None,
@@ -31,6 +32,7 @@ class LogFormat(enum.StrEnum):
 
 def serve(
     config: ConfigFile = None,
+    *,
     host: Annotated[
         str | None, typer.Option("--host", help="Where to listen. [default: 127.0.0.1]")
     ] = None,
@@ -55,13 +57,26 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Listen beyond this machine without TLS.")
     ] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="FILE", help="Certificate, in PEM.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", metavar="FILE", help="Its private key, in PEM.")
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option("--tls-client-ca", metavar="FILE", help="Require clients' certificates."),
+    ] = None,
 ) -> None:
-    """Run the server until SIGTERM or Ctrl-C; then let what is under way end."""
+    """Run the server until SIGTERM or Ctrl-C; then let what is under way end.
+
+    SIGHUP: read the settings again and take what has changed, all of it or nothing.
+    """
     import uvloop
 
-    from smartconnectors_server.app import StartupError
-    from smartconnectors_server.app import serve as run_server
+    from smartconnectors_server.app import StartupError, load_settings
     from smartconnectors_server.cli.configuration import settings_of
+    from smartconnectors_server.serving import serve as run_server
 
     given: dict[str, Any] = {
         "host": host,
@@ -70,13 +85,20 @@ def serve(
         "log_format": None if log_format is None else log_format.value,
         "insecure": insecure or None,
     }
+    files = {"cert_file": tls_cert, "key_file": tls_key, "client_ca_file": tls_client_ca}
+    given["tls"] = {key: str(file) for key, file in files.items() if file is not None} or None
     given_http: dict[str, Any] = {"host": http_host, "port": http_port}
-    settings = settings_of(config, {"server": _present(given), "http": _present(given_http)})
-    refuse_plain_text_beyond_loopback(settings.server.host, insecure=settings.server.insecure)
+    overrides = {"server": _present(given), "http": _present(given_http)}
+    settings = settings_of(config, overrides)
+    _refuse_plain_text_beyond_loopback(settings.server)
     as_json = settings.server.log_format == "json"
     try:
         uvloop.run(
-            run_server(settings, on_ready=lambda ready: typer.echo(ready_line(ready, as_json)))
+            run_server(
+                settings,
+                on_ready=lambda ready: typer.echo(ready_line(ready, as_json)),
+                read_again=lambda: load_settings(config, overrides=overrides),
+            )
         )
     except StartupError as error:
         raise CommandFailed(ExitCode.REFUSED, f"Cannot start: {error}") from None
@@ -86,23 +108,14 @@ def _present(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-def refuse_plain_text_beyond_loopback(host: str, *, insecure: bool) -> None:
-    """Raises CommandFailed when other machines could reach a server that has no TLS, unless that
-    was asked for.
-    """
-    import ipaddress
+def _refuse_plain_text_beyond_loopback(server: ServerSettings) -> None:
+    """Raises CommandFailed for what `check_host` refuses: nothing was tried yet."""
+    from smartconnectors_server.startup import StartupError, check_host
 
     try:
-        loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if not loopback and not insecure:
-        raise CommandFailed(
-            ExitCode.USAGE,
-            f"--host {host} can be reached from other machines, and what is spoken there is plain "
-            "text that anybody may send.\nListen on 127.0.0.1, or say --insecure when the network "
-            "is closed or a proxy in front speaks TLS.",
-        )
+        check_host(server)
+    except StartupError as error:
+        raise CommandFailed(ExitCode.USAGE, str(error)) from None
 
 
 def ready_line(ready: Ready, as_json: bool) -> str:
@@ -137,7 +150,12 @@ def sandbox(
     """
     import uvloop
 
-    refuse_plain_text_beyond_loopback(host, insecure=False)
+    from smartconnectors_server.startup import is_loopback
+
+    if not is_loopback(host):
+        raise CommandFailed(
+            ExitCode.USAGE, f"{host} can be reached from other machines; a sandbox is for this one."
+        )
     try:
         uvloop.run(_run_sandboxes(host, control_port))
     except OSError as error:

@@ -85,7 +85,7 @@ async def _seen(
 async def _connector(
     client: Client, platform: Platform, timeout_s: float
 ) -> ConnectorStatus | None:
-    """What the server says of a platform; None when it does not serve it."""
+    """What the server says of a platform; None when it does not serve it, or not to this caller."""
     import grpc
     from grpc import aio
 
@@ -93,7 +93,7 @@ async def _connector(
     try:
         answer = await ask(client, method, request_of(method), timeout_s)
     except aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+        if error.code() in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED):
             return None
         raise
     told: ConnectorStatus = answer.status

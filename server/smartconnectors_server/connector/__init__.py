@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smartconnectors_server.budget import Finding
+from smartconnectors_server.budget import Finding, SpendReport, SpendRow
 from smartconnectors_server.connector._base import (
     Connector,
     Context,
@@ -16,8 +16,16 @@ from smartconnectors_server.connector._base import (
     QuotaSignal,
     Sent,
 )
+from smartconnectors_server.connector.accounts import Accounts, account_named
+from smartconnectors_server.connector.facts import (
+    AccountFacts,
+    check_account_currency,
+    time_zone_warning,
+)
 
 __all__ = [
+    "AccountFacts",
+    "Accounts",
     "Connector",
     "Context",
     "Defaults",
@@ -30,4 +38,9 @@ __all__ = [
     "Platform",
     "QuotaSignal",
     "Sent",
+    "SpendReport",
+    "SpendRow",
+    "account_named",
+    "check_account_currency",
+    "time_zone_warning",
 ]

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from pydantic import BaseModel, ConfigDict
 
-from smartconnectors_server.budget import Finding
+from smartconnectors_server.budget import Finding, SpendReport
 from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.clock import Clock
+from smartconnectors_server.connector.facts import AccountFacts
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.errors import ConnectorError
 
@@ -29,10 +31,10 @@ if TYPE_CHECKING:
 
 
 class Mode(enum.Enum):
-    """Where a platform's calls go."""
+    """What is done with a platform's bids."""
 
     SANDBOX = "sandbox"
-    """The platform's protocol on a local socket, or an overridden endpoint."""
+    """Sent to the platform's protocol on a local socket, or to an endpoint of one's own."""
     SHADOW = "shadow"
     """The real platform is read, nothing is changed on it."""
     LIVE = "live"
@@ -64,6 +66,20 @@ class Gate(Protocol):
         """
         ...
 
+    def report(self, what: str) -> AbstractAsyncContextManager[None]:
+        """As `read`, around one wire call for a report: it takes its quota from the small share
+        that reports have, and the breaker hears nothing of it, neither slowness nor failure.
+        Raises RateLimited while that share is not free, or PlatformUnavailable while the breaker
+        is not closed.
+        """
+        ...
+
+    def urgent(self) -> AbstractContextManager[None]:
+        """Inside of it reads pass an open breaker and may use the reserved share of the quota: for
+        what a campaign cannot be paused without.
+        """
+        ...
+
     def tighten(self, signal: QuotaSignal) -> None:
         """Hands on what the platform said of its quota, on success as on failure."""
         ...
@@ -90,13 +106,15 @@ class Context:
     """What a connector is handed when it is made.
 
     Attributes:
-        mode: SANDBOX, SHADOW or LIVE.
+        mode: where calls go: SANDBOX whenever `endpoint` is set, whatever is done with bids there;
+            else SHADOW or LIVE, the real platform.
         options: the platform's own settings.
         endpoint: where to connect instead of the real platform: a local sandbox, or an override.
             None: the real platform.
         timeout_ms: the longest that one wire call may take.
         gate: the way to the wire for reads.
         clock: time.
+        report_timeout_ms: the longest that one wire call for a report may take.
     """
 
     mode: Mode
@@ -105,6 +123,7 @@ class Context:
     timeout_ms: int
     gate: Gate
     clock: Clock
+    report_timeout_ms: int = 60_000
 
 
 Placed = Message | ConnectorError
@@ -164,11 +183,33 @@ class Connector(Protocol):
         """
         ...
 
+    async def running(self, campaign_ids: Sequence[str]) -> Mapping[str, bool]:
+        """Which of these campaigns run now, of those that could be read; the others are left out.
+        As last seen when it cannot be read, and that was a moment ago. Raises RateLimited,
+        PlatformUnavailable, PlatformRejected.
+        """
+        ...
+
     async def lookup(self, sent: Sent) -> Finding:
         """Looks what became of a change. Reads through the gate, never from a cache.
 
         NOT_APPLIED only when the marker or the state recorded before the dispatch is unchanged.
         Raises RateLimited, PlatformUnavailable.
+        """
+        ...
+
+    async def account(self) -> AccountFacts:
+        """What the platform says of the account, as it is now. Reads through the gate.
+
+        Raises UnknownTarget, PlatformRejected, RateLimited, PlatformUnavailable.
+        """
+        ...
+
+    async def reported_spend(self, since: date) -> SpendReport | None:
+        """What the account says it billed, by campaign and day, from `since` to its present day.
+        Reads through the gate's `report`. None: the account is not set up for reports.
+
+        Raises RateLimited, PlatformUnavailable, PlatformRejected.
         """
         ...
 
@@ -185,7 +226,9 @@ class Defaults:
 
 
 class OneByOne:
-    """What a connector inherits whose platform takes one bid at a time and lets every bid wait."""
+    """What a connector inherits whose platform takes one bid at a time, lets every bid wait, and
+    says nothing of its account or of what that was billed.
+    """
 
     max_batch = 1
 
@@ -198,9 +241,23 @@ class OneByOne:
         del request
         return True
 
+    async def account(self) -> AccountFacts:
+        """Nothing is known."""
+        return AccountFacts()
+
+    async def reported_spend(self, since: date) -> SpendReport | None:
+        """It is not set up for reports."""
+        del since
+        return None
+
     async def prefetch(self, requests: Sequence[Message]) -> None:
         """Each plan reads for itself."""
         del requests
+
+    async def running(self, campaign_ids: Sequence[str]) -> Mapping[str, bool]:
+        """Of a platform that cannot say, nothing is known."""
+        del campaign_ids
+        return {}
 
     async def place_many(self, planned: Sequence[tuple[Message, Call]]) -> Sequence[Placed]:
         """One after another."""
@@ -234,6 +291,8 @@ class Platform:
         sandbox: makes its sandbox.
         command_line: its own part of the command line, imported when asked for. None: it has none,
             and `bid` cannot name it.
+        account_options: the keys of `options` that identify an ad account, which several accounts
+            differ in; empty: it has one account only.
     """
 
     name: str
@@ -249,3 +308,4 @@ class Platform:
     register: Callable[[Any, Any], None]
     sandbox: Callable[[], Sandbox]
     command_line: Callable[[], CommandLine] | None = None
+    account_options: tuple[str, ...] = ()

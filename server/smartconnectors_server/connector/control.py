@@ -4,6 +4,8 @@
     DELETE /control/{platform}/journal   answers with it, too, and forgets it
     POST   /control/{platform}/faults    {"kind": "hang", "times": 1, "delay_ms": 0, "method": ""}
     DELETE /control/{platform}/faults
+    POST   /control/{platform}/spend     {"campaign_id": "1001", "day": "2026-11-24", "micros": 1}
+                                         also "time_zone": the account's from now on
     POST   /control/reset
 
 Every answer is JSON; a refusal is `{"error": "..."}`.
@@ -19,6 +21,13 @@ from typing import Any
 from aiohttp import web
 
 from smartconnectors_server.connector.sandbox import Fault, FaultKind, JournalEntry, Sandbox
+from smartconnectors_server.connector.spend import (
+    UnreadableReport,
+    day_of,
+    id_of,
+    time_zone_of,
+    whole_micros_of,
+)
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -59,6 +68,7 @@ class ControlServer:
         app.router.add_delete("/control/{platform}/journal", self._take_journal)
         app.router.add_post("/control/{platform}/faults", self._add_fault)
         app.router.add_delete("/control/{platform}/faults", self._clear_faults)
+        app.router.add_post("/control/{platform}/spend", self._bill)
         app.router.add_post("/control/reset", self._reset)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
@@ -98,6 +108,21 @@ class ControlServer:
     async def _clear_faults(self, request: web.Request) -> web.Response:
         await self._sandbox(request).clear_faults()
         return web.json_response({})
+
+    async def _bill(self, request: web.Request) -> web.Response:
+        billed = self._sandbox(request).billed
+        document = await _json_object(request)
+        if unknown := sorted(document.keys() - {"campaign_id", "day", "micros", "time_zone"}):
+            raise _Refusal(f"unknown key {unknown[0]!r}")
+        try:
+            campaign_id = id_of(document.get("campaign_id"))
+            day, micros = day_of(document.get("day")), whole_micros_of(document.get("micros"))
+            time_zone = time_zone_of(document.get("time_zone", billed.time_zone))
+        except UnreadableReport as error:
+            raise _Refusal(str(error)) from None
+        billed.time_zone = time_zone
+        billed.bill(campaign_id, day, micros)
+        return web.json_response({"day": day.isoformat(), "micros": micros}, status=201)
 
     async def _reset(self, _request: web.Request) -> web.Response:
         for sandbox in self._sandboxes.values():

@@ -81,14 +81,10 @@ class HttpTransport:
 
     async def open(self) -> None:
         """Makes the sessions; connects nothing yet."""
-        timeout = aiohttp.ClientTimeout(
-            total=self._timeout_ms / 1000,
-            sock_connect=min(CONNECT_TIMEOUT_MS, self._timeout_ms) / 1000,
-        )
         for changes in (False, True):
             self._sessions[changes] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(force_close=changes, limit=0),
-                timeout=timeout,
+                timeout=self._timeout(self._timeout_ms),
                 auto_decompress=True,
                 middlewares=(_send_once,),
             )
@@ -98,6 +94,12 @@ class HttpTransport:
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
+
+    @staticmethod
+    def _timeout(timeout_ms: int) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(
+            total=timeout_ms / 1000, sock_connect=min(CONNECT_TIMEOUT_MS, timeout_ms) / 1000
+        )
 
     async def send(
         self,
@@ -110,12 +112,13 @@ class HttpTransport:
         form: Mapping[str, str] | None = None,
         body: Any = None,
         content: str | None = None,
+        timeout_ms: int | None = None,
     ) -> Answer:
         """Sends one request and reads the whole answer.
 
         `changes` says that the platform may change something because of it. `form` is sent
         url-encoded, `body` as JSON, `content` as it is and as the headers describe it; one of them
-        at most.
+        at most. `timeout_ms`: for one that may take longer than others.
 
         Raises:
             PlatformUnavailable: no connection was made; for a read, also when it failed later.
@@ -130,6 +133,7 @@ class HttpTransport:
                 data=form if content is None else content.encode(),
                 json=body,
                 allow_redirects=False,
+                timeout=self._timeout(timeout_ms or self._timeout_ms),
             ) as response:
                 received = await _whole(response)
                 found = {name.lower(): value for name, value in response.headers.items()}

@@ -6,6 +6,7 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Protocol, runtime_checkable
 
 from smartconnectors_server.clock import Clock
@@ -77,6 +78,11 @@ class JournalEntry:
 class Sandbox(Protocol):
     """A platform that speaks its own protocol on a real socket."""
 
+    @property
+    def billed(self) -> Billed:
+        """What its reports of spend say."""
+        ...
+
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Listens and returns the endpoint, in the form that the connector's `endpoint` takes."""
         ...
@@ -117,6 +123,38 @@ class RemovesCampaigns(Protocol):
         changes of it are refused. Raises KeyError when there is none.
         """
         ...
+
+
+class Billed:
+    """What a sandbox bills: nothing by itself, only what it is told to.
+
+    Attributes:
+        time_zone: the ad account's, an IANA name; days are its days.
+        micros: (campaign id, day) -> micros.
+    """
+
+    def __init__(self, time_zone: str = "UTC") -> None:
+        """`time_zone`: until it is told another."""
+        self._first_time_zone = time_zone
+        self.reset()
+
+    def reset(self) -> None:
+        """Nothing, in the first time zone."""
+        self.time_zone = self._first_time_zone
+        self.micros: dict[tuple[str, date], int] = {}
+
+    def bill(self, campaign_id: str, day: date, micros: int) -> None:
+        """From now on a report says this of the campaign and day, whatever it said before."""
+        self.micros[campaign_id, day] = micros
+
+    def between(self, campaign_id: str, since: date, until: date) -> list[tuple[date, int]]:
+        """(day, micros) of one campaign, both days included, oldest first."""
+        found = [
+            (day, micros)
+            for (billed, day), micros in self.micros.items()
+            if billed == campaign_id and since <= day <= until
+        ]
+        return sorted(found)
 
 
 class Journal:

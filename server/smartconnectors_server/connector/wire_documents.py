@@ -5,8 +5,8 @@ down, how an error and a quota signal are, and how a document with a fault is pl
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from google.protobuf import json_format
@@ -87,6 +87,15 @@ class _OpenGate:
     @asynccontextmanager
     async def read(self, what: str) -> AsyncIterator[None]:
         del what
+        yield
+
+    @asynccontextmanager
+    async def report(self, what: str) -> AsyncIterator[None]:
+        del what
+        yield
+
+    @contextmanager
+    def urgent(self) -> Iterator[None]:
         yield
 
     def tighten(self, signal: QuotaSignal) -> None:

@@ -15,7 +15,10 @@ from typing import Any
 
 from aiohttp import web
 
+from smartconnectors_server.access import Gatekeeper
 from smartconnectors_server.clock import Clock
+from smartconnectors_server.errors import ConnectorError
+from smartconnectors_server.http.desk import Desk, Pauses, refused
 from smartconnectors_server.http.live import Live
 from smartconnectors_server.settings import HttpSettings
 from smartconnectors_server.telemetry import Metrics
@@ -33,11 +36,15 @@ class Pages:
         ready: Callable[[], bool],
         picture: Callable[[], dict[str, Any]],
         clock: Clock,
+        gatekeeper: Gatekeeper,
+        pauses: Pauses,
     ) -> None:
-        """`picture`: what the dashboard shows now."""
+        """`picture`: what the dashboard shows now; `pauses`: who pauses and resumes for it."""
         self._metrics = metrics
         self._ready = ready
-        self._live = Live(picture, clock)
+        guarded = {"guarded": not gatekeeper.open}
+        self._live = Live(lambda: {**picture(), **guarded}, clock)
+        self._desk = Desk(gatekeeper, pauses)
         self._runner: web.AppRunner | None = None
         self._dashboard = _DASHBOARD.read_text(encoding="utf-8")
         self._headers = _headers_for(self._dashboard)
@@ -49,6 +56,7 @@ class Pages:
         app = web.Application()
         app.router.add_get("/", self._page)
         app.router.add_get("/events", self._events)
+        app.router.add_post("/pause", self._desk.pause)
         app.router.add_get("/metrics", self._exposition)
         app.router.add_get("/healthz", self._alive)
         app.router.add_get("/readyz", self._readiness)
@@ -70,6 +78,10 @@ class Pages:
         return web.Response(text=self._dashboard, content_type="text/html", headers=self._headers)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self._desk.reader(request)
+        except ConnectorError as error:
+            return refused(error)
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )

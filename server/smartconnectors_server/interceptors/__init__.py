@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from smartconnectors_server.interceptors._base import Engines, Interceptor, Next, PlatformRuntime
+from smartconnectors_server.interceptors.auth import Auth
 from smartconnectors_server.interceptors.budget import Budget
+from smartconnectors_server.interceptors.campaign_pauses import CampaignPauses
 from smartconnectors_server.interceptors.chain import ChainInterceptor, compose
 from smartconnectors_server.interceptors.circuit_breaker import CircuitBreak
 from smartconnectors_server.interceptors.deferred import DeferredBids
@@ -13,6 +15,7 @@ from smartconnectors_server.interceptors.idempotency import Idempotency
 from smartconnectors_server.interceptors.many import ManyBids
 from smartconnectors_server.interceptors.plan import PlanChange, remembered_changes
 from smartconnectors_server.interceptors.rate_limit import RateLimit
+from smartconnectors_server.interceptors.shadow_report import CountForReport
 from smartconnectors_server.interceptors.status import Status
 from smartconnectors_server.interceptors.telemetry import Observe
 from smartconnectors_server.interceptors.validation import Validation
@@ -20,6 +23,8 @@ from smartconnectors_server.interceptors.validation import Validation
 INTERCEPTORS: tuple[type[Interceptor], ...] = (
     Status,
     Observe,
+    Auth,
+    CountForReport,
     Validation,
     Idempotency,
     Fallback,
@@ -32,6 +37,8 @@ INTERCEPTORS: tuple[type[Interceptor], ...] = (
 
 __all__ = [
     "INTERCEPTORS",
+    "Auth",
+    "CampaignPauses",
     "ChainInterceptor",
     "DeferredBids",
     "Engines",

@@ -7,14 +7,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from smartconnectors_server.budget import Keeper
+from smartconnectors_server.budget import Candidates, Keeper, Tallies
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.circuitbreaker import CircuitBreaker
 from smartconnectors_server.clock import Clock
-from smartconnectors_server.connector import Connector, Mode, Platform
+from smartconnectors_server.connector import AccountFacts, Connector, Mode, Platform
+from smartconnectors_server.customers import Customers
 from smartconnectors_server.errors import PlatformUnavailable
 from smartconnectors_server.interceptors.targets import TargetLocks
-from smartconnectors_server.ratelimit import RateLimiter
+from smartconnectors_server.ledger import shadow_of
+from smartconnectors_server.ratelimit import LowPriority, RateLimiter
 from smartconnectors_server.settings import PlatformSettings, Settings
 from smartconnectors_server.telemetry import Telemetry
 
@@ -28,24 +30,36 @@ class PlatformRuntime:
 
     platform: Platform
     settings: PlatformSettings
-    options: Any
-    """The platform's own settings."""
+    """Replaced as a whole when the configuration is reloaded, so it is read where it is used."""
+    accounts: Mapping[str, Any]
+    """Name -> the platform's own settings, for each ad account; the only one may have no name."""
     mode: Mode
     currency_code: str
     breaker: CircuitBreaker
     limiter: RateLimiter
+    reports: LowPriority
+    """The share of its quota for reports."""
     targets: TargetLocks = field(default_factory=TargetLocks)
     last_change_ns: dict[str, int] = field(default_factory=dict)
     """Target -> ledger time of its last change."""
     fallback_count: int = 0
     """Bids that the heuristic has priced."""
+    facts: dict[str, AccountFacts] = field(default_factory=dict)
+    """Name -> what the platform said of the account when it was connected, if it was asked."""
     connected: asyncio.Future[Connector] | None = None
     """Set by the composition root when it begins to connect."""
 
     @property
     def name(self) -> str:
-        """The platform's name, which is also its budget's id."""
+        """The platform's name."""
         return self.platform.name
+
+    @property
+    def book(self) -> str:
+        """What the ledger calls it, which is also its budget's id: its name, or in shadow mode that
+        of its shadow.
+        """
+        return shadow_of(self.name) if self.mode is Mode.SHADOW else self.name
 
     @property
     def is_connected(self) -> bool:
@@ -67,15 +81,19 @@ class PlatformRuntime:
         return await asyncio.shield(self.connected)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Engines:
     """What interceptors are made from."""
 
     settings: Settings
+    """Replaced as a whole when the configuration is reloaded, so it is read where it is used."""
     clock: Clock
     keeper: Keeper
     telemetry: Telemetry
     runtimes: Mapping[str, PlatformRuntime]
+    customers: Customers
+    tallies: Tallies
+    candidates: Candidates
 
     def runtime(self, call: Call) -> PlatformRuntime:
         """The platform that a call is for."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from google.rpc import code_pb2
-
-from smartconnectors.common.v1 import bid_pb2, connector_pb2, errors_pb2
+from smartconnectors.common.v1 import bid_pb2
 from smartconnectors_server.call import Call, Kind, MethodSpec, Priced, Source
 from smartconnectors_server.errors import (
     ConnectorError,
@@ -56,23 +54,6 @@ def fill_result(
 def add_budget(response: Any, state: BudgetState) -> None:
     """Adds the budget after the bid."""
     fill_stats(response.result.budget, state)
-
-
-def bid_error(error: ConnectorError) -> connector_pb2.BidError:
-    """A refusal as the answer to one bid of many."""
-    message = connector_pb2.BidError(
-        code=code_pb2.Code.Value(error.code.value),
-        reason=errors_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}"),
-        message=error.message,
-        metadata=error.metadata,
-        violations=[
-            connector_pb2.FieldViolation(field=v.field, description=v.description)
-            for v in error.violations
-        ],
-    )
-    if error.retry_after_s is not None:
-        message.retry_after.CopyFrom(duration(-int(-error.retry_after_s * 10**9 // 1)))
-    return message
 
 
 def store_error(error: ConnectorError) -> str:

@@ -68,12 +68,12 @@ class Budget:
     ) -> Reservation:
         exempt = call.reduce_only or plan.amount_micros == 0
         return Reservation(
-            platform=runtime.name,
+            platform=runtime.book,
             request_id=call.request_id,
             fingerprint=call.fingerprint,
             method=call.spec.path,
             target=plan.target,
-            budget_ids=self._keeper.budget_ids_of(runtime.name, call.campaign_id),
+            budget_ids=self._keeper.budget_ids_of(runtime.book, call.campaign_id),
             amount_micros=0 if exempt else plan.amount_micros,
             currency_code=priced.currency_code,
             source=priced.source.value,
@@ -85,6 +85,7 @@ class Budget:
             exempt=exempt,
             defer_until_ns=self._defer_until_ns(runtime) if priced.defer else None,
             actor=call.actor,
+            customer=call.customer,
             trace=call.trace.traceparent if call.trace is not None and call.trace.sampled else "",
         )
 
@@ -159,7 +160,7 @@ class Budget:
         return response
 
     def _with_budget(self, response: Any, call: Call) -> Message:
-        state = self._keeper.state(call.spec.platform)
+        state = self._keeper.state(self._engines.runtime(call).book)
         add_budget(response, state)
         call.attributes[names.ATTR_REMAINING_MICROS] = response.result.budget.remaining_micros
         return response  # type: ignore[no-any-return]

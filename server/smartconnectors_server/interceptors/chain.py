@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
+from smartconnectors_server.access import Role
 from smartconnectors_server.call import Call, MethodSpec, MethodTable
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
+from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.interceptors._base import Interceptor, Next
+from smartconnectors_server.interceptors.auth import Auth
 from smartconnectors_server.interceptors.status import StatusError, foreseen, parse, to_status
 from smartconnectors_server.interceptors.validation import Validation
+
+_HEALTH = "/grpc.health.v1.Health/"
 
 
 def compose(interceptors: Sequence[Interceptor], spec: MethodSpec, innermost: Next) -> Next:
@@ -40,6 +45,7 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
         self._methods = methods
         self._clock = clock
         self._wrapped: dict[str, Handler] = {}
+        self._auth = next(i for i in interceptors if isinstance(i, Auth))
 
     async def intercept_service(
         self,
@@ -52,8 +58,10 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
             return wrapped
         handler = await continuation(handler_call_details)
         spec = self._methods.get(path)
-        if handler is None or spec is None:
-            return handler  # unknown, or health and reflection: untouched
+        if spec is None:
+            return self._other(path, handler)
+        if handler is None:
+            return None
         if spec.client_streaming:
             wrapped = self._many(spec, handler)
         elif spec.server_streaming:
@@ -73,12 +81,42 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
                 call.traceparent = value
         return call
 
+    def _other(self, path: str, handler: Any) -> Handler | None:
+        """A method that no guard describes. Load balancers may always ask for health; whatever else
+        there is, or is not, is for callers who are known.
+        """
+        if self._auth.open or path.startswith(_HEALTH):
+            return handler  # type: ignore[no-any-return]
+
+        async def stream(requests: Any, context: Context) -> AsyncIterator[Any]:
+            try:
+                self._auth.admit_to_other(path, context, Role.READ)
+            except ConnectorError as error:
+                status = to_status(error)
+                await context.abort(status.code, status.message, status.trailers)
+            if handler is None or handler.stream_stream is None:
+                await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+            async for message in handler.stream_stream(requests, context):
+                yield message
+
+        return grpc.stream_stream_rpc_method_handler(
+            stream,
+            getattr(handler, "request_deserializer", None),
+            getattr(handler, "response_serializer", None),
+        )
+
     def _unary(self, spec: MethodSpec, handler: Any) -> Handler:
         chain = compose(self._interceptors, spec, handler.unary_unary)
 
         async def unary(raw: bytes, context: Context) -> bytes:
+            call = self._call(spec, context)
             try:
-                answer: bytes = await chain(raw, self._call(spec, context))
+                self._auth.admit(call, context)
+                answer: bytes = await chain(raw, call)
+            except ConnectorError as refused:  # at the door
+                status = to_status(refused)
+                await context.abort(status.code, status.message, status.trailers)
+                raise
             except StatusError as error:
                 await context.abort(error.code, error.message, error.trailers)
                 raise
@@ -93,9 +131,12 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
         async def stream(raw: bytes, context: Context) -> AsyncIterator[bytes]:
             call = self._call(spec, context)
             try:
+                self._auth.admit(call, context)
                 request = parse(raw, spec)
+                self._auth.check(request, call)
                 validation.check(request, call)
                 async for message in handler.unary_stream(request, call):
+                    self._auth.again(call)
                     yield message.SerializeToString()
             except Exception as error:
                 status = to_status(foreseen(error, call))
@@ -109,6 +150,7 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
         async def stream(raws: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             call = self._call(spec, context)
             try:
+                self._auth.admit(call, context)
                 async for message in handler.stream_stream(raws, call):
                     yield message.SerializeToString()
             except Exception as error:

@@ -13,10 +13,11 @@ from typing import Any
 from smartconnectors_server.budget import Verb, outcome_of
 from smartconnectors_server.call import Call, MethodSpec, MethodTable, Plan, Priced
 from smartconnectors_server.circuitbreaker import CircuitOpen
-from smartconnectors_server.errors import ConnectorError, Outcome, RequestError
+from smartconnectors_server.errors import ConnectorError, Outcome, RateLimited, RequestError
 from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
 from smartconnectors_server.interceptors.answers import priced_of, store_error
+from smartconnectors_server.interceptors.change_rules import ChangeRules, check_bid
 from smartconnectors_server.interceptors.sending import send_held
 from smartconnectors_server.interceptors.telemetry import outcome_name, tell
 from smartconnectors_server.ledger import Hold, HoldNotOpen, HoldState
@@ -63,20 +64,21 @@ class DeferredBids:
 
     async def look(self) -> None:
         """Expires what is too old and places what may be placed, platforms side by side."""
-        by_platform: dict[str, list[Hold]] = {}
+        by_book: dict[str, list[Hold]] = {}
         waiting = self._keeper.open_holds(HoldState.DEFERRED)
         ids = {hold.hold_id for hold in waiting}
         self._planned_targets = {h: t for h, t in self._planned_targets.items() if h in ids}
         for hold in waiting:
             if self._keeper.now_ns() >= hold.expires_ns:
                 await self._keeper.expire(hold)
-            elif hold.platform in self._engines.runtimes:
-                by_platform.setdefault(hold.platform, []).append(hold)
-        await asyncio.gather(*(self._place_all(p, h) for p, h in by_platform.items()))
+            else:
+                by_book.setdefault(hold.platform, []).append(hold)
+        # What waits in another book than the present mode's is not placed: it expires there.
+        runtimes = [r for r in self._engines.runtimes.values() if r.book in by_book]
+        await asyncio.gather(*(self._place_all(r, by_book[r.book]) for r in runtimes))
 
-    async def _place_all(self, platform: str, holds: list[Hold]) -> None:
-        runtime = self._engines.runtimes[platform]
-        for hold in self._ready(platform, holds):
+    async def _place_all(self, runtime: PlatformRuntime, holds: list[Hold]) -> None:
+        for hold in self._ready(runtime.book, holds):
             if self._draining:
                 return
             if not runtime.breaker.would_admit() or runtime.limiter.look() is not None:
@@ -92,14 +94,14 @@ class DeferredBids:
             if not go_on:
                 return
 
-    def _ready(self, platform: str, holds: list[Hold]) -> list[Hold]:
+    def _ready(self, book: str, holds: list[Hold]) -> list[Hold]:
         """Those that would not be refused for their target or their budgets in the end. They are
         not even planned: a plan may read the platform, and would take the quota that the end of a
         doubt needs.
         """
         keeper = self._keeper
         doubts = keeper.open_holds(HoldState.IN_DOUBT)
-        doubtful = {doubt.target for doubt in doubts if doubt.platform == platform}
+        doubtful = {doubt.target for doubt in doubts if doubt.platform == book}
         return [
             hold
             for hold in holds
@@ -116,15 +118,14 @@ class DeferredBids:
         request: Any = spec.request_class.FromString(hold.request)
         call = Call(spec=spec, started_ns=self._engines.clock.monotonic_ns(), held=True)
         call.request_id, call.campaign_id = hold.request_id, request.bid.campaign_id
+        call.customer = hold.customer
         call.priced = priced = priced_of(hold)
         connector = await runtime.connector()
         async with runtime.targets.hold(hold.target, call):
             try:
                 plan = await connector.plan(request, priced)
             except RequestError as error:
-                await self._keeper.resolve(
-                    hold, Verb.REJECT, error=store_error(error), note=error.message
-                )
+                await self._reject(hold, error)
                 return True
             except ConnectorError as error:
                 log.info("deferred request %s waits: %s", hold.request_id, error.message)
@@ -147,8 +148,7 @@ class DeferredBids:
         priced = call.present_price()
         started_ns = self._engines.clock.wall_ns()
         call.trace = self._engines.telemetry.tracer.begin(link=hold.trace)
-        if plan.unchanged:
-            await self._keeper.resolve(hold, Verb.RELEASE, note="the platform already has it")
+        if not await self._may_change(runtime, hold, priced, plan):
             return True
         if not runtime.breaker.would_admit():
             return False  # the reads of its plan were too slow: no disk sync for what waits anyway
@@ -169,6 +169,7 @@ class DeferredBids:
                 self._engines, runtime, self._inner(call.spec), request, call, held, priced
             )
             outcome = outcome_name(response)
+            runtime.last_change_ns[plan.target] = self._keeper.now_ns()
         except (ConnectorError, CircuitOpen) as error:
             outcome, refusal = getattr(error, "reason", "DEFERRED"), error
             if outcome_of(error, dispatched=call.dispatched) is Outcome.NOT_SENT:
@@ -187,12 +188,36 @@ class DeferredBids:
         engines = self._engines
         tell(engines.telemetry, engines.clock, call, outcome, started_ns, refusal, deferred=True)
 
+    async def _may_change(
+        self, runtime: PlatformRuntime, hold: Hold, priced: Priced, plan: Plan
+    ) -> bool:
+        """Whether the rules for changes let it go now, which could not be asked when it was
+        deferred. If they never will, it is ended.
+        """
+        rules = ChangeRules.of(runtime.settings, runtime.mode)
+        if rules.is_none(plan):
+            await self._keeper.resolve(hold, Verb.RELEASE, note="the platform already has it")
+            return False
+        try:
+            check_bid(priced.bid_micros, priced.currency_code, runtime)
+            rules.check_step(plan)
+            rules.check_interval(runtime, plan, self._keeper.now_ns())
+        except RequestError as error:
+            await self._reject(hold, error)
+            return False
+        except RateLimited as error:  # by the interval of its target, which others do not wait for
+            log.info("deferred request %s waits: %s", hold.request_id, error.message)
+            return False
+        return True
+
+    async def _reject(self, hold: Hold, error: RequestError) -> None:
+        """It can never be sent, and whoever asks for it again reads why."""
+        await self._keeper.resolve(hold, Verb.REJECT, error=store_error(error), note=error.message)
+
     async def _wait_again(self, held: Hold, priced: Priced, error: Exception) -> None:
         """Provably not sent: back among the deferred, with the life it had."""
         if isinstance(error, RequestError):
-            await self._keeper.resolve(
-                held, Verb.REJECT, error=store_error(error), note=error.message
-            )
+            await self._reject(held, error)
             return
         await self._keeper.defer(
             held,

@@ -16,6 +16,7 @@ from smartconnectors_server.call import Call, Kind, MethodSpec, Priced, Source
 from smartconnectors_server.circuitbreaker import State
 from smartconnectors_server.errors import CircuitOpenNoFallback, InvalidBid
 from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
+from smartconnectors_server.interceptors.change_rules import check_bid
 from smartconnectors_server.ledger import HoldState
 
 
@@ -57,7 +58,7 @@ class Fallback:
     def _admits_live_bids(self, runtime: PlatformRuntime) -> bool:
         """Half-open, deferred bids are the probes as long as there are any."""
         if runtime.breaker.state is State.HALF_OPEN and any(
-            hold.platform == runtime.name
+            hold.platform == runtime.book
             for hold in self._engines.keeper.open_holds(HoldState.DEFERRED)
         ):
             return False
@@ -67,6 +68,8 @@ class Fallback:
         self, request: Any, call: Call, runtime: PlatformRuntime, admits: bool
     ) -> Priced:
         bid = request.bid
+        if not call.reduce_only:
+            check_bid(bid.bid_micros, call.currency_code, runtime)
         if admits and bid.HasField("bid_micros"):
             return Priced(
                 request_id=call.request_id,
@@ -98,7 +101,7 @@ async def heuristic(
     price = fallback_price(
         [
             Sample(hold.ltv_micros, hold.ai_bid_micros)
-            for hold in engines.keeper.recent_settled(runtime.name)
+            for hold in engines.keeper.recent_settled(runtime.book)
         ],
         predicted_ltv_micros=bid.predicted_ltv_micros,
         ai_bid_micros=bid.bid_micros,
@@ -114,9 +117,11 @@ async def heuristic(
             f"{runtime.name} nor predicted_ltv_micros",
         )
     runtime.fallback_count += 1
+    most_micros = runtime.settings.max_bid
     return Priced(
         request_id=call.request_id,
-        bid_micros=price.bid_micros,
+        # Lowered, not refused: nobody asked for so much, and a rule must not fail for it.
+        bid_micros=price.bid_micros if most_micros is None else min(price.bid_micros, most_micros),
         ltv_micros=bid.predicted_ltv_micros,
         currency_code=call.currency_code,
         source=Source.FALLBACK,

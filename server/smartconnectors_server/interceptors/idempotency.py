@@ -7,7 +7,6 @@ that hangs up ends it; from then on it runs to its own end, and the retry gets t
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -41,13 +40,6 @@ class _Running:
     waiting: int = 0
 
 
-def fingerprint_of(request: Message, spec: MethodSpec) -> str:
-    """SHA-256 of the method and the request as it was sent, before any pricing."""
-    digest = hashlib.sha256(spec.path.encode())
-    digest.update(request.SerializeToString(deterministic=True))
-    return digest.hexdigest()
-
-
 def _reused(call: Call) -> RequestIdReused:
     return RequestIdReused(
         f"request id {call.request_id!r} was used with another payload; the first request is "
@@ -74,8 +66,10 @@ class Idempotency:
         return spec.holds_money
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
-        call.fingerprint = fingerprint_of(request, call.spec)
-        key = (call.spec.platform, call.request_id)
+        # As it was sent, before any pricing.
+        sent = request.SerializeToString(deterministic=True)
+        call.fingerprint = self._engines.customers.fingerprint_of(call.spec.path, sent)
+        key = self._key(call)
         running = self._running.get(key)
         if running is not None and not call.validate_only:
             return await self._join(running, call)
@@ -104,8 +98,13 @@ class Idempotency:
         """How many spending calls are under way."""
         return len(self._tasks)
 
+    def _key(self, call: Call) -> tuple[str, str]:
+        """By the book: what was shadowed is no answer when the platform is live."""
+        return (self._engines.runtime(call).book, call.request_id)
+
     def _start(self, call_next: Next, request: Message, call: Call) -> _Running:
         task: asyncio.Task[Message] = asyncio.ensure_future(call_next(request, call))
+        call.task = task
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return _Running(call.fingerprint, call, task)
@@ -116,20 +115,20 @@ class Idempotency:
             task.exception()  # seen, also when every caller has hung up
 
     def _forget(self, running: _Running) -> None:
-        key = (running.call.spec.platform, running.call.request_id)
+        key = self._key(running.call)
         if self._running.get(key) is running:
             del self._running[key]
 
     async def _join(self, running: _Running, call: Call) -> Message:
         if running.fingerprint != call.fingerprint:
             raise _reused(call)
+        call.replayed = True
         if call.batch is not None:
             call.batch.pause(call)
         response = await self._wait(running)
         copy: Any = type(response)()
         copy.CopyFrom(response)
         copy.result.replayed = True
-        call.replayed = True
         call.priced = running.call.priced
         return copy  # type: ignore[no-any-return]
 
@@ -155,7 +154,7 @@ class Idempotency:
         call.priced = priced_of(hold)
         circuit = self._engines.runtime(call).breaker.state.value
         response = stored_answer(call.spec, hold, circuit)
-        add_budget(response, self._keeper.state(call.spec.platform))
+        add_budget(response, self._keeper.state(self._engines.runtime(call).book))
         return response  # type: ignore[no-any-return]
 
     def _check_room(self) -> None:

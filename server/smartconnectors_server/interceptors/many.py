@@ -11,11 +11,11 @@ from smartconnectors_server.call import Call, Kind, MethodSpec, MethodTable
 from smartconnectors_server.connector import Connector, Mode
 from smartconnectors_server.errors import ConnectorError, InvalidBid
 from smartconnectors_server.interceptors._base import Engines, Interceptor, Next, PlatformRuntime
-from smartconnectors_server.interceptors.answers import bid_error
 from smartconnectors_server.interceptors.batch import Batch
 from smartconnectors_server.interceptors.chain import compose
 from smartconnectors_server.interceptors.status import foreseen, parse
 from smartconnectors_server.interceptors.validation import check_rules
+from smartconnectors_server.messages import bid_error
 
 STREAM_CONCURRENCY = 64
 """Bids of one stream that are under way, or answered and not yet read, at once."""
@@ -65,7 +65,7 @@ class ManyBids:
             for call in calls:
                 batch.enter(call)
             chain = compose(self._outer, self._spec, batch.dispatch)
-            await self._prefetch(connector, bids)
+            await self._prefetch(connector, bids, outer)
         times = Counter(bid.bid.request_id for bid in bids)
         return await asyncio.gather(
             *(
@@ -74,12 +74,14 @@ class ManyBids:
             )
         )
 
-    async def _prefetch(self, connector: Connector, bids: Sequence[Any]) -> None:
-        """Reads what the plans will need, for all well-formed bids at once. What cannot be read is
-        left to each plan to say.
+    async def _prefetch(self, connector: Connector, bids: Sequence[Any], outer: Call) -> None:
+        """Reads what the plans will need, at once for all bids that are well-formed and for
+        campaigns that the caller is let at. What cannot be read is left to each plan to say.
         """
         readable = []
         for bid in bids:
+            if not outer.caller.scope.has_campaign(self._runtime.name, bid.bid.campaign_id):
+                continue
             try:
                 check_rules(bid)
             except InvalidBid:
@@ -170,7 +172,8 @@ class ManyBids:
             started_ns=outer.started_ns,
             deadline_ns=outer.deadline_ns,
             traceparent=outer.traceparent,
-            actor=outer.actor,
+            caller=outer.caller,
+            shown=outer.shown,
         )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from google.protobuf.message import Message
 
-from smartconnectors_server.call import Call, MethodSpec
+from smartconnectors_server.call import Call, Kind, MethodSpec
 from smartconnectors_server.connector import Mode
 from smartconnectors_server.interceptors._base import Engines, Next
 from smartconnectors_server.telemetry import names
@@ -27,7 +27,7 @@ class RateLimit:
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         runtime = self._engines.runtime(call)
         if runtime.mode is Mode.SHADOW and not call.validate_only:
-            return call.spec.response_class()
+            return _shadowed(request, call)
         await runtime.limiter.take(call.weight, reserved=call.spec.urgent)
         call.dispatched = True
         started_ns = self._engines.clock.monotonic_ns()
@@ -44,3 +44,13 @@ class RateLimit:
             call.platform_latency_ns = took_ns
             telemetry.metrics.platform_call(runtime.name, "change", took_ns)
         return response
+
+
+def _shadowed(request: Any, call: Call) -> Message:
+    """The answer in the platform's place. A bid's status is said where its hold is settled."""
+    response: Any = call.spec.response_class()
+    if call.spec.kind is Kind.OTHER:
+        response.result.shadowed = True
+        if "campaign_id" in response.result.DESCRIPTOR.fields_by_name:
+            response.result.campaign_id = request.update.campaign_id
+    return response  # type: ignore[no-any-return]

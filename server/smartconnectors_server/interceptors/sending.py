@@ -52,7 +52,11 @@ async def send_held(
     keeper, telemetry = engines.keeper, engines.telemetry
     reached(Place.HELD)
     try:
-        response = await call_next(request, call)
+        try:
+            response = await call_next(request, call)
+        finally:
+            if call.dispatched:
+                keeper.dispatches.ended(hold)
     except (ConnectorError, asyncio.CancelledError) as error:
         verb = resolution_of(outcome_of(error, dispatched=call.dispatched))
         if verb is not Verb.RELEASE:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from google.protobuf.message import Message
 
 from smartconnectors.common.v1 import bid_pb2
+from smartconnectors_server.access import ANYBODY
 from smartconnectors_server.call import Call, Kind, MethodSpec
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.errors import ConnectorError
@@ -34,10 +35,14 @@ def attributes_of(call: Call, outcome: str) -> dict[str, str | int | bool]:
         names.ATTR_OUTCOME: outcome,
         names.ATTR_CIRCUIT: call.circuit,
     }
+    if call.caller is not ANYBODY:
+        said[names.ATTR_ACTOR] = call.actor
     if call.request_id:
         said[names.ATTR_REQUEST_ID] = call.request_id
     if call.campaign_id:
         said[names.ATTR_CAMPAIGN_ID] = call.campaign_id
+    if call.customer:
+        said[names.ATTR_CUSTOMER] = call.customer
     if call.priced is not None:
         said[names.ATTR_SOURCE] = call.priced.source.value
         said[names.ATTR_BID_MICROS] = call.priced.bid_micros

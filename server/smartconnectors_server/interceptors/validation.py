@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 
 from smartconnectors_server.call import Call, Kind, MethodSpec
+from smartconnectors_server.connector import account_named
 from smartconnectors_server.errors import CurrencyMismatch, InvalidBid, Violation
 from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
 
@@ -100,16 +101,24 @@ class Validation:
         if kind is Kind.BID:
             bid = request.bid
             call.reduce_only = bid.reduce_only
+            call.customer = self._engines.customers.hash_of(bid.customer_id)
             if bid.HasField("explanation"):
                 check_explanation(bid.explanation)
             self._read(bid, "bid", call)
         elif kind is Kind.CAMPAIGN_BUDGET:
             self._read(request.update, "update", call)
         elif call.spec.platform and kind is Kind.OTHER:
+            self._check_account(request.update, "update", call)
             call.campaign_id = request.update.campaign_id
             call.validate_only = request.update.validate_only
 
+    def _check_account(self, common: Any, field: str, call: Call) -> None:
+        """Raises InvalidBid for an account that there is not."""
+        names = [name for name in self._engines.runtime(call).accounts if name]
+        account_named(common.account, names, f"{field}.account")
+
     def _read(self, common: Any, field: str, call: Call) -> None:
+        self._check_account(common, field, call)
         call.request_id = common.request_id
         call.campaign_id = common.campaign_id
         call.validate_only = common.validate_only

@@ -8,6 +8,7 @@ from smartconnectors_server.ledger._base import (
     Ledger,
 )
 from smartconnectors_server.ledger.alerts import ALERT, AlertLevel, alert_level
+from smartconnectors_server.ledger.campaigns import PAUSE_CAMPAIGN, RESUME_CAMPAIGN, WAS_RUNNING
 from smartconnectors_server.ledger.records import (
     ALL,
     OPEN_STATES,
@@ -15,14 +16,17 @@ from smartconnectors_server.ledger.records import (
     BudgetState,
     CalendarWindow,
     Entry,
+    Erased,
     Hold,
     HoldState,
     Limit,
     LimitState,
     Page,
     Pause,
+    ReportedPeriod,
     Reservation,
     SlidingWindow,
+    Tally,
     Window,
     campaign_scope,
     platform_and_campaign,
@@ -39,6 +43,14 @@ from smartconnectors_server.ledger.refusals import (
     Unavailable,
     WrongVersion,
 )
+from smartconnectors_server.ledger.reported import (
+    ACCOUNT,
+    Reported,
+    ReportedDay,
+    bounds_ns,
+    local_day,
+)
+from smartconnectors_server.ledger.shadow import is_shadow, real_of, shadow_of
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 from smartconnectors_server.ledger.writes import BY_OPERATOR, BY_RECONCILER
 
@@ -46,12 +58,16 @@ LEDGERS: Mapping[str, Callable[..., Ledger]] = {"sqlite": SqliteLedger}
 """Kind -> maker, called with (directory, clock, gather_ms=, commit_timeout_s=, on_commit=)."""
 
 __all__ = [
+    "ACCOUNT",
     "ALERT",
     "ALL",
     "BY_OPERATOR",
     "BY_RECONCILER",
     "LEDGERS",
     "OPEN_STATES",
+    "PAUSE_CAMPAIGN",
+    "RESUME_CAMPAIGN",
+    "WAS_RUNNING",
     "AlertLevel",
     "Budget",
     "BudgetState",
@@ -59,6 +75,7 @@ __all__ = [
     "Damaged",
     "DuplicateRequest",
     "Entry",
+    "Erased",
     "Hold",
     "HoldNotOpen",
     "HoldState",
@@ -70,14 +87,23 @@ __all__ = [
     "Pause",
     "Paused",
     "Refused",
+    "Reported",
+    "ReportedDay",
+    "ReportedPeriod",
     "Reservation",
     "SlidingWindow",
     "StateDirectoryLocked",
+    "Tally",
     "TargetBlocked",
     "Unavailable",
     "Window",
     "WrongVersion",
     "alert_level",
+    "bounds_ns",
     "campaign_scope",
+    "is_shadow",
+    "local_day",
     "platform_and_campaign",
+    "real_of",
+    "shadow_of",
 ]

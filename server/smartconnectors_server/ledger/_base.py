@@ -8,7 +8,7 @@ once and made durable behind the caller's back (a crash then leaves the hold in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from smartconnectors_server.ledger.alerts import AlertLevel
@@ -16,16 +16,24 @@ from smartconnectors_server.ledger.records import (
     Budget,
     BudgetState,
     Entry,
+    Erased,
     Hold,
     HoldState,
     Page,
     Pause,
     Reservation,
+    Tally,
 )
+from smartconnectors_server.ledger.reported import Reported
 
 
 class Ledger(Protocol):
     """One store of budgets, holds and the audit ledger."""
+
+    @property
+    def reported(self) -> Reported:
+        """What platforms say they billed."""
+        ...
 
     async def open(self, budgets: Sequence[Budget]) -> tuple[Budget, ...]:
         """Locks the store, recovers, and turns what was held at a crash into in doubt.
@@ -59,10 +67,35 @@ class Ledger(Protocol):
         """Changes the first limit, durably. Raises KeyError for an unknown budget."""
         ...
 
+    async def set_limits(self, limits: Mapping[str, int], note: str, *, actor: str = "") -> None:
+        """Changes the first limits of several budgets, durably, all or none of them.
+
+        Raises KeyError for an unknown budget, and Unavailable; when the new limits hold all the
+        same, they are only not on disk yet.
+        """
+        ...
+
     async def set_paused(self, scope: str, paused: bool, note: str, *, actor: str = "") -> None:
         """Pauses or resumes a scope, durably: a budget, a campaign (see `campaign_scope`) without
-        one, or ALL. From the call on nothing is admitted or dispatched in it; what is exempt is.
+        one, or ALL; `actor` is who wants it. From the call on nothing is admitted or dispatched in
+        it; what is exempt is.
         """
+        ...
+
+    def record_campaign(self, scope: str, verb: str, note: str, *, actor: str = "") -> None:
+        """Puts on record what was done to a campaign at its platform (the verbs are in
+        `campaigns`); durable behind the caller's back.
+        """
+        ...
+
+    async def campaigns(self) -> tuple[str, ...]:
+        """The scopes of all campaigns that something was ever admitted to be sent for, or that a
+        line is about; also of those whose holds are forgotten. Raises Unavailable.
+        """
+        ...
+
+    async def paused_campaigns(self) -> Mapping[str, bool]:
+        """What `campaigns.paused_campaigns` makes of all that is on record. Raises Unavailable."""
         ...
 
     async def reserve(self, reservation: Reservation) -> Hold:
@@ -132,6 +165,13 @@ class Ledger(Protocol):
         """A held hold becomes in doubt. Raises HoldNotOpen."""
         ...
 
+    async def erase(self, customer: str, note: str, *, actor: str = "") -> Erased:
+        """Takes out of holds, in memory and on disk, what tells who a customer is; of open ones
+        when they close. `customer`: the keyed hash. Money and the audit ledger stay, but for a line
+        that says so; durable on return. Raises Unavailable.
+        """
+        ...
+
     def veto(self, budget_ids: Sequence[str]) -> None:
         """Counts a refusal in the statistics of these budgets."""
         ...
@@ -190,4 +230,20 @@ class Ledger(Protocol):
 
     async def calls_since(self, platform: str, since_ns: int) -> tuple[tuple[int, int], ...]:
         """(at_ns, count) of the calls remembered after `since_ns`, oldest first."""
+        ...
+
+    async def settled_since(self, budget_id: str, since_ns: int) -> tuple[tuple[int, int], ...]:
+        """(at_ns, amount) of what was committed in one budget after `since_ns`, oldest first.
+        Raises Unavailable.
+        """
+        ...
+
+    async def keep_tallies(self, tallies: Sequence[Tally]) -> None:
+        """Remembers these in the place of what had their keys; durable on return. Raises
+        Unavailable.
+        """
+        ...
+
+    async def tallies(self) -> tuple[Tally, ...]:
+        """Every tally, by subject and outcome. Raises Unavailable."""
         ...

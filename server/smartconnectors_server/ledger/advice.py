@@ -1,9 +1,16 @@
-"""What to do about a disk or a file: said beside the error."""
+"""What to do about a disk, a file or a clock: said beside the error, or in the log."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import sqlite3
+from pathlib import Path
+
+from smartconnectors_server.ledger.refusals import Damaged, Unavailable
+
+UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+"""What reading a file raises in which a byte was changed: no JSON, no number, no known name."""
 
 _FREE_SPACE = "free some space there; nothing that was committed is lost"
 _WRITABLE = "make the directory and the files in it writable for this user"
@@ -34,6 +41,21 @@ _BY_ERRNO = {
 _PRIMARY = 0xFF
 """SQLite's error codes carry a detail above their lowest byte."""
 
+CLOCK_DIFFERENCE_WORTH_A_WORD_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+def say_how_far_the_wall_clock_is(behind_s: float) -> None:
+    """Warns when ledger time is far behind the wall clock, or ahead of it."""
+    if abs(behind_s) > CLOCK_DIFFERENCE_WORTH_A_WORD_S:
+        log.warning(
+            "ledger time is %.0f s %s the wall clock, which has been set since; windows go on "
+            "in ledger time until the machine is started again",
+            abs(behind_s),
+            "behind" if behind_s > 0 else "ahead of",
+        )
+
 
 def with_advice(error: Exception) -> str:
     """The error's message and, when that is known, what to do. Ends without a full stop."""
@@ -45,3 +67,17 @@ def with_advice(error: Exception) -> str:
         code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
         advice = _BY_SQLITE.get(code, "")
     return f"{message}: {advice}" if advice else message
+
+
+def refusal_to_open(directory: Path, error: BaseException) -> Unavailable | Damaged | None:
+    """What an error means for a ledger that was to be opened; None: nothing else than it says."""
+    if isinstance(error, sqlite3.Error | OSError):
+        return Unavailable(f"{directory}: {with_advice(error)}")
+    if isinstance(error, Unavailable):
+        return Unavailable(f"{directory}: {error}")
+    if isinstance(error, UNREADABLE):
+        return Damaged(
+            f"{directory}: the ledger's file holds something that cannot be read "
+            f"({type(error).__name__}). Restore it from a backup."
+        )
+    return None

@@ -37,7 +37,8 @@ _AFTER = {
 }
 """Verb -> where the hold stood before -> where it stands afterwards. "": not at all."""
 _PAUSING = ("pause", "resume")
-_TOLD = frozenset({"alert", "alert_end"})
+_TOLD = frozenset({"alert", "alert_end", "erase", "pause_campaign", "resume_campaign"})
+"""What only tells: nothing is admitted by it or in spite of it."""
 
 
 class Broken(Exception):

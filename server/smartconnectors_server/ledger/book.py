@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from smartconnectors_server.ledger.alerts import AlertLevel, Alerts
+from smartconnectors_server.ledger.alerts import ALERT
 from smartconnectors_server.ledger.configured import CONFIGURE, described
+from smartconnectors_server.ledger.erasing import erase_in, erased
+from smartconnectors_server.ledger.figures import Figures
 from smartconnectors_server.ledger.lines import Lines
 from smartconnectors_server.ledger.records import (
     OPEN_STATES,
     Budget,
-    BudgetState,
     Hold,
     HoldState,
     Pause,
@@ -29,8 +30,8 @@ from smartconnectors_server.ledger.refusals import (
     HoldNotOpen,
     TargetBlocked,
 )
-from smartconnectors_server.ledger.scopes import Scopes
 from smartconnectors_server.ledger.targets import TargetIndex
+from smartconnectors_server.ledger.telling import Telling
 
 HISTORY_LENGTH = 100
 REMEMBERED_CLOSED_HOLDS = 10_000
@@ -41,13 +42,14 @@ _LATE_STATES = frozenset(
 )
 
 
-class Book:
+class Book(Figures):
     """Budgets, holds and what is remembered of closed ones."""
 
     def __init__(self, *, first_sequence: int = 1) -> None:
-        self._scopes = Scopes()
+        super().__init__()
         self._lines = Lines(first_sequence, self._scopes)
-        self._alerts = Alerts(self._scopes)
+        telling = Telling(self._scopes, self._lines, self._alerts)
+        self._about, self._told = telling.about, telling.told
         self._open: dict[str, Hold] = {}
         self._closed: OrderedDict[str, Hold] = OrderedDict()
         self._by_request: dict[tuple[str, str], str] = {}
@@ -72,26 +74,6 @@ class Book:
     def recent_settled(self, platform: str) -> tuple[Hold, ...]:
         """The last settled holds that carry an LTV or an AI bid, oldest first."""
         return tuple(self._settled.get(platform, ()))
-
-    def budget_ids(self) -> tuple[str, ...]:
-        """All budgets, sorted."""
-        return self._scopes.budget_ids()
-
-    def budget(self, budget_id: str) -> Budget:
-        """The budget as it is configured now. Raises KeyError."""
-        return self._scopes.budget(budget_id)
-
-    def standing(self, budget_id: str) -> AlertLevel:
-        """The alert level that was told last and stands."""
-        return self._alerts.standing(budget_id)
-
-    def state(self, budget_id: str, now_ns: int) -> BudgetState:
-        """One budget now. Raises KeyError."""
-        return self._scopes.state(budget_id, now_ns)
-
-    def pause_of(self, scopes: Iterable[str]) -> Pause | None:
-        """The pause that stops bids in these scopes; None: there is none."""
-        return self._scopes.pause_of(scopes)
 
     # Configuring and recovering
 
@@ -145,6 +127,12 @@ class Book:
         verb = "pause" if paused else "resume"
         return Step((), (self._lines.of_scope(scope, verb, note, now_ns, actor=actor),))
 
+    def record_campaign(
+        self, scope: str, verb: str, note: str, now_ns: int, *, actor: str = ""
+    ) -> Step:
+        """Puts on record what was done to a campaign at its platform."""
+        return Step((), (self._lines.of_scope(scope, verb, note, now_ns, actor=actor),))
+
     def record_configuration(self, budget_id: str, now_ns: int) -> Step:
         """Puts on record what the budget is configured to be. Raises KeyError."""
         budget = self._scopes.budget(budget_id)
@@ -155,6 +143,21 @@ class Book:
         """What is to be told of all budgets, though nothing but time and settings has changed."""
         budget_ids = self._scopes.budget_ids()
         return self._told([], self._alerts.before(budget_ids, now_ns), now_ns, budget_ids)
+
+    def tell_over(
+        self, budget_id: str, platform: str, spend_micros: int, note: str, now_ns: int
+    ) -> Step:
+        """That a platform reports more than was committed. Raises KeyError."""
+        step = self._about(budget_id, ALERT, spend_micros, note, now_ns)
+        return Step((), tuple(dataclasses.replace(e, platform=platform) for e in step.entries))
+
+    def erase(self, customer: str) -> Step:
+        """Takes out of holds what tells who a customer is: now, or of open ones when they close."""
+        return erase_in(customer, self._open, self._closed, self._settled)
+
+    def record_erasure(self, customer: str, note: str, now_ns: int, *, actor: str = "") -> Step:
+        """Puts an erasure on record."""
+        return Step((), (self._lines.of_customer(customer, note, now_ns, actor=actor),))
 
     # The verbs
 
@@ -357,6 +360,9 @@ class Book:
             self._targets.remove(hold)
             self._scopes.count_open(hold, -1)
         self._closed.pop(hold.hold_id, None)
+        line = self._lines.of_hold(changed, verb, now_ns, actor)
+        if hold.erase and not changed.state.is_open:
+            changed = erased(changed)
         if changed.state.is_open:
             self._open[changed.hold_id] = changed
             self._scopes.count_open(changed, +1)
@@ -364,7 +370,7 @@ class Book:
         else:
             self._open.pop(changed.hold_id, None)
             self._remember_closed(changed)
-        return Step((changed,), (self._lines.of_hold(changed, verb, now_ns, actor),))
+        return Step((changed,), (line,))
 
     def _remember_closed(self, hold: Hold) -> None:
         self._closed[hold.hold_id] = hold
@@ -381,37 +387,3 @@ class Book:
         if hold.priced:
             history = self._settled.setdefault(hold.platform, deque(maxlen=HISTORY_LENGTH))
             history.append(hold)
-
-    def _about(
-        self,
-        budget_id: str,
-        verb: str,
-        amount_micros: int,
-        note: str,
-        now_ns: int,
-        *,
-        actor: str = "",
-    ) -> Step:
-        budget = self._scopes.budget(budget_id)
-        line = self._lines.of_budget(budget, verb, amount_micros, note, now_ns, actor=actor)
-        return Step((), (line,))
-
-    def _told(
-        self,
-        steps: Sequence[Step],
-        before: Mapping[str, AlertLevel],
-        now_ns: int,
-        budget_ids: Iterable[str] = (),
-    ) -> Step:
-        """The steps as one, with what is to be told of their budgets, and of `budget_ids`."""
-        holds = tuple(hold for step in steps for hold in step.holds)
-        entries = [entry for step in steps for entry in step.entries]
-        changed = [budget_id for entry in entries for budget_id in entry.budget_ids]
-        for crossing in self._alerts.after(dict.fromkeys([*changed, *budget_ids]), before, now_ns):
-            budget = self._scopes.budget(crossing.state.budget_id)
-            entries.append(
-                self._lines.of_budget(
-                    budget, crossing.verb, crossing.used_micros, crossing.note, now_ns
-                )
-            )
-        return Step(holds, tuple(entries))

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
 from smartconnectors_server.failpoints import Moment
 from smartconnectors_server.ledger.advice import with_advice
-from smartconnectors_server.ledger.records import Step
+from smartconnectors_server.ledger.records import Step, Tally
 from smartconnectors_server.ledger.refusals import Unavailable
+from smartconnectors_server.ledger.reported import Over, ReportedDay
 from smartconnectors_server.ledger.store import Batch
 from smartconnectors_server.ledger.writes import reached_in
 
@@ -94,10 +95,12 @@ class GroupCommit:
         if len(self._queue.steps) >= MAX_QUEUED_STEPS:
             raise Unavailable("the ledger is behind; its queue is full")
 
-    def later(self, step: Step) -> None:
+    def later(self, step: Step, *, limit: tuple[str, int | None, int] | None = None) -> None:
         """Queues a step that is made durable behind the caller's back."""
         reached_in(Moment.IN_MEMORY, (step,))
         self._queue.steps.append(step)
+        if limit is not None:
+            self._queue.limits.append(limit)
         self._wake.set()
 
     async def durable(
@@ -106,6 +109,8 @@ class GroupCommit:
         *,
         calls: tuple[str, int, int] | None = None,
         limit: tuple[str, int | None, int] | None = None,
+        reported: tuple[Sequence[ReportedDay], Sequence[Over]] = ((), ()),
+        tallies: Sequence[Tally] = (),
     ) -> None:
         """Queues what is given and returns when it and everything before it are durable.
 
@@ -118,6 +123,9 @@ class GroupCommit:
             self._queue.calls.append(calls)
         if limit is not None:
             self._queue.limits.append(limit)
+        self._queue.reported.extend(reported[0])
+        self._queue.overs.extend(reported[1])
+        self._queue.tallies.extend(tallies)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._wake.set()
@@ -179,11 +187,14 @@ class GroupCommit:
                 batch.steps + self._queue.steps,
                 batch.calls + self._queue.calls,
                 batch.limits + self._queue.limits,
+                batch.reported + self._queue.reported,
+                batch.overs + self._queue.overs,
+                batch.tallies + self._queue.tallies,
             )
             if not self._stopping:
                 await asyncio.sleep(RETRY_S)
             return False
-        self._on_commit(loop.time() - began_s, len(batch.steps))
+        took_s = loop.time() - began_s
         if not self._available:
             log.warning("the ledger can be written again")
             self._available = True
@@ -192,6 +203,7 @@ class GroupCommit:
                 waiter.set_result(None)
         try:
             await self._after_commit(batch)
+            self._on_commit(took_s, len(batch.steps))
         except Exception:
             # As above; what follows a commit has no part in it.
             log.exception("unforeseen error behind a commit")

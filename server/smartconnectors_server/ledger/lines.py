@@ -72,6 +72,23 @@ class Lines:
             sequence=self._take(self._scopes.budget_ids() if scope == ALL else (scope,)),
         )
 
+    def of_customer(self, customer: str, note: str, now_ns: int, *, actor: str = "") -> Entry:
+        """That what told who a customer is was erased."""
+        return Entry(
+            at_ns=now_ns,
+            verb="erase",
+            budget_ids=(),
+            hold_id="",
+            platform="",
+            request_id="",
+            amount_micros=0,
+            currency_code="",
+            note=note,
+            actor=actor,
+            customer=customer,
+            sequence=self._take(()),
+        )
+
     def _take(self, budget_ids: tuple[str, ...]) -> int:
         sequence = self.next_sequence
         self.next_sequence += 1

@@ -10,11 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from smartconnectors_server.ledger.advice import with_advice
+from smartconnectors_server.ledger.advice import UNREADABLE, with_advice
 from smartconnectors_server.ledger.refusals import Unavailable
-
-UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
-"""What reading a file raises in which a byte was changed: no JSON, no number, no known name."""
 
 Seen = TypeVar("Seen")
 

@@ -164,6 +164,8 @@ class Hold:
     note: str = ""
     trace: str = ""
     customer: str = ""
+    erase: bool = False
+    """True: what tells who the customer is goes when it closes."""
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back unchanged."""
@@ -250,6 +252,42 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """How often something has happened, for a report. No money hangs on it. Times are ledger time.
+
+    `subject` says of what it is counted, `outcome` what happened; together they are the key.
+    """
+
+    subject: str
+    outcome: str
+    count: int = 0
+    sum_micros: int = 0
+    worst_micros: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+
+    def and_one(self, at_ns: int, amount_micros: int, worst_micros: int = 0) -> Tally:
+        """The same after it has happened once more."""
+        return Tally(
+            self.subject,
+            self.outcome,
+            self.count + 1,
+            self.sum_micros + amount_micros,
+            max(self.worst_micros, worst_micros),
+            self.first_ns or at_ns,
+            at_ns,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many holds tell no more who their customer is, and how many will not once they close."""
+
+    holds: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What one verb changed: made durable together or not at all."""
 
@@ -272,6 +310,15 @@ class LimitState:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportedPeriod:
+    """What the platform says it billed in a period: reported, not committed. In micros."""
+
+    spend_micros: int
+    as_of_ns: int
+    period: str
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetState:
     """One budget at one instant, in micros; the four sums are disjoint."""
 
@@ -286,6 +333,8 @@ class BudgetState:
     paused: bool
     at_ns: int
     sequence: int
+    reported: ReportedPeriod | None = None
+    """Of the present day of the ad account; None: not known."""
 
     @property
     def open_micros(self) -> int:

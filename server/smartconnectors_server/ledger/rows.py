@@ -22,14 +22,34 @@ ON CONFLICT (hold_id) DO UPDATE SET
     state = excluded.state, updated_ns = excluded.updated_ns, record = excluded.record
 """
 
+KEEP_BASE = """
+INSERT INTO clock VALUES (1, ?1, ?2)
+ON CONFLICT (only) DO UPDATE SET boot_id = ?1, base_ns = ?2
+"""
+
+ERASE_HOLDS = """
+UPDATE holds SET record = json_set(record, '$.request', '', '$.answer', '', '$.note', '',
+    '$.error', CASE record ->> 'error' WHEN '' THEN '' ELSE ?2 END)
+WHERE record ->> 'customer' = ?1 AND record ->> 'request' != ''
+    AND state IN (?3, ?4, ?5, ?6, ?7)
+"""
+
 INSERT_CALLS = """
 INSERT INTO calls SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)
 """
+
+INSERT_CAMPAIGNS = "INSERT OR IGNORE INTO campaigns SELECT value FROM json_each(?)"
 
 UPSERT_LIMITS = """
 INSERT INTO limits SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true
 ON CONFLICT (budget_id) DO UPDATE SET
     limit_micros = coalesce(excluded.limit_micros, limit_micros), paused = excluded.paused
+"""
+
+UPSERT_TALLIES = """
+INSERT OR REPLACE INTO tallies
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+FROM json_each(?)
 """
 
 

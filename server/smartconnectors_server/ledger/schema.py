@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from smartconnectors_server.ledger.refusals import WrongVersion
+from smartconnectors_server.ledger.reported import SCHEMA as REPORTED
 
 VERSION = 2
 
@@ -53,17 +54,31 @@ CREATE TABLE IF NOT EXISTS limits (
     limit_micros INTEGER,
     paused INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS campaigns (
+    scope TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS calls (
     platform TEXT NOT NULL,
     at_ns INTEGER NOT NULL,
     count INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS calls_at ON calls (platform, at_ns);
+CREATE TABLE IF NOT EXISTS tallies (
+    subject TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    sum_micros INTEGER NOT NULL,
+    worst_micros INTEGER NOT NULL,
+    first_ns INTEGER NOT NULL,
+    last_ns INTEGER NOT NULL,
+    PRIMARY KEY (subject, outcome)
+) STRICT;
 CREATE TABLE IF NOT EXISTS clock (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     boot_id TEXT NOT NULL,
     base_ns INTEGER NOT NULL
 ) STRICT;
+{reported}
 PRAGMA user_version = {version};
 COMMIT;
 """
@@ -80,4 +95,4 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
             "was committed before does not count there."
         )
     if not tables:
-        connection.executescript(_SCHEMA.format(version=VERSION))
+        connection.executescript(_SCHEMA.format(version=VERSION, reported=REPORTED))

@@ -21,6 +21,7 @@ from smartconnectors_server.ledger.records import (
     platform_and_campaign,
 )
 from smartconnectors_server.ledger.refusals import Paused, Refused
+from smartconnectors_server.ledger.shadow import real_of
 from smartconnectors_server.window import CalendarSum, SlidingSum, WindowSum
 
 NANOS_PER_SECOND = 1_000_000_000
@@ -90,16 +91,19 @@ class Scopes:
             in_doubt_micros=scope.open_micros[HoldState.IN_DOUBT],
             accepted_count=scope.windows[0].count(now_ns),
             vetoed_count=scope.vetoes.count(now_ns),
-            paused=scope.budget.paused or ALL in self._pauses,
+            paused=self.pause_of((budget_id,)) is not None,
             at_ns=now_ns,
             sequence=scope.sequence,
         )
 
     def pause_of(self, scopes: Iterable[str]) -> Pause | None:
-        """The pause that stops bids in these scopes, ALL first; None: there is none."""
+        """The pause that stops bids in these scopes, ALL first; None: there is none. A rehearsal
+        stops where what it rehearses would.
+        """
         if not self._pauses:
             return None
-        found = (self._pauses.get(scope) for scope in (ALL, *scopes))
+        asked = tuple(scopes)
+        found = (self._pauses.get(scope) for scope in (ALL, *asked, *map(real_of, asked)))
         return next((pause for pause in found if pause is not None), None)
 
     def reaches(self, budget_id: str, percent: int, now_ns: int) -> bool:

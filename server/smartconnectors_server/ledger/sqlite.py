@@ -1,57 +1,50 @@
 """The embedded ledger: the rules of `Book` in memory, made durable in SQLite by group commit.
 
-Memory is the truth while the process lives and is rebuilt from the file when it starts; there is
-one writer, guarded by a lock on the directory. A commit that fails or stalls makes the ledger
-unavailable: who waits for it is refused, what they had been promised is given back by a further
-line, and everything stays queued in order until a commit succeeds.
+Memory is the truth while the process lives and is rebuilt from the file when it starts. A commit
+that fails or stalls makes the ledger unavailable: who waits is refused, what they were promised is
+given back by a further line, and everything stays queued in order until a commit succeeds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import sqlite3
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, LedgerClock
+from smartconnectors_server.clock import Clock, LedgerClock
 from smartconnectors_server.failpoints import Moment
-from smartconnectors_server.ledger.advice import with_advice
+from smartconnectors_server.ledger.advice import refusal_to_open, say_how_far_the_wall_clock_is
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.book import Book
+from smartconnectors_server.ledger.erasing import erase
+from smartconnectors_server.ledger.forgetting import Absent, Forgetting
 from smartconnectors_server.ledger.group_commit import GroupCommit
 from smartconnectors_server.ledger.lock import DirectoryLock
-from smartconnectors_server.ledger.reader import UNREADABLE, Reader
+from smartconnectors_server.ledger.reader import Reader, Seen
 from smartconnectors_server.ledger.records import (
     Budget,
     BudgetState,
     Entry,
+    Erased,
     Hold,
     HoldState,
     Page,
     Pause,
     Reservation,
     Step,
+    Tally,
 )
 from smartconnectors_server.ledger.recovery import recover
 from smartconnectors_server.ledger.refusals import (
-    Damaged,
     DuplicateRequest,
     HoldNotOpen,
     Unavailable,
 )
-from smartconnectors_server.ledger.store import FORGET_AT_ONCE, Batch, Store
+from smartconnectors_server.ledger.reported import Reported
+from smartconnectors_server.ledger.store import Batch, Store
 from smartconnectors_server.ledger.writes import reached_in
-
-REMEMBERED_ABSENT = 10_000
-KEEP_CLOSED_S = 86_400
-PURGE_EVERY_S = 600
-PURGE_MORE_S = 0.5
-CLOCK_DIFFERENCE_WORTH_A_WORD_S = 60.0
-
-log = logging.getLogger(__name__)
 
 
 class SqliteLedger:
@@ -80,12 +73,17 @@ class SqliteLedger:
         self._book = Book()
         self._lock: DirectoryLock | None = None
         self._store: Store | None = None
-        self._keep_s = float(KEEP_CLOSED_S)
-        self._purge_at_ns = 0
+        self._forgetting = Forgetting(0, 0.0)
         self._told: Callable[[Entry], None] | None = None
-        self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._unwritten_truths: set[str] = set()
-        """Holds that were committed late, which the file has not heard yet."""
+        self._absent = Absent()
+        self._unwritten_truths: set[str] = set()  # settled late; the file has not heard yet
+        self.reported = Reported(
+            write=lambda days, overs, step: self._commits.durable(step, reported=(days, overs)),
+            read=lambda look: self._fresh(lambda: look(self._disk.reported)),
+            record=lambda budget_id, platform, micros, note: self._book.tell_over(
+                budget_id, platform, micros, note, self.now_ns()
+            ),
+        )
 
     # Opening and closing
 
@@ -97,29 +95,18 @@ class SqliteLedger:
             self._time = LedgerClock(self._clock, store.last_at_ns(), store.base())
             store.keep_base(*self._time.base)
             recovered = recover(store, budgets, self.now_ns())
-        except BaseException as error:
-            await self.close()
-            if isinstance(error, sqlite3.Error | OSError):
-                raise Unavailable(f"{self._directory}: {with_advice(error)}") from error
-            if isinstance(error, UNREADABLE):
-                raise Damaged(
-                    f"{self._directory}: the ledger's file holds something that cannot be read "
-                    f"({type(error).__name__}). Restore it from a backup."
-                ) from error
-            raise
-        self._book = recovered.book
-        self._keep_s = max(KEEP_CLOSED_S, 2 * recovered.longest_window_s)
-        self._purge_at_ns = self.now_ns() + PURGE_EVERY_S * NANOS_PER_SECOND
-        self._say_how_far_the_wall_clock_is()
-        self._commits.start()
-        for step in recovered.steps:
-            self._commits.later(step)
-        try:
+            self.reported.restore(store.reported)
+            self._book = recovered.book
+            self._forgetting = Forgetting(self.now_ns(), recovered.longest_window_s)
+            say_how_far_the_wall_clock_is(self._time.behind_wall_s())
+            self._commits.start()
+            for step in recovered.steps:
+                self._commits.later(step)
             await self._commits.durable()
         except BaseException as error:
             await self.close()
-            if isinstance(error, Unavailable):
-                raise Unavailable(f"{self._directory}: {error}") from error
+            if (refusal := refusal_to_open(self._directory, error)) is not None:
+                raise refusal from error
             raise
         return recovered.budgets
 
@@ -151,16 +138,31 @@ class SqliteLedger:
     async def set_limit(
         self, budget_id: str, limit_micros: int, note: str, *, actor: str = ""
     ) -> BudgetState:
-        self._commits.check()
-        step = self._book.set_limit(budget_id, limit_micros, note, self.now_ns(), actor=actor)
-        paused = self._book.budget(budget_id).paused
-        await self._commits.durable(step, limit=(budget_id, limit_micros, int(paused)))
+        await self.set_limits({budget_id: limit_micros}, note, actor=actor)
         return self.state(budget_id)
+
+    async def set_limits(self, limits: Mapping[str, int], note: str, *, actor: str = "") -> None:
+        self._commits.check()
+        paused = {budget_id: self._book.budget(budget_id).paused for budget_id in limits}
+        for budget_id, micros in limits.items():
+            step = self._book.set_limit(budget_id, micros, note, self.now_ns(), actor=actor)
+            self._commits.later(step, limit=(budget_id, micros, int(paused[budget_id])))
+        await self._commits.durable()
 
     async def set_paused(self, scope: str, paused: bool, note: str, *, actor: str = "") -> None:
         self._commits.check()
         step = self._book.set_paused(scope, paused, note, self.now_ns(), actor=actor)
         await self._commits.durable(step, limit=(scope, None, int(paused)))
+
+    def record_campaign(self, scope: str, verb: str, note: str, *, actor: str = "") -> None:
+        step = self._book.record_campaign(scope, verb, note, self.now_ns(), actor=actor)
+        self._commits.later(step)
+
+    async def campaigns(self) -> tuple[str, ...]:
+        return await self._fresh(self._disk.campaigns)
+
+    async def paused_campaigns(self) -> Mapping[str, bool]:
+        return await self._fresh(self._disk.paused_campaigns)
 
     # The verbs
 
@@ -257,16 +259,13 @@ class SqliteLedger:
             await self._commits.durable(step)
         except (Unavailable, asyncio.CancelledError):
             with contextlib.suppress(HoldNotOpen):
-                self._later(
-                    self._book.defer(
-                        hold_id,
-                        self.now_ns(),
-                        amount_micros=step.hold.amount_micros,
-                        until_ns=deferred_until_ns,
-                        source=step.hold.source,
-                        uncapped_micros=step.hold.uncapped_micros,
-                        note="not dispatched: the ledger could not be written",
-                    )
+                await self.defer(
+                    hold_id,
+                    amount_micros=step.hold.amount_micros,
+                    until_ns=deferred_until_ns,
+                    source=step.hold.source,
+                    uncapped_micros=step.hold.uncapped_micros,
+                    note="not dispatched: the ledger could not be written",
                 )
             raise
         return step.hold
@@ -276,6 +275,11 @@ class SqliteLedger:
 
     def veto(self, budget_ids: Sequence[str]) -> None:
         self._book.veto(budget_ids, self.now_ns())
+
+    async def erase(self, customer: str, note: str, *, actor: str = "") -> Erased:
+        self._commits.check()
+        now_ns = self.now_ns()
+        return await erase(self._book, self._commits, self._disk, customer, note, actor, now_ns)
 
     # Looking
 
@@ -299,9 +303,7 @@ class SqliteLedger:
         if reserved_meanwhile is not None:
             return reserved_meanwhile
         # This process is the only writer, so what is absent stays absent until it reserves.
-        self._absent[key] = None
-        if len(self._absent) > REMEMBERED_ABSENT:
-            self._absent.popitem(last=False)
+        self._absent.remember(key)
         return None
 
     async def get(self, hold_id: str) -> Hold | None:
@@ -309,7 +311,9 @@ class SqliteLedger:
         return hold or await self._reader.read(lambda: self._disk.get(hold_id))
 
     def state(self, budget_id: str) -> BudgetState:
-        return self._book.state(budget_id, self.now_ns())
+        state = self._book.state(budget_id, self.now_ns())
+        reported = self.reported.today(budget_id, state.currency_code, state.at_ns)
+        return state if reported is None else dataclasses.replace(state, reported=reported)
 
     def pause_of(self, scopes: Sequence[str]) -> Pause | None:
         return self._book.pause_of(scopes)
@@ -332,16 +336,10 @@ class SqliteLedger:
     async def entries(
         self, *, budget_id: str = "", request_id: str = "", size: int = 100, token: str = ""
     ) -> Page[Entry]:
-        await self.flush()
         after = int(token or 0)
-        rows = await self._reader.read(
-            lambda: self._disk.entries(budget_id, request_id, after, size + 1)
-        )
+        rows = await self._fresh(lambda: self._disk.entries(budget_id, request_id, after, size + 1))
         more = len(rows) > size
-        rows = rows[:size]
-        return Page(tuple(rows), str(rows[-1].sequence) if more else "")
-
-    # Calls to platforms
+        return Page(tuple(rows[:size]), str(rows[size - 1].sequence) if more else "")
 
     async def record_calls(self, platform: str, at_ns: int, count: int) -> None:
         self._commits.check()
@@ -350,10 +348,26 @@ class SqliteLedger:
     async def calls_since(self, platform: str, since_ns: int) -> tuple[tuple[int, int], ...]:
         return tuple(await self._reader.read(lambda: self._disk.calls_since(platform, since_ns)))
 
+    async def settled_since(self, budget_id: str, since_ns: int) -> tuple[tuple[int, int], ...]:
+        found = await self._reader.read(lambda: self._disk.settled_since(budget_id, since_ns))
+        return tuple(found)
+
+    async def keep_tallies(self, tallies: Sequence[Tally]) -> None:
+        self._commits.check()
+        await self._commits.durable(tallies=tallies)
+
+    async def tallies(self) -> tuple[Tally, ...]:
+        return tuple(await self._reader.read(self._disk.tallies))
+
     # Committing
 
     async def flush(self) -> None:
         await self._commits.durable()
+
+    async def _fresh(self, look: Callable[[], Seen]) -> Seen:
+        """A look at the file that sees the newest change."""
+        await self.flush()
+        return await self._reader.read(look)
 
     def _later(self, step: Step) -> Hold:
         self._commits.later(step)
@@ -366,11 +380,7 @@ class SqliteLedger:
             cancelled = isinstance(error, asyncio.CancelledError)
             note = "the caller gave up" if cancelled else "the ledger could not be written"
             with contextlib.suppress(HoldNotOpen):  # an operator may have ended it meanwhile
-                self._later(
-                    self._book.release(
-                        step.hold.hold_id, HoldState.RELEASED, self.now_ns(), note=note
-                    )
-                )
+                await self.release(step.hold.hold_id, note=note)
             raise
 
     def _write(self, batch: Batch) -> None:
@@ -382,33 +392,9 @@ class SqliteLedger:
         reached_in(Moment.AFTER_COMMIT, batch.steps, calls=bool(batch.calls))
 
     async def _after_commit(self, batch: Batch) -> None:
-        for step in batch.steps:
-            for entry in step.entries:
-                if entry.verb in (ALERT, ALERT_END) and self._told is not None:
-                    self._told(entry)
-        await self._purge_when_due()
-
-    async def _purge_when_due(self) -> None:
-        now_ns = self.now_ns()
-        if now_ns < self._purge_at_ns:
-            return
-        closed_ns = now_ns - round(self._keep_s * NANOS_PER_SECOND)
-        calls_ns = now_ns - 2 * KEEP_CLOSED_S * NANOS_PER_SECOND
-        forgotten = 0
-        try:
-            forgotten = await self._commits.run(self._disk.purge, closed_ns, calls_ns)
-        except sqlite3.Error as error:
-            log.warning("old holds could not be forgotten, which is harmless: %s", error)
-        # While there is more, soon again: a little at a time, so that no bid waits long for it.
-        wait_s = PURGE_MORE_S if forgotten == FORGET_AT_ONCE else PURGE_EVERY_S
-        self._purge_at_ns = now_ns + round(wait_s * NANOS_PER_SECOND)
-
-    def _say_how_far_the_wall_clock_is(self) -> None:
-        behind_s = self._time.behind_wall_s()
-        if abs(behind_s) > CLOCK_DIFFERENCE_WORTH_A_WORD_S:
-            log.warning(
-                "ledger time is %.0f s %s the wall clock, which has been set since; windows go on "
-                "in ledger time until the machine is started again",
-                abs(behind_s),
-                "behind" if behind_s > 0 else "ahead of",
-            )
+        for entry in (entry for step in batch.steps for entry in step.entries):
+            if entry.verb in (ALERT, ALERT_END) and self._told is not None:
+                self._told(entry)
+        await self._forgetting.when_due(
+            self.now_ns(), lambda *before: self._commits.run(self._disk.purge, *before)
+        )

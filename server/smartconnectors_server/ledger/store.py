@@ -15,7 +15,13 @@ from pathlib import Path
 
 from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.ledger.book import HISTORY_LENGTH
+from smartconnectors_server.ledger.campaigns import (
+    PAUSE_CAMPAIGN,
+    RESUME_CAMPAIGN,
+    paused_campaigns,
+)
 from smartconnectors_server.ledger.chain import GENESIS, link
+from smartconnectors_server.ledger.erasing import REFUSED
 from smartconnectors_server.ledger.mark import FILE_NAME as MARK_NAME
 from smartconnectors_server.ledger.mark import Mark, marked
 from smartconnectors_server.ledger.records import (
@@ -23,15 +29,29 @@ from smartconnectors_server.ledger.records import (
     Hold,
     HoldState,
     Step,
+    Tally,
+    platform_and_campaign,
 )
 from smartconnectors_server.ledger.refusals import (
     Damaged,
 )
+from smartconnectors_server.ledger.reported import (
+    Over,
+    ReportedDay,
+    ReportedTables,
+    forget_days,
+    write_days,
+    write_overs,
+)
 from smartconnectors_server.ledger.rows import (
+    ERASE_HOLDS,
     INSERT_CALLS,
+    INSERT_CAMPAIGNS,
     INSERT_ENTRIES,
+    KEEP_BASE,
     UPSERT_HOLDS,
     UPSERT_LIMITS,
+    UPSERT_TALLIES,
     Row,
     entry_of,
     row_of_entry,
@@ -40,9 +60,11 @@ from smartconnectors_server.ledger.rows import (
     write_rows,
 )
 from smartconnectors_server.ledger.schema import prepare
+from smartconnectors_server.ledger.shadow import is_shadow
 
 FILE_NAME = "ledger.sqlite3"
 FORGET_AT_ONCE = 1_000
+_CHANGING = frozenset({"reserve", "dispatch", PAUSE_CAMPAIGN, RESUME_CAMPAIGN})
 _CLOSED = tuple(state.value for state in HoldState if not state.is_open)
 
 
@@ -53,9 +75,14 @@ class Batch:
     steps: list[Step] = field(default_factory=list)
     calls: list[tuple[str, int, int]] = field(default_factory=list)
     limits: list[tuple[str, int | None, int]] = field(default_factory=list)
+    reported: list[ReportedDay] = field(default_factory=list)
+    overs: list[Over] = field(default_factory=list)
+    tallies: list[Tally] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.steps or self.calls or self.limits)
+        return bool(
+            self.steps or self.calls or self.limits or self.reported or self.overs or self.tallies
+        )
 
 
 class Store:
@@ -71,6 +98,8 @@ class Store:
         self._path = directory / FILE_NAME
         self._mark: Mark | None = None
         self._last, self._head = 0, GENESIS
+        self._campaigns: set[str] = set()
+        """Those that this process knows to be in the file."""
         self._writer = self._connect()
         self._reader = self._connect()
         try:
@@ -88,6 +117,8 @@ class Store:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA busy_timeout = 2000")
+            # What is overwritten is zeroed: an erased customer is not in the file's free space.
+            connection.execute("PRAGMA secure_delete = ON")
         except sqlite3.Error:
             connection.close()
             raise
@@ -136,15 +167,36 @@ class Store:
                 writer.execute(INSERT_CALLS, (json.dumps(batch.calls),))
             if batch.limits:
                 writer.execute(UPSERT_LIMITS, (json.dumps(batch.limits),))
+            write_days(writer, batch.reported)
+            write_overs(writer, batch.overs)
+            if new := self._new_campaigns(batch):
+                writer.execute(INSERT_CAMPAIGNS, (json.dumps(sorted(new)),))
+            if batch.tallies:
+                rows_of_tallies = [dataclasses.astuple(tally) for tally in batch.tallies]
+                writer.execute(UPSERT_TALLIES, (json.dumps(rows_of_tallies),))
             writer.execute("COMMIT")
         except sqlite3.Error:
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
             raise
         self._last, self._head = last, head
+        self._campaigns |= new
         if self._mark is not None and any(step.entries for step in batch.steps):
             reached(Place.MARK)
             self._mark.write(last, head)
+
+    def _new_campaigns(self, batch: Batch) -> set[str]:
+        """The campaigns that something may be sent for from now on and was not before."""
+        return {
+            scope
+            for step in batch.steps
+            for entry in step.entries
+            if entry.verb in _CHANGING
+            for scope in entry.budget_ids
+            if scope not in self._campaigns
+            and platform_and_campaign(scope) is not None
+            and not is_shadow(scope)
+        }
 
     def _chained(self, entries: Iterable[Entry]) -> tuple[list[Row], int, str]:
         """The rows of lines that are not committed yet, and number and hash of the last line. A
@@ -163,19 +215,24 @@ class Store:
             rows.append(row_of_entry(dataclasses.replace(written, hash=head)))
         return rows, last, head
 
+    def erase(self, customer: str) -> int:
+        """Erases a customer's closed holds that memory has forgotten; returns how many."""
+        return self._writer.execute(ERASE_HOLDS, (customer, REFUSED, *_CLOSED)).rowcount
+
+    def forget_what_was_overwritten(self) -> None:
+        """Empties the log beside the file, which has every row as it once was."""
+        self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def keep_base(self, boot_id: str, base_ns: int) -> None:
         """Remembers what ledger time is counted from. Raises sqlite3.Error."""
-        self._writer.execute(
-            "INSERT INTO clock VALUES (1, ?1, ?2)"
-            " ON CONFLICT (only) DO UPDATE SET boot_id = ?1, base_ns = ?2",
-            (boot_id, base_ns),
-        )
+        self._writer.execute(KEEP_BASE, (boot_id, base_ns))
 
     def purge(self, closed_before_ns: int, calls_before_ns: int) -> int:
         """Forgets closed holds (never the last ones with a price) and old calls, some at a time.
         Audit lines are kept. Returns how many holds were forgotten.
         """
         self._writer.execute("DELETE FROM calls WHERE at_ns < ?", (calls_before_ns,))
+        forget_days(self._writer)
         forgotten = 0
         for platform in self._platforms():
             kept_ns = self._oldest_price_ns(platform)
@@ -217,6 +274,11 @@ class Store:
 
     # Reading
 
+    @property
+    def reported(self) -> ReportedTables:
+        """What platforms reported."""
+        return ReportedTables(self._reader)
+
     def last_sequence(self) -> int:
         """The newest audit line; 0: none."""
         row = self._reader.execute("SELECT coalesce(max(sequence), 0) FROM entries").fetchone()
@@ -240,9 +302,12 @@ class Store:
         return {str(b): (m, bool(p)) for b, m, p in rows}
 
     def last_about(self, budget_id: str, verb: str) -> Entry | None:
-        """The last line with this verb that is about a budget and no hold."""
+        """The last line with this verb that is about a budget, and about no hold and no platform's
+        report.
+        """
         rows = self._reader.execute(
-            "SELECT * FROM entries WHERE hold_id = '' AND budget_ids = ? AND verb = ?"
+            "SELECT * FROM entries"
+            " WHERE hold_id = '' AND platform = '' AND budget_ids = ? AND verb = ?"
             " ORDER BY sequence DESC LIMIT 1",
             (json.dumps([budget_id]), verb),
         )
@@ -308,6 +373,19 @@ class Store:
         )
         return [entry_of(row) for row in rows]
 
+    def campaigns(self) -> tuple[str, ...]:
+        """The scopes of all campaigns that something may have been sent for."""
+        rows = self._reader.execute("SELECT scope FROM campaigns ORDER BY scope")
+        return tuple(str(scope) for (scope,) in rows)
+
+    def paused_campaigns(self) -> dict[str, bool]:
+        """The campaigns that were paused at their platform and not resumed since."""
+        rows = self._reader.execute(
+            "SELECT * FROM entries WHERE hold_id = '' AND verb IN (?, ?) ORDER BY sequence",
+            (PAUSE_CAMPAIGN, RESUME_CAMPAIGN),
+        )
+        return paused_campaigns(entry_of(row) for row in rows)
+
     def calls_since(self, platform: str, since_ns: int) -> list[tuple[int, int]]:
         """(at_ns, count) of the calls remembered after `since_ns`, oldest first."""
         rows = self._reader.execute(
@@ -315,3 +393,8 @@ class Store:
             (platform, since_ns),
         )
         return [(int(at), int(count)) for at, count in rows]
+
+    def tallies(self) -> list[Tally]:
+        """Every tally, by subject and outcome."""
+        rows = self._reader.execute("SELECT * FROM tallies ORDER BY subject, outcome")
+        return [Tally(*row) for row in rows]

@@ -57,6 +57,11 @@ class BurstLimit(AsyncLimiter):
         """Takes the room that `wait_ns` has just found, without giving way."""
         await self.acquire(count)
 
+    def fill(self, level: float) -> None:
+        """As if so many calls had just been taken, in a bucket that nobody has used yet."""
+        self._level = min(level, self.max_rate)
+        self._last_check = self._loop.time()
+
     async def restore(self, calls: Iterable[tuple[int, int]], now_ns: int) -> None:
         """Fills the bucket as the calls of (at_ns, count), oldest first, would have."""
         level, level_ns = 0.0, 0

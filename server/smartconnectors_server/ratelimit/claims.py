@@ -56,6 +56,10 @@ class Claims:
         self._waiting = 0
         self._recording: asyncio.Task[None] | None = None
 
+    def follow(self, largest: int) -> None:
+        """Another largest claim, for those to come."""
+        self._largest = largest
+
     def use(self, now_ns: int, count: int) -> bool:
         """Uses claimed calls; False when there are too few, and then `extend` is to be awaited."""
         are_there = self._left >= count and now_ns < self._valid_until_ns

@@ -22,7 +22,7 @@ class PlatformFloor:
         self._limit = limit
         self._least = least
         self._window_ns = window_ns
-        self._shrunk = limit
+        self._strain = 0.0
         self.lapses_ns = 0
         """When the last report of usage stops counting."""
         self.not_before_ns = 0
@@ -39,9 +39,16 @@ class PlatformFloor:
             self.not_before_ns = max(self.not_before_ns, now_ns + pause_ns)
         if usage_percent is not None and usage_percent >= 0:
             strain = (min(usage_percent, 100.0) - EASY_PERCENT) / (100.0 - EASY_PERCENT)
-            self._shrunk = self._limit - int(max(0.0, strain) * (self._limit - self._least))
+            self._strain = max(0.0, strain)
             self.lapses_ns = now_ns + self._window_ns
 
     def limit(self, now_ns: int) -> int:
         """Calls in one window that the platform's reports leave, at most the configured limit."""
-        return self._shrunk if now_ns < self.lapses_ns else self._limit
+        if now_ns >= self.lapses_ns:
+            return self._limit
+        return self._limit - int(self._strain * (self._limit - self._least))
+
+    def follow(self, limit: int, least: int) -> None:
+        """Another configured limit; what the platform has ordered stands."""
+        self._limit = limit
+        self._least = least

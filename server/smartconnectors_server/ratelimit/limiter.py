@@ -64,12 +64,7 @@ class RateLimiter:
         Raises:
             ValueError: a number is out of its range.
         """
-        if limit < 1 or not window_s > 0 or not 0 <= reserve_percent < 100:
-            raise ValueError(
-                f"{platform}: limit {limit}, window_s {window_s}, reserve_percent {reserve_percent}"
-            )
-        if burst is not None and burst < 1:
-            raise ValueError(f"{platform}: burst {burst}")
+        _check(platform, limit, window_s, burst, reserve_percent)
         self._platform = platform
         self._store = store
         self._now_ns = now_ns
@@ -79,11 +74,7 @@ class RateLimiter:
         self._reserve = int(limit * reserve_percent / 100)
         self._calls = SlidingSum(self._window_ns)
         self._floor = PlatformFloor(limit, max(1, self._reserve), self._window_ns)
-        # A bucket as large as the limit, leaking it once a window, never refuses what the window
-        # admits, so it is left out.
-        self._burst = (
-            None if burst is None or burst >= limit else BurstLimit(burst, limit / window_s, now_ns)
-        )
+        self._burst = self._bucket(burst)
         self._claims = Claims(
             platform,
             store,
@@ -104,6 +95,29 @@ class RateLimiter:
         if self._burst is not None:
             await self._burst.restore(calls, now_ns)
         self._is_open = True
+
+    def follow(self, *, limit: int, burst: int | None, reserve_percent: float) -> None:
+        """Other limits for the same window, from now on: what was called so far counts in it, so
+        a lower limit refuses until enough of that has left.
+
+        Raises ValueError, and changes nothing, when a number is out of its range.
+        """
+        _check(self._platform, limit, self._window_s, burst, reserve_percent)
+        self._limit = limit
+        self._reserve = int(limit * reserve_percent / 100)
+        self._floor.follow(limit, max(1, self._reserve))
+        self._claims.follow(limit // CLAIMS_PER_LIMIT)
+        self._burst = self._bucket(burst)
+        if self._burst is not None:
+            # No bucket can be fuller than by all that was called in the window.
+            self._burst.fill(self.used())
+
+    def _bucket(self, burst: int | None) -> BurstLimit | None:
+        # A bucket as large as the limit, leaking it once a window, never refuses what the window
+        # admits, so it is left out.
+        if burst is None or burst >= self._limit:
+            return None
+        return BurstLimit(burst, self._limit / self._window_s, self._now_ns)
 
     @property
     def limit(self) -> int:
@@ -135,17 +149,18 @@ class RateLimiter:
         refusal = self._refusal(now_ns, reserved=reserved)
         return None if refusal is None else (refusal.ready_ns - now_ns) / NANOS_PER_SECOND
 
-    def check(self, *, reserved: bool = False) -> None:
+    def check(self, *, reserved: bool = False, leave: int = 0) -> None:
         """Raises the RateLimited that `take` would raise now. Takes nothing and writes nothing."""
         now_ns = self._now_ns()
-        refusal = self._refusal(now_ns, reserved=reserved)
+        refusal = self._refusal(now_ns, reserved=reserved, leave=leave)
         if refusal is not None:
             raise self._rate_limited(refusal, now_ns, reserved=reserved)
 
-    async def take(self, count: int = 1, *, reserved: bool = False) -> None:
+    async def take(self, count: int = 1, *, reserved: bool = False, leave: int = 0) -> None:
         """Takes `count` calls, all or none, which the caller makes right after.
 
-        `reserved`: may use the reserve. More calls than the limit or the burst never fit.
+        `reserved`: may use the reserve. `leave`: only if that many calls are free afterwards, for
+        those that matter more. More calls than the limit or the burst never fit.
 
         Raises:
             RateLimited: not now; nothing was taken.
@@ -155,7 +170,7 @@ class RateLimiter:
             raise RuntimeError(f"the rate limiter of {self._platform} has not been opened")
         while True:
             now_ns = self._now_ns()
-            refusal = self._refusal(now_ns, count, reserved=reserved)
+            refusal = self._refusal(now_ns, count, reserved=reserved, leave=leave)
             if refusal is not None:
                 raise self._rate_limited(refusal, now_ns, reserved=reserved)
             if self._claims.use(now_ns, count):
@@ -177,8 +192,10 @@ class RateLimiter:
         """
         self._floor.tighten(self._now_ns(), retry_after_s, usage_percent)
 
-    def _refusal(self, now_ns: int, count: int = 1, *, reserved: bool) -> _Refusal | None:
-        floor, kept = self._floor, 0 if reserved else self._reserve
+    def _refusal(
+        self, now_ns: int, count: int = 1, *, reserved: bool, leave: int = 0
+    ) -> _Refusal | None:
+        floor, kept = self._floor, leave + (0 if reserved else self._reserve)
         allowed = floor.limit(now_ns) - kept
         wait_ns = 0 if self._burst is None else self._burst.wait_ns(count)
         used = self._calls.total(now_ns)
@@ -222,3 +239,14 @@ class RateLimiter:
             },
             quota_subject=f"{self._platform}/calls",
         )
+
+
+def _check(
+    platform: str, limit: int, window_s: float, burst: int | None, reserve_percent: float
+) -> None:
+    if limit < 1 or not window_s > 0 or not 0 <= reserve_percent < 100:
+        raise ValueError(
+            f"{platform}: limit {limit}, window_s {window_s}, reserve_percent {reserve_percent}"
+        )
+    if burst is not None and burst < 1:
+        raise ValueError(f"{platform}: burst {burst}")

@@ -62,7 +62,9 @@ class Metrics:
         self._child(names.COMMITTED, platform, source, currency).inc(micros)
 
     def platform_call(self, platform: str, call: str, took_ns: int, trace_id: str = "") -> None:
-        """One call of a platform has ended, well or not. `call`: `change` or `read`."""
+        """One call of a platform has ended, well or not. `call`: `change`, `read` or
+        `report`.
+        """
         exemplar = {"trace_id": trace_id} if trace_id else None
         child = self._child(names.PLATFORM_SECONDS, platform, call)
         child.observe(took_ns / NANOS_PER_SECOND, exemplar)

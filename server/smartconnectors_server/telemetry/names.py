@@ -24,13 +24,18 @@ ATTR_OUTCOME = "smartconnectors.outcome"
 """The bid's status, or the reason of its refusal."""
 ATTR_BID_MICROS = "smartconnectors.bid_micros"
 ATTR_CURRENCY = "smartconnectors.currency_code"
+ATTR_CUSTOMER = "smartconnectors.customer"
+"""The keyed hash of the customer's id; never the id."""
 ATTR_CIRCUIT = "smartconnectors.circuit_state"
 ATTR_REPLAYED = "smartconnectors.replayed"
 ATTR_PLATFORM_LATENCY_MS = "smartconnectors.platform_latency_ms"
+ATTR_ACTOR = "smartconnectors.actor"
+"""Who asked, with access control."""
 ATTR_REMAINING_MICROS = "smartconnectors.budget.remaining_micros"
 
 EVENT_BID = "bid"
 EVENT_CIRCUIT = "circuit_breaker"
+EVENT_ACCESS_REFUSED = "access_refused"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +93,8 @@ PLATFORM_SECONDS = Metric(
     "smartconnectors_platform_call_duration_seconds",
     "histogram",
     ("platform", "call"),
-    "Calls of the platform, as the circuit breaker times them. `call`: `change` or `read`.",
+    "Calls of the platform, as the circuit breaker times them. `call`: `change`, `read`, or "
+    "`report`, which it does not time.",
 )
 CIRCUIT_TRANSITIONS = Metric(
     "smartconnectors_circuit_transitions",

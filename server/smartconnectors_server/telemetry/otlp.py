@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from opentelemetry import trace as api
@@ -24,6 +25,19 @@ from smartconnectors_server.telemetry.tracing import Span, Trace
 
 _KINDS = {"server": SpanKind.SERVER, "client": SpanKind.CLIENT, "internal": SpanKind.INTERNAL}
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+
+
+_EXPORTER = "opentelemetry.exporter.otlp.proto.grpc.exporter"
+
+
+def _without_the_collectors_words(record: logging.LogRecord) -> bool:
+    """Keeps what a collector says out of the log: it may repeat the key that it was sent. What is
+    left is where it is and the status.
+    """
+    if isinstance(record.args, tuple) and "error details: %s" in str(record.msg):
+        record.args = (*record.args[:-1], "[hidden]")
+    record.exc_info = None
+    return True
 
 
 class _Given(IdGenerator):
@@ -50,6 +64,8 @@ class OtlpSpans:
         if exporter is None:
             from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
+            # A function is added once, however often it is added.
+            logging.getLogger(_EXPORTER).addFilter(_without_the_collectors_words)
             otlp = OTLPSpanExporter(endpoint=endpoint, insecure=insecure)
             self._provider.add_span_processor(BatchSpanProcessor(otlp))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import re
@@ -67,8 +68,11 @@ class Telemetry:
             self._spans.record(trace, root)
 
     def event(self, name: str, **values: Any) -> None:
-        """One structured log line."""
-        self._log.info(name, **values)
+        """One structured log line. Where it cannot be written, nobody can be told, and no call may
+        fail of it.
+        """
+        with contextlib.suppress(OSError, ValueError):
+            self._log.info(name, **values)
 
     def shutdown(self) -> None:
         """Exports what is left."""

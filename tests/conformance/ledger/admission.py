@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from tests.conformance.ledger.bench import (
@@ -323,6 +324,21 @@ async def a_lower_limit_holds_at_once(bench: Bench) -> None:
     assert (state.used_micros(), state.remaining_micros()) == (200 * USD, 0)
     await ledger.set_limit(PLATFORM, 201 * USD, "more")
     await ledger.reserve(ask("c", USD))
+
+
+async def several_limits_change_together(bench: Bench) -> None:
+    ledger = await bench.open(budget(PLATFORM), budget("total", 500 * USD))
+    with contextlib.suppress(KeyError):
+        await ledger.set_limits({PLATFORM: 7 * USD, "nothing": 7 * USD}, "none of them")
+        raise AssertionError("a budget that there is not was changed")
+    assert ledger.state(PLATFORM).limits[0].limit.limit_micros != 7 * USD
+    budgets = dict.fromkeys(ledger.budget_ids(), 30 * USD)
+    await ledger.set_limits(budgets, "all of them")
+    lines = [line for line in (await ledger.entries(size=1000)).rows if line.verb == "limit"]
+    assert [line.budget_ids for line in lines] == [(budget_id,) for budget_id in budgets]
+    await bench.finish()
+    ledger = await bench.open(budget(PLATFORM), budget("total", 500 * USD))
+    assert {ledger.state(one).limits[0].limit.limit_micros for one in budgets} == {30 * USD}
 
 
 async def a_closed_ledger_admits_nothing(bench: Bench) -> None:

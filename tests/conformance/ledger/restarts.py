@@ -19,6 +19,9 @@ from tests.conformance.ledger.bench import (
 
 from smartconnectors_server.ledger import (
     ALL,
+    PAUSE_CAMPAIGN,
+    RESUME_CAMPAIGN,
+    WAS_RUNNING,
     Budget,
     DuplicateRequest,
     HoldState,
@@ -175,6 +178,33 @@ async def a_campaign_that_gets_a_budget_has_its_bids_counted(bench: Bench) -> No
     ledger = await bench.restart(budget(), budget(campaign, 50 * USD))
     assert sums(ledger.state(campaign)) == (30, 0, 0, 0)
     await refusal(ledger.reserve(ask("b", 21 * USD, budget_ids=(PLATFORM, campaign))), Refused)
+
+
+async def campaigns_that_something_was_sent_for_are_known_for_ever(bench: Bench) -> None:
+    sent, waiting, dispatched = (campaign_scope(PLATFORM, one) for one in ("1", "2", "3"))
+    ledger = await bench.open()
+    await commit(ledger, "a", USD, budget_ids=(PLATFORM, sent))
+    await ledger.reserve(deferred(ledger, "b", USD, budget_ids=(PLATFORM, waiting)))
+    hold = await ledger.reserve(deferred(ledger, "c", USD, budget_ids=(PLATFORM, dispatched)))
+    await ledger.dispatch(hold.hold_id, target="t", before="")
+    assert await ledger.campaigns() == (sent, dispatched)
+    ledger = await bench.restart(away_s=10 * 86_400)
+    await commit(ledger, "d", USD)
+    bench.clock.advance(3_600)
+    await commit(ledger, "e", USD)  # old holds are forgotten by now
+    assert await ledger.campaigns() == (sent, dispatched)
+
+
+async def campaigns_that_were_paused_at_their_platform_are_known(bench: Bench) -> None:
+    ours, unseen, resumed = (campaign_scope(PLATFORM, one) for one in ("1", "2", "3"))
+    ledger = await bench.open()
+    for scope in (ours, resumed):
+        ledger.record_campaign(scope, PAUSE_CAMPAIGN, f"{WAS_RUNNING}stop")
+    ledger.record_campaign(unseen, PAUSE_CAMPAIGN, "stop")
+    ledger.record_campaign(resumed, RESUME_CAMPAIGN, "go on")
+    ledger = await bench.restart()
+    assert await ledger.paused_campaigns() == {ours: True, unseen: False}
+    assert await ledger.campaigns() == (ours, unseen, resumed)
 
 
 async def a_pause_does_not_fix_the_limit(bench: Bench) -> None:

@@ -10,7 +10,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
-from tests.conformance.ledger import admission, alerts, audit, holds, restarts, windows
+from tests.conformance.ledger import (
+    admission,
+    alerts,
+    audit,
+    erasing,
+    holds,
+    reports,
+    restarts,
+    windows,
+)
 from tests.conformance.ledger.bench import Bench, Maker
 
 Promise = Callable[[Bench], Awaitable[None]]
@@ -28,7 +37,16 @@ def _promises_of(module: ModuleType) -> dict[str, Promise]:
 
 PROMISES: Mapping[str, Promise] = {
     f"{module.__name__.rpartition('.')[2]}-{name}": promise
-    for module in (admission, holds, windows, restarts, audit, alerts)
+    for module in (
+        admission,
+        holds,
+        windows,
+        restarts,
+        audit,
+        alerts,
+        reports,
+        erasing,
+    )
     for name, promise in _promises_of(module).items()
 }
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,11 +35,21 @@ class OpenGate:
 
     def __init__(self) -> None:
         self.reads: list[str] = []
+        self.reports: list[str] = []
         self.signals: list[QuotaSignal] = []
 
     @asynccontextmanager
     async def read(self, what: str) -> AsyncIterator[None]:
         self.reads.append(what)
+        yield
+
+    @asynccontextmanager
+    async def report(self, what: str) -> AsyncIterator[None]:
+        self.reports.append(what)
+        yield
+
+    @contextmanager
+    def urgent(self) -> Iterator[None]:
         yield
 
     def tighten(self, signal: QuotaSignal) -> None:
@@ -140,7 +150,7 @@ async def bench(platform: Platform) -> AsyncIterator[Bench]:
     endpoint = await sandbox.start()
     gate = OpenGate()
     options = platform.options()
-    context = Context(Mode.SANDBOX, options, endpoint, TIMEOUT_MS, gate, SystemClock())
+    context = Context(Mode.SANDBOX, options, endpoint, TIMEOUT_MS, gate, SystemClock(), TIMEOUT_MS)
     connector = platform.connector(context)
     await connector.connect()
     try:

@@ -32,10 +32,10 @@ def _package(platform: str) -> str:
     return f"smartconnectors_server.platforms.{platform}.wiretests"
 
 
-def _documents() -> list[Any]:
+def _documents(*folders: str) -> list[Any]:
     documents = []
     for name in sorted(PLATFORMS):
-        for folder in ("exemplary", "supplemental"):
+        for folder in folders:
             files = resources.files(_package(name)) / folder
             for file in sorted(files.iterdir(), key=lambda file: file.name):
                 test_id = f"{name}/{folder}/{file.name.removesuffix('.json')}"
@@ -43,7 +43,7 @@ def _documents() -> list[Any]:
     return documents
 
 
-@pytest.mark.parametrize(("platform", "file"), _documents())
+@pytest.mark.parametrize(("platform", "file"), _documents("exemplary", "supplemental"))
 def test_the_document_comes_true(platform: str, file: Any) -> None:
     document = json.loads(file.read_text(encoding="utf-8"))
     assert document["about"], "a document says what it shows"
@@ -63,3 +63,19 @@ def test_a_platform_shows_every_way_in_which_a_change_can_fail(platform: str, ca
     supplemental = resources.files(_package(platform)) / "supplemental"
     names = {file.name for file in supplemental.iterdir()}
     assert names & {f"{case}.json", f"{EQUIVALENTS.get(case, case)}.json"}
+
+
+@pytest.mark.parametrize(("platform", "file"), _documents("accounts"))
+def test_what_is_said_of_the_account_comes_true(platform: str, file: Any) -> None:
+    document = json.loads(file.read_text(encoding="utf-8"))
+    assert document["about"], "a document says what it shows"
+    told = importlib.import_module(_package(platform)).told_of_account(document)
+    assert told == document["expect"]
+
+
+@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+def test_a_platform_shows_an_account_and_one_that_cannot_be_read(platform: str) -> None:
+    files = (resources.files(_package(platform)) / "accounts").iterdir()
+    expected = [json.loads(file.read_text(encoding="utf-8"))["expect"] for file in files]
+    assert any(one.get("currency_code") for one in expected)
+    assert {"unreadable": True} in expected

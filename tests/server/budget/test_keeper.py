@@ -176,14 +176,19 @@ async def test_truth_enters_though_an_operator_gave_it_back(
 
 
 async def test_late_truth_that_is_not_on_disk_is_told_as_an_unknown_outcome(
-    house: House, tmp_path: Path
+    house: House, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     hold = await doubted(house, "a", USD)
     await house.keeper.end_by_operator(hold.hold_id, settled=False, reason="wrong")
     other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(OutcomeUnknown, match="an operator had given back"):
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(OutcomeUnknown, match="an operator had given back") as raised,
+    ):
         await house.keeper.resolve(hold, Verb.SETTLE)
+    assert raised.value.retry_after_s == 1.0, "it may be asked for again, like the ledger"
+    assert "1000000 micros entered late (request a)" in caplog.text, "it counts all the same"
     other.execute("ROLLBACK")
     other.close()
     assert sums(house.keeper.state(PLATFORM)) == (1, 0, 0, 0)

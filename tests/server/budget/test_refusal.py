@@ -118,6 +118,7 @@ def test_amounts_are_in_the_currency_of_the_budget() -> None:
 
 
 def test_a_paused_budget_says_why_and_that_live_campaigns_go_on() -> None:
+    assert "is paused by alice: x." in paused(Pause("meta", "x", 0, "alice")).message
     error = paused(Pause("google_ads", "too fast", 0))
     assert error.message == (
         "google_ads is paused by an operator: too fast. New bids are refused until it is resumed; "

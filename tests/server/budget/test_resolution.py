@@ -29,6 +29,8 @@ OUTCOMES = {
     "RequestInProgress": NOT_SENT,
     "DeadlineTooShort": NOT_SENT,
     "NotFound": NOT_SENT,
+    "Unauthenticated": NOT_SENT,
+    "PermissionDenied": NOT_SENT,
     "BudgetExceeded": NOT_SENT,
     "BudgetPaused": NOT_SENT,
     "RateLimited": NOT_SENT,

@@ -44,6 +44,8 @@ class CannedServer:
     target: str = ""
     answers: dict[str, list[Any]] = field(default_factory=dict)
     requests: list[Any] = field(default_factory=list)
+    metadata: list[dict[str, Any]] = field(default_factory=list)
+    """What came with each request."""
 
     def will(self, method: str, *answers: Any) -> None:
         """`answers`: messages, refusals, or for a stream a list of messages."""
@@ -88,6 +90,7 @@ class CannedServer:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
             raise AssertionError("abort raises")
         self.requests.append(request)
+        self.metadata.append(dict(context.invocation_metadata()))
         answer = planned.pop(0) if len(planned) > 1 else planned[0]
         if isinstance(answer, Refusal):
             _abort(answer, context)

@@ -233,6 +233,20 @@ def test_check_config_refuses_what_serve_would_not_start_with(
     assert "GOOGLE_ADS_CUSTOMER_ID" in ended.err
 
 
+def test_check_config_refuses_files_of_access_control_that_cannot_be_used(
+    cli: Cli, tmp_path: Path
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('[access]\ntokens_file = "no-such-file"\n')
+    ended = cli("check-config", "--config", str(path))
+    assert ended.exit_code == 2
+    assert "access.tokens_file: no-such-file cannot be read" in ended.err
+    path.write_text('[server.tls]\ncert_file = "no-such-file"\nkey_file = "none"\n')
+    ended = cli("check-config", "--config", str(path))
+    assert ended.exit_code == 2
+    assert "server.tls.cert_file: no-such-file cannot be read" in ended.err
+
+
 def test_check_config_lists_everything_that_is_wrong(
     cli: Cli, tmp_path: Path, no_variables: pytest.MonkeyPatch
 ) -> None:
@@ -243,3 +257,30 @@ def test_check_config_lists_everything_that_is_wrong(
     assert "server.port: unknown key" in ended.err
     assert "ledger.gather_ms" in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_check_config_says_what_every_limit_permits_a_day(
+    cli: Cli, tmp_path: Path, no_variables: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(
+        '[total_budget]\nlimit = "1000.00"\nwindow_s = 86400\n'
+        '[platforms.google_ads.budget]\ncampaigns = { "1001" = "0.5" }\n'
+        'further_limits = [{ limit = "300.00", calendar = "day", time_zone = "Europe/Paris" }]\n'
+    )
+    sentences = {
+        "google_ads": [
+            "$500.00 in 10 min permits $72,000.00 a day",
+            "$300.00 in one calendar day (Europe/Paris) permits $300.00 a day",
+        ],
+        "google_ads/campaigns/1001": ["$0.50 in 10 min permits $72.00 a day"],
+        "total": ["$1,000.00 in 24 h permits $1,000.00 a day"],
+    }
+    document = cli("check-config", "--config", str(path), "--json").document
+    for budget_id, texts in sentences.items():
+        told = [one["text"] for one in document["permits_a_day"] if one["budget"] == budget_id]
+        assert told == texts
+    assert document["at_most_a_day"]["meta"]["by"] == "total: $1,000.00 in 24 h"
+    table = cli("check-config", "--config", str(path)).out
+    for texts in sentences.values():
+        assert all(text in table for text in texts)

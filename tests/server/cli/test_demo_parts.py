@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from smartconnectors_server.cli.config_file import render_document
+from smartconnectors_server.cli.demo.kill_switch import Measured, Pause, judged
 from smartconnectors_server.cli.demo.performance import SCENARIOS, settings_text
 from smartconnectors_server.cli.demo.processes import Process, ProcessFailed
 from smartconnectors_server.cli.demo.sent import SentTable
@@ -83,6 +84,14 @@ def test_a_change_that_nobody_sent_is_counted_as_such() -> None:
     assert (applied.bids, applied.unknown) == ((), 2)
 
 
+def test_a_reduction_says_so_and_a_bid_is_found_again_by_its_campaign() -> None:
+    table = SentTable()
+    first = table.bid(ADS, "1001", "15.00", "2.00", reduce_only=True)
+    table.bid(ADS, "1001", "20.00", "3.00")
+    assert first.request.bid.reduce_only
+    assert table.of(ADS, "1001") is first
+
+
 def test_two_bids_that_would_look_the_same_on_the_wire_are_refused() -> None:
     table = SentTable()
     table.bid(ADS, "1001", "15.00", "2.00")
@@ -92,9 +101,10 @@ def test_two_bids_that_would_look_the_same_on_the_wire_are_refused() -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_the_settings_of_a_scenario_are_shown_and_can_be_written(scenario: Any) -> None:
-    assert tomllib.loads(render_document(scenario.settings)) == scenario.settings
-    shown = settings_text(scenario)
-    assert (shown == "the defaults") == (scenario.settings == {})
+    shown = settings_text(scenario).split("; then ")
+    for act, text in zip(scenario.acts, shown, strict=True):
+        assert tomllib.loads(render_document(act.settings)) == act.settings
+        assert (text == "the defaults") == (act.settings == {})
 
 
 async def test_a_server_that_does_not_start_is_told_with_its_last_words(tmp_path: Path) -> None:
@@ -103,3 +113,17 @@ async def test_a_server_that_does_not_start_is_told_with_its_last_words(tmp_path
     with pytest.raises(ProcessFailed, match=r"missing\.toml: cannot be read"):
         async with process:
             pass
+
+
+def test_the_kill_switch_is_judged_by_what_the_sandbox_took_and_when() -> None:
+    pauses = [
+        Pause(asked_ns=1_000_000, acknowledged_ns=9_000_000, resumed_ns=20_000_000, in_flight=0),
+        Pause(asked_ns=30_000_000, acknowledged_ns=31_000_000, resumed_ns=40_000_000, in_flight=2),
+        Pause(asked_ns=50_000_000, acknowledged_ns=51_000_000, resumed_ns=60_000_000, in_flight=0),
+    ]
+    taken = [500_000, 3_000_000, 6_000_000, 25_000_000, 32_000_000]
+    journal = [{"changes": True, "at_ns": at_ns} for at_ns in taken]
+    journal.append({"changes": False, "at_ns": 12_000_000})
+    measured = judged(pauses, journal)
+    assert measured == Measured((0.0, 2.0, 5.0), changes=5, late=1, in_flight=2)
+    assert [measured.percentile_ms(percent) for percent in (1, 50, 99)] == [0.0, 2.0, 5.0]

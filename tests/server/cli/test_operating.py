@@ -123,6 +123,7 @@ def test_status_shows_health_and_every_budget(ask: Cli, server: CannedServer) ->
         "window": "10 min",
         "accepted": "3",
         "vetoed": "1",
+        "reported": "",
         "state": "ok",
     }
     assert (second["in doubt"], second["used"], second["state"]) == ("$50.00", "90 %", "warning")
@@ -167,24 +168,11 @@ def test_watch_says_when_the_server_ends_the_stream(ask: Cli, server: CannedServ
     assert "shutting down" in ended.err
 
 
-def test_pause_says_what_it_does_not_do(ask: Cli, server: CannedServer) -> None:
-    server.will(
-        "PauseBudget",
-        pb.PauseBudgetResponse(stats=stats(225, paused=True), notice="Campaigns keep spending."),
-    )
-    ended = ask("pause", "google_ads", "--reason", "too fast")
-    assert ended.out.splitlines() == [
-        "google_ads: $225.00 of $500.00 committed (45 %), $275.00 remaining, PAUSED",
-        "Campaigns keep spending.",
-    ]
-    assert server.requests == [pb.PauseBudgetRequest(budget_id="google_ads", reason="too fast")]
-
-
 def test_resume_and_budget_send_their_reason(ask: Cli, server: CannedServer) -> None:
     server.will("ResumeBudget", pb.ResumeBudgetResponse(stats=stats(225)))
     server.will("UpdateBudget", pb.UpdateBudgetResponse(stats=stats(225)))
     assert ask("resume", "google_ads", "--reason", "calm").exit_code == 0
-    ended = ask("budget", "google_ads", "--limit", "500.00", "--reason", "q3", "--json")
+    ended = ask("budget", "set", "google_ads", "--limit", "500.00", "--reason", "q3", "--json")
     assert ended.document["stats"]["limit_micros"] == "500000000"
     assert server.requests == [
         pb.ResumeBudgetRequest(budget_id="google_ads", reason="calm"),
@@ -192,12 +180,12 @@ def test_resume_and_budget_send_their_reason(ask: Cli, server: CannedServer) -> 
     ]
 
 
-@pytest.mark.parametrize("command", ["pause", "resume", "budget"])
+@pytest.mark.parametrize("command", ["pause", "resume", "budget set"])
 def test_a_change_without_a_reason_is_not_made(
     ask: Cli, server: CannedServer, command: str
 ) -> None:
-    limit = ("--limit", "1.00") if command == "budget" else ()
-    ended = ask(command, "google_ads", *limit)
+    limit = ("--limit", "1.00") if command == "budget set" else ()
+    ended = ask(*command.split(), "google_ads", *limit)
     assert ended.exit_code == 2
     assert "--reason" in ended.err
     assert server.requests == []
@@ -227,7 +215,12 @@ def test_a_campaign_is_resumed_and_told_in_json(ask: Cli, server: CannedServer) 
     result = CampaignStatusResult(campaign_id="1001", paused=False, changed=True)
     server.will("meta/ResumeCampaign", ResumeCampaignResponse(result=result))
     ended = ask("campaign", "resume", "meta", "1001", "--json")
-    assert ended.document["result"] == {"campaign_id": "1001", "paused": False, "changed": True}
+    assert ended.document["result"] == {
+        "campaign_id": "1001",
+        "paused": False,
+        "changed": True,
+        "shadowed": False,
+    }
 
 
 def test_a_campaign_of_no_platform_asks_nobody(ask: Cli, server: CannedServer) -> None:

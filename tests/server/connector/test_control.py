@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Any
 
 import aiohttp
@@ -10,7 +11,7 @@ import pytest
 
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.connector.control import ControlServer
-from smartconnectors_server.connector.sandbox import Fault, FaultKind, Journal, JournalEntry
+from smartconnectors_server.connector.sandbox import Billed, Fault, FaultKind, Journal, JournalEntry
 
 
 class Recorder:
@@ -20,6 +21,7 @@ class Recorder:
         self.kept = Journal(clock)
         self.faults: list[Fault] = []
         self.resets = 0
+        self.billed = Billed()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         return f"{host}:{port}"
@@ -147,3 +149,32 @@ async def test_an_unknown_path_is_json_too(client: Client) -> None:
     status, answer = await client.ask("GET", "/nowhere")
     assert status == 404
     assert answer["error"] == "/nowhere: Not Found"
+
+
+async def test_a_sandbox_bills_what_it_is_told_to(client: Client, sandbox: Recorder) -> None:
+    document = {"campaign_id": "1001", "day": "2026-11-24", "micros": 5, "time_zone": "Asia/Tokyo"}
+    status, answer = await client.ask("POST", "/control/google_ads/spend", document)
+    assert (status, answer) == (201, {"day": "2026-11-24", "micros": 5})
+    assert sandbox.billed.micros == {("1001", date(2026, 11, 24)): 5}
+    assert sandbox.billed.time_zone == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"campaign_id": ""},
+        {"day": "yesterday"},
+        {"micros": 1.5},
+        {"micros": True},
+        {"time_zone": "Nowhere"},
+        {"currency": "USD"},
+    ],
+)
+async def test_a_bill_that_makes_no_sense_is_refused(
+    client: Client, sandbox: Recorder, changed: dict[str, Any]
+) -> None:
+    document = {"campaign_id": "1001", "day": "2026-11-24", "micros": 5, **changed}
+    status, answer = await client.ask("POST", "/control/google_ads/spend", document)
+    assert status == 400
+    assert answer["error"]
+    assert sandbox.billed.micros == {}

@@ -16,7 +16,7 @@ from smartconnectors_server.app import Application, load_settings
 from smartconnectors_server.call import Call, Plan
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.connector import Context, Finding, OneByOne, Platform
-from smartconnectors_server.errors import ConnectorError, PlatformRejected
+from smartconnectors_server.errors import ConnectorError, PlatformRejected, PlatformUnavailable
 from smartconnectors_server.interceptors import compose
 from smartconnectors_server.ledger import BudgetState, HoldState
 from smartconnectors_server.platforms import PLATFORMS
@@ -45,6 +45,10 @@ class Script(OneByOne):
         self.after_value = 90
         self.target = ""
         """Empty: the campaign."""
+        self.status: dict[str, bool] = {}
+        """Campaign -> whether it runs; those that are not there do."""
+        self.sees = True
+        """Whether it can be read which campaigns run."""
 
     async def _plan(self, request: Any, priced: Any) -> Plan:
         amount = priced.bid_micros
@@ -95,6 +99,28 @@ class Script(OneByOne):
         self.log.append("audience")
         await self.sends(request, call)
         return ads_pb2.UpdateTargetAudienceResponse()
+
+    async def running(self, campaign_ids: Any) -> Any:
+        self.log.append("look which run")
+        if not self.sees:
+            raise PlatformUnavailable("cannot be read")
+        return {one: self.status.get(one, True) for one in campaign_ids}
+
+    async def PauseCampaign(self, request: Any, call: Call) -> Any:  # noqa: N802
+        return await self._set_running(request, call, ads_pb2.PauseCampaignResponse(), runs=False)
+
+    async def ResumeCampaign(self, request: Any, call: Call) -> Any:  # noqa: N802
+        return await self._set_running(request, call, ads_pb2.ResumeCampaignResponse(), runs=True)
+
+    async def _set_running(self, request: Any, call: Call, response: Any, *, runs: bool) -> Any:
+        campaign_id = request.update.campaign_id
+        self.log.append(f"{'resume' if runs else 'pause'} {campaign_id}")
+        await self.sends(request, call)
+        response.result.paused = not runs
+        response.result.changed = self.status.get(campaign_id, True) != runs
+        if not request.update.validate_only:
+            self.status[campaign_id] = runs
+        return response
 
     async def prefetch(self, requests: Any) -> None:
         self.log.append(f"prefetch {len(requests)}")
@@ -152,6 +178,13 @@ class House:
         chain = compose(self._inner, spec, getattr(self.app._servicers["google_ads"], name))
         return await chain(request, Call(spec=spec, started_ns=now_ns, deadline_ns=deadline_ns))
 
+    def stream(self, raws: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        """What StreamBids answers to these messages."""
+        spec = self.app._methods.get(PATH + "StreamBids")
+        assert spec is not None
+        call = Call(spec=spec, started_ns=self.clock.monotonic_ns())
+        return self.app._servicers["google_ads"].StreamBids(raws, call)
+
     def begin(self, request: Any, *, deadline_s: float | None = None) -> asyncio.Task[Any]:
         """The same as a task."""
         return asyncio.ensure_future(self.call(request, deadline_s=deadline_s))
@@ -171,13 +204,14 @@ class House:
     def state(self) -> BudgetState:
         return self.app.keeper.state("google_ads")
 
-    def money(self) -> dict[str, int]:
+    def money(self, budget_id: str = "google_ads") -> dict[str, int]:
         """What the budget counts, in micros; what is zero is left out."""
+        state = self.app.keeper.state(budget_id)
         figures = {
-            "committed": self.state.limits[0].committed_micros,
-            "held": self.state.held_micros,
-            "deferred": self.state.deferred_micros,
-            "in_doubt": self.state.in_doubt_micros,
+            "committed": state.limits[0].committed_micros,
+            "held": state.held_micros,
+            "deferred": state.deferred_micros,
+            "in_doubt": state.in_doubt_micros,
         }
         return {name: micros for name, micros in figures.items() if micros}
 
@@ -215,7 +249,7 @@ Build = Callable[..., Awaitable[House]]
 
 @pytest.fixture
 async def build(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Build]:
-    """Builds houses; overrides are the platform's settings, but for `server`."""
+    """Builds houses; overrides are the platform's settings, but for the sections beside it."""
     houses: list[House] = []
 
     async def build_one(*, credentials: bool = False, **overrides: Any) -> House:
@@ -237,15 +271,17 @@ async def build(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Build]:
             **overrides.pop("server", {}),
         }
         where = {} if credentials else {"endpoint": "127.0.0.1:1"}
-        theirs = {
+        theirs: dict[str, Any] = {
             "rate_limit": {"calls": 100_000},
             "budget": {"limit": "100"},
             **where,
             **overrides,
         }
-        document = {"server": server, "platforms": {"google_ads": theirs}}
+        beside = ("total_budget", "reconciler")
+        sections: dict[str, Any] = {name: theirs.pop(name) for name in beside if name in theirs}
+        sections |= {"server": server, "platforms": {"google_ads": theirs}}
         app = Application(
-            load_settings(None, {}, document), platforms={"google_ads": platform}, clock=clock
+            load_settings(None, {}, sections), platforms={"google_ads": platform}, clock=clock
         )
         await app.start()
         house = House(app, script, clock)

@@ -25,6 +25,8 @@ def test_the_order_of_the_chain_is_the_one_that_the_architecture_gives_reasons_f
     assert [interceptor.name for interceptor in INTERCEPTORS] == [
         "status",
         "telemetry",
+        "auth",
+        "shadow_report",
         "validation",
         "idempotency",
         "fallback",
@@ -45,12 +47,19 @@ async def test_every_method_has_exactly_the_parts_of_the_chain_that_are_for_it(
     all_of_it = [interceptor.name for interceptor in INTERCEPTORS]
     assert parts.pop("PlaceBid") == all_of_it
     assert parts.pop("UpdateCampaignBudget") == all_of_it
-    reaches_the_platform = ["status", "telemetry", "validation", "circuit_breaker", "rate_limit"]
+    reaches_the_platform = [
+        "status",
+        "telemetry",
+        "auth",
+        "validation",
+        "circuit_breaker",
+        "rate_limit",
+    ]
     for name in ("UpdateTargetAudience", "PauseCampaign", "ResumeCampaign"):
         assert parts.pop(name) == reaches_the_platform
     # Each bid of these goes through the whole chain for itself.
     for name in ("PlaceBids", "StreamBids"):
-        assert parts.pop(name) == ["status", "validation"]
+        assert parts.pop(name) == ["status", "auth", "validation"]
     assert set(parts) == {
         "GetBid",
         "GetBudgetStats",
@@ -60,11 +69,16 @@ async def test_every_method_has_exactly_the_parts_of_the_chain_that_are_for_it(
         "UpdateBudget",
         "PauseBudget",
         "ResumeBudget",
+        "PauseCampaigns",
+        "ResumeCampaigns",
         "ListHolds",
         "ResolveHold",
         "ListLedgerEntries",
+        "ListReportedSpend",
+        "GetShadowReport",
+        "EraseCustomer",
     }
-    assert {tuple(names) for names in parts.values()} == {("status", "validation")}
+    assert {tuple(names) for names in parts.values()} == {("status", "auth", "validation")}
 
 
 async def test_an_exhausted_rate_limit_refuses_before_anything_is_written(

@@ -1,4 +1,4 @@
-"""What may change, by how much, how often; and shadow mode, in which nothing is changed."""
+"""What may change, by how much, how often and how far."""
 
 from __future__ import annotations
 
@@ -92,20 +92,6 @@ async def test_a_reduction_that_is_none_is_refused_and_one_that_is_holds_nothing
     answer = await house.call(make_bid("r", reduce_only=True))
     assert answer.result.budget.committed_micros == 0
     assert house.script.sent == ["r"]
-
-
-async def test_with_credentials_and_no_mode_everything_is_done_but_the_change(
-    build: Build, make_bid: Callable[..., Any]
-) -> None:
-    house = await build(credentials=True)
-    assert await house.status(make_bid("r")) == "SHADOWED"
-    assert house.script.context is not None
-    assert house.script.context.mode.value == "shadow"
-    assert house.script.log == ["connect", "plan"]
-    assert house.money() == {"committed": 15 * USD}
-    again = await house.call(make_bid("r"))
-    assert again.result.replayed
-    assert not again.result.HasField("placed_at")
 
 
 async def test_beyond_a_sandbox_careful_rules_hold_unless_they_are_configured(

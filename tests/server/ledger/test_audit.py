@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,40 +11,18 @@ import pytest
 from tests.conformance.ledger.audit import random_life
 from tests.conformance.ledger.bench import (
     PLATFORM,
-    USD,
     all_entries,
-    ask,
     budget,
-    commit,
     daily,
 )
+from tests.server.ledger.lived import BUDGETS, chained, lived
 
 from smartconnectors_server.clock import ManualClock
-from smartconnectors_server.ledger import Budget, Entry, HoldState
+from smartconnectors_server.ledger import Budget, Entry
 from smartconnectors_server.ledger.audit import Audit, Broken
-from smartconnectors_server.ledger.chain import GENESIS, link
 from smartconnectors_server.ledger.configured import described
 from smartconnectors_server.ledger.export import csv_header, csv_row, json_line, read
-from smartconnectors_server.ledger.snapshot import Snapshot
 from smartconnectors_server.ledger.sqlite import SqliteLedger
-from smartconnectors_server.ledger.store import FILE_NAME
-
-BUDGETS = (budget(PLATFORM, 200 * USD), budget("total", 900 * USD, daily(950 * USD)))
-
-
-async def lived(directory: Path, clock: ManualClock, steps: int = 120) -> list[Entry]:
-    """Two lives of a ledger, and its lines."""
-    lines: list[Entry] = []
-    for seed in range(2):
-        ledger = SqliteLedger(directory, clock, gather_ms=0)
-        await ledger.open(BUDGETS)
-        await random_life(ledger, seed=seed, steps=steps, first=seed * steps)
-        await commit(ledger, f"=life {seed}", 0)
-        await ledger.reserve(ask(f"held {seed}", USD // 2, budget_ids=("total",)))
-        lines = await all_entries(ledger)
-        clock.advance(400)
-        await ledger.close()
-    return lines
 
 
 def audited(lines: Iterable[Entry]) -> Audit:
@@ -53,16 +30,6 @@ def audited(lines: Iterable[Entry]) -> Audit:
     for line in lines:
         audit.take(line)
     return audit
-
-
-def chained(lines: Iterable[Entry]) -> list[Entry]:
-    """The lines with numbers and hashes that fit, as who rewrites a ledger would write them."""
-    written: list[Entry] = []
-    for number, line in enumerate(lines, 1):
-        numbered = dataclasses.replace(line, sequence=number)
-        previous = written[-1].hash if written else GENESIS
-        written.append(dataclasses.replace(numbered, hash=link(previous, numbered)))
-    return written
 
 
 def as_json(lines: Iterable[Entry]) -> str:
@@ -318,86 +285,3 @@ def test_what_has_left_the_window_and_what_was_given_back_makes_room() -> None:
     )
     (balance,) = audit.balances()
     assert (balance.committed, balance.deferred) == ((100,), 0)
-
-
-# A state directory
-
-
-def changed(directory: Path, *statements: str) -> None:
-    """Changes the file as somebody who knows SQLite would."""
-    file = sqlite3.connect(directory / FILE_NAME)
-    file.execute("DROP TRIGGER entries_are_not_changed")
-    file.execute("DROP TRIGGER entries_are_not_deleted")
-    for statement in statements:
-        assert file.execute(statement).rowcount > 0
-    file.commit()
-    file.close()
-
-
-def verified(directory: Path) -> Audit:
-    snapshot = Snapshot(directory)
-    try:
-        return snapshot.verify()
-    finally:
-        snapshot.close()
-
-
-async def test_a_state_directory_is_verified_while_a_server_runs_on_it(
-    tmp_path: Path, clock: ManualClock
-) -> None:
-    await lived(tmp_path, clock)
-    ledger = SqliteLedger(tmp_path, clock)
-    await ledger.open(BUDGETS)
-    hold = await ledger.settle(ledger.open_holds(HoldState.IN_DOUBT)[0].hold_id)
-    await ledger.flush()
-    audit = verified(tmp_path)
-    assert audit.lines == (await all_entries(ledger))[-1].sequence
-    assert hold.hold_id not in audit.holds
-    await ledger.close()
-
-
-@pytest.mark.parametrize(
-    ("statement", "why"),
-    [
-        ("UPDATE entries SET amount_micros = amount_micros + 1 WHERE sequence = 7", "line 7: "),
-        ("UPDATE entries SET hash = 'x' WHERE sequence = 7", "line 7: "),
-        ("DELETE FROM entries WHERE sequence = 7", "line 7: is missing"),
-        ("DELETE FROM entries WHERE sequence > 50", "line 51: is missing"),
-        ("UPDATE entries SET budget_ids = 'x' WHERE sequence = 7", "line 7: cannot be read"),
-        ("UPDATE holds SET state = 'released' WHERE state = 'in_doubt'", "is given back in the"),
-        ("UPDATE holds SET state = 'held' WHERE state = 'settled'", "is held in the file and set"),
-        ("DELETE FROM holds WHERE state = 'in_doubt'", "open by its lines and not in the file"),
-        (
-            "UPDATE holds SET record = replace(record, 'micros\":500000', 'micros\":1')",
-            "is of 1 micros in the file",
-        ),
-        ("INSERT INTO limits VALUES ('total', 1, 0)", "the limit of total is 1 micros in the file"),
-    ],
-)
-async def test_a_ledger_that_was_changed_is_found_out(
-    tmp_path: Path, clock: ManualClock, statement: str, why: str
-) -> None:
-    await lived(tmp_path, clock, steps=60)
-    ledger = SqliteLedger(tmp_path, clock)
-    await ledger.open(BUDGETS)
-    assert ledger.open_holds(HoldState.IN_DOUBT)
-    await ledger.close()
-    verified(tmp_path)
-    changed(tmp_path, statement)
-    with pytest.raises(Broken, match=why):
-        verified(tmp_path)
-
-
-async def test_a_ledger_that_was_written_anew_as_a_whole_does_not_fit_its_mark(
-    tmp_path: Path, clock: ManualClock
-) -> None:
-    lines = await lived(tmp_path, clock, steps=10)
-    told = dataclasses.replace(lines[0], note=lines[0].note.replace("200", "201", 1))
-    rewritten = chained([told, *lines[1:]])
-    changed(
-        tmp_path,
-        f"UPDATE entries SET note = '{told.note}' WHERE sequence = 1",
-        *(f"UPDATE entries SET hash = '{n.hash}' WHERE sequence = {n.sequence}" for n in rewritten),
-    )
-    with pytest.raises(Broken, match="not the line that was committed"):
-        verified(tmp_path)

@@ -28,7 +28,8 @@ from smartconnectors_server.ledger import (
     StateDirectoryLocked,
     Unavailable,
 )
-from smartconnectors_server.ledger.sqlite import KEEP_CLOSED_S, PURGE_EVERY_S, SqliteLedger
+from smartconnectors_server.ledger.forgetting import KEEP_CLOSED_S, PURGE_EVERY_S
+from smartconnectors_server.ledger.sqlite import SqliteLedger
 from smartconnectors_server.ledger.store import FILE_NAME
 
 LARGE = b"x" * 20_000

@@ -26,13 +26,22 @@ async def test_a_full_bucket_leaks_at_the_average_rate(clock: ManualClock) -> No
     assert bucket.wait_ns() > 0
 
 
-async def test_its_wait_is_enough_however_often_it_has_leaked(clock: ManualClock) -> None:
-    bucket = BurstLimit(7, 1 / 3, clock.wall_ns)
+@pytest.mark.parametrize("calls_per_s", [1 / 3, 9_973.0])
+async def test_its_wait_is_enough_however_often_it_has_leaked(
+    calls_per_s: float, clock: ManualClock
+) -> None:
+    bucket = BurstLimit(7, calls_per_s, clock.wall_ns)
     for _ in range(20_000):
         if wait_ns := bucket.wait_ns():
             clock.advance_ns(wait_ns)
             assert bucket.wait_ns() == 0
         await bucket.take()
+
+
+async def test_a_full_bucket_asks_for_a_wait_however_fast_it_leaks(clock: ManualClock) -> None:
+    bucket = BurstLimit(1, 4e9, clock.wall_ns)
+    await bucket.take()
+    assert bucket.wait_ns() == 1
 
 
 async def test_a_restored_bucket_is_as_full_as_it_was(clock: ManualClock) -> None:

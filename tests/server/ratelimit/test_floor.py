@@ -57,12 +57,28 @@ def test_the_longest_pause_ordered_holds(pauses: list[float]) -> None:
     assert under_test.not_before_ns == (NOW + round(longest * SECOND) if longest else 0)
 
 
-@pytest.mark.parametrize("nonsense", [None, -1.0, -math.inf, math.nan])
+@pytest.mark.parametrize("nonsense", [None, -0.5, -1.0, -math.inf, math.nan])
 def test_nonsense_orders_nothing(nonsense: float | None) -> None:
     under_test = floor()
     under_test.tighten(NOW, nonsense, nonsense)
     assert under_test.limit(NOW) == 100
     assert under_test.not_before_ns == 0
+
+
+@pytest.mark.parametrize("nonsense", [None, -0.5, -1.0, -math.inf, math.nan])
+def test_nonsense_takes_back_nothing_that_was_ordered(nonsense: float | None) -> None:
+    under_test = floor()
+    under_test.tighten(NOW, 1.0, 100.0)
+    under_test.tighten(NOW + 1, nonsense, nonsense)
+    assert under_test.limit(NOW + 1) == 10
+    assert under_test.not_before_ns == NOW + SECOND
+
+
+def test_a_quota_that_is_unused_again_takes_back_what_its_end_had_ordered() -> None:
+    under_test = floor()
+    under_test.tighten(NOW, None, 100.0)
+    under_test.tighten(NOW + 1, None, 0.0)
+    assert under_test.limit(NOW + 1) == 100
 
 
 def test_a_pause_without_end_is_one_of_a_day() -> None:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
-from smartconnectors.common.v1 import budget_pb2
-from smartconnectors_server.budget import Verb
-from smartconnectors_server.errors import BudgetExceeded, BudgetPaused, InvalidBid, NotFound
+from smartconnectors.common.v1 import budget_pb2, errors_pb2
+from smartconnectors_server.budget import CampaignOutcome, CampaignStanding, Verb
+from smartconnectors_server.clock import ManualClock
+from smartconnectors_server.errors import (
+    BudgetExceeded,
+    BudgetPaused,
+    InvalidBid,
+    LedgerUnavailable,
+    NotFound,
+)
+from smartconnectors_server.ledger import ACCOUNT, ReportedDay
 
 if TYPE_CHECKING:
     from tests.server.services.conftest import Counter
@@ -43,7 +53,7 @@ async def test_all_budgets_are_listed_by_their_ids(counter: Counter) -> None:
 async def test_every_method_says_which_budgets_there_are_when_it_is_asked_for_another(
     counter: Counter,
 ) -> None:
-    asked = {"budget_id": "nobody's", "reason": "x"}
+    asked: Any = {"budget_id": "nobody's", "reason": "x"}
     for method, request in (
         ("GetBudgetStats", pb.GetBudgetStatsRequest(budget_id="nobody's")),
         ("UpdateBudget", pb.UpdateBudgetRequest(budget_id="nobody's", reason="x")),
@@ -70,15 +80,100 @@ async def test_a_limit_below_what_is_used_admits_nothing_and_utilization_passes_
 
 
 async def test_a_paused_budget_refuses_until_it_is_resumed(counter: Counter) -> None:
-    asked = {"budget_id": "google_ads", "reason": "audit"}
+    asked: Any = {"budget_id": "google_ads", "reason": "audit"}
     answer = await counter.ask("PauseBudget", pb.PauseBudgetRequest(**asked))
     assert answer.stats.paused
     assert "keep spending" in answer.notice
-    with pytest.raises(BudgetPaused):
+    with pytest.raises(BudgetPaused, match="paused by carol: audit"):
         await counter.hold("a", 1)
     await counter.hold("b", 1, budget="meta")
     assert not (await counter.ask("ResumeBudget", pb.ResumeBudgetRequest(**asked))).stats.paused
     await counter.hold("c", 1)
+
+
+async def test_a_campaign_without_a_budget_and_everything_can_be_paused(counter: Counter) -> None:
+    campaign = "google_ads/campaigns/1001"
+    answer = await counter.ask("PauseBudget", pb.PauseBudgetRequest(budget_id=campaign, reason="x"))
+    assert (answer.stats.budget_id, answer.stats.paused) == ("google_ads", False)
+    answer = await counter.ask("PauseBudget", pb.PauseBudgetRequest(budget_id="all", reason="x"))
+    assert not answer.HasField("stats")
+    listed = await counter.ask("ListBudgetStats", pb.ListBudgetStatsRequest())
+    assert [stats.paused for stats in listed.stats] == [True, True]
+    for scope in (campaign, "all"):
+        request = pb.ResumeBudgetRequest(budget_id=scope, reason="x")
+        await counter.ask("ResumeBudget", request)
+    await counter.hold("a", 1)
+
+
+@pytest.mark.parametrize("scope", ["mega/campaigns/1", "google_ads/campaigns/", "/campaigns/1"])
+async def test_a_campaign_of_no_platform_cannot_be_paused(counter: Counter, scope: str) -> None:
+    with pytest.raises(NotFound, match=r"google_ads, meta\. A campaign is called"):
+        await counter.ask("PauseBudget", pb.PauseBudgetRequest(budget_id=scope, reason="x"))
+
+
+async def test_a_pause_says_what_is_on_its_way_and_when_the_last_dispatch_ended(
+    counter: Counter, clock: ManualClock
+) -> None:
+    request = pb.PauseBudgetRequest(budget_id="google_ads", reason="x")
+    first = await counter.ask("PauseBudget", request)
+    assert (first.in_flight_count, first.HasField("last_dispatch_ended_at")) == (0, False)
+    await counter.ask("ResumeBudget", pb.ResumeBudgetRequest(budget_id="google_ads", reason="x"))
+    held = await counter.hold("a", 15)
+    await counter.keeper.resolve(await counter.hold("b", 5), Verb.DOUBT)
+    await counter.hold("c", 7, budget="meta")
+    clock.advance(5)
+    counter.keeper.dispatches.ended(held)
+    answer = await counter.ask("PauseBudget", request)
+    assert (answer.in_flight_count, answer.in_flight_micros) == (1, 15 * USD)
+    assert (answer.in_doubt_count, answer.deferred_count, answer.currency_code) == (1, 0, "USD")
+    assert answer.last_dispatch_ended_at.ToNanoseconds() == counter.keeper.now_ns()
+    everything = await counter.ask(
+        "PauseBudget", pb.PauseBudgetRequest(budget_id="all", reason="x")
+    )
+    assert (everything.in_flight_count, everything.in_flight_micros) == (2, 22 * USD)
+
+
+async def test_a_pause_waits_until_nothing_is_being_sent(counter: Counter) -> None:
+    hold = await counter.hold("a", 15)
+    request = pb.PauseBudgetRequest(budget_id="google_ads", reason="x", wait=Duration(seconds=60))
+    pausing = asyncio.ensure_future(counter.ask("PauseBudget", request))
+    async with asyncio.timeout(10):
+        async for state in counter.watch.subscribe(["google_ads"]):
+            if state.paused:
+                break
+    await counter.keeper.resolve(hold, Verb.SETTLE)
+    answer = await asyncio.wait_for(pausing, 10)
+    assert answer.in_flight_count == 0
+
+
+async def test_a_pause_answers_before_its_callers_deadline(counter: Counter) -> None:
+    await counter.hold("a", 15)
+    request = pb.PauseBudgetRequest(budget_id="google_ads", reason="x", wait=Duration(seconds=60))
+    asked = counter.ask("PauseBudget", request, deadline_s=0.05)
+    assert (await asyncio.wait_for(asked, 10)).in_flight_count == 1
+
+
+@pytest.mark.parametrize("word", ["Pause", "Resume"])
+async def test_campaigns_are_paused_and_resumed_within_the_callers_deadline(
+    counter: Counter, word: str
+) -> None:
+    counter.campaigns.standings = [
+        CampaignStanding("meta", "1", CampaignOutcome.PAUSED),
+        CampaignStanding("meta", "2", CampaignOutcome.FAILED, LedgerUnavailable("away")),
+    ]
+    make: Any = getattr(pb, f"{word}CampaignsRequest")
+    named = make(platform="meta", campaign_ids=["1", "2"], reason="x")
+    answer = await counter.ask(f"{word}Campaigns", named, deadline_s=10.0)
+    one, two = answer.campaigns
+    assert (one.campaign_id, one.outcome) == ("1", pb.CAMPAIGN_OUTCOME_PAUSED)
+    assert not one.HasField("error")
+    assert two.outcome == pb.CAMPAIGN_OUTCOME_FAILED
+    assert two.error.reason == errors_pb2.ERROR_REASON_LEDGER_UNAVAILABLE
+    await counter.ask(f"{word}Campaigns", make(reason="x"))
+    assert counter.campaigns.asked == [
+        (word.lower(), "meta", ["1", "2"], "x", "carol", 9.0),
+        (word.lower(), "", None, "x", "carol", 30.0),
+    ]
 
 
 async def test_open_holds_are_listed_oldest_first_in_pages(counter: Counter) -> None:
@@ -182,3 +277,39 @@ async def test_a_slow_subscriber_gets_the_newest_figures_and_nothing_in_between(
     with pytest.raises(StopAsyncIteration):
         await waiting
     assert counter.watch.subscribers == 0
+
+
+async def test_reported_spend_is_listed_newest_day_first_in_pages(counter: Counter) -> None:
+    today = datetime.fromtimestamp(counter.keeper.now_ns() // 10**9, UTC).date()
+
+    def day(platform: str, campaign_id: str, ago: int, micros: int) -> ReportedDay:
+        text = (today - timedelta(days=ago)).isoformat()
+        return ReportedDay(platform, campaign_id, text, micros, "USD", "UTC", 1)
+
+    await counter.ledger.reported.keep(
+        [
+            day("meta", "7", 0, 3),
+            day("google_ads", "1002", 0, 2),
+            day("google_ads", "1001", 0, 1),
+            day("google_ads", ACCOUNT, 0, 0),
+            day("google_ads", "1001", 3, 4),
+            day("google_ads", "1001", 4, 5),
+        ]
+    )
+    seen, token = [], ""
+    while True:
+        request = pb.ListReportedSpendRequest(page_size=3, page_token=token)
+        page = await counter.ask("ListReportedSpend", request)
+        seen += [one.spend_micros for one in page.spend]
+        token = page.next_page_token
+        if not token:
+            break
+    assert seen == [1, 2, 3, 4]
+    request = pb.ListReportedSpendRequest(platform="google_ads", days=5)
+    page = await counter.ask("ListReportedSpend", request)
+    assert [one.spend_micros for one in page.spend] == [1, 2, 4, 5]
+
+
+async def test_a_page_token_of_reported_spend_that_is_none_is_refused(counter: Counter) -> None:
+    with pytest.raises(InvalidBid):
+        await counter.ask("ListReportedSpend", pb.ListReportedSpendRequest(page_token="x"))

@@ -36,7 +36,12 @@ def demo(as_json: Json = False) -> None:
             "ok": not differing,
             "seconds": round(seconds, 1),
             "scenarios": [
-                {"name": one.name, "title": one.title, "settings": one.settings}
+                {
+                    "name": one.name,
+                    "title": one.title,
+                    "settings": one.settings,
+                    "then": [act.settings for act in one.then],
+                }
                 for one in SCENARIOS
             ],
             "rows": [dataclasses.asdict(row) for row in rows],

@@ -12,15 +12,18 @@ from grpc import aio
 
 from smartconnectors.client import Client, ServiceError
 from smartconnectors_server.cli.config_file import render_document
-from smartconnectors_server.cli.demo import figures, google_ads, together
+from smartconnectors_server.cli.demo import figures, first_day, google_ads, kill_switch, together
 from smartconnectors_server.cli.demo.control import Control
 from smartconnectors_server.cli.demo.processes import Process, ProcessFailed
+from smartconnectors_server.cli.demo.sent import SentTable
 from smartconnectors_server.cli.demo.stage import Row, Scenario, Stage
 
 SCENARIOS: tuple[Scenario, ...] = (
     *figures.SCENARIOS,
     *google_ads.SCENARIOS,
     *together.SCENARIOS,
+    *kill_switch.SCENARIOS,
+    *first_day.SCENARIOS,
 )
 """Every scenario, in the order of the table."""
 
@@ -53,31 +56,33 @@ async def play_all(scenarios: tuple[Scenario, ...], tell: Callable[[str], None])
 async def _play(
     scenario: Scenario, folder: Path, control: Control, variables: dict[str, str]
 ) -> list[Row]:
-    config = folder / "settings.toml"
-    config.write_text(render_document(scenario.settings), encoding="utf-8")
-    where = ("--grpc-port", "0", "--http-port", "0", "--state-dir", str(folder / "state"))
-    server = Process(
-        ("serve", *where, "--config", str(config), "--log-format", "json"),
-        log=folder / "server.log",
-        variables=variables,
-    )
     rows: list[Row] = []
-    try:
-        async with server, Client(server.ready["grpc"]) as client:
-            stage = Stage(scenario, client, control, rows=rows)
-            await scenario.play(stage)
-    except (ServiceError, aio.AioRpcError, OSError, ProcessFailed) as error:
-        what = error.details() if isinstance(error, aio.AioRpcError) else str(error)
-        last_words = "" if isinstance(error, ProcessFailed) else f"\n{server.last_words()}"
-        rows.append(
-            Row(scenario.name, "plays to its end", "yes", f"no: {what}{last_words}", ok=False)
+    sent = SentTable()
+    for number, act in enumerate(scenario.acts, start=1):
+        config = folder / f"settings-{number}.toml"
+        config.write_text(render_document(act.settings), encoding="utf-8")
+        where = ("--grpc-port", "0", "--state-dir", str(folder / "state"))
+        server = Process(
+            ("serve", *where, "--config", str(config), "--log-format", "json"),
+            log=folder / f"server-{number}.log",
+            variables=variables,
         )
+        try:
+            async with server, Client(server.ready["grpc"]) as client:
+                await act.play(Stage(scenario, client, control, sent, rows))
+        except (ServiceError, aio.AioRpcError, OSError, ProcessFailed) as error:
+            what = error.details() if isinstance(error, aio.AioRpcError) else str(error)
+            last_words = "" if isinstance(error, ProcessFailed) else f"\n{server.last_words()}"
+            observed = f"no: {what}{last_words}"
+            rows.append(Row(scenario.name, "plays to its end", "yes", observed, ok=False))
+            break
     return rows
 
 
 def settings_text(scenario: Scenario) -> str:
     """`platforms.google_ads.budget.limit = "1000.00", ...`, or `the defaults`."""
-    return ", ".join(_flat("", scenario.settings)) or "the defaults"
+    acts = [", ".join(_flat("", act.settings)) or "the defaults" for act in scenario.acts]
+    return "; then ".join(acts)
 
 
 def _flat(path: str, value: Any) -> list[str]:

@@ -33,6 +33,7 @@ class SentBid:
     campaign_id: str
     amount_micros: int
     ltv_micros: int
+    reduce_only: bool = False
 
     @property
     def wire_value(self) -> float:
@@ -50,6 +51,7 @@ class SentBid:
             bid_micros=self.amount_micros,
             predicted_ltv_micros=self.ltv_micros,
             currency_code="USD",
+            reduce_only=self.reduce_only,
         )
         return GetMessageClass(method.input_type)(bid=bid)
 
@@ -83,7 +85,15 @@ class SentTable:
     def __init__(self) -> None:
         self._by_wire: dict[tuple[str, str, float], SentBid] = {}
 
-    def bid(self, platform: str, campaign_id: str, amount: str, roas: str) -> SentBid:
+    def bid(
+        self,
+        platform: str,
+        campaign_id: str,
+        amount: str,
+        roas: str,
+        *,
+        reduce_only: bool = False,
+    ) -> SentBid:
         """A new bid of `amount` whose predicted LTV is `roas` times that.
 
         Raises:
@@ -96,11 +106,18 @@ class SentTable:
             campaign_id=campaign_id,
             amount_micros=amount_micros,
             ltv_micros=int(amount_micros * Decimal(roas)),
+            reduce_only=reduce_only,
         )
         on_wire = (platform, campaign_id, sent.wire_value)
         if self._by_wire.setdefault(on_wire, sent) is not sent:
             raise ValueError(f"{on_wire} is already bid")
         return sent
+
+    def of(self, platform: str, campaign_id: str) -> SentBid:
+        """The first bid on a campaign. Raises StopIteration when there was none."""
+        wanted = (platform, campaign_id)
+        bids = self._by_wire.values()
+        return next(bid for bid in bids if (bid.platform, bid.campaign_id) == wanted)
 
     def applied(self, platform: str, journal: Iterable[Mapping[str, Any]]) -> Applied:
         """What the platform's sandbox applied."""

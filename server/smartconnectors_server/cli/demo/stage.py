@@ -38,6 +38,19 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """A further part of a scenario: the server anew, on the same state and the same sandboxes.
+
+    Attributes:
+        settings: as of a scenario.
+        play: as of a scenario.
+    """
+
+    settings: Mapping[str, Any]
+    play: Callable[[Stage], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """One scenario of the specification.
 
@@ -46,12 +59,19 @@ class Scenario:
         title: what it shows, in a sentence.
         settings: what it needs beside the defaults, nested as in the settings file.
         play: plays it.
+        then: what is played afterwards.
     """
 
     name: str
     title: str
     settings: Mapping[str, Any]
     play: Callable[[Stage], Awaitable[None]]
+    then: tuple[Act, ...] = ()
+
+    @property
+    def acts(self) -> tuple[Act, ...]:
+        """Everything that is played, in order."""
+        return (Act(self.settings, self.play), *self.then)
 
 
 @dataclass(slots=True)

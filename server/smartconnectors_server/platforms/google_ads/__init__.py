@@ -60,4 +60,5 @@ PLATFORM = Platform(
     register=_register,
     sandbox=_sandbox,
     command_line=_command_line,
+    account_options=("customer_id", "login_customer_id"),
 )

@@ -39,9 +39,9 @@ CustomerId = Annotated[str, BeforeValidator(_customer_id)]
 class GoogleAdsOptions(Options):
     """What the connector needs to know of the account."""
 
-    customer_id: CustomerId = ""
+    customer_id: CustomerId = Field("", examples=["123-456-7890"])
     """The ad account. Empty: the sandbox's own, in US dollars."""
-    login_customer_id: CustomerId = ""
+    login_customer_id: CustomerId = Field("", examples=["123-456-7891"])
     """The manager account to go through; empty: none."""
     api_version: ApiVersion = DEFAULT_VERSION
     api_key: SecretStr = SecretStr("")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
-from smartconnectors_server.connector import Gate
-from smartconnectors_server.errors import PlatformUnavailable, UnknownTarget
+from smartconnectors_server.connector import AccountFacts, Gate, SpendReport
+from smartconnectors_server.connector.spend import UnreadableReport
+from smartconnectors_server.errors import PlatformUnavailable, RateLimited, UnknownTarget
+from smartconnectors_server.platforms.google_ads import spend
+from smartconnectors_server.platforms.google_ads.account import ACCOUNT_QUERY, account_of
 from smartconnectors_server.platforms.google_ads.cache import CampaignCache
 from smartconnectors_server.platforms.google_ads.state import (
     Campaign,
@@ -50,6 +55,8 @@ class Reader:
         self._ttl_ns = int(ttl_s * NANOS_PER_SECOND)
         self.cache = CampaignCache(clock, ttl_s)
         self._statuses: dict[str, tuple[str, int]] = {}
+        self._account: tuple[str, str] | None = None
+        """Its time zone and currency, for reports."""
 
     async def campaign(self, key: str, campaign_id: str) -> Campaign:
         """A campaign, from the cache while it is fresh. Raises UnknownTarget."""
@@ -72,9 +79,27 @@ class Reader:
             own = [key for key in wanted if key.startswith(f"{collection}/") and _is_readable(key)]
             await self.cache.prefetch(own, self._read)
 
+    async def account(self) -> AccountFacts:
+        """The account. Raises UnknownTarget."""
+        for facts in await self._search("account", ACCOUNT_QUERY, account_of):
+            return facts
+        raise UnknownTarget(f"Google Ads answered without account {self._customer_id}")
+
     async def audience(self, campaign_id: str) -> Mapping[str, str]:
         """The user lists that a campaign is targeted at: id -> resource name of the criterion."""
         return dict(await self._search("audience", audience_query(campaign_id), user_list_of))
+
+    async def statuses(self, campaign_ids: Sequence[str]) -> Mapping[str, str]:
+        """Google's names of the campaigns' statuses as they are now, of those that there are; as
+        last known when Google cannot be asked.
+        """
+        keys = [key for key in (f"campaigns/{one}" for one in campaign_ids) if _is_readable(key)]
+        try:
+            found = await self._read(keys) if keys else {}
+        except (RateLimited, PlatformUnavailable):
+            known = ((one, self.status_of(one)) for one in campaign_ids)
+            return {one: status for one, status in known if status}
+        return {campaign.campaign_id: campaign.status for campaign in found.values()}
 
     def status_of(self, campaign_id: str) -> str:
         """Google's name of the campaign's status as last read or set by us; empty: not known."""
@@ -99,6 +124,28 @@ class Reader:
                 self.status_is(campaign.campaign_id, campaign.status)
                 found[_key_of(collection, campaign)] = campaign
         return found
+
+    async def reported_spend(self, since: date, timeout_s: float) -> SpendReport:
+        """What was billed from `since` to the account's present day. The account itself is read
+        once.
+        """
+
+        async def read(query: str) -> Sequence[Row]:
+            async with self._gate.report("spend"):
+                return await self._transport.search(query, timeout_s=timeout_s)
+
+        try:
+            if self._account is None:
+                self._account = spend.account_of(await read(spend.ACCOUNT_QUERY))
+            until = self._today(self._account[0])
+            return spend.report_of(self._account, await read(spend.spend_query(since, until)))
+        except UnreadableReport as error:
+            self._account = None  # it may have been given another time zone
+            raise PlatformUnavailable(f"Google Ads reported {error}") from None
+
+    def _today(self, time_zone: str) -> date:
+        now_s = self._clock.wall_ns() / NANOS_PER_SECOND
+        return datetime.fromtimestamp(now_s, ZoneInfo(time_zone)).date()
 
     async def _search(self, what: str, query: str, read: Callable[[Row], T]) -> Sequence[T]:
         # Inside the gate, so that the breaker hears of an answer that cannot be read.

@@ -26,6 +26,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from smartconnectors_server.connector import QuotaSignal
+from smartconnectors_server.connector.secrecy import hidden
 from smartconnectors_server.errors import (
     ConnectorError,
     OutcomeUnknown,
@@ -52,7 +53,6 @@ _REFUSING = frozenset(
     }
 )
 _TRANSIENT = frozenset({"internal_error", "database_error"})
-_HIDDEN = "[hidden]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +130,13 @@ def meaning(
     said: Said, *, changes: bool, secrets: Iterable[str] = ()
 ) -> tuple[ConnectorError, QuotaSignal | None]:
     """As `translate`, of what was said."""
-    words = _hide(_words(said), secrets)
+    secrets = tuple(secrets)
+    words = hidden(_words(said), secrets)
     metadata = {"platform_status": said.status.name}
     if said.codes:
         metadata["platform_errors"] = ",".join(said.codes)
     if said.request_id:
-        metadata["platform_request_id"] = said.request_id
+        metadata["platform_request_id"] = hidden(said.request_id, secrets)
     if said.status is grpc.StatusCode.RESOURCE_EXHAUSTED and said.failure is not None:
         return _too_many(said, words, metadata)
     transient = any(code.partition(".")[0] in _TRANSIENT for code in said.codes)
@@ -161,13 +162,6 @@ def _words(said: Said) -> str:
         at = f" at {where}" if where else ""
         parts.append(f"{error.message} ({_code_of(error.error_code)}{at})")
     return "; ".join(parts)
-
-
-def _hide(text: str, secrets: Iterable[str]) -> str:
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, _HIDDEN)
-    return text
 
 
 def _unanswered(changes: bool, words: str, metadata: dict[str, str]) -> ConnectorError:

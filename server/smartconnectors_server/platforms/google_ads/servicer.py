@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 
 from google.protobuf.message import Message
 
 from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult, CampaignStatusUpdate
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
-from smartconnectors_server.connector import Context, Finding, Mode, Placed, Sent
+from smartconnectors_server.connector import (
+    AccountFacts,
+    Context,
+    Finding,
+    Mode,
+    Placed,
+    Sent,
+    SpendReport,
+)
 from smartconnectors_server.errors import (
     InternalError,
     InvalidBid,
@@ -60,6 +69,7 @@ class GoogleAdsConnector:
             customer_id=self._customer_id,
             ttl_s=options.cache_ttl_s,
         )
+        self._report_timeout_s = context.report_timeout_ms / 1000
         self._sender = batches.Sender(self._transport, context.gate, self._reader)
 
     async def connect(self) -> None:
@@ -106,6 +116,10 @@ class GoogleAdsConnector:
         except PlatformRejected:
             return  # plan meets the same refusal, and says so for each bid
 
+    async def running(self, campaign_ids: Sequence[str]) -> Mapping[str, bool]:
+        statuses = await self._reader.statuses(campaign_ids)
+        return {one: status == "ENABLED" for one, status in statuses.items()}
+
     async def place_many(self, planned: Sequence[tuple[Message, Call]]) -> Sequence[Placed]:
         items = [batches.planned(_key_of(request), call) for request, call in planned]
         return await self._sender.send_bids(items)
@@ -130,6 +144,12 @@ class GoogleAdsConnector:
         except InvalidBid:
             # Its strategy is another one by now, so nothing can be read off it.
             return Finding.INCONCLUSIVE
+
+    async def account(self) -> AccountFacts:
+        return await self._reader.account()
+
+    async def reported_spend(self, since: date) -> SpendReport:
+        return await self._reader.reported_spend(since, self._report_timeout_s)
 
     async def PlaceBid(self, request: pb.PlaceBidRequest, call: Call) -> pb.PlaceBidResponse:
         """Sends the planned bid. Raises as `Transport.mutate`."""

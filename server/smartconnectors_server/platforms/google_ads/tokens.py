@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from collections import deque
 from typing import Any
 
 from pydantic import SecretStr
@@ -16,6 +17,8 @@ from smartconnectors_server.errors import PlatformUnavailable
 from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
 
 SCOPE = "https://www.googleapis.com/auth/adwords"
+_REMEMBERED = 4
+"""How many tokens are kept out of messages. One is good for an hour, a request takes seconds."""
 GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 
 
@@ -72,6 +75,7 @@ class Tokens:
         self._session = importlib.import_module("requests").Session()
         self._request = requests.Request(self._session)
         self._fetching: asyncio.Task[None] | None = None
+        self._handed_out: deque[str] = deque(maxlen=_REMEMBERED)
 
     async def authorization(self) -> str:
         """The value of the `authorization` header.
@@ -90,6 +94,8 @@ class Tokens:
             raise PlatformUnavailable(
                 "Google's OAuth token endpoint gave no token that can be sent"
             )
+        if token not in self._handed_out:
+            self._handed_out.append(token)
         return f"Bearer {token}"
 
     async def warm_up(self) -> None:
@@ -101,9 +107,10 @@ class Tokens:
         self._credentials.token = None
 
     def secrets(self) -> tuple[str, ...]:
-        """What must not appear in any message."""
-        token = self._credentials.token
-        return (token,) if token and isinstance(token, str) else ()
+        """What must not appear in any message: also a token that was given up while a request with
+        it is still under way.
+        """
+        return tuple(self._handed_out)
 
     async def close(self) -> None:
         """Lets a fetch that is under way end, and closes its connections."""

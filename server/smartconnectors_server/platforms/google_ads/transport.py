@@ -96,8 +96,9 @@ class Transport:
             await self._tokens.close()
             self._tokens = None
 
-    async def search(self, query: str) -> list[Row]:
-        """Every row of a query, in the JSON form of Google's REST interface.
+    async def search(self, query: str, *, timeout_s: float | None = None) -> list[Row]:
+        """Every row of a query, in the JSON form of Google's REST interface. `timeout_s`: for one
+        that may take longer than others.
 
         Raises PlatformUnavailable, PlatformRejected, RateLimited.
         """
@@ -108,7 +109,7 @@ class Transport:
             stream = await self._client.search_stream(
                 request={"customer_id": self._customer_id, "query": query},
                 retry=None,
-                timeout=self._timeout_s,
+                timeout=timeout_s or self._timeout_s,
                 metadata=channel.metadata(authorization),
             )
             async for response in stream:

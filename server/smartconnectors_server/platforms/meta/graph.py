@@ -18,8 +18,9 @@ from pydantic import SecretStr
 
 from smartconnectors_server.connector import QuotaSignal
 from smartconnectors_server.connector.http import Answer, HttpTransport
+from smartconnectors_server.connector.secrecy import hidden
 from smartconnectors_server.errors import ConnectorError, OutcomeUnknown, PlatformUnavailable
-from smartconnectors_server.platforms.meta import refusals, sandbox_access
+from smartconnectors_server.platforms.meta import refusals, sandbox_access, usage
 from smartconnectors_server.platforms.meta.options import MetaOptions
 from smartconnectors_server.platforms.meta.refusals import Answered
 from smartconnectors_server.platforms.meta.wire import Form
@@ -76,6 +77,8 @@ class GraphApi:
         self._on_quota = on_quota
         self._http = HttpTransport("Meta", _url_of(endpoint), timeout_ms=timeout_ms)
         self._is_open = False
+        self.quota_tier = ""
+        """Which quota Meta last said that we have, in its own word; empty: it has not said."""
 
     async def open(self) -> None:
         """Makes the sessions; sends nothing."""
@@ -98,6 +101,19 @@ class GraphApi:
             changes=False,
             headers=self._headers(),
             params={"fields": fields, **self._proof_field()},
+        )
+        return self._understood(_answered(answer), changes=False)
+
+    async def insights(self, account_id: str, query: Mapping[str, str], *, timeout_ms: int) -> Any:
+        """Reads one page of an account's insights. Raises as `get`."""
+        self._check_open()
+        answer = await self._http.send(
+            "GET",
+            f"{self._path(account_id)}/insights",
+            changes=False,
+            headers=self._headers(),
+            params={**query, **self._proof_field()},
+            timeout_ms=timeout_ms,
         )
         return self._understood(_answered(answer), changes=False)
 
@@ -155,6 +171,7 @@ class GraphApi:
 
     def _understood(self, answered: Answered, *, changes: bool) -> Any:
         """What came back. Hands on what was said of our quota, whatever came."""
+        self.quota_tier = usage.tier_of(answered.headers) or self.quota_tier
         document, error, signal = refusals.read(answered, changes=changes, secrets=self._secrets)
         self._heard(signal)
         if error is not None:
@@ -170,7 +187,7 @@ class GraphApi:
 
     def _heard(self, signal: QuotaSignal | None) -> None:
         if signal is not None:
-            detail = refusals.hide(signal.detail, self._secrets)
+            detail = hidden(signal.detail, self._secrets)
             self._on_quota(dataclasses.replace(signal, detail=detail))
 
     def _check_open(self) -> None:

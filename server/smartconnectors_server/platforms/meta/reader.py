@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
-from smartconnectors_server.clock import Clock
-from smartconnectors_server.connector import Gate
+from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
+from smartconnectors_server.connector import AccountFacts, Gate, SpendReport
+from smartconnectors_server.connector.spend import UnreadableReport
 from smartconnectors_server.errors import InvalidBid, PlatformUnavailable, UnknownTarget
+from smartconnectors_server.platforms.meta import spend
 from smartconnectors_server.platforms.meta.cache import CampaignCache, NoSuchCampaign
 from smartconnectors_server.platforms.meta.graph import GraphApi
 from smartconnectors_server.platforms.meta.state import (
+    ACCOUNT_QUERY,
     AD_SET_QUERY,
     AD_SETS_PER_READ,
     TARGETING_FIELDS,
@@ -18,6 +23,7 @@ from smartconnectors_server.platforms.meta.state import (
     Campaign,
     Node,
     UnreadableAnswer,
+    account_of,
     ad_set_of,
     campaigns_of,
     campaigns_query,
@@ -40,6 +46,9 @@ class Reader:
         self._graph = graph
         self._gate = gate
         self._account_id = account_id
+        self._clock = clock
+        self._account: tuple[str, str] | None = None
+        """Its time zone and currency, for reports."""
         self.cache = CampaignCache(clock, ttl_s, self._read)
 
     async def campaign(self, campaign_id: str, ad_set_id: str = "") -> Campaign:
@@ -62,6 +71,13 @@ class Reader:
         extra = await self._beyond_first_page(campaign, ad_set_id)
         return campaign if extra is None else campaign.with_ad_set(extra)
 
+    async def fresh_all(self, campaign_ids: Sequence[str]) -> Mapping[str, Campaign]:
+        """Those that there are, as they are now, many in one call."""
+        found: dict[str, Campaign] = {}
+        for start in range(0, len(campaign_ids), CAMPAIGNS_PER_READ):
+            found |= await self._read(campaign_ids[start : start + CAMPAIGNS_PER_READ])
+        return found
+
     async def targeting(self, campaign_id: str) -> Sequence[Node]:
         """The campaign's ad sets with their targeting, as Meta wrote them.
 
@@ -83,11 +99,49 @@ class Reader:
             )
         return nodes
 
+    async def account(self) -> AccountFacts:
+        """The ad account as it is now. Raises UnknownTarget."""
+        return await self._get(
+            "account",
+            self._account_id,
+            ACCOUNT_QUERY,
+            lambda answer: account_of(answer, self._graph.quota_tier),
+        )
+
     async def prefetch(self, campaign_ids: Sequence[str]) -> None:
         """Reads those that are not known freshly, many in one call."""
         ids = list(dict.fromkeys(campaign_ids))
         for start in range(0, len(ids), CAMPAIGNS_PER_READ):
             await self.cache.fetch(ids[start : start + CAMPAIGNS_PER_READ])
+
+    async def reported_spend(self, since: date, timeout_ms: int) -> SpendReport:
+        """What was billed from `since` to the account's present day, page by page. The account
+        itself is read once.
+        """
+        try:
+            if self._account is None:
+                async with self._gate.report("account"):
+                    answer = await self._graph.get(self._account_id, spend.ACCOUNT_FIELDS)
+                self._account = spend.account_of(answer)
+            until = self._today(self._account[0])
+            pages: list[Any] = []
+            after = ""
+            while len(pages) < spend.MOST_PAGES:
+                query = spend.insights_query(since, until, after)
+                async with self._gate.report("spend"):
+                    pages.append(
+                        await self._graph.insights(self._account_id, query, timeout_ms=timeout_ms)
+                    )
+                after = spend.next_page_of(pages[-1])
+                if not after:
+                    return spend.report_of(self._account, pages)
+        except UnreadableReport as error:
+            raise PlatformUnavailable(f"Meta reported {error}") from None
+        raise PlatformUnavailable(f"Meta reported more than {spend.MOST_PAGES} pages")
+
+    def _today(self, time_zone: str) -> date:
+        now_s = self._clock.wall_ns() / NANOS_PER_SECOND
+        return datetime.fromtimestamp(now_s, ZoneInfo(time_zone)).date()
 
     async def _beyond_first_page(self, campaign: Campaign, ad_set_id: str) -> AdSet | None:
         """The ad set that is named, when it was not among those that were read with the campaign

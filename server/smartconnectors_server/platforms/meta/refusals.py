@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smartconnectors_server.connector import QuotaSignal
+from smartconnectors_server.connector.secrecy import hidden
 from smartconnectors_server.errors import (
     ConnectorError,
     OutcomeUnknown,
@@ -56,7 +57,6 @@ _THROTTLING_SUBCODES: Mapping[int, float] = {
 _UNKNOWN_OBJECT = frozenset({(100, 33), (803, 0)})
 _TRANSIENT = frozenset({1, 2})
 _MOST_TRACE_BYTES = 200
-_HIDDEN = "[hidden]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +188,8 @@ def _translated(
     changes: bool,
     secrets: Iterable[str],
 ) -> ConnectorError:
-    words = hide(f"{said.message} ({said.code}/{said.subcode})", secrets)
-    metadata = {key: hide(value, secrets) for key, value in said.metadata.items()}
+    words = hidden(f"{said.message} ({said.code}/{said.subcode})", secrets)
+    metadata = {key: hidden(value, secrets) for key, value in said.metadata.items()}
     wait_s = _wait_s(said)
     if wait_s is not None:
         if signal is not None and signal.retry_after_s > 0:
@@ -205,14 +205,6 @@ def _translated(
     if said.is_transient or said.code in _TRANSIENT or said.code <= 0 or status >= 500:
         return _unanswered(words, metadata, changes=changes)
     return PlatformRejected(f"Meta refused it: {words}", metadata=metadata)
-
-
-def hide(text: str, secrets: Iterable[str]) -> str:
-    """The text without the secrets."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, _HIDDEN)
-    return text
 
 
 def _unanswered(words: str, metadata: dict[str, str], *, changes: bool) -> ConnectorError:

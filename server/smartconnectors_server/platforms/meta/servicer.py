@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 
 from google.protobuf.message import Message
 
 from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult, CampaignStatusUpdate
 from smartconnectors.meta.v1 import meta_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
-from smartconnectors_server.connector import Context, Finding, Mode, Placed, Sent
+from smartconnectors_server.connector import (
+    AccountFacts,
+    Context,
+    Finding,
+    Mode,
+    Placed,
+    Sent,
+    SpendReport,
+)
 from smartconnectors_server.errors import (
     ConnectorError,
     InternalError,
@@ -54,6 +63,7 @@ class MetaConnector:
         self._reader = Reader(
             self._graph, context.gate, account_id, context.clock, options.cache_ttl_s
         )
+        self._report_timeout_ms = context.report_timeout_ms
         self._budget_changes = BudgetChanges(context.clock)
 
     async def connect(self) -> None:
@@ -133,6 +143,12 @@ class MetaConnector:
             return Finding.INCONCLUSIVE
         return findings.of(sent.before, campaign)
 
+    async def account(self) -> AccountFacts:
+        return await self._reader.account()
+
+    async def reported_spend(self, since: date) -> SpendReport:
+        return await self._reader.reported_spend(since, self._report_timeout_ms)
+
     async def PlaceBid(self, request: pb.PlaceBidRequest, call: Call) -> pb.PlaceBidResponse:
         """Sends the planned bid. Raises as `GraphApi.post`."""
         del request  # the plan has everything of it
@@ -188,6 +204,10 @@ class MetaConnector:
             async with self._gate.read("audience"):
                 await self._graph.post(ad_set_id, form, validate_only=update.validate_only)
         return changes.answer
+
+    async def running(self, campaign_ids: Sequence[str]) -> Mapping[str, bool]:
+        found = await self._reader.fresh_all(campaign_ids)
+        return {one: not campaign.is_paused for one, campaign in found.items()}
 
     async def PauseCampaign(
         self, request: pb.PauseCampaignRequest, call: Call

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from smartconnectors_server.connector import AccountFacts
+
 Node = Mapping[str, Any]
 
 ROAS_SCALE = 10_000
@@ -117,6 +119,24 @@ def campaigns_of(account_id: str, answer: Any) -> dict[str, Campaign]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableAnswer(f"{type(error).__name__} in the answer to a read") from None
     return {campaign.campaign_id: campaign for campaign in found}
+
+
+ACCOUNT_QUERY = "account_id,name,currency,timezone_name,account_status"
+"""What is asked of an ad account itself."""
+
+
+def account_of(answer: Any, quota_tier: str = "") -> AccountFacts:
+    """The ad account in an answer to ACCOUNT_QUERY. Raises UnreadableAnswer."""
+    try:
+        return AccountFacts(
+            account_id=f"act_{_id(answer['account_id'])}",
+            name=_text(answer.get("name", "")),
+            currency_code=_text(answer["currency"]),
+            time_zone=_text(answer.get("timezone_name", "")),
+            quota_tier=quota_tier,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableAnswer(f"{type(error).__name__} in the answer to a read") from None
 
 
 def ad_set_of(node: Any) -> AdSet:

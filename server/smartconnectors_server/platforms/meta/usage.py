@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from smartconnectors_server.connector import QuotaSignal
+from smartconnectors_server.errors import plain
 
 BUSINESS = "x-business-use-case-usage"
 APP = "x-app-usage"
@@ -54,6 +55,16 @@ def signal_of(headers: Mapping[str, str], *, throttled: bool) -> QuotaSignal | N
         usage_percent=max(percents, default=None),
         detail=said,
     )
+
+
+def tier_of(headers: Mapping[str, str]) -> str:
+    """Which quota the headers (names in lower case) say that we have; empty: they do not say."""
+    for name in (BUSINESS, AD_ACCOUNT):
+        for usage in _usages(headers.get(name, "")):
+            tier = usage.get("ads_api_access_tier")
+            if isinstance(tier, str) and tier:
+                return plain(tier, 100)
+    return ""
 
 
 def _usages(text: str) -> Iterator[Mapping[str, Any]]:

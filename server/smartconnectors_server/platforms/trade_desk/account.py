@@ -56,15 +56,17 @@ class Account:
 
     async def advertiser(self, advertiser_id: str) -> Advertiser:
         """An advertiser."""
-
-        async def read() -> Advertiser:
-            path = f"/advertiser/{quote(advertiser_id, safe='')}"
-            advertiser = _parsed(advertiser_of, await self._api.read("advertiser", "GET", path))
-            _same("advertiser", advertiser.advertiser_id, advertiser_id)
-            return advertiser
-
-        found: Advertiser = await self._cache.get(f"advertiser/{advertiser_id}", read)
+        found: Advertiser = await self._cache.get(
+            f"advertiser/{advertiser_id}", lambda: self.read_advertiser(advertiser_id)
+        )
         return found
+
+    async def read_advertiser(self, advertiser_id: str) -> Advertiser:
+        """An advertiser as it is now."""
+        path = f"/advertiser/{quote(advertiser_id, safe='')}"
+        advertiser = _parsed(advertiser_of, await self._api.read("advertiser", "GET", path))
+        _same("advertiser", advertiser.advertiser_id, advertiser_id)
+        return advertiser
 
     async def creatives(self, advertiser_id: str) -> Mapping[str, Creative]:
         """An advertiser's creatives that can be put into bid responses, by id."""

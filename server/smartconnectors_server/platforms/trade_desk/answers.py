@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from smartconnectors_server.connector.http import Answer
+from smartconnectors_server.connector.secrecy import hidden
 from smartconnectors_server.errors import (
     ConnectorError,
     OutcomeUnknown,
@@ -33,7 +34,6 @@ _UNAUTHORIZED = 401
 _REQUEST_TIMEOUT = 408
 _NOT_FOUND = 404
 _MAX_WORDS = 500
-_HIDDEN = "[hidden]"
 
 
 class TokenRefused(PlatformRejected):
@@ -110,7 +110,7 @@ def _words(answer: Answer, secrets: Iterable[str]) -> str:
         details = body.get("ErrorDetails")
         parts += [_detail(detail) for detail in details] if isinstance(details, list) else []
     # Hidden before it is cut: half of a secret tells enough.
-    words = _hide(" ".join(part for part in parts if part).rstrip("."), secrets)
+    words = hidden(" ".join(part for part in parts if part).rstrip("."), secrets)
     return words if len(words) <= _MAX_WORDS else words[:_MAX_WORDS] + "…"
 
 
@@ -120,10 +120,3 @@ def _detail(detail: Any) -> str:
     reasons = detail.get("Reasons")
     said = " ".join(str(reason) for reason in reasons) if isinstance(reasons, list) else ""
     return f"({detail.get('Property', '')}: {said})"
-
-
-def _hide(text: str, secrets: Iterable[str]) -> str:
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, _HIDDEN)
-    return text

@@ -97,6 +97,16 @@ class Api:
             if len(results) < self._page_size:
                 return found
 
+    async def report(self, path: str, body: Document, timeout_ms: int) -> Document:
+        """Asks about reports, inside the caller's own gate. Raises as `read`, but once only."""
+        token = await self._tokens.get()
+        answer = await self._send("POST", path, body, token, changes=False, timeout_ms=timeout_ms)
+        try:
+            return self._document(answer, changes=False)
+        except TokenRefused:
+            self._tokens.refused(token)  # the next one comes with a fresh token
+            raise
+
     async def change(
         self, method: str, path: str, body: Document, dispatched: Callable[[], None]
     ) -> Document:
@@ -135,7 +145,14 @@ class Api:
             raise PlatformUnavailable("The Trade Desk answered the login without a token")
 
     async def _send(
-        self, method: str, path: str, body: Document | None, token: str, *, changes: bool
+        self,
+        method: str,
+        path: str,
+        body: Document | None,
+        token: str,
+        *,
+        changes: bool,
+        timeout_ms: int | None = None,
     ) -> Answer:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if token:
@@ -146,6 +163,7 @@ class Api:
             changes=changes,
             headers=headers,
             content=None if body is None else amounts.write(body),
+            timeout_ms=timeout_ms,
         )
 
     def _document(self, answer: Answer, *, changes: bool) -> Document:

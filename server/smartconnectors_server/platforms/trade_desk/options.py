@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -41,6 +42,13 @@ def _attributes(value: tuple[int, ...]) -> tuple[int, ...]:
     return value
 
 
+def _time_zone(value: str) -> str:
+    try:
+        return ZoneInfo(value).key
+    except (LookupError, ValueError, OSError):
+        raise ValueError('not an IANA time zone such as "Europe/Paris"') from None
+
+
 Url = Annotated[str, AfterValidator(_url)]
 
 
@@ -53,9 +61,9 @@ class TradeDeskOptions(Options):
     """An API user's login, instead of a long-lived token: a token is fetched once a day."""
     password: SecretStr = Field(SecretStr(""), examples=["..."])
     """Its password. Better in the environment than in a file."""
-    partner_id: str = Field("", max_length=64)
+    partner_id: str = Field("", max_length=64, examples=["partner"])
     """The partner. The seat that bids for `open_rtb`, unless `seat` says another."""
-    advertiser_id: str = Field("", max_length=64)
+    advertiser_id: str = Field("", max_length=64, examples=["advertiser"])
     """Only campaigns of this advertiser are bid on by `open_rtb`. Empty: the campaign's own."""
     seat: str = Field("", max_length=64)
     """The buyer seat in bid responses. Empty: the partner."""
@@ -81,6 +89,12 @@ class TradeDeskOptions(Options):
     ltv_in_bid_ext: bool = True
     """False: neither the LTV nor the explanation is written into `ext.kiki` of bid responses, where
     the exchange reads them."""
+    report_schedule_id: int | None = Field(None, ge=1, examples=[12345])
+    """The MyReports schedule whose newest report says what was spent: CSV by day and campaign with
+    the columns `Date`, `Campaign ID`, `Advertiser Currency Code` and `Advertiser Cost (Adv
+    Currency)`. Absent: nothing is reported, but in sandbox the sandbox's own."""
+    report_time_zone: Annotated[str, AfterValidator(_time_zone)] = "UTC"
+    """The time zone in which that schedule counts its days, an IANA name."""
     cache_ttl_s: float = Field(60.0, ge=0, le=3600)
     """How long what was read of campaigns, ad groups and creatives may be used to plan."""
 

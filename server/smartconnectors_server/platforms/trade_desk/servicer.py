@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any
 
 from google.protobuf.message import Message
@@ -14,10 +14,20 @@ from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.clock import NANOS_PER_SECOND
-from smartconnectors_server.connector import Context, Finding, OneByOne, Sent
+from smartconnectors_server.connector import (
+    AccountFacts,
+    Context,
+    Finding,
+    OneByOne,
+    Sent,
+    SpendReport,
+)
 from smartconnectors_server.errors import (
     InternalError,
     OutcomeUnknown,
+    PlatformRejected,
+    PlatformUnavailable,
+    RateLimited,
     UnknownTarget,
 )
 from smartconnectors_server.platforms.trade_desk import (
@@ -31,9 +41,11 @@ from smartconnectors_server.platforms.trade_desk.account import Account
 from smartconnectors_server.platforms.trade_desk.connection import Connection
 from smartconnectors_server.platforms.trade_desk.open_rtb import Authored, auction_target
 from smartconnectors_server.platforms.trade_desk.options import TradeDeskOptions
+from smartconnectors_server.platforms.trade_desk.reports import Reports
 from smartconnectors_server.platforms.trade_desk.state import (
     AdGroup,
     UnreadableEntity,
+    account_of,
     ad_group_of,
     flight_id_of,
 )
@@ -52,6 +64,7 @@ class TradeDeskConnector(OneByOne):
         self._connection = Connection(context, options)
         self._api = self._connection.api
         self._account = Account(self._api, context.clock, options.cache_ttl_s)
+        self._reports = Reports(self._api, context)
         self._paused_here: frozenset[str] = frozenset()
 
     async def connect(self) -> None:
@@ -114,6 +127,15 @@ class TradeDeskConnector(OneByOne):
         except UnknownTarget:
             return Finding.INCONCLUSIVE
 
+    async def account(self) -> AccountFacts:
+        """The advertiser, if one is configured: a partner's advertisers differ in currency."""
+        if not self._options.advertiser_id:
+            return AccountFacts()
+        return account_of(await self._account.read_advertiser(self._options.advertiser_id))
+
+    async def reported_spend(self, since: date) -> SpendReport | None:
+        return await self._reports.read(since)
+
     async def PlaceBid(self, request: pb.PlaceBidRequest, call: Call) -> pb.PlaceBidResponse:
         """Sends the planned bid, or submits the authored one. Raises as `Api.change`."""
         del request  # all of it is in the plan
@@ -162,6 +184,19 @@ class TradeDeskConnector(OneByOne):
         result = targeting.audience_answer(after, ad_groups)
         return pb.UpdateTargetAudienceResponse(result=result)
 
+    async def running(self, campaign_ids: Sequence[str]) -> Mapping[str, bool]:
+        """A campaign runs when any of its ad groups does; each campaign takes a call of its own."""
+        found: dict[str, bool] = {}
+        for campaign_id in campaign_ids:
+            try:
+                ad_groups = await self._account.read_ad_groups(campaign_id)
+            except (UnknownTarget, PlatformRejected):
+                continue
+            except (RateLimited, PlatformUnavailable):
+                break
+            found[campaign_id] = any(ad_group.enabled for ad_group in ad_groups)
+        return found
+
     async def PauseCampaign(
         self, request: pb.PauseCampaignRequest, call: Call
     ) -> pb.PauseCampaignResponse:
@@ -169,11 +204,12 @@ class TradeDeskConnector(OneByOne):
         the ad groups before that one switched off.
         """
         update = request.update
-        ad_groups = await self._running(update.campaign_id)
-        changes = targeting.pause_changes(ad_groups)
-        if not update.validate_only:
-            switched = await self._send_all(changes, call)
-            self._paused_here |= {ad_group.ad_group_id for ad_group in switched}
+        # Which ad groups run has to be read first, and each is switched off by a call of its own.
+        with self._gate.urgent():
+            ad_groups = await self._running(update.campaign_id)
+            changes = targeting.pause_changes(ad_groups)
+            if not update.validate_only:
+                await self._send_all(changes, call, self._is_paused_here)
         result = CampaignStatusResult(
             campaign_id=update.campaign_id, paused=True, changed=bool(changes)
         )
@@ -189,8 +225,7 @@ class TradeDeskConnector(OneByOne):
         ad_groups = await self._running(update.campaign_id)
         changes = targeting.resume_changes(update.campaign_id, ad_groups, self._paused_here)
         if not update.validate_only:
-            switched = await self._send_all(changes, call)
-            self._paused_here -= {ad_group.ad_group_id for ad_group in switched}
+            await self._send_all(changes, call, self._is_resumed_here)
         result = CampaignStatusResult(
             campaign_id=update.campaign_id, paused=False, changed=bool(changes)
         )
@@ -219,16 +254,27 @@ class TradeDeskConnector(OneByOne):
             raise UnknownTarget(f"The Trade Desk knows no ad group of campaign {campaign_id}")
         return ad_groups
 
-    async def _send_all(self, changes: Sequence[wire.Change], call: Call) -> list[AdGroup]:
-        """Sends one after another; what comes after the first takes its own share of quota."""
-        sent = []
+    def _is_paused_here(self, ad_group: AdGroup) -> None:
+        self._paused_here |= {ad_group.ad_group_id}
+
+    def _is_resumed_here(self, ad_group: AdGroup) -> None:
+        self._paused_here -= {ad_group.ad_group_id}
+
+    async def _send_all(
+        self,
+        changes: Sequence[wire.Change],
+        call: Call,
+        sent: Callable[[AdGroup], None] = lambda _: None,
+    ) -> None:
+        """Sends one after another, and tells `sent` of each ad group as it is then; what comes
+        after the first takes its own share of quota.
+        """
         for index, change in enumerate(changes):
             if index == 0:
-                sent.append(await self._send(change, call))
+                sent(await self._send(change, call))
             else:
                 async with self._gate.read("change of a further ad group"):
-                    sent.append(await self._send(change, call))
-        return sent
+                    sent(await self._send(change, call))
 
     async def _send(self, change: wire.Change, call: Call) -> AdGroup:
         """The ad group as The Trade Desk answered it."""

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from smartconnectors_server.connector import AccountFacts
 from smartconnectors_server.platforms.trade_desk.amounts import micros_of
 
 T = TypeVar("T")
@@ -76,6 +77,7 @@ class Advertiser:
     currency_code: str
     domain: str
     """Lower case, without a path; empty: it says none."""
+    name: str = ""
 
 
 def ad_group_of(entity: Mapping[str, Any]) -> AdGroup:
@@ -91,6 +93,11 @@ def campaign_of(entity: Mapping[str, Any]) -> Campaign:
 def advertiser_of(entity: Mapping[str, Any]) -> Advertiser:
     """An advertiser."""
     return _read("advertiser", _advertiser, entity)
+
+
+def account_of(advertiser: Advertiser) -> AccountFacts:
+    """An advertiser as the account that it is. It has no time zone: each campaign has its own."""
+    return AccountFacts(advertiser.advertiser_id, advertiser.name, advertiser.currency_code)
 
 
 def flight_id_of(entity: Mapping[str, Any]) -> int:
@@ -161,6 +168,7 @@ def _advertiser(entity: Mapping[str, Any]) -> Advertiser:
         advertiser_id=_text(entity["AdvertiserId"]),
         currency_code=_text(entity["CurrencyCode"]),
         domain=domain_of(_text(entity.get("DomainAddress") or "")),
+        name=_text(entity.get("AdvertiserName") or ""),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -21,6 +22,8 @@ LEAST_AGE_S = 60
 """A token that is refused this soon is not the trouble, so no other is fetched for it."""
 
 _OWN_DOMAIN = ".thetradedesk.com"
+_REMEMBERED = 4
+"""How many tokens are kept out of messages: each is good for a day, and a request takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Tokens:
         self._log_in = log_in
         self._fetched = ""
         self._fetched_ns = 0
+        self._handed_out: deque[str] = deque(maxlen=_REMEMBERED)
         self._fetching = asyncio.Lock()
 
     async def get(self) -> str:
@@ -70,6 +74,7 @@ class Tokens:
         async with self._fetching:
             if not self._fetched or self._age_s() >= RENEW_AFTER_S:
                 self._fetched = await self._log_in()
+                self._handed_out.append(self._fetched)
                 self._fetched_ns = self._clock.monotonic_ns()
             return self._fetched
 
@@ -82,8 +87,10 @@ class Tokens:
         return True
 
     def secrets(self) -> tuple[str, ...]:
-        """What must not be shown."""
-        return (self._fixed, self._fetched, self._password)
+        """What must not be shown: also a token that was given up while a request with it is still
+        under way.
+        """
+        return (self._fixed, self._password, *self._handed_out)
 
     def _age_s(self) -> float:
         return (self._clock.monotonic_ns() - self._fetched_ns) / NANOS_PER_SECOND

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,15 @@ class OpenGate:
     @asynccontextmanager
     async def read(self, what: str) -> AsyncIterator[None]:
         self.reads.append(what)
+        yield
+
+    @asynccontextmanager
+    async def report(self, what: str) -> AsyncIterator[None]:
+        async with self.read(what):
+            yield
+
+    @contextmanager
+    def urgent(self) -> Iterator[None]:
         yield
 
     def tighten(self, signal: QuotaSignal) -> None:

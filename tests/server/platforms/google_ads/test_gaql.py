@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from smartconnectors_server.connector.sandbox import Billed
 from smartconnectors_server.platforms.google_ads.sandbox.accounts import Account, open_account
 from smartconnectors_server.platforms.google_ads.sandbox.failures import Refused
 from smartconnectors_server.platforms.google_ads.sandbox.gaql import parse, run
@@ -15,7 +16,7 @@ def account() -> Account:
 
 
 def ids(account: Account, where: str) -> list[int]:
-    rows = run(parse(f"SELECT campaign.id FROM campaign WHERE {where}"), account)
+    rows = run(parse(f"SELECT campaign.id FROM campaign WHERE {where}"), account, Billed())
     return [row["campaign"]["id"] for row in rows]
 
 
@@ -39,14 +40,16 @@ def test_conditions_choose_rows(account: Account, where: str, found: list[int]) 
 
 def test_only_what_was_asked_for_is_answered(account: Account) -> None:
     query = parse("select campaign.id, customer.currency_code from campaign where campaign.id=1001")
-    assert list(run(query, account)) == [
+    assert list(run(query, account, Billed())) == [
         {"campaign": {"id": 1001}, "customer": {"currency_code": "USD"}}
     ]
 
 
 def test_a_resource_brings_what_it_points_to(account: Account) -> None:
     query = parse("SELECT campaign.id, ad_group.id FROM ad_group WHERE ad_group.id = 10011")
-    assert list(run(query, account)) == [{"campaign": {"id": 1001}, "ad_group": {"id": 10011}}]
+    assert list(run(query, account, Billed())) == [
+        {"campaign": {"id": 1001}, "ad_group": {"id": 10011}}
+    ]
 
 
 @pytest.mark.parametrize(

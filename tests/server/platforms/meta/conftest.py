@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,15 @@ class OpenGate:
         except ConnectorError as error:
             self.failures.append(type(error).__name__)
             raise
+
+    @asynccontextmanager
+    async def report(self, what: str) -> AsyncIterator[None]:
+        async with self.read(what):
+            yield
+
+    @contextmanager
+    def urgent(self) -> Iterator[None]:
+        yield
 
     def tighten(self, signal: QuotaSignal) -> None:
         self.signals.append(signal)

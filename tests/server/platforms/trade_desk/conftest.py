@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,15 @@ class OpenGate:
     @asynccontextmanager
     async def read(self, what: str) -> AsyncIterator[None]:
         self.reads.append(what)
+        yield
+
+    @asynccontextmanager
+    async def report(self, what: str) -> AsyncIterator[None]:
+        async with self.read(what):
+            yield
+
+    @contextmanager
+    def urgent(self) -> Iterator[None]:
         yield
 
     def tighten(self, signal: QuotaSignal) -> None:

@@ -5,12 +5,14 @@ Budgets: what is left, who holds it, and who may change it."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from smartconnectors.common.v1 import bid_pb2 as _bid_pb2
 from smartconnectors.common.v1 import budget_pb2 as _budget_pb2
+from smartconnectors.common.v1 import connector_pb2 as _connector_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -58,6 +60,54 @@ HOLD_STATE_RELEASED: HoldState.ValueType  # 5
 """Given back."""
 Global___HoldState: _TypeAlias = HoldState  # noqa: Y015
 
+class _CampaignOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CampaignOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CampaignOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CAMPAIGN_OUTCOME_UNSPECIFIED: _CampaignOutcome.ValueType  # 0
+    """Not set."""
+    CAMPAIGN_OUTCOME_PAUSED: _CampaignOutcome.ValueType  # 1
+    """It is paused, by this call."""
+    CAMPAIGN_OUTCOME_ALREADY_PAUSED: _CampaignOutcome.ValueType  # 2
+    """It was paused before."""
+    CAMPAIGN_OUTCOME_RESUMED: _CampaignOutcome.ValueType  # 3
+    """It runs again, by this call."""
+    CAMPAIGN_OUTCOME_ALREADY_RUNNING: _CampaignOutcome.ValueType  # 4
+    """It ran before."""
+    CAMPAIGN_OUTCOME_LEFT: _CampaignOutcome.ValueType  # 5
+    """It was left as it is: PauseCampaigns has not paused it, or could not see that it was running
+    before.
+    """
+    CAMPAIGN_OUTCOME_FAILED: _CampaignOutcome.ValueType  # 6
+    """It could not be done; `error` says why. Nothing is known of the campaign."""
+    CAMPAIGN_OUTCOME_SHADOWED: _CampaignOutcome.ValueType  # 7
+    """The platform is in shadow mode: nothing was sent."""
+
+class CampaignOutcome(_CampaignOutcome, metaclass=_CampaignOutcomeEnumTypeWrapper):
+    """What became of one campaign."""
+
+CAMPAIGN_OUTCOME_UNSPECIFIED: CampaignOutcome.ValueType  # 0
+"""Not set."""
+CAMPAIGN_OUTCOME_PAUSED: CampaignOutcome.ValueType  # 1
+"""It is paused, by this call."""
+CAMPAIGN_OUTCOME_ALREADY_PAUSED: CampaignOutcome.ValueType  # 2
+"""It was paused before."""
+CAMPAIGN_OUTCOME_RESUMED: CampaignOutcome.ValueType  # 3
+"""It runs again, by this call."""
+CAMPAIGN_OUTCOME_ALREADY_RUNNING: CampaignOutcome.ValueType  # 4
+"""It ran before."""
+CAMPAIGN_OUTCOME_LEFT: CampaignOutcome.ValueType  # 5
+"""It was left as it is: PauseCampaigns has not paused it, or could not see that it was running
+before.
+"""
+CAMPAIGN_OUTCOME_FAILED: CampaignOutcome.ValueType  # 6
+"""It could not be done; `error` says why. Nothing is known of the campaign."""
+CAMPAIGN_OUTCOME_SHADOWED: CampaignOutcome.ValueType  # 7
+"""The platform is in shadow mode: nothing was sent."""
+Global___CampaignOutcome: _TypeAlias = CampaignOutcome  # noqa: Y015
+
 @_typing.final
 class Hold(_message.Message):
     """Money that is reserved for one bid."""
@@ -82,7 +132,7 @@ class Hold(_message.Message):
     request_id: _builtins.str
     """The caller's key."""
     platform: _builtins.str
-    """The platform."""
+    """The platform; `shadow/<platform>` when it was made in shadow mode."""
     target: _builtins.str
     """What would change on the platform, for example `campaigns/1001`."""
     amount_micros: _builtins.int
@@ -97,7 +147,9 @@ class Hold(_message.Message):
     """Why it is where it is."""
     @_builtins.property
     def budget_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The budgets that it counts in."""
+        """The budgets that it counts in, and its campaign as `<platform>/campaigns/<campaign id>` also
+        when that has no budget of its own.
+        """
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
@@ -159,7 +211,8 @@ class LedgerEntry(_message.Message):
     """Grows by one with every line."""
     verb: _builtins.str
     """What was done: reserve, settle, settle_late, release, reject, defer, dispatch, doubt, expire,
-    supersede; and of budgets: configure, limit, pause, resume, alert, alert_end.
+    supersede; of budgets: configure, limit, pause, resume, alert, alert_end; and of campaigns at
+    their platform: pause_campaign, resume_campaign.
     """
     hold_id: _builtins.str
     """The hold, empty when the line is about a budget."""
@@ -172,7 +225,9 @@ class LedgerEntry(_message.Message):
     note: _builtins.str
     """Why; of `configure`, the limits as JSON; of `alert`, the level and the figures."""
     platform: _builtins.str
-    """The platform, empty when the line is about a budget."""
+    """The platform, empty when the line is about a budget; of an `alert`, the platform that reports
+    more spend than was committed; `shadow/<platform>` in shadow mode.
+    """
     hash: _builtins.str
     """SHA-256, in hexadecimal, over the hash of the line before, a line feed and this line as
     `smart-connectors audit export` writes it, without its hash. Before the first line stand 64
@@ -192,7 +247,9 @@ class LedgerEntry(_message.Message):
 
     @_builtins.property
     def budget_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The budgets that it counts in."""
+        """The budgets that it counts in, and its campaign as `<platform>/campaigns/<campaign id>`; of
+        `pause` and `resume` what is paused, `all` for everything.
+        """
 
     def __init__(
         self,
@@ -418,19 +475,29 @@ class PauseBudgetRequest(_message.Message):
 
     BUDGET_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
-    """Required. Which budget."""
+    """Required. Which budget; or a campaign, with or without a budget of its own, as
+    `<platform>/campaigns/<campaign id>`; or `all`.
+    """
     reason: _builtins.str
     """Required. Why; the audit ledger keeps it. 1 to 200 characters."""
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """How long the answer waits for what is being sent, 60 s at most. Unset: not at all. The pause
+        holds from the start.
+        """
+
     def __init__(
         self,
         *,
         budget_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        wait: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "reason", b"reason", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -438,27 +505,55 @@ Global___PauseBudgetRequest: _TypeAlias = PauseBudgetRequest  # noqa: Y015
 
 @_typing.final
 class PauseBudgetResponse(_message.Message):
-    """The budget after the change."""
+    """The budget after the change, and what was begun before it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     STATS_FIELD_NUMBER: _builtins.int
     NOTICE_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_COUNT_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_MICROS_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    IN_DOUBT_COUNT_FIELD_NUMBER: _builtins.int
+    DEFERRED_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_DISPATCH_ENDED_AT_FIELD_NUMBER: _builtins.int
     notice: _builtins.str
     """What pausing does not do, in a sentence for the operator."""
+    in_flight_count: _builtins.int
+    """Bids that were admitted before the pause and are being sent."""
+    in_flight_micros: _builtins.int
+    """Their sum, in micros; 0 when they are in several currencies."""
+    currency_code: _builtins.str
+    """ISO 4217, of `in_flight_micros`. Empty when there are none or they are in several."""
+    in_doubt_count: _builtins.int
+    """Bids that were sent and whose outcome is not known yet. None of them is sent again."""
+    deferred_count: _builtins.int
+    """Bids that wait for the circuit breaker. They are not sent while this is paused."""
     @_builtins.property
     def stats(self) -> _budget_pb2.BudgetStats:
-        """The budget now."""
+        """The budget now; of a campaign without one its platform's. Unset for `all`."""
+
+    @_builtins.property
+    def last_dispatch_ended_at(self) -> _timestamp_pb2.Timestamp:
+        """When the last bid that was sent had its answer, or was given up. Unset: none was since the
+        server started.
+        """
 
     def __init__(
         self,
         *,
         stats: _budget_pb2.BudgetStats | None = ...,
         notice: _builtins.str = ...,
+        in_flight_count: _builtins.int = ...,
+        in_flight_micros: _builtins.int = ...,
+        currency_code: _builtins.str = ...,
+        in_doubt_count: _builtins.int = ...,
+        deferred_count: _builtins.int = ...,
+        last_dispatch_ended_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["stats", b"stats"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_dispatch_ended_at", b"last_dispatch_ended_at", "stats", b"stats"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["notice", b"notice", "stats", b"stats"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "deferred_count", b"deferred_count", "in_doubt_count", b"in_doubt_count", "in_flight_count", b"in_flight_count", "in_flight_micros", b"in_flight_micros", "last_dispatch_ended_at", b"last_dispatch_ended_at", "notice", b"notice", "stats", b"stats"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -473,7 +568,7 @@ class ResumeBudgetRequest(_message.Message):
     BUDGET_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
-    """Required. Which budget."""
+    """Required. What was paused, as in PauseBudget. What is paused beside it stays so."""
     reason: _builtins.str
     """Required. Why; the audit ledger keeps it. 1 to 200 characters."""
     def __init__(
@@ -499,7 +594,7 @@ class ResumeBudgetResponse(_message.Message):
     STATS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stats(self) -> _budget_pb2.BudgetStats:
-        """The budget now."""
+        """The budget now; of a campaign without one its platform's. Unset for `all`."""
 
     def __init__(
         self,
@@ -687,3 +782,539 @@ class ListLedgerEntriesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListLedgerEntriesResponse: _TypeAlias = ListLedgerEntriesResponse  # noqa: Y015
+
+@_typing.final
+class ReportedSpend(_message.Message):
+    """What one platform says that one campaign was billed on one day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    SPEND_MICROS_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    platform: _builtins.str
+    """The platform."""
+    campaign_id: _builtins.str
+    """The campaign."""
+    day: _builtins.str
+    """The day in the ad account's time zone, as YYYY-MM-DD."""
+    spend_micros: _builtins.int
+    """What the platform says it billed on that day, in micros. Platforms correct it for some days."""
+    currency_code: _builtins.str
+    """ISO 4217, the ad account's."""
+    time_zone: _builtins.str
+    """The ad account's time zone, an IANA name."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """When the platform said so."""
+
+    def __init__(
+        self,
+        *,
+        platform: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+        day: _builtins.str = ...,
+        spend_micros: _builtins.int = ...,
+        currency_code: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "campaign_id", b"campaign_id", "currency_code", b"currency_code", "day", b"day", "platform", b"platform", "spend_micros", b"spend_micros", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportedSpend: _TypeAlias = ReportedSpend  # noqa: Y015
+
+@_typing.final
+class ListReportedSpendRequest(_message.Message):
+    """Which reported spend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    platform: _builtins.str
+    """Empty: of all platforms."""
+    days: _builtins.int
+    """Of so many days, the ad account's present day included. 0 means 4; 92 at most."""
+    page_size: _builtins.int
+    """At most this many. 0 means 100; 1000 at most."""
+    page_token: _builtins.str
+    """Empty for the first page, else `next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        platform: _builtins.str = ...,
+        days: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "page_size", b"page_size", "page_token", b"page_token", "platform", b"platform"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReportedSpendRequest: _TypeAlias = ListReportedSpendRequest  # noqa: Y015
+
+@_typing.final
+class ListReportedSpendResponse(_message.Message):
+    """A page of reported spend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEND_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def spend(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportedSpend]:
+        """Newest day first, then by platform and campaign. A day on which a campaign was billed nothing
+        may be left out.
+        """
+
+    def __init__(
+        self,
+        *,
+        spend: _abc.Iterable[Global___ReportedSpend] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "spend", b"spend"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReportedSpendResponse: _TypeAlias = ListReportedSpendResponse  # noqa: Y015
+
+@_typing.final
+class CampaignStanding(_message.Message):
+    """One campaign after PauseCampaigns or ResumeCampaigns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    platform: _builtins.str
+    """The platform."""
+    campaign_id: _builtins.str
+    """The platform's own id of the campaign."""
+    outcome: Global___CampaignOutcome.ValueType
+    """What became of it."""
+    @_builtins.property
+    def error(self) -> _connector_pb2.BidError:
+        """Why it could not be done. Unset unless it failed."""
+
+    def __init__(
+        self,
+        *,
+        platform: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+        outcome: Global___CampaignOutcome.ValueType = ...,
+        error: _connector_pb2.BidError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "error", b"error", "outcome", b"outcome", "platform", b"platform"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CampaignStanding: _TypeAlias = CampaignStanding  # noqa: Y015
+
+@_typing.final
+class PauseCampaignsRequest(_message.Message):
+    """Which campaigns to pause."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_IDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    platform: _builtins.str
+    """Empty: on every platform."""
+    reason: _builtins.str
+    """Required. Why; the audit ledger keeps it. 1 to 200 characters."""
+    @_builtins.property
+    def campaign_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The platform's own campaign ids, 1000 at most. Empty: every campaign that this server has ever
+        sent a bid, a budget or a resumption for. Otherwise `platform` is required.
+        """
+
+    def __init__(
+        self,
+        *,
+        platform: _builtins.str = ...,
+        campaign_ids: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_ids", b"campaign_ids", "platform", b"platform", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseCampaignsRequest: _TypeAlias = PauseCampaignsRequest  # noqa: Y015
+
+@_typing.final
+class PauseCampaignsResponse(_message.Message):
+    """What became of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def campaigns(self) -> _containers.RepeatedCompositeFieldContainer[Global___CampaignStanding]:
+        """Each campaign, by platform and id."""
+
+    def __init__(
+        self,
+        *,
+        campaigns: _abc.Iterable[Global___CampaignStanding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaigns", b"campaigns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseCampaignsResponse: _TypeAlias = PauseCampaignsResponse  # noqa: Y015
+
+@_typing.final
+class ResumeCampaignsRequest(_message.Message):
+    """Which campaigns to resume."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_IDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    platform: _builtins.str
+    """Empty: on every platform."""
+    reason: _builtins.str
+    """Required. Why; the audit ledger keeps it. 1 to 200 characters."""
+    @_builtins.property
+    def campaign_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The platform's own campaign ids, 1000 at most. Empty: every campaign that PauseCampaigns has
+        paused. Otherwise `platform` is required.
+        """
+
+    def __init__(
+        self,
+        *,
+        platform: _builtins.str = ...,
+        campaign_ids: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_ids", b"campaign_ids", "platform", b"platform", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeCampaignsRequest: _TypeAlias = ResumeCampaignsRequest  # noqa: Y015
+
+@_typing.final
+class ResumeCampaignsResponse(_message.Message):
+    """What became of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def campaigns(self) -> _containers.RepeatedCompositeFieldContainer[Global___CampaignStanding]:
+        """Each campaign, by platform and id."""
+
+    def __init__(
+        self,
+        *,
+        campaigns: _abc.Iterable[Global___CampaignStanding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaigns", b"campaigns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeCampaignsResponse: _TypeAlias = ResumeCampaignsResponse  # noqa: Y015
+
+@_typing.final
+class GetShadowReportRequest(_message.Message):
+    """Which platforms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    platform: _builtins.str
+    """Empty: all of them."""
+    def __init__(
+        self,
+        *,
+        platform: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetShadowReportRequest: _TypeAlias = GetShadowReportRequest  # noqa: Y015
+
+@_typing.final
+class ShadowOutcome(_message.Message):
+    """What became, or would have become, of bids in one way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    BID_COUNT_FIELD_NUMBER: _builtins.int
+    SUM_MICROS_FIELD_NUMBER: _builtins.int
+    FIRST_AT_FIELD_NUMBER: _builtins.int
+    LAST_AT_FIELD_NUMBER: _builtins.int
+    WORST_OVER_MICROS_FIELD_NUMBER: _builtins.int
+    outcome: _builtins.str
+    """A bid's status without its prefix (`SHADOWED`, `UNCHANGED`, `DEFERRED`), or the reason of a
+    refusal (`BUDGET_EXCEEDED`, `STEP_TOO_LARGE`, ...).
+    """
+    refused: _builtins.bool
+    """True: a refusal."""
+    bid_count: _builtins.int
+    """How many. A request that is answered from memory is not counted again."""
+    sum_micros: _builtins.int
+    """The sum of their amounts, in micros. Of a campaign budget: the increase, where it was known."""
+    worst_over_micros: _builtins.int
+    """Of `BUDGET_EXCEEDED`: the most by which one bid was too large for what was left, in micros."""
+    @_builtins.property
+    def first_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was first so."""
+
+    @_builtins.property
+    def last_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was last so."""
+
+    def __init__(
+        self,
+        *,
+        outcome: _builtins.str = ...,
+        refused: _builtins.bool = ...,
+        bid_count: _builtins.int = ...,
+        sum_micros: _builtins.int = ...,
+        first_at: _timestamp_pb2.Timestamp | None = ...,
+        last_at: _timestamp_pb2.Timestamp | None = ...,
+        worst_over_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_at", b"first_at", "last_at", b"last_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bid_count", b"bid_count", "first_at", b"first_at", "last_at", b"last_at", "outcome", b"outcome", "refused", b"refused", "sum_micros", b"sum_micros", "worst_over_micros", b"worst_over_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowOutcome: _TypeAlias = ShadowOutcome  # noqa: Y015
+
+@_typing.final
+class CandidateReport(_message.Message):
+    """A limit that refuses nothing, beside the one that does: each bid that commits money is weighed
+    against what this limit would have admitted inside the same window.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUDGET_ID_FIELD_NUMBER: _builtins.int
+    CANDIDATE_MICROS_FIELD_NUMBER: _builtins.int
+    LIMIT_MICROS_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    USED_MICROS_FIELD_NUMBER: _builtins.int
+    ADMITTED_COUNT_FIELD_NUMBER: _builtins.int
+    ADMITTED_MICROS_FIELD_NUMBER: _builtins.int
+    WOULD_VETO_COUNT_FIELD_NUMBER: _builtins.int
+    WOULD_VETO_MICROS_FIELD_NUMBER: _builtins.int
+    FIRST_WOULD_VETO_AT_FIELD_NUMBER: _builtins.int
+    LIMIT_VETOED_COUNT_FIELD_NUMBER: _builtins.int
+    LIMIT_VETOED_MICROS_FIELD_NUMBER: _builtins.int
+    budget_id: _builtins.str
+    """The budget whose bids are weighed."""
+    candidate_micros: _builtins.int
+    """The candidate, in micros."""
+    limit_micros: _builtins.int
+    """The limit in effect, in micros."""
+    used_micros: _builtins.int
+    """Inside the window now, of what the candidate would have admitted, in micros."""
+    admitted_count: _builtins.int
+    """Bids that were committed and that the candidate would have admitted as well."""
+    admitted_micros: _builtins.int
+    """Their sum, in micros."""
+    would_veto_count: _builtins.int
+    """Bids that were committed and that the candidate would have vetoed."""
+    would_veto_micros: _builtins.int
+    """Their sum, in micros."""
+    limit_vetoed_count: _builtins.int
+    """Bids that the limits in effect refused meanwhile."""
+    limit_vetoed_micros: _builtins.int
+    """Their sum, in micros."""
+    @_builtins.property
+    def window(self) -> _duration_pb2.Duration:
+        """The length of the window of both."""
+
+    @_builtins.property
+    def first_would_veto_at(self) -> _timestamp_pb2.Timestamp:
+        """When the candidate would first have vetoed one. Unset: never."""
+
+    def __init__(
+        self,
+        *,
+        budget_id: _builtins.str = ...,
+        candidate_micros: _builtins.int = ...,
+        limit_micros: _builtins.int = ...,
+        window: _duration_pb2.Duration | None = ...,
+        used_micros: _builtins.int = ...,
+        admitted_count: _builtins.int = ...,
+        admitted_micros: _builtins.int = ...,
+        would_veto_count: _builtins.int = ...,
+        would_veto_micros: _builtins.int = ...,
+        first_would_veto_at: _timestamp_pb2.Timestamp | None = ...,
+        limit_vetoed_count: _builtins.int = ...,
+        limit_vetoed_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_would_veto_at", b"first_would_veto_at", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admitted_count", b"admitted_count", "admitted_micros", b"admitted_micros", "budget_id", b"budget_id", "candidate_micros", b"candidate_micros", "first_would_veto_at", b"first_would_veto_at", "limit_micros", b"limit_micros", "limit_vetoed_count", b"limit_vetoed_count", "limit_vetoed_micros", b"limit_vetoed_micros", "used_micros", b"used_micros", "window", b"window", "would_veto_count", b"would_veto_count", "would_veto_micros", b"would_veto_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidateReport: _TypeAlias = CandidateReport  # noqa: Y015
+
+@_typing.final
+class PlatformShadowReport(_message.Message):
+    """One platform."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    IN_SHADOW_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIELD_NUMBER: _builtins.int
+    platform: _builtins.str
+    """The platform."""
+    in_shadow: _builtins.bool
+    """True: it is in shadow mode now. The outcomes are of the times when it was."""
+    currency_code: _builtins.str
+    """ISO 4217."""
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShadowOutcome]:
+        """One for each outcome that there was, by name."""
+
+    @_builtins.property
+    def candidate(self) -> Global___CandidateReport:
+        """Unset: it has no candidate limit."""
+
+    def __init__(
+        self,
+        *,
+        platform: _builtins.str = ...,
+        in_shadow: _builtins.bool = ...,
+        currency_code: _builtins.str = ...,
+        outcomes: _abc.Iterable[Global___ShadowOutcome] | None = ...,
+        candidate: Global___CandidateReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "currency_code", b"currency_code", "in_shadow", b"in_shadow", "outcomes", b"outcomes", "platform", b"platform"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlatformShadowReport: _TypeAlias = PlatformShadowReport  # noqa: Y015
+
+@_typing.final
+class GetShadowReportResponse(_message.Message):
+    """The report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLATFORMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def platforms(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlatformShadowReport]:
+        """By name."""
+
+    def __init__(
+        self,
+        *,
+        platforms: _abc.Iterable[Global___PlatformShadowReport] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["platforms", b"platforms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetShadowReportResponse: _TypeAlias = GetShadowReportResponse  # noqa: Y015
+
+@_typing.final
+class EraseCustomerRequest(_message.Message):
+    """Whose data to erase."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """Required. The end customer, as in BidRequest.customer_id. It is not kept."""
+    reason: _builtins.str
+    """Required. Why; the audit ledger keeps it, so it names nobody. 1 to 200 characters."""
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseCustomerRequest: _TypeAlias = EraseCustomerRequest  # noqa: Y015
+
+@_typing.final
+class EraseCustomerResponse(_message.Message):
+    """What was erased."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERASED_COUNT_FIELD_NUMBER: _builtins.int
+    WAITING_COUNT_FIELD_NUMBER: _builtins.int
+    CUSTOMER_HASH_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
+    erased_count: _builtins.int
+    """Bids whose request, answer and words of the platform were erased. Their money stays counted."""
+    waiting_count: _builtins.int
+    """Bids that are still under way and are erased when they end."""
+    customer_hash: _builtins.str
+    """The keyed hash by which the audit ledger goes on naming the customer."""
+    notice: _builtins.str
+    """What erasing here does not do, in a sentence for the operator."""
+    def __init__(
+        self,
+        *,
+        erased_count: _builtins.int = ...,
+        waiting_count: _builtins.int = ...,
+        customer_hash: _builtins.str = ...,
+        notice: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_hash", b"customer_hash", "erased_count", b"erased_count", "notice", b"notice", "waiting_count", b"waiting_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseCustomerResponse: _TypeAlias = EraseCustomerResponse  # noqa: Y015

@@ -75,10 +75,35 @@ class BudgetServiceStub:
                 request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResolveHoldRequest.SerializeToString,
                 response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResolveHoldResponse.FromString,
                 _registered_method=True)
+        self.PauseCampaigns = channel.unary_unary(
+                '/smartconnectors.budgets.v1.BudgetService/PauseCampaigns',
+                request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.PauseCampaignsRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.PauseCampaignsResponse.FromString,
+                _registered_method=True)
+        self.ResumeCampaigns = channel.unary_unary(
+                '/smartconnectors.budgets.v1.BudgetService/ResumeCampaigns',
+                request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResumeCampaignsRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResumeCampaignsResponse.FromString,
+                _registered_method=True)
         self.ListLedgerEntries = channel.unary_unary(
                 '/smartconnectors.budgets.v1.BudgetService/ListLedgerEntries',
                 request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListLedgerEntriesRequest.SerializeToString,
                 response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListLedgerEntriesResponse.FromString,
+                _registered_method=True)
+        self.ListReportedSpend = channel.unary_unary(
+                '/smartconnectors.budgets.v1.BudgetService/ListReportedSpend',
+                request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendResponse.FromString,
+                _registered_method=True)
+        self.GetShadowReport = channel.unary_unary(
+                '/smartconnectors.budgets.v1.BudgetService/GetShadowReport',
+                request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportResponse.FromString,
+                _registered_method=True)
+        self.EraseCustomer = channel.unary_unary(
+                '/smartconnectors.budgets.v1.BudgetService/EraseCustomer',
+                request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.EraseCustomerRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.EraseCustomerResponse.FromString,
                 _registered_method=True)
 
 
@@ -116,7 +141,9 @@ class BudgetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PauseBudget(self, request, context):
-        """Stops new bids. Campaigns that are live on the platform keep spending by their last bids.
+        """Stops new bids, on a budget, on a campaign with or without one, or on everything; durably. From
+        the answer on nothing is begun there but what lowers exposure. Campaigns that are live on the
+        platform keep spending by their last bids: PauseCampaigns stops those.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,8 +171,49 @@ class BudgetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseCampaigns(self, request, context):
+        """Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
+        reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
+        refused for now is tried again within the deadline (30 s without one).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeCampaigns(self, request, context):
+        """Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
+        what a person has paused stays so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListLedgerEntries(self, request, context):
         """The audit ledger, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReportedSpend(self, request, context):
+        """What the platforms say they billed, by campaign and day of the ad account, newest day first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetShadowReport(self, request, context):
+        """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
+        have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
+        the last second of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseCustomer(self, request, context):
+        """Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
+        and the audit ledger stay: it names customers by a keyed hash alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,10 +262,35 @@ def add_BudgetServiceServicer_to_server(servicer, server):
                     request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResolveHoldRequest.FromString,
                     response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResolveHoldResponse.SerializeToString,
             ),
+            'PauseCampaigns': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseCampaigns,
+                    request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.PauseCampaignsRequest.FromString,
+                    response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.PauseCampaignsResponse.SerializeToString,
+            ),
+            'ResumeCampaigns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeCampaigns,
+                    request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResumeCampaignsRequest.FromString,
+                    response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResumeCampaignsResponse.SerializeToString,
+            ),
             'ListLedgerEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLedgerEntries,
                     request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListLedgerEntriesRequest.FromString,
                     response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListLedgerEntriesResponse.SerializeToString,
+            ),
+            'ListReportedSpend': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReportedSpend,
+                    request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendRequest.FromString,
+                    response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendResponse.SerializeToString,
+            ),
+            'GetShadowReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetShadowReport,
+                    request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportRequest.FromString,
+                    response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportResponse.SerializeToString,
+            ),
+            'EraseCustomer': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseCustomer,
+                    request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.EraseCustomerRequest.FromString,
+                    response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.EraseCustomerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -428,6 +521,60 @@ class BudgetService:
             _registered_method=True)
 
     @staticmethod
+    def PauseCampaigns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.budgets.v1.BudgetService/PauseCampaigns',
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.PauseCampaignsRequest.SerializeToString,
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.PauseCampaignsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeCampaigns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.budgets.v1.BudgetService/ResumeCampaigns',
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResumeCampaignsRequest.SerializeToString,
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ResumeCampaignsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListLedgerEntries(request,
             target,
             options=(),
@@ -444,6 +591,87 @@ class BudgetService:
             '/smartconnectors.budgets.v1.BudgetService/ListLedgerEntries',
             smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListLedgerEntriesRequest.SerializeToString,
             smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListLedgerEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReportedSpend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.budgets.v1.BudgetService/ListReportedSpend',
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendRequest.SerializeToString,
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListReportedSpendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetShadowReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.budgets.v1.BudgetService/GetShadowReport',
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportRequest.SerializeToString,
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseCustomer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.budgets.v1.BudgetService/EraseCustomer',
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.EraseCustomerRequest.SerializeToString,
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.EraseCustomerResponse.FromString,
             options,
             channel_credentials,
             insecure,

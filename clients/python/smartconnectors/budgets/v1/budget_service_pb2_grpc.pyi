@@ -44,7 +44,10 @@ class BudgetServiceStub:
     UpdateBudget: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.UpdateBudgetRequest, _budget_service_pb2.UpdateBudgetResponse]
     """Changes a limit. It takes effect at once and survives restarts; what is held may still settle."""
     PauseBudget: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.PauseBudgetRequest, _budget_service_pb2.PauseBudgetResponse]
-    """Stops new bids. Campaigns that are live on the platform keep spending by their last bids."""
+    """Stops new bids, on a budget, on a campaign with or without one, or on everything; durably. From
+    the answer on nothing is begun there but what lowers exposure. Campaigns that are live on the
+    platform keep spending by their last bids: PauseCampaigns stops those.
+    """
     ResumeBudget: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ResumeBudgetRequest, _budget_service_pb2.ResumeBudgetResponse]
     """Admits bids again."""
     ListHolds: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListHoldsRequest, _budget_service_pb2.ListHoldsResponse]
@@ -53,8 +56,28 @@ class BudgetServiceStub:
     """Ends a hold by an operator's word, with a reason that the audit ledger keeps. REQUEST_IN_PROGRESS
     while its call is under way: wait for the answer, or resolve it once it is in doubt.
     """
+    PauseCampaigns: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.PauseCampaignsRequest, _budget_service_pb2.PauseCampaignsResponse]
+    """Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
+    reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
+    refused for now is tried again within the deadline (30 s without one).
+    """
+    ResumeCampaigns: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ResumeCampaignsRequest, _budget_service_pb2.ResumeCampaignsResponse]
+    """Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
+    what a person has paused stays so.
+    """
     ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListLedgerEntriesRequest, _budget_service_pb2.ListLedgerEntriesResponse]
     """The audit ledger, oldest first."""
+    ListReportedSpend: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListReportedSpendRequest, _budget_service_pb2.ListReportedSpendResponse]
+    """What the platforms say they billed, by campaign and day of the ad account, newest day first."""
+    GetShadowReport: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.GetShadowReportRequest, _budget_service_pb2.GetShadowReportResponse]
+    """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
+    have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
+    the last second of it.
+    """
+    EraseCustomer: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.EraseCustomerRequest, _budget_service_pb2.EraseCustomerResponse]
+    """Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
+    and the audit ledger stay: it names customers by a keyed hash alone.
+    """
 
 @_typing.type_check_only
 class BudgetServiceAsyncStub(BudgetServiceStub):
@@ -72,7 +95,10 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     UpdateBudget: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.UpdateBudgetRequest, _budget_service_pb2.UpdateBudgetResponse]  # type: ignore[assignment]
     """Changes a limit. It takes effect at once and survives restarts; what is held may still settle."""
     PauseBudget: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.PauseBudgetRequest, _budget_service_pb2.PauseBudgetResponse]  # type: ignore[assignment]
-    """Stops new bids. Campaigns that are live on the platform keep spending by their last bids."""
+    """Stops new bids, on a budget, on a campaign with or without one, or on everything; durably. From
+    the answer on nothing is begun there but what lowers exposure. Campaigns that are live on the
+    platform keep spending by their last bids: PauseCampaigns stops those.
+    """
     ResumeBudget: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ResumeBudgetRequest, _budget_service_pb2.ResumeBudgetResponse]  # type: ignore[assignment]
     """Admits bids again."""
     ListHolds: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListHoldsRequest, _budget_service_pb2.ListHoldsResponse]  # type: ignore[assignment]
@@ -81,8 +107,28 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     """Ends a hold by an operator's word, with a reason that the audit ledger keeps. REQUEST_IN_PROGRESS
     while its call is under way: wait for the answer, or resolve it once it is in doubt.
     """
+    PauseCampaigns: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.PauseCampaignsRequest, _budget_service_pb2.PauseCampaignsResponse]  # type: ignore[assignment]
+    """Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
+    reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
+    refused for now is tried again within the deadline (30 s without one).
+    """
+    ResumeCampaigns: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ResumeCampaignsRequest, _budget_service_pb2.ResumeCampaignsResponse]  # type: ignore[assignment]
+    """Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
+    what a person has paused stays so.
+    """
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListLedgerEntriesRequest, _budget_service_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
     """The audit ledger, oldest first."""
+    ListReportedSpend: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListReportedSpendRequest, _budget_service_pb2.ListReportedSpendResponse]  # type: ignore[assignment]
+    """What the platforms say they billed, by campaign and day of the ad account, newest day first."""
+    GetShadowReport: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.GetShadowReportRequest, _budget_service_pb2.GetShadowReportResponse]  # type: ignore[assignment]
+    """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
+    have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
+    the last second of it.
+    """
+    EraseCustomer: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.EraseCustomerRequest, _budget_service_pb2.EraseCustomerResponse]  # type: ignore[assignment]
+    """Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
+    and the audit ledger stay: it names customers by a keyed hash alone.
+    """
 
 class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Budgets."""
@@ -127,7 +173,10 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _budget_service_pb2.PauseBudgetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.PauseBudgetResponse, _abc.Awaitable[_budget_service_pb2.PauseBudgetResponse]]:
-        """Stops new bids. Campaigns that are live on the platform keep spending by their last bids."""
+        """Stops new bids, on a budget, on a campaign with or without one, or on everything; durably. From
+        the answer on nothing is begun there but what lowers exposure. Campaigns that are live on the
+        platform keep spending by their last bids: PauseCampaigns stops those.
+        """
 
     @_abc_1.abstractmethod
     def ResumeBudget(
@@ -156,11 +205,61 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def PauseCampaigns(
+        self,
+        request: _budget_service_pb2.PauseCampaignsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.PauseCampaignsResponse, _abc.Awaitable[_budget_service_pb2.PauseCampaignsResponse]]:
+        """Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
+        reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
+        refused for now is tried again within the deadline (30 s without one).
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeCampaigns(
+        self,
+        request: _budget_service_pb2.ResumeCampaignsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.ResumeCampaignsResponse, _abc.Awaitable[_budget_service_pb2.ResumeCampaignsResponse]]:
+        """Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
+        what a person has paused stays so.
+        """
+
+    @_abc_1.abstractmethod
     def ListLedgerEntries(
         self,
         request: _budget_service_pb2.ListLedgerEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.ListLedgerEntriesResponse, _abc.Awaitable[_budget_service_pb2.ListLedgerEntriesResponse]]:
         """The audit ledger, oldest first."""
+
+    @_abc_1.abstractmethod
+    def ListReportedSpend(
+        self,
+        request: _budget_service_pb2.ListReportedSpendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.ListReportedSpendResponse, _abc.Awaitable[_budget_service_pb2.ListReportedSpendResponse]]:
+        """What the platforms say they billed, by campaign and day of the ad account, newest day first."""
+
+    @_abc_1.abstractmethod
+    def GetShadowReport(
+        self,
+        request: _budget_service_pb2.GetShadowReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.GetShadowReportResponse, _abc.Awaitable[_budget_service_pb2.GetShadowReportResponse]]:
+        """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
+        have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
+        the last second of it.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseCustomer(
+        self,
+        request: _budget_service_pb2.EraseCustomerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.EraseCustomerResponse, _abc.Awaitable[_budget_service_pb2.EraseCustomerResponse]]:
+        """Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
+        and the audit ledger stay: it names customers by a keyed hash alone.
+        """
 
 def add_BudgetServiceServicer_to_server(servicer: BudgetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

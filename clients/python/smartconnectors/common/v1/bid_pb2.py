@@ -29,13 +29,14 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from smartconnectors.common.v1 import budget_pb2 as smartconnectors_dot_common_dot_v1_dot_budget__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#smartconnectors/common/v1/bid.proto\x12\x19smartconnectors.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&smartconnectors/common/v1/budget.proto\"\x8e\x03\n\nBidRequest\x12\x31\n\nrequest_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{1,64}$\x12\x1d\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1e\n\x0b\x63\x61mpaign_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1d\n\x0b\x61udience_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12.\n\x14predicted_ltv_micros\x18\x05 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00\x12)\n\nbid_micros\x18\x06 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01H\x00\x88\x01\x01\x12+\n\rcurrency_code\x18\x07 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([A-Z]{3})?$\x12,\n\x0b\x65xplanation\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0breduce_only\x18\t \x01(\x08\x12\x15\n\rvalidate_only\x18\n \x01(\x08\x42\r\n\x0b_bid_micros\"\xe1\x03\n\x0b\x42idResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x34\n\x06status\x18\x02 \x01(\x0e\x32$.smartconnectors.common.v1.BidStatus\x12\x34\n\x06source\x18\x03 \x01(\x0e\x32$.smartconnectors.common.v1.BidSource\x12\x12\n\nbid_micros\x18\x04 \x01(\x03\x12 \n\x18uncapped_fallback_micros\x18\x05 \x01(\x03\x12\x15\n\rcurrency_code\x18\x06 \x01(\t\x12\x17\n\x0fplatform_bid_id\x18\x07 \x01(\t\x12>\n\rcircuit_state\x18\x08 \x01(\x0e\x32\'.smartconnectors.common.v1.CircuitState\x12\x33\n\x10platform_latency\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x06\x62udget\x18\n \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\x12-\n\tplaced_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08replayed\x18\x0c \x01(\x08*\xd7\x01\n\tBidStatus\x12\x1a\n\x16\x42ID_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x42ID_STATUS_PLACED\x10\x01\x12\x17\n\x13\x42ID_STATUS_DEFERRED\x10\x02\x12\x19\n\x15\x42ID_STATUS_SUPERSEDED\x10\x03\x12\x16\n\x12\x42ID_STATUS_EXPIRED\x10\x04\x12\x18\n\x14\x42ID_STATUS_UNCHANGED\x10\x05\x12\x17\n\x13\x42ID_STATUS_SHADOWED\x10\x06\x12\x18\n\x14\x42ID_STATUS_VALIDATED\x10\x07*S\n\tBidSource\x12\x1a\n\x16\x42ID_SOURCE_UNSPECIFIED\x10\x00\x12\x11\n\rBID_SOURCE_AI\x10\x01\x12\x17\n\x13\x42ID_SOURCE_FALLBACK\x10\x02*|\n\x0c\x43ircuitState\x12\x1d\n\x19\x43IRCUIT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43IRCUIT_STATE_CLOSED\x10\x01\x12\x16\n\x12\x43IRCUIT_STATE_OPEN\x10\x02\x12\x1b\n\x17\x43IRCUIT_STATE_HALF_OPEN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#smartconnectors/common/v1/bid.proto\x12\x19smartconnectors.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&smartconnectors/common/v1/budget.proto\"\xbd\x03\n\nBidRequest\x12\x31\n\nrequest_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{1,64}$\x12\x1d\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1e\n\x0b\x63\x61mpaign_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1d\n\x0b\x61udience_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12.\n\x14predicted_ltv_micros\x18\x05 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00\x12)\n\nbid_micros\x18\x06 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01H\x00\x88\x01\x01\x12+\n\rcurrency_code\x18\x07 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([A-Z]{3})?$\x12,\n\x0b\x65xplanation\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0breduce_only\x18\t \x01(\x08\x12\x15\n\rvalidate_only\x18\n \x01(\x08\x12-\n\x07\x61\x63\x63ount\x18\x0b \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{0,32}$B\r\n\x0b_bid_micros\"\xe1\x03\n\x0b\x42idResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x34\n\x06status\x18\x02 \x01(\x0e\x32$.smartconnectors.common.v1.BidStatus\x12\x34\n\x06source\x18\x03 \x01(\x0e\x32$.smartconnectors.common.v1.BidSource\x12\x12\n\nbid_micros\x18\x04 \x01(\x03\x12 \n\x18uncapped_fallback_micros\x18\x05 \x01(\x03\x12\x15\n\rcurrency_code\x18\x06 \x01(\t\x12\x17\n\x0fplatform_bid_id\x18\x07 \x01(\t\x12>\n\rcircuit_state\x18\x08 \x01(\x0e\x32\'.smartconnectors.common.v1.CircuitState\x12\x33\n\x10platform_latency\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x06\x62udget\x18\n \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\x12-\n\tplaced_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08replayed\x18\x0c \x01(\x08*\xd7\x01\n\tBidStatus\x12\x1a\n\x16\x42ID_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x42ID_STATUS_PLACED\x10\x01\x12\x17\n\x13\x42ID_STATUS_DEFERRED\x10\x02\x12\x19\n\x15\x42ID_STATUS_SUPERSEDED\x10\x03\x12\x16\n\x12\x42ID_STATUS_EXPIRED\x10\x04\x12\x18\n\x14\x42ID_STATUS_UNCHANGED\x10\x05\x12\x17\n\x13\x42ID_STATUS_SHADOWED\x10\x06\x12\x18\n\x14\x42ID_STATUS_VALIDATED\x10\x07*S\n\tBidSource\x12\x1a\n\x16\x42ID_SOURCE_UNSPECIFIED\x10\x00\x12\x11\n\rBID_SOURCE_AI\x10\x01\x12\x17\n\x13\x42ID_SOURCE_FALLBACK\x10\x02*|\n\x0c\x43ircuitState\x12\x1d\n\x19\x43IRCUIT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43IRCUIT_STATE_CLOSED\x10\x01\x12\x16\n\x12\x43IRCUIT_STATE_OPEN\x10\x02\x12\x1b\n\x17\x43IRCUIT_STATE_HALF_OPEN\x10\x03\x42s\n#io.github.smartconnectors.common.v1P\x01ZJgithub.com/smart-connectors/smart-connectors/clients/go/common/v1;commonv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'smartconnectors.common.v1.bid_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n#io.github.smartconnectors.common.v1P\001ZJgithub.com/smart-connectors/smart-connectors/clients/go/common/v1;commonv1'
   _globals['_BIDREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_BIDREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9_.-]{1,64}$'
   _globals['_BIDREQUEST'].fields_by_name['customer_id']._loaded_options = None
@@ -50,14 +51,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BIDREQUEST'].fields_by_name['bid_micros']._serialized_options = b'\272H\r\"\013\030\200\200\232\246\352\257\343\001(\001'
   _globals['_BIDREQUEST'].fields_by_name['currency_code']._loaded_options = None
   _globals['_BIDREQUEST'].fields_by_name['currency_code']._serialized_options = b'\272H\021r\0172\r^([A-Z]{3})?$'
-  _globals['_BIDSTATUS']._serialized_start=1116
-  _globals['_BIDSTATUS']._serialized_end=1331
-  _globals['_BIDSOURCE']._serialized_start=1333
-  _globals['_BIDSOURCE']._serialized_end=1416
-  _globals['_CIRCUITSTATE']._serialized_start=1418
-  _globals['_CIRCUITSTATE']._serialized_end=1542
+  _globals['_BIDREQUEST'].fields_by_name['account']._loaded_options = None
+  _globals['_BIDREQUEST'].fields_by_name['account']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{0,32}$'
+  _globals['_BIDSTATUS']._serialized_start=1163
+  _globals['_BIDSTATUS']._serialized_end=1378
+  _globals['_BIDSOURCE']._serialized_start=1380
+  _globals['_BIDSOURCE']._serialized_end=1463
+  _globals['_CIRCUITSTATE']._serialized_start=1465
+  _globals['_CIRCUITSTATE']._serialized_end=1589
   _globals['_BIDREQUEST']._serialized_start=231
-  _globals['_BIDREQUEST']._serialized_end=629
-  _globals['_BIDRESPONSE']._serialized_start=632
-  _globals['_BIDRESPONSE']._serialized_end=1113
+  _globals['_BIDREQUEST']._serialized_end=676
+  _globals['_BIDRESPONSE']._serialized_start=679
+  _globals['_BIDRESPONSE']._serialized_end=1160
 # @@protoc_insertion_point(module_scope)

@@ -133,6 +133,7 @@ class BidRequest(_message.Message):
     EXPLANATION_FIELD_NUMBER: _builtins.int
     REDUCE_ONLY_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Required. The caller's idempotency key: a retry with the same id and payload gets the first
     answer and is never sent twice. Kept for at least 24 hours. 1 to 64 of `[A-Za-z0-9_.-]`.
@@ -163,6 +164,10 @@ class BidRequest(_message.Message):
     """True: everything but the hold and the change, with the platform's own validation where it has
     one.
     """
+    account: _builtins.str
+    """Which of the platform's ad accounts, by its name in the configuration. Empty: the only one, or
+    the one that is called `default`. 32 of `[A-Za-z0-9_-]` at most.
+    """
     @_builtins.property
     def explanation(self) -> _struct_pb2.Struct:
         """The model's reasons, passed on where the platform has room for them. Optional; no NaN or
@@ -182,10 +187,11 @@ class BidRequest(_message.Message):
         explanation: _struct_pb2.Struct | None = ...,
         reduce_only: _builtins.bool = ...,
         validate_only: _builtins.bool = ...,
+        account: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_bid_micros", b"_bid_micros", "bid_micros", b"bid_micros", "explanation", b"explanation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bid_micros", b"_bid_micros", "audience_id", b"audience_id", "bid_micros", b"bid_micros", "campaign_id", b"campaign_id", "currency_code", b"currency_code", "customer_id", b"customer_id", "explanation", b"explanation", "predicted_ltv_micros", b"predicted_ltv_micros", "reduce_only", b"reduce_only", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bid_micros", b"_bid_micros", "account", b"account", "audience_id", b"audience_id", "bid_micros", b"bid_micros", "campaign_id", b"campaign_id", "currency_code", b"currency_code", "customer_id", b"customer_id", "explanation", b"explanation", "predicted_ltv_micros", b"predicted_ltv_micros", "reduce_only", b"reduce_only", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bid_micros: _TypeAlias = _typing.Literal["bid_micros"]  # noqa: Y015
     _WhichOneofArgType__bid_micros: _TypeAlias = _typing.Literal["_bid_micros", b"_bid_micros"]  # noqa: Y015

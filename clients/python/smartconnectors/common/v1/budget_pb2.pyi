@@ -124,7 +124,9 @@ class BudgetStats(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     FURTHER_LIMITS_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
-    """`google_ads`, `meta`, `trade_desk`; `total`; or `<platform>/campaigns/<campaign_id>`."""
+    """`google_ads`, `meta`, `trade_desk`; `total`; or `<platform>/campaigns/<campaign_id>`. With
+    `shadow/` in front: what bids in shadow mode count in, apart from the real one.
+    """
     limit_micros: _builtins.int
     """The most that may be committed inside one window, in micros of `currency_code`."""
     committed_micros: _builtins.int
@@ -150,9 +152,14 @@ class BudgetStats(_message.Message):
     paused: _builtins.bool
     """True: an operator stopped new bids. Campaigns that are live keep spending."""
     reported_spend_micros: _builtins.int
-    """What the platform says it billed, in micros. Unset until it has been asked."""
+    """What the platform says it billed in `reported_period`, in micros: reported, not committed, and
+    no part of what counts against the limit. Unset until it has been asked, and while it reports in
+    another currency than `currency_code`.
+    """
     reported_period: _builtins.str
-    """The period that `reported_spend_micros` covers, in the platform's own words."""
+    """The period that `reported_spend_micros` covers: the present day of the ad account and its time
+    zone, for example "2026-11-24 Europe/Berlin". Empty as above.
+    """
     sequence: _builtins.int
     """Grows with every change of this budget; a gap means that intermediate figures were skipped."""
     @_builtins.property
@@ -165,7 +172,7 @@ class BudgetStats(_message.Message):
 
     @_builtins.property
     def reported_as_of(self) -> _timestamp_pb2.Timestamp:
-        """When the platform said so. Unset until it has been asked."""
+        """When the platform said so; the oldest time when several said so. Unset as above."""
 
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:

@@ -27,13 +27,14 @@ from smartconnectors.common.v1 import bid_pb2 as smartconnectors_dot_common_dot_
 from smartconnectors.common.v1 import budget_pb2 as smartconnectors_dot_common_dot_v1_dot_budget__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(smartconnectors/common/v1/campaign.proto\x12\x19smartconnectors.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\"\xdc\x01\n\x14\x43\x61mpaignBudgetUpdate\x12\x31\n\nrequest_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{1,64}$\x12\x1e\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12-\n\x13\x64\x61ily_budget_micros\x18\x03 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01\x12+\n\rcurrency_code\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([A-Z]{3})?$\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"\xba\x02\n\x14\x43\x61mpaignBudgetResult\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x34\n\x06status\x18\x02 \x01(\x0e\x32$.smartconnectors.common.v1.BidStatus\x12$\n\x1cprevious_daily_budget_micros\x18\x03 \x01(\x03\x12\x1b\n\x13\x64\x61ily_budget_micros\x18\x04 \x01(\x03\x12\x18\n\x10\x63ommitted_micros\x18\x05 \x01(\x03\x12\x15\n\rcurrency_code\x18\x06 \x01(\t\x12\x1a\n\x12platform_budget_id\x18\x07 \x01(\t\x12\x36\n\x06\x62udget\x18\x08 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\x12\x10\n\x08replayed\x18\t \x01(\x08\"\xa6\x01\n\x0e\x41udienceUpdate\x12\x1e\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12,\n\x10\x61\x64\x64_audience_ids\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\x64\x18\x01\"\x06r\x04\x10\x01\x18@\x12/\n\x13remove_audience_ids\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\x64\x18\x01\"\x06r\x04\x10\x01\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"`\n\x0e\x41udienceResult\x12\x1a\n\x12\x61\x64\x64\x65\x64_audience_ids\x18\x01 \x03(\t\x12\x1c\n\x14removed_audience_ids\x18\x02 \x03(\t\x12\x14\n\x0c\x61udience_ids\x18\x03 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(smartconnectors/common/v1/campaign.proto\x12\x19smartconnectors.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\"\x8b\x02\n\x14\x43\x61mpaignBudgetUpdate\x12\x31\n\nrequest_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{1,64}$\x12\x1e\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12-\n\x13\x64\x61ily_budget_micros\x18\x03 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x01\x12+\n\rcurrency_code\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([A-Z]{3})?$\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\x12-\n\x07\x61\x63\x63ount\x18\x06 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{0,32}$\"\xba\x02\n\x14\x43\x61mpaignBudgetResult\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x34\n\x06status\x18\x02 \x01(\x0e\x32$.smartconnectors.common.v1.BidStatus\x12$\n\x1cprevious_daily_budget_micros\x18\x03 \x01(\x03\x12\x1b\n\x13\x64\x61ily_budget_micros\x18\x04 \x01(\x03\x12\x18\n\x10\x63ommitted_micros\x18\x05 \x01(\x03\x12\x15\n\rcurrency_code\x18\x06 \x01(\t\x12\x1a\n\x12platform_budget_id\x18\x07 \x01(\t\x12\x36\n\x06\x62udget\x18\x08 \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\x12\x10\n\x08replayed\x18\t \x01(\x08\"\xd5\x01\n\x0e\x41udienceUpdate\x12\x1e\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12,\n\x10\x61\x64\x64_audience_ids\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\x64\x18\x01\"\x06r\x04\x10\x01\x18@\x12/\n\x13remove_audience_ids\x18\x03 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\x64\x18\x01\"\x06r\x04\x10\x01\x18@\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12-\n\x07\x61\x63\x63ount\x18\x05 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{0,32}$\"r\n\x0e\x41udienceResult\x12\x1a\n\x12\x61\x64\x64\x65\x64_audience_ids\x18\x01 \x03(\t\x12\x1c\n\x14removed_audience_ids\x18\x02 \x03(\t\x12\x14\n\x0c\x61udience_ids\x18\x03 \x03(\t\x12\x10\n\x08shadowed\x18\x04 \x01(\x08\x42s\n#io.github.smartconnectors.common.v1P\x01ZJgithub.com/smart-connectors/smart-connectors/clients/go/common/v1;commonv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'smartconnectors.common.v1.campaign_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n#io.github.smartconnectors.common.v1P\001ZJgithub.com/smart-connectors/smart-connectors/clients/go/common/v1;commonv1'
   _globals['_CAMPAIGNBUDGETUPDATE'].fields_by_name['request_id']._loaded_options = None
   _globals['_CAMPAIGNBUDGETUPDATE'].fields_by_name['request_id']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9_.-]{1,64}$'
   _globals['_CAMPAIGNBUDGETUPDATE'].fields_by_name['campaign_id']._loaded_options = None
@@ -42,18 +43,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CAMPAIGNBUDGETUPDATE'].fields_by_name['daily_budget_micros']._serialized_options = b'\272H\r\"\013\030\200\200\232\246\352\257\343\001(\001'
   _globals['_CAMPAIGNBUDGETUPDATE'].fields_by_name['currency_code']._loaded_options = None
   _globals['_CAMPAIGNBUDGETUPDATE'].fields_by_name['currency_code']._serialized_options = b'\272H\021r\0172\r^([A-Z]{3})?$'
+  _globals['_CAMPAIGNBUDGETUPDATE'].fields_by_name['account']._loaded_options = None
+  _globals['_CAMPAIGNBUDGETUPDATE'].fields_by_name['account']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{0,32}$'
   _globals['_AUDIENCEUPDATE'].fields_by_name['campaign_id']._loaded_options = None
   _globals['_AUDIENCEUPDATE'].fields_by_name['campaign_id']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_AUDIENCEUPDATE'].fields_by_name['add_audience_ids']._loaded_options = None
   _globals['_AUDIENCEUPDATE'].fields_by_name['add_audience_ids']._serialized_options = b'\272H\017\222\001\014\020d\030\001\"\006r\004\020\001\030@'
   _globals['_AUDIENCEUPDATE'].fields_by_name['remove_audience_ids']._loaded_options = None
   _globals['_AUDIENCEUPDATE'].fields_by_name['remove_audience_ids']._serialized_options = b'\272H\017\222\001\014\020d\030\001\"\006r\004\020\001\030@'
+  _globals['_AUDIENCEUPDATE'].fields_by_name['account']._loaded_options = None
+  _globals['_AUDIENCEUPDATE'].fields_by_name['account']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{0,32}$'
   _globals['_CAMPAIGNBUDGETUPDATE']._serialized_start=178
-  _globals['_CAMPAIGNBUDGETUPDATE']._serialized_end=398
-  _globals['_CAMPAIGNBUDGETRESULT']._serialized_start=401
-  _globals['_CAMPAIGNBUDGETRESULT']._serialized_end=715
-  _globals['_AUDIENCEUPDATE']._serialized_start=718
-  _globals['_AUDIENCEUPDATE']._serialized_end=884
-  _globals['_AUDIENCERESULT']._serialized_start=886
-  _globals['_AUDIENCERESULT']._serialized_end=982
+  _globals['_CAMPAIGNBUDGETUPDATE']._serialized_end=445
+  _globals['_CAMPAIGNBUDGETRESULT']._serialized_start=448
+  _globals['_CAMPAIGNBUDGETRESULT']._serialized_end=762
+  _globals['_AUDIENCEUPDATE']._serialized_start=765
+  _globals['_AUDIENCEUPDATE']._serialized_end=978
+  _globals['_AUDIENCERESULT']._serialized_start=980
+  _globals['_AUDIENCERESULT']._serialized_end=1094
 # @@protoc_insertion_point(module_scope)

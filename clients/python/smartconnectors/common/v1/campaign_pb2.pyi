@@ -31,6 +31,7 @@ class CampaignBudgetUpdate(_message.Message):
     DAILY_BUDGET_MICROS_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Required. The caller's idempotency key, as in BidRequest. 1 to 64 of `[A-Za-z0-9_.-]`."""
     campaign_id: _builtins.str
@@ -43,6 +44,10 @@ class CampaignBudgetUpdate(_message.Message):
     """ISO 4217. Empty: the budget's."""
     validate_only: _builtins.bool
     """True: everything but the hold and the change."""
+    account: _builtins.str
+    """Which of the platform's ad accounts, by its name in the configuration. Empty: the only one, or
+    the one that is called `default`. 32 of `[A-Za-z0-9_-]` at most.
+    """
     def __init__(
         self,
         *,
@@ -51,10 +56,11 @@ class CampaignBudgetUpdate(_message.Message):
         daily_budget_micros: _builtins.int = ...,
         currency_code: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        account: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "currency_code", b"currency_code", "daily_budget_micros", b"daily_budget_micros", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "campaign_id", b"campaign_id", "currency_code", b"currency_code", "daily_budget_micros", b"daily_budget_micros", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -128,10 +134,15 @@ class AudienceUpdate(_message.Message):
     ADD_AUDIENCE_IDS_FIELD_NUMBER: _builtins.int
     REMOVE_AUDIENCE_IDS_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     """Required. The platform's own id of the campaign, 64 characters at most."""
     validate_only: _builtins.bool
     """True: everything but the change."""
+    account: _builtins.str
+    """Which of the platform's ad accounts, by its name in the configuration. Empty: the only one, or
+    the one that is called `default`. 32 of `[A-Za-z0-9_-]` at most.
+    """
     @_builtins.property
     def add_audience_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The platform's own audience ids to add. 100 at most."""
@@ -147,10 +158,11 @@ class AudienceUpdate(_message.Message):
         add_audience_ids: _abc.Iterable[_builtins.str] | None = ...,
         remove_audience_ids: _abc.Iterable[_builtins.str] | None = ...,
         validate_only: _builtins.bool = ...,
+        account: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_audience_ids", b"add_audience_ids", "campaign_id", b"campaign_id", "remove_audience_ids", b"remove_audience_ids", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "add_audience_ids", b"add_audience_ids", "campaign_id", b"campaign_id", "remove_audience_ids", b"remove_audience_ids", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -165,6 +177,9 @@ class AudienceResult(_message.Message):
     ADDED_AUDIENCE_IDS_FIELD_NUMBER: _builtins.int
     REMOVED_AUDIENCE_IDS_FIELD_NUMBER: _builtins.int
     AUDIENCE_IDS_FIELD_NUMBER: _builtins.int
+    SHADOWED_FIELD_NUMBER: _builtins.int
+    shadowed: _builtins.bool
+    """True: the platform is in shadow mode, so nothing was sent and nothing else is told here."""
     @_builtins.property
     def added_audience_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The audience ids that this call added."""
@@ -183,10 +198,11 @@ class AudienceResult(_message.Message):
         added_audience_ids: _abc.Iterable[_builtins.str] | None = ...,
         removed_audience_ids: _abc.Iterable[_builtins.str] | None = ...,
         audience_ids: _abc.Iterable[_builtins.str] | None = ...,
+        shadowed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_audience_ids", b"added_audience_ids", "audience_ids", b"audience_ids", "removed_audience_ids", b"removed_audience_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_audience_ids", b"added_audience_ids", "audience_ids", b"audience_ids", "removed_audience_ids", b"removed_audience_ids", "shadowed", b"shadowed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

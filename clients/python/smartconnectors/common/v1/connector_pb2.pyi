@@ -234,19 +234,25 @@ class CampaignStatusUpdate(_message.Message):
 
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     """Required. The platform's own id of the campaign, 64 characters at most."""
     validate_only: _builtins.bool
     """True: everything but the change."""
+    account: _builtins.str
+    """Which of the platform's ad accounts, by its name in the configuration. Empty: the only one, or
+    the one that is called `default`. 32 of `[A-Za-z0-9_-]` at most.
+    """
     def __init__(
         self,
         *,
         campaign_id: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        account: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "campaign_id", b"campaign_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -261,22 +267,28 @@ class CampaignStatusResult(_message.Message):
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
+    SHADOWED_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     """The platform's own id of the campaign."""
     paused: _builtins.bool
     """True: the campaign is paused now."""
     changed: _builtins.bool
     """True: this call changed it."""
+    shadowed: _builtins.bool
+    """True: the platform is in shadow mode, so nothing was sent. The campaign is as it was; `paused`
+    and `changed` are false and say nothing of it.
+    """
     def __init__(
         self,
         *,
         campaign_id: _builtins.str = ...,
         paused: _builtins.bool = ...,
         changed: _builtins.bool = ...,
+        shadowed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "changed", b"changed", "paused", b"paused"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "changed", b"changed", "paused", b"paused", "shadowed", b"shadowed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&smartconnectors/common/v1/errors.proto\x12\x19smartconnectors.common.v1*\xed\x05\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45RROR_REASON_INVALID_BID\x10\x01\x12\x1f\n\x1b\x45RROR_REASON_UNKNOWN_TARGET\x10\x02\x12\"\n\x1e\x45RROR_REASON_CURRENCY_MISMATCH\x10\x03\x12\x1f\n\x1b\x45RROR_REASON_STEP_TOO_LARGE\x10\x04\x12 \n\x1c\x45RROR_REASON_BUDGET_EXCEEDED\x10\x05\x12\x1d\n\x19\x45RROR_REASON_RATE_LIMITED\x10\x06\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x07\x12\x1e\n\x1a\x45RROR_REASON_BUDGET_PAUSED\x10\x08\x12 \n\x1c\x45RROR_REASON_NOT_A_REDUCTION\x10\t\x12\"\n\x1e\x45RROR_REASON_PLATFORM_REJECTED\x10\n\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x0b\x12$\n ERROR_REASON_REQUEST_IN_PROGRESS\x10\x0c\x12 \n\x1c\x45RROR_REASON_TARGET_IN_DOUBT\x10\r\x12#\n\x1f\x45RROR_REASON_DEADLINE_TOO_SHORT\x10\x0e\x12)\n%ERROR_REASON_CIRCUIT_OPEN_NO_FALLBACK\x10\x0f\x12%\n!ERROR_REASON_PLATFORM_UNAVAILABLE\x10\x10\x12#\n\x1f\x45RROR_REASON_LEDGER_UNAVAILABLE\x10\x11\x12 \n\x1c\x45RROR_REASON_OUTCOME_UNKNOWN\x10\x12\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x13\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x14\x12\x17\n\x13\x45RROR_REASON_NO_BID\x10\x15\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&smartconnectors/common/v1/errors.proto\x12\x19smartconnectors.common.v1*\xb3\x06\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45RROR_REASON_INVALID_BID\x10\x01\x12\x1f\n\x1b\x45RROR_REASON_UNKNOWN_TARGET\x10\x02\x12\"\n\x1e\x45RROR_REASON_CURRENCY_MISMATCH\x10\x03\x12\x1f\n\x1b\x45RROR_REASON_STEP_TOO_LARGE\x10\x04\x12 \n\x1c\x45RROR_REASON_BUDGET_EXCEEDED\x10\x05\x12\x1d\n\x19\x45RROR_REASON_RATE_LIMITED\x10\x06\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x07\x12\x1e\n\x1a\x45RROR_REASON_BUDGET_PAUSED\x10\x08\x12 \n\x1c\x45RROR_REASON_NOT_A_REDUCTION\x10\t\x12\"\n\x1e\x45RROR_REASON_PLATFORM_REJECTED\x10\n\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x0b\x12$\n ERROR_REASON_REQUEST_IN_PROGRESS\x10\x0c\x12 \n\x1c\x45RROR_REASON_TARGET_IN_DOUBT\x10\r\x12#\n\x1f\x45RROR_REASON_DEADLINE_TOO_SHORT\x10\x0e\x12)\n%ERROR_REASON_CIRCUIT_OPEN_NO_FALLBACK\x10\x0f\x12%\n!ERROR_REASON_PLATFORM_UNAVAILABLE\x10\x10\x12#\n\x1f\x45RROR_REASON_LEDGER_UNAVAILABLE\x10\x11\x12 \n\x1c\x45RROR_REASON_OUTCOME_UNKNOWN\x10\x12\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x13\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x14\x12\x17\n\x13\x45RROR_REASON_NO_BID\x10\x15\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x16\x12\"\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\x17\x42s\n#io.github.smartconnectors.common.v1P\x01ZJgithub.com/smart-connectors/smart-connectors/clients/go/common/v1;commonv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'smartconnectors.common.v1.errors_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n#io.github.smartconnectors.common.v1P\001ZJgithub.com/smart-connectors/smart-connectors/clients/go/common/v1;commonv1'
   _globals['_ERRORREASON']._serialized_start=70
-  _globals['_ERRORREASON']._serialized_end=819
+  _globals['_ERRORREASON']._serialized_end=889
 # @@protoc_insertion_point(module_scope)

@@ -85,6 +85,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     OpenRTB's number for why, `rule` is the rule that said so, and `bid_response_json` the no-bid
     response for the exchange. Nothing is held.
     """
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 22
+    """UNAUTHENTICATED. The server wants to know who calls, and what the caller showed says nobody: no
+    token, an unknown, revoked or expired one. Nothing is held.
+    """
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 23
+    """PERMISSION_DENIED. The caller is known and may not do this: the method needs a greater role, or
+    it names a platform, campaign or budget that the caller is not let at. `needs` in the metadata is
+    what is missing. Nothing is held.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of an error, carried without its prefix in `google.rpc.ErrorInfo.reason`, with
@@ -154,5 +163,14 @@ ERROR_REASON_NO_BID: ErrorReason.ValueType  # 21
 """FAILED_PRECONDITION. The auction must not be bid on, so no bid was sent: `nbr` in the metadata is
 OpenRTB's number for why, `rule` is the rule that said so, and `bid_response_json` the no-bid
 response for the exchange. Nothing is held.
+"""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 22
+"""UNAUTHENTICATED. The server wants to know who calls, and what the caller showed says nobody: no
+token, an unknown, revoked or expired one. Nothing is held.
+"""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 23
+"""PERMISSION_DENIED. The caller is known and may not do this: the method needs a greater role, or
+it names a platform, campaign or budget that the caller is not let at. `needs` in the metadata is
+what is missing. Nothing is held.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'smartconnectors/common/v1/options.proto\x12\x19smartconnectors.common.v1\x1a google/protobuf/descriptor.proto\"h\n\x05Guard\x12\x10\n\x08platform\x18\x01 \x01(\t\x12\x0e\n\x06spends\x18\x02 \x01(\x08\x12-\n\x04role\x18\x03 \x01(\x0e\x32\x1f.smartconnectors.common.v1.Role\x12\x0e\n\x06urgent\x18\x04 \x01(\x08*Q\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_VIEWER\x10\x01\x12\x0f\n\x0bROLE_BIDDER\x10\x02\x12\x11\n\rROLE_OPERATOR\x10\x03:Q\n\x05guard\x12\x1e.google.protobuf.MethodOptions\x18\xc5\x8a\x03 \x01(\x0b\x32 .smartconnectors.common.v1.Guardb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'smartconnectors/common/v1/options.proto\x12\x19smartconnectors.common.v1\x1a google/protobuf/descriptor.proto\"h\n\x05Guard\x12\x10\n\x08platform\x18\x01 \x01(\t\x12\x0e\n\x06spends\x18\x02 \x01(\x08\x12-\n\x04role\x18\x03 \x01(\x0e\x32\x1f.smartconnectors.common.v1.Role\x12\x0e\n\x06urgent\x18\x04 \x01(\x08*Q\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_VIEWER\x10\x01\x12\x0f\n\x0bROLE_BIDDER\x10\x02\x12\x11\n\rROLE_OPERATOR\x10\x03:Q\n\x05guard\x12\x1e.google.protobuf.MethodOptions\x18\xc5\x8a\x03 \x01(\x0b\x32 .smartconnectors.common.v1.GuardBs\n#io.github.smartconnectors.common.v1P\x01ZJgithub.com/smart-connectors/smart-connectors/clients/go/common/v1;commonv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'smartconnectors.common.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n#io.github.smartconnectors.common.v1P\001ZJgithub.com/smart-connectors/smart-connectors/clients/go/common/v1;commonv1'
   _globals['_ROLE']._serialized_start=210
   _globals['_ROLE']._serialized_end=291
   _globals['_GUARD']._serialized_start=104

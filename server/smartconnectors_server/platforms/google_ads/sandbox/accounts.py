@@ -22,6 +22,8 @@ FORBIDDEN_CUSTOMER = "1000000009"
 # customer id is an account in US dollars with the campaigns of the first.
 _CURRENCIES = {JPY_CUSTOMER: ("JPY", 2000), KWD_CUSTOMER: ("KWD", 3000)}
 
+TIME_ZONE = "America/New_York"
+
 EXTRA_CAMPAIGNS_FROM = 100_001
 """The id of the first campaign that a sandbox has only when it is asked for more."""
 
@@ -81,8 +83,15 @@ def open_account(customer_id: str, extra_campaigns: int = 0) -> Account:
     currency_code, base = _CURRENCIES.get(customer_id, ("USD", 1000))
     account = Account(customer_id, currency_code)
     name = f"customers/{customer_id}"
-    customer = {"resource_name": name, "id": int(customer_id), "currency_code": currency_code}
-    account.entities[name] = Entity("customer", name, {**customer, "status": "ENABLED"})
+    customer = {
+        "resource_name": name,
+        "id": int(customer_id),
+        "descriptive_name": f"Sandbox in {currency_code}",
+        "currency_code": currency_code,
+        "time_zone": TIME_ZONE,
+        "status": "ENABLED",
+    }
+    account.entities[name] = Entity("customer", name, customer)
     for user_list in USER_LISTS:
         account.add("user_list", "userLists", user_list, name=f"List {user_list}")
     portfolio = account.add(

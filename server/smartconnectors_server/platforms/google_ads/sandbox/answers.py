@@ -11,7 +11,7 @@ import grpc
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
-from smartconnectors_server.connector.sandbox import Journal
+from smartconnectors_server.connector.sandbox import Billed, Journal
 from smartconnectors_server.platforms.google_ads.library import Library
 from smartconnectors_server.platforms.google_ads.sandbox import facts as wire_facts
 from smartconnectors_server.platforms.google_ads.sandbox import gaql, mutate
@@ -69,9 +69,14 @@ class Answers:
     """The accounts and the rules by which they change."""
 
     def __init__(
-        self, journal: Journal, knows_token: Callable[[str], bool], extra_campaigns: int
+        self,
+        journal: Journal,
+        knows_token: Callable[[str], bool],
+        extra_campaigns: int,
+        billed: Billed,
     ) -> None:
         self._journal = journal
+        self._billed = billed
         self._extra_campaigns = extra_campaigns
         self._knows_token = knows_token
         self._accounts: dict[str, Account] = {}
@@ -179,7 +184,7 @@ class Answers:
 
     def _search(self, asked: Asked, request: Any) -> bytes:
         query = gaql.parse(request.query)
-        rows = list(gaql.run(query, self._account(request.customer_id)))
+        rows = list(gaql.run(query, self._account(request.customer_id), self._billed))
         document = {"results": rows, "requestId": asked.request_id}
         response = json_format.ParseDict(document, asked.library.search_response())
         return bytes(response.SerializeToString())

@@ -2,8 +2,9 @@
 
     SELECT field, ... FROM resource [WHERE field op value [AND ...]] [LIMIT n]
 
-Operators: =, !=, IN, NOT IN. A resource's own fields can be selected and those of the resources it
-points to, as Google documents it for each.
+Operators: =, !=, IN, NOT IN, and BETWEEN of days. A resource's own fields can be selected and those
+of the resources it points to, as Google documents it for each. With days a campaign gives one row
+for each of them on which it was billed.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
+from smartconnectors_server.connector.sandbox import Billed
 from smartconnectors_server.platforms.google_ads.sandbox.accounts import Account, Entity
 from smartconnectors_server.platforms.google_ads.sandbox.failures import refuse
 
 _FIELDS: Mapping[str, frozenset[str]] = {
     kind: frozenset(f"{kind}.{field}" for field in fields.split())
     for kind, fields in {
-        "customer": "resource_name id currency_code status",
+        "customer": "resource_name id descriptive_name currency_code time_zone status",
+        "segments": "date",
+        "metrics": "cost_micros",
         "campaign": (
             "resource_name id name status advertising_channel_type bidding_strategy "
             "bidding_strategy_type accessible_bidding_strategy campaign_budget "
@@ -43,7 +48,14 @@ _FIELDS: Mapping[str, frozenset[str]] = {
 
 _JOINED = {
     "customer": ("customer",),
-    "campaign": ("customer", "campaign", "campaign_budget", "bidding_strategy"),
+    "campaign": (
+        "customer",
+        "campaign",
+        "campaign_budget",
+        "bidding_strategy",
+        "segments",
+        "metrics",
+    ),
     "campaign_budget": ("customer", "campaign_budget"),
     "bidding_strategy": ("customer", "bidding_strategy"),
     "ad_group": ("customer", "campaign", "ad_group", "bidding_strategy"),
@@ -60,6 +72,10 @@ _CONDITION = re.compile(
     r"(?P<field>[\w.]+)\s*(?P<op>!=|=|NOT\s+IN\b|IN\b)\s*(?P<value>.+)", re.IGNORECASE | re.DOTALL
 )
 
+_BETWEEN = re.compile(
+    r"segments\.date\s+BETWEEN\s+'(?P<since>[\d-]+)'\s+AND\s+'(?P<until>[\d-]+)'", re.IGNORECASE
+)
+
 Row = Mapping[str, Any]
 """Field path with its resource's prefix -> value."""
 
@@ -72,6 +88,8 @@ class Query:
     resource: str
     keeps: tuple[Callable[[Row], bool], ...]
     limit: int | None
+    days: tuple[date, date] | None = None
+    """For a report by day: the first and the last."""
 
 
 def parse(text: str) -> Query:
@@ -84,13 +102,28 @@ def parse(text: str) -> Query:
         code = "query_error.BAD_RESOURCE_TYPE_IN_FROM_CLAUSE"
         raise refuse(code, f"'{resource}' is not a valid resource name.", trigger=resource)
     fields = tuple(field.strip() for field in match["fields"].split(","))
-    conditions = (
-        re.split(r"\s+AND\s+", match["where"], flags=re.IGNORECASE) if match["where"] else ()
-    )
+    where, days = _without_days(match["where"] or "")
+    conditions = re.split(r"\s+AND\s+", where, flags=re.IGNORECASE) if where else ()
     keeps = tuple(_condition(condition.strip(), resource) for condition in conditions)
     for field in fields:
         _check_field(field, resource)
-    return Query(fields, resource, keeps, int(match["limit"]) if match["limit"] else None)
+    if days is None and any(field.startswith(("segments.", "metrics.")) for field in fields):
+        code = "query_error.EXPECTED_FILTERS_ON_DATE_RANGE"
+        raise refuse(code, "The query needs a range of days.")
+    return Query(fields, resource, keeps, int(match["limit"]) if match["limit"] else None, days)
+
+
+def _without_days(where: str) -> tuple[str, tuple[date, date] | None]:
+    """The conditions without the one on days, and the first and last of these."""
+    match = _BETWEEN.search(where)
+    if match is None:
+        return where, None
+    try:
+        days = date.fromisoformat(match["since"]), date.fromisoformat(match["until"])
+    except ValueError:
+        raise refuse("query_error.INVALID_VALUE_WITH_BETWEEN_OPERATOR", "Not a day.") from None
+    rest = where[: match.start()] + where[match.end() :]
+    return re.sub(r"^\s*AND\s+|\s+AND\s*$", "", rest, flags=re.IGNORECASE).strip(), days
 
 
 def _check_field(field: str, resource: str) -> None:
@@ -134,17 +167,28 @@ def _comparable(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def run(query: Query, account: Account) -> Iterator[dict[str, Any]]:
+def run(query: Query, account: Account, billed: Billed) -> Iterator[dict[str, Any]]:
     """The rows of the answer, as nested JSON values in the form of Google's own messages."""
     count = 0
     for entity in account.of_kind(query.resource):
-        row = _joined(entity, account)
-        if not all(keep(row) for keep in query.keeps):
+        joined = {**_joined(entity, account), "customer.time_zone": billed.time_zone}
+        if not all(keep(joined) for keep in query.keeps):
             continue
-        if query.limit is not None and count >= query.limit:
-            return
-        count += 1
-        yield _nested({field: row[field] for field in query.fields if field in row})
+        for row in _by_day(joined, query, billed):
+            if query.limit is not None and count >= query.limit:
+                return
+            count += 1
+            yield _nested({field: row[field] for field in query.fields if field in row})
+
+
+def _by_day(joined: Row, query: Query, billed: Billed) -> list[Row]:
+    """The row itself, or one for each day on which the campaign was billed."""
+    if query.days is None:
+        return [joined]
+    return [
+        {**joined, "segments.date": day.isoformat(), "metrics.cost_micros": micros}
+        for day, micros in billed.between(str(joined["campaign.id"]), *query.days)
+    ]
 
 
 def _joined(entity: Entity, account: Account) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import grpc
 from smartconnectors_server.clock import Clock, SystemClock
 from smartconnectors_server.connector.fault_proxy import Address, FaultProxy
 from smartconnectors_server.connector.sandbox import (
+    Billed,
     Fault,
     FaultKind,
     Faults,
@@ -18,6 +19,7 @@ from smartconnectors_server.connector.sandbox import (
 )
 from smartconnectors_server.platforms.google_ads.library import Library, load
 from smartconnectors_server.platforms.google_ads.options import DEFAULT_VERSION
+from smartconnectors_server.platforms.google_ads.sandbox.accounts import TIME_ZONE
 from smartconnectors_server.platforms.google_ads.sandbox.answers import Answer, Answers, Asked
 from smartconnectors_server.platforms.google_ads.sandbox.failures import Problem, Refused
 from smartconnectors_server.platforms.google_ads.sandbox.oauth import TokenEndpoint
@@ -40,7 +42,8 @@ class GoogleAdsSandbox:
         self._journal = Journal(self._clock)
         self._faults = Faults()
         self._tokens = TokenEndpoint(self._journal)
-        self._answers = Answers(self._journal, self._tokens.knows, extra_campaigns)
+        self.billed = Billed(TIME_ZONE)
+        self._answers = Answers(self._journal, self._tokens.knows, extra_campaigns, self.billed)
         self._proxy = FaultProxy(self._upstream_of)
         self._server: grpc.aio.Server | None = None
         self._grpc_address: Address = ("", 0)
@@ -93,6 +96,7 @@ class GoogleAdsSandbox:
             task.cancel()
         await self.clear_faults()
         self._answers.reset()
+        self.billed.reset()
         self._journal.clear()
 
     def remove_campaign(self, campaign_id: str) -> None:

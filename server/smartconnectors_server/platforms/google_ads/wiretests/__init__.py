@@ -12,11 +12,15 @@ of a mutate that bring the sandbox from its first state to the document's.
 A document with `fault` instead of a state is played through sockets against the sandbox, whose own
 state counts; it expects `error` or `answer`, `quota` when the answer ordered a pause, how many
 changes the sandbox `applied`, and what a lookup has for a `finding`.
+
+A document of `accounts/` has what the platform answers about the account itself as `account`; it
+expects what is told of it, or that it is unreadable.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import Any
 
 from google.protobuf import json_format
@@ -39,8 +43,21 @@ from smartconnectors_server.platforms.google_ads import (
     knobs,
     wire,
 )
+from smartconnectors_server.platforms.google_ads.account import account_of
 from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
-from smartconnectors_server.platforms.google_ads.state import campaign_of, user_list_of
+from smartconnectors_server.platforms.google_ads.state import (
+    UnreadableRow,
+    campaign_of,
+    user_list_of,
+)
+
+
+def told_of_account(document: Document) -> dict[str, Any]:
+    """What is told of the account in a document of `accounts/`."""
+    try:
+        return asdict(account_of(document["account"]))
+    except UnreadableRow:
+        return {"unreadable": True}
 
 
 def replay(document: Document) -> dict[str, Any]:

@@ -17,6 +17,7 @@ KWD_ACCOUNT = "act_1000000003"
 FORBIDDEN_ACCOUNT = "act_1000000009"
 """An account that the sandbox's user may not touch."""
 
+TIME_ZONE = "America/New_York"
 AUDIENCES = ("501", "502", "503")
 STARTED = "2026-01-01T00:00:00+0000"
 
@@ -74,8 +75,9 @@ def open_world() -> World:
     world = World()
     for account_id, (currency, base, hundred) in _ACCOUNTS.items():
         number = account_id.removeprefix("act_")
-        values = {"id": account_id, "account_id": number, "currency": currency}
-        world.nodes[account_id] = Node("account", {**values, "account_status": 1, "name": currency})
+        values: dict[str, Any] = {"id": account_id, "account_id": number, "currency": currency}
+        values |= {"account_status": 1, "name": currency, "timezone_name": TIME_ZONE}
+        world.nodes[account_id] = Node("account", values)
         for index in range(1, 10):
             _campaign(world, number, base + index, hundred, [_MIN_ROAS])
         _campaign(world, number, base + 10, hundred, [_MIN_ROAS], own_budget=True)

@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from smartconnectors_server.clock import Clock
-from smartconnectors_server.connector.sandbox import Journal
+from smartconnectors_server.connector.sandbox import Billed, Journal
 from smartconnectors_server.platforms.meta import sandbox_access
-from smartconnectors_server.platforms.meta.sandbox import fields
+from smartconnectors_server.platforms.meta.sandbox import fields, insights
 from smartconnectors_server.platforms.meta.sandbox.accounts import (
     FORBIDDEN_ACCOUNT,
     Node,
@@ -95,8 +95,9 @@ class Reply:
 class Answers:
     """The graph and the rules by which it changes."""
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(self, journal: Journal, clock: Clock, billed: Billed) -> None:
         self._journal = journal
+        self._billed = billed
         self._clock = clock
         self._trace_numbers = itertools.count(1)
         self._meter = Meter(clock)
@@ -221,8 +222,12 @@ class Answers:
                 raise unknown_object("get", "")
             return {each: fields.render(self._world, self._node(each), wanted) for each in ids}
         node = self._node(asked.segments[0])
+        if node.kind == "account":
+            node.values["timezone_name"] = self._billed.time_zone
         if len(asked.segments) == 1:
             return fields.render(self._world, node, wanted)
+        if node.kind == "account" and asked.segments[1:] == ["insights"]:
+            return insights.page(self._world, node, parameters, self._billed)
         kind = fields.edge_kind(node, asked.segments[1])
         if kind is None or len(asked.segments) > 2:
             raise unknown_object("get", "/".join(asked.segments))
@@ -310,4 +315,8 @@ def _credentials(asked: Asked) -> list[str]:
 
 
 def _read_facts(asked: Asked) -> dict[str, Any]:
-    return {name: asked.parameters[name] for name in ("fields", "ids") if name in asked.parameters}
+    return {
+        name: asked.parameters[name]
+        for name in ("fields", "ids", "time_range", "after")
+        if name in asked.parameters
+    }

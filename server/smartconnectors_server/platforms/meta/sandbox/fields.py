@@ -17,7 +17,7 @@ _TITLES = {"account": "AdAccount", "campaign": "Campaign", "adset": "AdSet"}
 _COMMON = {"id", "name", "account_id", "status", "effective_status", "updated_time"}
 _BIDDING = {"bid_strategy", "daily_budget", "lifetime_budget"}
 _FIELDS = {
-    "account": {"id", "name", "account_id", "currency", "account_status"},
+    "account": {"id", "name", "account_id", "currency", "account_status", "timezone_name"},
     "campaign": _COMMON | _BIDDING | {"objective"},
     "adset": _COMMON
     | _BIDDING

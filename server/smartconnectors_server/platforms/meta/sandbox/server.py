@@ -10,12 +10,14 @@ from smartconnectors_server.clock import Clock, SystemClock
 from smartconnectors_server.connector.fault_proxy import Address, FaultProxy
 from smartconnectors_server.connector.forms import form_of
 from smartconnectors_server.connector.sandbox import (
+    Billed,
     Fault,
     FaultKind,
     Faults,
     Journal,
     JournalEntry,
 )
+from smartconnectors_server.platforms.meta.sandbox.accounts import TIME_ZONE
 from smartconnectors_server.platforms.meta.sandbox.answers import Answers, Asked, Reply
 from smartconnectors_server.platforms.meta.sandbox.failures import unexpected
 
@@ -31,7 +33,8 @@ class MetaSandbox:
         self._clock = clock if clock is not None else SystemClock()
         self._journal = Journal(self._clock)
         self._faults = Faults()
-        self._answers = Answers(self._journal, self._clock)
+        self.billed = Billed(TIME_ZONE)
+        self._answers = Answers(self._journal, self._clock, self.billed)
         self._proxy = FaultProxy(lambda _: self._address)
         self._runner: web.AppRunner | None = None
         self._address: Address = ("", 0)
@@ -78,6 +81,7 @@ class MetaSandbox:
         await self._end_late()
         await self.clear_faults()
         self._answers.reset()
+        self.billed.reset()
         self._journal.clear()
 
     async def drain_late(self) -> None:

@@ -10,6 +10,9 @@ when the answer said something of it.
 A document with `fault` instead of a state is played through sockets against the sandbox, whose own
 state counts; it expects `error` or `answer`, `quota` when the answer ordered a pause, how many
 changes the sandbox `applied`, and what a lookup has for a `finding`.
+
+A document of `accounts/` has what the platform answers about the account itself as `account`; it
+expects what is told of it, or that it is unreadable.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from google.protobuf import json_format
@@ -40,6 +44,7 @@ from smartconnectors_server.platforms.meta import (
     daily_budget,
     knobs,
     refusals,
+    state,
     wire,
 )
 from smartconnectors_server.platforms.meta.graph import batch_form, status_form
@@ -49,6 +54,14 @@ from smartconnectors_server.platforms.meta.sandbox_access import USD_ACCOUNT
 from smartconnectors_server.platforms.meta.state import campaigns_of, nodes_of
 
 Sent = dict[str, Any]
+
+
+def told_of_account(document: Document) -> dict[str, Any]:
+    """What is told of the account in a document of `accounts/`."""
+    try:
+        return asdict(state.account_of(document["account"], document.get("quota_tier", "")))
+    except state.UnreadableAnswer:
+        return {"unreadable": True}
 
 
 def replay(document: Document) -> dict[str, Any]:

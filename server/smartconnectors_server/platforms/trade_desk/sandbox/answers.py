@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from smartconnectors_server.connector.sandbox import Journal
+from smartconnectors_server.connector.sandbox import Billed, Journal
 from smartconnectors_server.platforms.trade_desk import amounts
-from smartconnectors_server.platforms.trade_desk.sandbox import exchange
+from smartconnectors_server.platforms.trade_desk.sandbox import exchange, my_reports
 from smartconnectors_server.platforms.trade_desk.sandbox.refusals import Refused
 from smartconnectors_server.platforms.trade_desk.sandbox.rest import Rest, Route, parsed, route_of
 from smartconnectors_server.platforms.trade_desk.sandbox_access import EXCHANGE_PATH
@@ -49,8 +49,9 @@ class Reply:
 class Answers:
     """Does what is asked, and writes it into the journal."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, billed: Billed) -> None:
         self._journal = journal
+        self._billed = billed
         self.rest = Rest()
 
     def answer(self, asked: Asked) -> Reply:
@@ -65,6 +66,8 @@ class Answers:
             if asked.is_bid:
                 facts.update(exchange.check(asked.headers, body))
                 reply = Reply(204)
+            elif route.kind == my_reports.KIND:
+                reply = self._report(route, asked, body)
             else:
                 facts.update(self.rest.facts_of(route, body))
                 token = asked.headers.get("ttd-auth", "")
@@ -84,6 +87,13 @@ class Answers:
             route = Route(f"{asked.method} {asked.path}")
         reply = self._refuse(route, refused, {})
         return Reply(reply.status, reply.body, headers)
+
+    def _report(self, route: Route, asked: Asked, body: Any) -> Reply:
+        if route.entity_id:  # fetched from a store, which knows no tokens
+            text = my_reports.csv_of(self.rest.campaigns_of(route.entity_id), self._billed)
+            return Reply(200, text.encode(), {"Content-Type": "text/csv"})
+        self.rest.check_token(asked.headers.get("ttd-auth", ""))
+        return _json(200, my_reports.executions(body, asked.headers.get("host", "")))
 
     def _refuse(self, route: Route, refused: Refused, facts: Mapping[str, Any]) -> Reply:
         said = {**facts, "status": refused.status, "errors": list(refused.problems)}

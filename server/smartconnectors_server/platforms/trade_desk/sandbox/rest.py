@@ -9,6 +9,7 @@ from typing import Any
 from smartconnectors_server.platforms.trade_desk import amounts
 from smartconnectors_server.platforms.trade_desk.sandbox import changes
 from smartconnectors_server.platforms.trade_desk.sandbox.accounts import account
+from smartconnectors_server.platforms.trade_desk.sandbox.my_reports import KIND
 from smartconnectors_server.platforms.trade_desk.sandbox.refusals import Refused, invalid
 from smartconnectors_server.platforms.trade_desk.sandbox_access import (
     SANDBOX_LOGIN,
@@ -50,6 +51,10 @@ def route_of(method: str, path: str) -> Route:
     match (method, parts):
         case ("POST", ["v3", "authentication"]):
             return Route("POST /v3/authentication", "authentication")
+        case ("POST", ["v3", "myreports", "reportexecution", "query", "advertisers"]):
+            return Route("POST /v3/myreports/reportexecution/query/advertisers", KIND)
+        case ("GET", ["reports", name]) if name.endswith(".csv"):
+            return Route("GET /reports/{id}", KIND, name.removesuffix(".csv"))
         case ("GET", ["v3", kind, entity_id]) if kind in _ID_FIELDS:
             return Route(f"GET /v3/{kind}/{{id}}", kind, entity_id)
         case ("POST", ["v3", kind, "query", parent]) if (kind, parent) in _QUERIES:
@@ -81,13 +86,27 @@ class Rest:
         """(the answer, facts for the journal). Raises Refused."""
         if route.kind == "authentication":
             return self._log_in(body), {}
-        if token not in self._tokens:
-            raise Refused(401, "The token is missing, expired or unknown.")
+        self.check_token(token)
         if route.changes:
             return self._change(route, body)
         if route.parent:
             return self._query(route, body), {}
         return copy.deepcopy(self._entity(route.kind, route.entity_id)), {}
+
+    def check_token(self, token: str) -> None:
+        """Raises Refused for a token that opens nothing."""
+        if token not in self._tokens:
+            raise Refused(401, "The token is missing, expired or unknown.")
+
+    def campaigns_of(self, advertiser_id: str) -> list[tuple[str, str]]:
+        """(campaign, currency) of an advertiser. Raises Refused."""
+        currency_code = self._entity("advertiser", advertiser_id)["CurrencyCode"]
+        campaigns = self._entities["campaign"].values()
+        return [
+            (one["CampaignId"], currency_code)
+            for one in campaigns
+            if one["AdvertiserId"] == advertiser_id
+        ]
 
     def facts_of(self, route: Route, body: Any) -> dict[str, Any]:
         """What the wire says of a change, whether it is applied or not."""

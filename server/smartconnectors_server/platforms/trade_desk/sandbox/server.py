@@ -9,6 +9,7 @@ from aiohttp import web
 from smartconnectors_server.clock import Clock, SystemClock
 from smartconnectors_server.connector.fault_proxy import Address, FaultProxy
 from smartconnectors_server.connector.sandbox import (
+    Billed,
     Fault,
     FaultKind,
     Faults,
@@ -29,7 +30,8 @@ class TradeDeskSandbox:
         self._clock = clock if clock is not None else SystemClock()
         self._journal = Journal(self._clock)
         self._faults = Faults()
-        self._answers = Answers(self._journal)
+        self.billed = Billed()
+        self._answers = Answers(self._journal, self.billed)
         self._proxy = FaultProxy(lambda _: self._address)
         self._runner: web.AppRunner | None = None
         self._address: Address = ("", 0)
@@ -76,6 +78,7 @@ class TradeDeskSandbox:
         await self._end_late()
         await self.clear_faults()
         self._answers.rest.reset()
+        self.billed.reset()
         self._journal.clear()
 
     async def drain_late(self) -> None:

@@ -10,12 +10,16 @@ and `options`, `platform_state` (entities as The Trade Desk would answer the rea
 A document with `fault` instead of a state is played through sockets against the sandbox, whose own
 state counts; it expects `error` or `answer`, `quota` when the answer ordered a pause, how many
 changes the sandbox `applied`, and what a lookup has for a `finding`.
+
+A document of `accounts/` has what the platform answers about the account itself as `account`; it
+expects what is told of it, or that it is unreadable.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,12 +53,22 @@ from smartconnectors_server.platforms.trade_desk.open_rtb.creative import creati
 from smartconnectors_server.platforms.trade_desk.options import TradeDeskOptions
 from smartconnectors_server.platforms.trade_desk.state import (
     AdGroup,
+    UnreadableEntity,
+    account_of,
     ad_group_of,
     advertiser_of,
     campaign_of,
 )
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def told_of_account(document: Document) -> dict[str, Any]:
+    """What is told of the account in a document of `accounts/`."""
+    try:
+        return asdict(account_of(advertiser_of(document["account"])))
+    except UnreadableEntity:
+        return {"unreadable": True}
 
 
 def replay(document: Document) -> dict[str, Any]:

@@ -1,0 +1,108 @@
+"""Says who a caller is, by what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from smartconnectors_server.access import tokens
+from smartconnectors_server.access.caller import Caller, Credentials, Role, Scope
+from smartconnectors_server.access.signed import SignedTokens
+from smartconnectors_server.access.watched import Watched
+from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
+from smartconnectors_server.errors import Unauthenticated
+from smartconnectors_server.settings import Settings
+from smartconnectors_server.startup import StartupError
+
+LOOK_EVERY_NS = NANOS_PER_SECOND
+MOST_KNOWN = 4096
+"""Tokens whose verdict is remembered."""
+
+_BEARER = "bearer "
+_SIGNED_DOTS = 2
+
+
+class Gatekeeper:
+    """Knows callers. A verdict is remembered until it expires or a file has changed, so that a call
+    costs two lookups and not a signature.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        """Raises StartupError when a file cannot be used."""
+        access = settings.access
+        self._clock = clock
+        self._tokens: Watched[Mapping[str, Caller]] | None = None
+        self._signed: SignedTokens | None = None
+        self._certificates: Mapping[str, Caller] = {}
+        self._known: dict[str, Caller] = {}
+        self._look_again_ns = clock.monotonic_ns() + LOOK_EVERY_NS
+        self.open = access is None
+        """True without access control: everybody may do everything."""
+        if access is None:
+            return
+        if access.tokens_file is not None:
+            self._tokens = Watched({tokens.KEY: Path(access.tokens_file)}, tokens.read_tokens)
+        if access.jwt is not None:
+            self._signed = SignedTokens(access.jwt, clock)
+        tls = settings.server.tls
+        if access.certificates and (tls is None or tls.client_ca_file is None):
+            raise StartupError(
+                "access.certificates: nobody has a certificate without server.tls.client_ca_file"
+            )
+        self._certificates = {
+            name: Caller(
+                f"certificate:{name}",
+                Role.named(grant.role),
+                Scope.of(grant.platforms, grant.campaigns),
+            )
+            for name, grant in access.certificates.items()
+        }
+
+    def identify(self, shown: Credentials) -> Caller:
+        """Who it is. A token counts before a certificate. Raises Unauthenticated, saying what is
+        missing and never what was shown.
+        """
+        now_ns = self._clock.monotonic_ns()
+        if now_ns >= self._look_again_ns:
+            self._look_again_ns = now_ns + LOOK_EVERY_NS
+            self._look()
+        if not shown.authorization:
+            return self._by_certificate(shown)
+        caller = self._known.get(shown.authorization)
+        if caller is None:
+            caller = self._by_token(shown.authorization)
+            self._remember(shown.authorization, caller)
+        if caller.expires_ns is not None and self._clock.wall_ns() >= caller.expires_ns:
+            raise Unauthenticated(f"the token of {caller.name} has expired")
+        return caller
+
+    def _look(self) -> None:
+        for watched in (self._tokens, self._signed):
+            if watched is not None and watched.look():
+                self._known.clear()
+
+    def _remember(self, authorization: str, caller: Caller) -> None:
+        if len(self._known) >= MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[authorization] = caller
+
+    def _by_token(self, authorization: str) -> Caller:
+        if authorization[: len(_BEARER)].lower() != _BEARER:
+            raise Unauthenticated("the `authorization` metadata is not `Bearer TOKEN`")
+        token = authorization[len(_BEARER) :].strip()
+        if self._tokens is not None:
+            caller = self._tokens.value.get(tokens.hash_of(token))
+            if caller is not None:
+                return caller
+        if self._signed is not None and token.count(".") == _SIGNED_DOTS:
+            return self._signed.caller(token)
+        raise Unauthenticated("the token is not known here; it may have been revoked")
+
+    def _by_certificate(self, shown: Credentials) -> Caller:
+        for name in shown.names:
+            caller = self._certificates.get(name)
+            if caller is not None:
+                return caller
+        if shown.names and self._certificates:
+            raise Unauthenticated("the certificate names nobody who is known here; show a token")
+        raise Unauthenticated("no token; send it as `authorization: Bearer TOKEN` metadata")

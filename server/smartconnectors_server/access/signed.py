@@ -1,0 +1,175 @@
+"""Tokens that an identity provider signs (JWT), checked with its public keys (JWKS).
+
+What is checked with which algorithm is decided by the key, never by the token: a token that says
+`none`, or HMAC with the public key as its secret, finds no key here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smartconnectors_server.access.caller import Caller, Role, Scope
+from smartconnectors_server.access.watched import Unusable, Watched
+from smartconnectors_server.access_settings import JwtSettings
+from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
+from smartconnectors_server.errors import Unauthenticated, plain
+
+KEY = "access.jwt.jwks_file"
+_ALGORITHMS = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
+"""(`kty`, `crv`) -> the one algorithm that a key is for."""
+_PRIVATE = ("d", "k")
+_MOST_NAME_BYTES = 100
+_LATEST_S = 1e11
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """One public key. `key_id` None: it has no name."""
+
+    algorithm: str
+    key_id: str | None
+    key: Any
+
+
+def read_keys(contents: Mapping[str, bytes]) -> tuple[_Key, ...]:
+    """The public keys for signatures. Raises Unusable when there are none, or others than public
+    ones.
+    """
+    try:
+        listed = json.loads(contents[KEY])["keys"]
+        keys = [_key(one) for one in listed]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise Unusable(KEY, "is no JSON Web Key Set") from None
+    usable = tuple(key for key in keys if key is not None)
+    if not usable:
+        raise Unusable(KEY, "has no key for RS256, ES256 or EdDSA signatures")
+    return usable
+
+
+def _key(one: Mapping[str, Any]) -> _Key | None:
+    """One key; None: it is for something else. Raises Unusable, ValueError."""
+    import jwt
+
+    if any(part in one for part in _PRIVATE):
+        raise Unusable(KEY, "has a secret key in it; only public ones belong there")
+    algorithm = _ALGORITHMS.get((one.get("kty", ""), one.get("crv")))
+    if algorithm is None or one.get("use", "sig") != "sig":
+        return None
+    if one.get("alg", algorithm) != algorithm:
+        return None
+    try:
+        return _Key(algorithm, one.get("kid"), jwt.PyJWK(dict(one), algorithm).key)
+    except jwt.PyJWTError:
+        raise ValueError("a key that cannot be read") from None
+
+
+class SignedTokens:
+    """Checks tokens with the keys that are in force."""
+
+    def __init__(self, settings: JwtSettings, clock: Clock) -> None:
+        """Raises StartupError."""
+        self._settings = settings
+        self._clock = clock
+        self._keys: Watched[tuple[_Key, ...]] = Watched({KEY: Path(settings.jwks_file)}, read_keys)
+
+    def look(self) -> bool:
+        """True when there are other keys now."""
+        return self._keys.look()
+
+    def caller(self, token: str) -> Caller:
+        """Who shows it. Raises Unauthenticated, saying what is wrong with it."""
+        claims = self._claims(token)
+        now_s = self._clock.wall_ns() / NANOS_PER_SECOND
+        leeway_s = self._settings.leeway_s
+        until_s = _seconds(claims, "exp") + leeway_s
+        if now_s >= until_s:
+            raise Unauthenticated("the token has expired")
+        if "nbf" in claims and now_s < _seconds(claims, "nbf") - leeway_s:
+            raise Unauthenticated("the token is not valid yet")
+        subject = claims["sub"]
+        if not isinstance(subject, str) or not subject:
+            raise Unauthenticated("the token's claim `sub` names nobody")
+        settings = self._settings
+        roles = _names(claims, settings.role_claim) or frozenset()
+        return Caller(
+            "jwt:" + plain(subject, _MOST_NAME_BYTES),
+            max((Role.named(name) for name in roles), default=Role.NONE),
+            Scope(
+                _names(claims, settings.platforms_claim),
+                _names(claims, settings.campaigns_claim),
+            ),
+            int(until_s * NANOS_PER_SECOND),
+        )
+
+    def _claims(self, token: str) -> Mapping[str, Any]:
+        """What a token claims, its signature, issuer and audience being right."""
+        import jwt
+
+        try:
+            header = jwt.get_unverified_header(token)
+            for key in self._keys_for(header):
+                try:
+                    return self._decoded(token, key)
+                except jwt.InvalidSignatureError:
+                    continue
+        except jwt.InvalidAudienceError:
+            raise Unauthenticated("the token is for another audience") from None
+        except jwt.InvalidIssuerError:
+            raise Unauthenticated("the token is from another issuer") from None
+        except jwt.MissingRequiredClaimError as error:
+            raise Unauthenticated(f"the token lacks the claim `{error.claim}`") from None
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            raise Unauthenticated("the token cannot be read") from None
+        raise Unauthenticated("the token is signed by no key that is known here")
+
+    def _keys_for(self, header: Mapping[str, Any]) -> list[_Key]:
+        named = header.get("kid")
+        return [
+            key
+            for key in self._keys.value
+            if key.algorithm == header.get("alg")
+            and (named is None or key.key_id is None or key.key_id == named)
+        ]
+
+    def _decoded(self, token: str, key: _Key) -> Mapping[str, Any]:
+        import jwt
+
+        # Times are judged by the injected clock, so not here.
+        claims: Mapping[str, Any] = jwt.decode(
+            token,
+            key.key,
+            algorithms=[key.algorithm],
+            audience=self._settings.audience,
+            issuer=self._settings.issuer,
+            options={
+                "require": ["exp", "iss", "aud", "sub"],
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+            },
+        )
+        return claims
+
+
+def _seconds(claims: Mapping[str, Any], name: str) -> float:
+    """A time, in seconds since the epoch."""
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise Unauthenticated(f"the token's claim `{name}` is no time")
+    return float(max(-_LATEST_S, min(value, _LATEST_S)))
+
+
+def _names(claims: Mapping[str, Any], name: str) -> frozenset[str] | None:
+    """A claim that is a name or a list of them; None: it is absent."""
+    if name not in claims:
+        return None
+    value = claims[name]
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+        raise Unauthenticated(f"the token's claim `{name}` is no list of names")
+    return frozenset(listed)

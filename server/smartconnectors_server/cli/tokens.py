@@ -1,0 +1,127 @@
+"""`token`: makes a token for a caller of this service."""
+
+from __future__ import annotations
+
+import enum
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smartconnectors_server.cli.connection import Json
+from smartconnectors_server.cli.failure import CommandFailed, ExitCode
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from smartconnectors_server.access.tokens import TokenEntry
+
+_SECONDS_A_DAY = 86_400
+_READABLE_BY_ITS_OWNER = 0o600
+
+
+class RoleChoice(enum.StrEnum):
+    """What a token may do."""
+
+    READ = "read"
+    BID = "bid"
+    OPERATE = "operate"
+
+
+def token(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who gets it; the audit says it.")],
+    *,
+    role: Annotated[RoleChoice, typer.Option("--role", help="Each includes those before it.")],
+    platforms: Annotated[
+        list[str] | None,
+        typer.Option("--platform", metavar="NAME", help="On this platform alone; repeatable."),
+    ] = None,
+    campaigns: Annotated[
+        list[str] | None,
+        typer.Option("--campaign", metavar="ID", help="For this campaign alone; repeatable."),
+    ] = None,
+    days: Annotated[
+        int | None, typer.Option("--days", min=1, max=36_500, help="How long it counts.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="The server's access.tokens_file, to add to."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a token, and print it once: the server keeps no more than its hash.
+
+    Its entry goes into the server's tokens file, which a running server takes up. Deleting the
+    entry revokes the token.
+    """
+    from pydantic import ValidationError
+
+    from smartconnectors_server.access.tokens import TokenEntry, hash_of, new_token
+    from smartconnectors_server.platforms import PLATFORMS
+    from smartconnectors_server.settings import explain
+
+    for platform in platforms or ():
+        if platform not in PLATFORMS:
+            known = ", ".join(PLATFORMS)
+            raise CommandFailed(ExitCode.USAGE, f"No platform is called {platform}: {known}.")
+    made = new_token()
+    try:
+        entry = TokenEntry(
+            name=name,
+            hash=hash_of(made),
+            role=role.value,
+            platforms=tuple(platforms) if platforms else None,
+            campaigns=tuple(campaigns) if campaigns else None,
+            expires_at=None if days is None else _in_days(days),
+        )
+    except ValidationError as error:
+        raise CommandFailed(ExitCode.USAGE, explain(error)) from None
+    if file is not None:
+        _append(file, entry)
+    if as_json:
+        document = entry.model_dump(mode="json", exclude_none=True)
+        typer.echo(json.dumps({"token": made, "entry": document}, ensure_ascii=False))
+        return
+    if file is None:
+        typer.echo(f"# Add this to the server's tokens file:\n{entry.text()}", err=True)
+    else:
+        typer.echo(f"Added to {file}. The token is printed this once:", err=True)
+    typer.echo(made)
+
+
+def _in_days(days: int) -> datetime:
+    from datetime import UTC, datetime
+
+    from smartconnectors_server.clock import NANOS_PER_SECOND, SystemClock
+
+    now_s = SystemClock().wall_ns() // NANOS_PER_SECOND
+    return datetime.fromtimestamp(now_s + days * _SECONDS_A_DAY, UTC)
+
+
+def _append(file: Path, entry: TokenEntry) -> None:
+    """Adds an entry, in one step: a server never reads half of it. Raises CommandFailed, and leaves
+    the file as it was.
+    """
+    import tempfile
+
+    from smartconnectors_server.access.tokens import KEY, read_tokens
+    from smartconnectors_server.access.watched import Unusable
+
+    try:
+        there = file.read_bytes() if file.exists() else b""
+        mode = file.stat().st_mode & 0o777 if file.exists() else _READABLE_BY_ITS_OWNER
+        content = there.rstrip() + (b"\n\n" if there.strip() else b"") + entry.text().encode()
+        read_tokens({KEY: content})
+        with tempfile.NamedTemporaryFile(
+            dir=file.resolve().parent, prefix=f".{file.name}.", delete=False
+        ) as new:
+            new.write(content)
+        Path(new.name).chmod(mode)
+        Path(new.name).replace(file.resolve())
+    except Unusable as error:
+        raise CommandFailed(ExitCode.USAGE, f"{file} {error}; nothing was added.") from None
+    except OSError as error:
+        raise CommandFailed(
+            ExitCode.USAGE, f"{file} cannot be written: {error.strerror}."
+        ) from None

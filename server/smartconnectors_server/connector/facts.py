@@ -1,0 +1,64 @@
+"""What a platform says of an ad account, and whether a budget fits it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from smartconnectors_server.errors import PlatformUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """An ad account in the platform's own words. Empty: the platform does not say.
+
+    Attributes:
+        account_id: as the platform writes it.
+        name: for people.
+        currency_code: ISO 4217; what it bills in.
+        time_zone: an IANA name; where its days begin.
+        quota_tier: which of the platform's quotas it has.
+    """
+
+    account_id: str = ""
+    name: str = ""
+    currency_code: str = ""
+    time_zone: str = ""
+    quota_tier: str = ""
+
+
+def check_account_currency(platform: str, facts: AccountFacts, currency_code: str) -> None:
+    """Raises PlatformUnavailable, with both currencies, when the account bills in another one than
+    the budget is in: amounts would mean something else there.
+    """
+    if facts.currency_code in ("", currency_code):
+        return
+    raise PlatformUnavailable(
+        f"account {facts.account_id} is in {facts.currency_code}, but the budget of {platform} is "
+        f"in {currency_code}, so nothing is sent to it. Set platforms.{platform}.budget.currency, "
+        "or name another account, and restart",
+        metadata={
+            "account": facts.account_id,
+            "account_currency": facts.currency_code,
+            "budget_currency": currency_code,
+        },
+    )
+
+
+def time_zone_warning(
+    platform: str, facts: AccountFacts, budgets: Sequence[tuple[str, str]]
+) -> str | None:
+    """What to say when days of a calendar limit are not the account's; None: nothing.
+
+    `budgets`: budget and time zone of each calendar limit that bids on the platform count in.
+    """
+    other = dict.fromkeys(
+        f"{budget_id} ({zone})" for budget_id, zone in budgets if zone != facts.time_zone
+    )
+    if not facts.time_zone or not other:
+        return None
+    return (
+        f"{platform}: the days of account {facts.account_id} are of {facts.time_zone}, those of "
+        f"the calendar limits on {', '.join(other)} are not; what the platform bills by day will "
+        "not line up with them"
+    )

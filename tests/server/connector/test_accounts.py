@@ -1,0 +1,155 @@
+"""Several accounts behind one connector, where it matters which one fails and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, cast
+
+import pytest
+from google.protobuf.message import Message
+
+from smartconnectors.common.v1 import bid_pb2
+from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
+from smartconnectors_server.call import Call, MethodSpec
+from smartconnectors_server.connector import (
+    Accounts,
+    OneByOne,
+    Placed,
+    QuotaSignal,
+    account_named,
+)
+from smartconnectors_server.errors import InvalidBid, PlatformUnavailable, RateLimited
+from smartconnectors_server.platforms import PLATFORMS
+
+SPEC = MethodSpec.of(PLATFORMS["google_ads"].service.methods_by_name["PlaceBid"])
+
+
+class Account(OneByOne):
+    """Takes batches, each for one call of the quota."""
+
+    max_batch = 10
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.fails = False
+        self.closed = False
+
+    def batch_calls(self, count: int) -> int:
+        return 1
+
+    async def place_many(self, planned: Sequence[tuple[Message, Call]]) -> Sequence[Placed]:
+        self.batches.append([cast(Any, request).bid.request_id for request, _ in planned])
+        if self.fails:
+            raise PlatformUnavailable("not now")
+        return [pb.PlaceBidResponse() for _ in planned]
+
+    async def close(self) -> None:
+        self.closed = True
+        if self.fails:
+            raise RuntimeError("it cannot be closed")
+
+
+class Gate:
+    """Counts; refuses when it is shut."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.shut = False
+
+    @contextmanager
+    def urgent(self) -> Iterator[None]:
+        yield
+
+    @asynccontextmanager
+    async def read(self, what: str) -> AsyncIterator[None]:
+        if self.shut:
+            raise RateLimited("no more")
+        self.taken += 1
+        yield
+
+    @asynccontextmanager
+    async def report(self, what: str) -> AsyncIterator[None]:
+        async with self.read(what):
+            yield
+
+    def tighten(self, signal: QuotaSignal) -> None:
+        raise AssertionError("nothing is said of the quota here")
+
+
+class Two:
+    """Two accounts."""
+
+    def __init__(self) -> None:
+        self.eu, self.us, self.gate = Account(), Account(), Gate()
+        connectors: Any = {"eu": self.eu, "us": self.us}
+        self.accounts = Accounts(connectors, self.gate)
+
+    async def place(self, *names: str) -> list[str]:
+        """What became of a bid for each of these accounts."""
+        planned = [
+            (
+                pb.PlaceBidRequest(bid=bid_pb2.BidRequest(request_id=f"r{n}", account=name)),
+                Call(SPEC, 0),
+            )
+            for n, name in enumerate(names)
+        ]
+        return [type(one).__name__ for one in await self.accounts.place_many(planned)]
+
+
+@pytest.fixture
+def two() -> Two:
+    return Two()
+
+
+async def test_answers_come_in_the_order_of_the_bids(two: Two) -> None:
+    two.us.fails = True
+    found = await two.place("eu", "us", "eu", "us")
+    assert found == ["PlaceBidResponse", "PlatformUnavailable"] * 2
+    assert (two.eu.batches, two.us.batches) == ([["r0", "r2"]], [["r1", "r3"]])
+
+
+async def test_a_further_account_takes_its_own_share_of_the_quota(two: Two) -> None:
+    await two.place("eu", "eu")
+    assert two.gate.taken == 0, "the chain has taken the first"
+    await two.place("eu", "us")
+    assert two.gate.taken == 1
+
+
+async def test_without_quota_for_a_further_account_nothing_is_sent_to_it(two: Two) -> None:
+    two.gate.shut = True
+    assert await two.place("eu", "us") == ["PlaceBidResponse", "RateLimited"]
+    assert two.us.batches == []
+
+
+async def test_what_fails_for_the_only_account_of_a_batch_fails_for_all_of_it(two: Two) -> None:
+    two.eu.fails = True
+    with pytest.raises(PlatformUnavailable):
+        await two.place("eu", "eu")
+
+
+async def test_every_account_is_closed_also_when_one_cannot_be(two: Two) -> None:
+    two.us.fails = True
+    with pytest.raises(RuntimeError):
+        await two.accounts.close()
+    assert two.eu.closed
+
+
+@pytest.mark.parametrize(
+    ("asked", "names", "meant"),
+    [
+        ("", (), ""),
+        ("", ("eu",), "eu"),
+        ("", ("eu", "default"), "default"),
+        ("eu", ("eu", "default"), "eu"),
+    ],
+)
+def test_which_account_is_meant(asked: str, names: tuple[str, ...], meant: str) -> None:
+    assert account_named(asked, names) == meant
+
+
+@pytest.mark.parametrize(("asked", "names"), [("", ("a", "b")), ("c", ("a", "b")), ("c", ())])
+def test_an_account_that_there_is_not_is_never_guessed(asked: str, names: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidBid) as caught:
+        account_named(asked, names)
+    assert all(name in caught.value.message for name in names)
