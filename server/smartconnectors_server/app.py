@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
-import os
-import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,7 +15,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from smartconnectors.budgets.v1 import budget_service_pb2, budget_service_pb2_grpc
-from smartconnectors_server import failpoints, gauges
+from smartconnectors_server import gauges
 from smartconnectors_server.assembly import (
     budgets_of,
     candidates_of,
@@ -44,9 +41,9 @@ from smartconnectors_server.clock import Clock, SystemClock
 from smartconnectors_server.connections import Connections, lookup_with, reports_with, spend_rules
 from smartconnectors_server.connector import Mode, Platform
 from smartconnectors_server.customers import Customers, SiteKeyError
-from smartconnectors_server.http import Pages
 from smartconnectors_server.interceptors import (
     INTERCEPTORS,
+    Auth,
     CampaignPauses,
     ChainInterceptor,
     DeferredBids,
@@ -66,15 +63,15 @@ from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
 from smartconnectors_server.services.shadow_report import ShadowReports
 from smartconnectors_server.settings import Settings
-from smartconnectors_server.startup import StartupError, check_host, warn_if_open
-from smartconnectors_server.telemetry import Telemetry, configure_logging
+from smartconnectors_server.startup import StartupError
+from smartconnectors_server.telemetry import Telemetry
 from smartconnectors_server.tls import open_port
 
 HEALTH_EVERY_S = 0.25
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Application", "Ready", "StartupError", "load_settings", "serve"]
+__all__ = ["Application", "Ready", "StartupError", "load_settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +149,7 @@ class Application:
         )
         gauges.export(self.telemetry.metrics, self.engines, self.watch)
         self._chain = [make(self.engines) for make in INTERCEPTORS]
+        (self.auth,) = (one for one in self._chain if isinstance(one, Auth))
         self._health = Health(service.full_name for service in self._services)
         self._connections = Connections(self.engines)
         self._servicers = {
@@ -352,41 +350,3 @@ def _telemetry(settings: Settings) -> Telemetry:
 
     spans = OtlpSpans(chosen.otlp_endpoint, insecure=chosen.otlp_insecure)
     return Telemetry(spans=spans, sample_ratio=chosen.sample_ratio)
-
-
-async def serve(
-    settings: Settings,
-    *,
-    on_ready: Callable[[Ready], None],
-    read_again: Callable[[], Settings] | None = None,
-) -> None:
-    """Runs until SIGTERM or SIGINT, then drains. SIGHUP: takes what `read_again` returns.
-
-    Raises StartupError when it cannot start.
-    """
-    check_host(settings.server)
-    configure_logging(settings.server.log_format)
-    warn_if_open(settings)
-    failpoints.arm(settings.server.failpoint)
-    application = Application(settings)
-    asked_to_stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked_to_stop.set)
-    ready = await application.start()
-    pages = Pages(application.telemetry.metrics, lambda: application.ready)
-    try:
-        http_address = await pages.start(settings.http)
-    except OSError as error:
-        await application.stop()
-        raise StartupError(
-            f"cannot listen on {settings.http.host}:{settings.http.port} for HTTP: "
-            f"{error.strerror or error}. Give it another --http-port."
-        ) from None
-    if read_again is not None:
-        loop.add_signal_handler(signal.SIGHUP, application.reloader.ask, read_again)
-    on_ready(dataclasses.replace(ready, http_address=http_address))
-    await asked_to_stop.wait()
-    log.info("draining (process %d)", os.getpid())
-    await application.stop()
-    await pages.stop()

@@ -19,6 +19,7 @@ from smartconnectors.common.v1 import bid_pb2
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as ads_pb2
 from smartconnectors_server.connector.sandbox import FaultKind
 from smartconnectors_server.http import Pages
+from smartconnectors_server.serving import pages_of
 from smartconnectors_server.settings import HttpSettings
 from smartconnectors_server.telemetry import Telemetry, names
 from smartconnectors_server.telemetry.otlp import OtlpSpans
@@ -201,7 +202,7 @@ async def pages() -> AsyncIterator[list[Pages]]:
 
 async def browse(server: Server, pages: list[Pages]) -> str:
     """The address of a server's HTTP port."""
-    one = Pages(server.app.telemetry.metrics, lambda: server.app.ready)
+    one = pages_of(server.app)
     pages.append(one)
     return await one.start(HttpSettings(port=0))
 

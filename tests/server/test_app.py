@@ -16,8 +16,9 @@ import pytest
 from smartconnectors.budgets.v1 import budget_service_pb2, budget_service_pb2_grpc
 from smartconnectors.common.v1 import bid_pb2
 from smartconnectors.google_ads.v1 import google_ads_service_pb2, google_ads_service_pb2_grpc
-from smartconnectors_server.app import Application, Ready, StartupError, load_settings, serve
+from smartconnectors_server.app import Application, Ready, StartupError, load_settings
 from smartconnectors_server.platforms import PLATFORMS
+from smartconnectors_server.serving import serve
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.startup import check_host as check
 from smartconnectors_server.startup import warn_if_open

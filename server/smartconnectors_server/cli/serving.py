@@ -75,8 +75,8 @@ def serve(
     import uvloop
 
     from smartconnectors_server.app import StartupError, load_settings
-    from smartconnectors_server.app import serve as run_server
     from smartconnectors_server.cli.configuration import settings_of
+    from smartconnectors_server.serving import serve as run_server
 
     given: dict[str, Any] = {
         "host": host,

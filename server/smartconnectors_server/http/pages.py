@@ -1,4 +1,4 @@
-"""Metrics and health over HTTP: for Prometheus, load balancers and orchestrators.
+"""Metrics, health and the dashboard over HTTP: for Prometheus, load balancers, and people.
 
 `/healthz` says that the process answers and nothing else, so that a ledger that is away starts no
 storm of restarts; `/readyz` says whether bids are admitted.
@@ -6,29 +6,57 @@ storm of restarts; `/readyz` says whether bids are admitted.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
+from smartconnectors_server.access import Gatekeeper
+from smartconnectors_server.clock import Clock
+from smartconnectors_server.errors import ConnectorError
+from smartconnectors_server.http.desk import Desk, Pauses, refused
+from smartconnectors_server.http.live import Live
 from smartconnectors_server.settings import HttpSettings
 from smartconnectors_server.telemetry import Metrics
 
 STOPPED_WITHIN_S = 1.0
+_DASHBOARD = Path(__file__).with_name("dashboard.html")
 
 
 class Pages:
     """The HTTP port."""
 
-    def __init__(self, metrics: Metrics, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        ready: Callable[[], bool],
+        picture: Callable[[], dict[str, Any]],
+        clock: Clock,
+        gatekeeper: Gatekeeper,
+        pauses: Pauses,
+    ) -> None:
+        """`picture`: what the dashboard shows now; `pauses`: who pauses and resumes for it."""
         self._metrics = metrics
         self._ready = ready
+        guarded = {"guarded": not gatekeeper.open}
+        self._live = Live(lambda: {**picture(), **guarded}, clock)
+        self._desk = Desk(gatekeeper, pauses)
         self._runner: web.AppRunner | None = None
+        self._dashboard = _DASHBOARD.read_text(encoding="utf-8")
+        self._headers = _headers_for(self._dashboard)
 
     async def start(self, settings: HttpSettings) -> str:
         """Listens; returns `host:port`, or nothing when HTTP is switched off. Raises OSError."""
         if not settings.enabled:
             return ""
         app = web.Application()
+        app.router.add_get("/", self._page)
+        app.router.add_get("/events", self._events)
+        app.router.add_post("/pause", self._desk.pause)
         app.router.add_get("/metrics", self._exposition)
         app.router.add_get("/healthz", self._alive)
         app.router.add_get("/readyz", self._readiness)
@@ -40,10 +68,27 @@ class Pages:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     async def stop(self) -> None:
-        """Stops listening."""
+        """Ends what is watched, and stops listening."""
+        self._live.close()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    async def _page(self, _request: web.Request) -> web.Response:
+        return web.Response(text=self._dashboard, content_type="text/html", headers=self._headers)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self._desk.reader(request)
+        except ConnectorError as error:
+            return refused(error)
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        )
+        await response.prepare(request)
+        async for event in self._live.events():
+            await response.write(event)
+        return response
 
     async def _exposition(self, request: web.Request) -> web.Response:
         body, content_type = self._metrics.exposition(request.headers.get("Accept", ""))
@@ -56,3 +101,25 @@ class Pages:
         if self._ready():
             return web.Response(text="ready\n")
         return web.Response(status=503, text="nothing is admitted\n")
+
+
+def _headers_for(page: str) -> dict[str, str]:
+    """Lets the page run what stands in it and nothing else, and load nothing from elsewhere."""
+    script, style = (_hash_of(page, tag) for tag in ("script", "style"))
+    policy = (
+        f"default-src 'none'; script-src '{script}'; style-src '{style}'; img-src data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-cache",
+    }
+
+
+def _hash_of(page: str, tag: str) -> str:
+    found = re.search(f"<{tag}>(.*)</{tag}>", page, re.DOTALL)
+    assert found is not None
+    digest = hashlib.sha256(found[1].encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

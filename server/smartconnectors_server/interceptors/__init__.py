@@ -37,6 +37,7 @@ INTERCEPTORS: tuple[type[Interceptor], ...] = (
 
 __all__ = [
     "INTERCEPTORS",
+    "Auth",
     "CampaignPauses",
     "ChainInterceptor",
     "DeferredBids",

@@ -82,6 +82,11 @@ class Auth:
         return True
 
     @property
+    def gatekeeper(self) -> Gatekeeper:
+        """Who knows callers, for those who do not come by gRPC."""
+        return self._gatekeeper
+
+    @property
     def open(self) -> bool:
         """True without access control."""
         return self._gatekeeper.open

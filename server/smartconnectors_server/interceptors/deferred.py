@@ -162,27 +162,29 @@ class DeferredBids:
         except ConnectorError as error:
             log.info("deferred request %s waits: %s", hold.request_id, error.message)
             return False
-        outcome, refusal = "INTERNAL", "unforeseen"
+        outcome = "INTERNAL"
+        refusal: Exception | None = None
         try:
             response = await send_held(
                 self._engines, runtime, self._inner(call.spec), request, call, held, priced
             )
-            outcome, refusal = outcome_name(response), ""
+            outcome = outcome_name(response)
             runtime.last_change_ns[plan.target] = self._keeper.now_ns()
         except (ConnectorError, CircuitOpen) as error:
-            outcome, refusal = getattr(error, "reason", "DEFERRED"), str(error)
+            outcome, refusal = getattr(error, "reason", "DEFERRED"), error
             if outcome_of(error, dispatched=call.dispatched) is Outcome.NOT_SENT:
                 await self._wait_again(held, priced, error)
             return False
         except Exception as error:
             # An unforeseen one leaves the hold held only when nothing was sent.
+            refusal = error
             await self._wait_again(held, priced, error)
             raise
         finally:
             self._tell(call, outcome, started_ns, refusal)
         return True
 
-    def _tell(self, call: Call, outcome: str, started_ns: int, refusal: str) -> None:
+    def _tell(self, call: Call, outcome: str, started_ns: int, refusal: Exception | None) -> None:
         engines = self._engines
         tell(engines.telemetry, engines.clock, call, outcome, started_ns, refusal, deferred=True)
 

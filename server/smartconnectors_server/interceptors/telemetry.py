@@ -10,10 +10,11 @@ from google.protobuf.message import Message
 from smartconnectors.common.v1 import bid_pb2
 from smartconnectors_server.access import ANYBODY
 from smartconnectors_server.call import Call, Kind, MethodSpec
-from smartconnectors_server.clock import Clock
+from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.interceptors._base import Engines, Next
 from smartconnectors_server.telemetry import Metrics, Telemetry, current, names
+from smartconnectors_server.telemetry.recent import Recent, Refusal
 
 _OUTCOMES = {number: name.removeprefix("BID_STATUS_") for name, number in bid_pb2.BidStatus.items()}
 _OK = "OK"
@@ -79,27 +80,49 @@ def count(metrics: Metrics, call: Call, outcome: str, took_ns: int, *, refused: 
         metrics.committed(platform, source, hold.currency_code, hold.amount_micros)
 
 
+def remember(recent: Recent, call: Call, outcome: str, at_ns: int, error: Exception | None) -> None:
+    """Adds a call that has ended to the last minutes."""
+    hold, platform = call.hold, call.spec.platform
+    if error is not None:
+        retry_s = getattr(error, "retry_after_s", None)
+        retry_at_ns = None if retry_s is None else at_ns + round(retry_s * NANOS_PER_SECOND)
+        message = getattr(error, "message", "")
+        recent.refused(Refusal(at_ns, platform, call.campaign_id, outcome, message, retry_at_ns))
+    if call.spec.kind is Kind.BID and not call.replayed:
+        source = "" if call.priced is None else call.priced.source.value
+        recent.bid(at_ns, "refused" if error is not None else source)
+    if outcome == _PLACED and hold is not None and not call.replayed:
+        recent.committed(at_ns, platform, hold.amount_micros)
+
+
 def tell(
     telemetry: Telemetry,
     clock: Clock,
     call: Call,
     outcome: str,
     started_ns: int,
-    error: str,
+    error: Exception | None,
     **more: str | int | bool,
 ) -> None:
-    """Counts a call that has ended, finishes its span and writes its log line. `started_ns`: wall
-    clock; `error`: empty when it was not refused.
+    """Counts a call that has ended, remembers it for a while, finishes its span and writes its log
+    line. `started_ns`: wall clock; `error`: None when it was not refused.
     """
     took_ns = clock.monotonic_ns() - call.started_ns
-    count(telemetry.metrics, call, outcome, took_ns, refused=bool(error))
+    ended_ns = clock.wall_ns()
+    count(telemetry.metrics, call, outcome, took_ns, refused=error is not None)
+    remember(telemetry.recent, call, outcome, ended_ns, error)
     said = attributes_of(call, outcome)
     fields = {key.removeprefix("smartconnectors."): value for key, value in said.items()}
     trace = call.trace
     if trace is not None:
-        telemetry.finish(trace, names.SPAN_BID, started_ns, clock.wall_ns(), said, error)
+        why = "" if error is None else getattr(error, "message", "") or type(error).__name__
+        telemetry.finish(trace, names.SPAN_BID, started_ns, ended_ns, said, why)
         fields[names.LOG_TRACE_ID], fields[names.LOG_SPAN_ID] = trace.trace_id, trace.span_id
     telemetry.event(names.EVENT_BID, **fields, **more)
+
+
+class CallerGone(Exception):
+    """Stands for the cancellation of a call, which is nobody's error."""
 
 
 class Observe:
@@ -123,16 +146,16 @@ class Observe:
         try:
             response: Message = await call_next(request, call)
         except asyncio.CancelledError:
-            self._say(call, "CALLER_GONE", started_ns, "the caller went away")
+            self._say(call, "CALLER_GONE", started_ns, CallerGone("the caller went away"))
             raise
         except ConnectorError as error:
-            self._say(call, error.reason, started_ns, error.message)
+            self._say(call, error.reason, started_ns, error)
             raise
         except Exception as error:
-            self._say(call, "INTERNAL", started_ns, type(error).__name__)
+            self._say(call, "INTERNAL", started_ns, error)
             raise
-        self._say(call, outcome_name(response), started_ns, "")
+        self._say(call, outcome_name(response), started_ns, None)
         return response
 
-    def _say(self, call: Call, outcome: str, started_ns: int, error: str) -> None:
+    def _say(self, call: Call, outcome: str, started_ns: int, error: Exception | None) -> None:
         tell(self._telemetry, self._clock, call, outcome, started_ns, error)

@@ -14,6 +14,7 @@ import structlog
 
 from smartconnectors_server.telemetry import names
 from smartconnectors_server.telemetry.metrics import Metrics
+from smartconnectors_server.telemetry.recent import Recent
 from smartconnectors_server.telemetry.tracing import Span, SpanExporting, Trace, Tracer, current
 
 _UNSAFE = re.compile(r"""[^!-~]|[="']|^$""")
@@ -38,6 +39,7 @@ class Telemetry:
         """`spans` None: none are made; callers' trace context is still logged and passed on."""
         self._spans = spans
         self.metrics = metrics or Metrics()
+        self.recent = Recent()
         self.tracer = Tracer(0.0 if spans is None else sample_ratio, sampler)
         self._log = logger or structlog.get_logger("smartconnectors")
 
