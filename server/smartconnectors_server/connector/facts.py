@@ -70,7 +70,9 @@ class AccountCampaigns:
     has_more: bool = False
 
     @classmethod
-    def first_of(cls, found: Sequence[CampaignFacts], *, has_more: bool = False) -> AccountCampaigns:
+    def first_of(
+        cls, found: Sequence[CampaignFacts], *, has_more: bool = False
+    ) -> AccountCampaigns:
         """As many of these as are told of. `has_more`: there are more than were found."""
         return cls(tuple(found[:MOST_CAMPAIGNS]), has_more or len(found) > MOST_CAMPAIGNS)
 

@@ -56,10 +56,8 @@ def _moved(campaign: Campaign, ad_set: AdSet) -> tuple[tuple[str, ...], str]:
     same = [one for one, (intent, _) in planned.items() if intent.strategy == present]
     kept = [one for one, (intent, _) in planned.items() if intent.goal in ("", ad_set.goal)]
     fitting = tuple(same or kept)
-    if not fitting and refused:
-        raise refused[0]
     if not fitting:
-        fitting = tuple(planned)
+        raise refused[0]
     first_intent, first_plan = planned[fitting[0]]
     field = "roas_average_floor" if first_intent.roas_floor else "bid_amount"
     moves = f"{field} of {first_plan.target}"

@@ -38,7 +38,7 @@ def told_of(
         campaign_id=listed.campaign.campaign_id,
         name=listed.name,
         status=_status_of(listed, ad_groups, all_were_read=all_were_read),
-        strategy=f"base bid CPM, {listed.budgeting or 'unnamed'} budget",
+        strategy=f"base bid CPM, {listed.budgeting} budget" if listed.budgeting else "base bid CPM",
         knobs=knobs,
         moves=moves,
         why_not=why_not,
