@@ -36,6 +36,8 @@ async def test_two_hundred_are_told_of_page_by_page(
     assert rig.gate.reads.count("campaigns") == pages
     assert rig.gate.reads.count("ad groups") <= 11
     assert all(one.why_not for one in found.campaigns[10:13:2]), "two ad groups, and none"
+    is_known = not found.campaigns[0].why_not.startswith("not known: ")
+    assert is_known == (extra < 2000), "beyond that the first campaign may have a second ad group"
 
 
 async def test_without_an_advertiser_nothing_is_read(make_rig: MakeRig) -> None:
