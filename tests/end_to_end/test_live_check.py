@@ -13,7 +13,7 @@ import pytest
 
 from smartconnectors_server.cli.config_file import render_document
 from smartconnectors_server.cli.live_check import look
-from smartconnectors_server.connector.sandbox import FaultKind
+from smartconnectors_server.connector.sandbox import Fault, FaultKind
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Stage
@@ -48,6 +48,32 @@ async def test_it_runs_beside_the_server_and_changes_nothing(stage: Stage) -> No
     assert accounts["google_ads"]["quota_tier"] is None, "Google does not tell"
     assert accounts["meta"]["quota_tier"] == "standard_access"
     assert accounts["meta"]["reads"] == 3
+    for name in ("google_ads", "meta"):
+        knobs = {one["campaign_id"]: one["knobs"] for one in accounts[name]["campaigns"]}
+        assert all(knobs[str(number)] for number in range(1001, 1011))
+        assert accounts[name]["more_campaigns"] is False
+    assert accounts["trade_desk"]["campaigns"] is None, "no advertiser is configured"
+    for sandbox in stage.sandboxes.values():
+        assert not any(entry.changes for entry in sandbox.journal())
+
+
+async def test_each_campaign_is_shown_with_its_knob_or_why_it_has_none(stage: Stage) -> None:
+    code, printed = await check(stage, each=ADVERTISER)
+    assert code == 0
+    rows = [" ".join(line.split()) for line in printed.splitlines()]
+    assert "trade_desk, campaigns: 13" in rows
+    assert (
+        "1009 Campaign 1009 ENABLED TARGET_ROAS, DISPLAY, portfolio 1901 of 2 campaigns "
+        "target_roas portfolio_target_roas of portfolios/1901"
+    ) in rows
+    assert (
+        "1011 Campaign 1011 ACTIVE LOWEST_COST_WITH_MIN_ROAS, VALUE – refused: ad_set_id: "
+        "campaign 1011 has several active ad sets: 10111, 10112"
+    ) in rows
+    assert (
+        "1012 Campaign 1012 Available, enabled base bid CPM, Kokai budget ad_group "
+        "RTBAttributes.BaseBidCPM of ad_groups/10121"
+    ) in rows
     for sandbox in stage.sandboxes.values():
         assert not any(entry.changes for entry in sandbox.journal())
 
@@ -63,6 +89,8 @@ async def test_each_account_of_a_platform_is_asked(stage: Stage) -> None:
     reports = await look(stage.settings({"accounts": accounts}), 1)
     found = {one.account: one for one in reports if one.platform == "google_ads"}
     assert found["default"].problems == []
+    shown = [found[name].campaigns for name in ("default", "tokyo")]
+    assert [one.campaigns[0].campaign_id for one in shown if one is not None] == ["1001", "2001"]
     assert "1000000002 is in JPY" in found["tokyo"].problems[0]
 
 
@@ -87,6 +115,17 @@ async def test_a_platform_that_tells_nothing_is_not_measured(stage: Stage) -> No
     (report,) = [one for one in await look(stage.settings({}), 2) if one.platform == "trade_desk"]
     assert (report.p95_ms, report.problems) == (None, [])
     assert "not told by the API" in report.row
+
+
+async def test_campaigns_that_cannot_be_read_are_a_problem_of_their_account(stage: Stage) -> None:
+    settings = stage.settings({"each": ADVERTISER})
+    query = "POST /v3/campaign/query/advertiser"
+    await stage.sandboxes["trade_desk"].add_fault(Fault(FaultKind.SERVER_ERROR, method=query))
+    (report,) = [one for one in await look(settings, 2) if one.platform == "trade_desk"]
+    (problem,) = report.problems
+    assert problem.startswith("its campaigns cannot be read: ")
+    assert report.facts.currency_code == "USD"
+    assert len(report.durations_ms) == 2, "a listing does not count for the threshold"
 
 
 @pytest.mark.parametrize("reads", [1, 7])

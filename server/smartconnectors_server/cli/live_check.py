@@ -1,4 +1,5 @@
-"""`check-config --live`: asks each configured account who it is, and how long it takes to say so.
+"""`check-config --live`: asks each configured account who it is, how long it takes to say so, and
+what a bid on each of its campaigns would move.
 
 Reads only. It opens no ledger, so it can run beside a server, whose calls it does not know of.
 """
@@ -18,9 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from smartconnectors_server.cli import campaign_table
+
 if TYPE_CHECKING:
     from smartconnectors_server.clock import Clock
-    from smartconnectors_server.connector import AccountFacts, Platform, QuotaSignal
+    from smartconnectors_server.connector import (
+        AccountCampaigns,
+        AccountFacts,
+        Platform,
+        QuotaSignal,
+    )
     from smartconnectors_server.ratelimit import RateLimiter
     from smartconnectors_server.settings import PlatformSettings, Settings
 
@@ -47,8 +55,14 @@ class AccountReport:
     platform: str
     account: str
     facts: AccountFacts
+    campaigns: AccountCampaigns | None = None
     durations_ms: list[float] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """Platform and account."""
+        return f"{self.platform} {self.account}".strip()
 
     @property
     def p95_ms(self) -> float | None:
@@ -86,6 +100,7 @@ class AccountReport:
             "reads": len(self.durations_ms),
             "p95_ms": self.p95_ms,
             "problems": self.problems,
+            **campaign_table.document_of(self.campaigns),
         }
 
 
@@ -200,11 +215,23 @@ async def _ask(report: AccountReport, connector: Any, reads: int) -> None:
         for _ in range(reads):
             report.facts = await connector.account()
             if report.facts == AccountFacts():
-                return  # nothing is told, so nothing was read
+                break  # nothing is told, so nothing was read
+        await _ask_for_campaigns(report, connector)
     except ConnectorError as error:
         report.problems.append(f"it cannot be read: {error.message}")
     finally:
         await connector.close()
+
+
+async def _ask_for_campaigns(report: AccountReport, connector: Any) -> None:
+    from smartconnectors_server.errors import ConnectorError
+
+    measured = len(report.durations_ms)
+    try:
+        report.campaigns = await connector.campaigns()
+    except ConnectorError as error:
+        report.problems.append(f"its campaigns cannot be read: {error.message}")
+    del report.durations_ms[measured:]  # a listing takes longer than what a bid reads
 
 
 def _problems(report: AccountReport, chosen: PlatformSettings) -> list[str]:
@@ -235,5 +262,9 @@ def print_reports(reports: Sequence[AccountReport]) -> None:
     output.print_table(COLUMNS, [report.row for report in reports], empty=empty)
     for report in reports:
         for problem in report.problems:
-            name = f"{report.platform} {report.account}".strip()
-            typer.echo(f"{name}: {problem}")
+            typer.echo(f"{report.title}: {problem}")
+    for report in reports:
+        if report.campaigns is not None:
+            campaign_table.print_table(report.title, report.campaigns)
+        elif not report.problems:
+            typer.echo(f"\n{report.title}, campaigns: {NOT_TOLD}")

@@ -18,14 +18,20 @@ from smartconnectors_server.connector._base import (
 )
 from smartconnectors_server.connector.accounts import Accounts, account_named
 from smartconnectors_server.connector.facts import (
+    MOST_CAMPAIGNS,
+    AccountCampaigns,
     AccountFacts,
+    CampaignFacts,
     check_account_currency,
     time_zone_warning,
 )
 
 __all__ = [
+    "MOST_CAMPAIGNS",
+    "AccountCampaigns",
     "AccountFacts",
     "Accounts",
+    "CampaignFacts",
     "Connector",
     "Context",
     "Defaults",

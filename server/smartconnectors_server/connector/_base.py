@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from smartconnectors_server.budget import Finding, SpendReport
 from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.clock import Clock
-from smartconnectors_server.connector.facts import AccountFacts
+from smartconnectors_server.connector.facts import AccountCampaigns, AccountFacts
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.errors import ConnectorError
 
@@ -205,6 +205,15 @@ class Connector(Protocol):
         """
         ...
 
+    async def campaigns(self) -> AccountCampaigns | None:
+        """The account's campaigns as they are now, each with what a bid on it would move, decided
+        by what plans a bid. Reads through the gate, a few calls however many there are. None: the
+        account cannot be asked for them.
+
+        Raises UnknownTarget, PlatformRejected, RateLimited, PlatformUnavailable.
+        """
+        ...
+
     async def reported_spend(self, since: date) -> SpendReport | None:
         """What the account says it billed, by campaign and day, from `since` to its present day.
         Reads through the gate's `report`. None: the account is not set up for reports.
@@ -227,7 +236,7 @@ class Defaults:
 
 class OneByOne:
     """What a connector inherits whose platform takes one bid at a time, lets every bid wait, and
-    says nothing of its account or of what that was billed.
+    says nothing of its account, of its campaigns or of what was billed.
     """
 
     max_batch = 1
@@ -244,6 +253,10 @@ class OneByOne:
     async def account(self) -> AccountFacts:
         """Nothing is known."""
         return AccountFacts()
+
+    async def campaigns(self) -> AccountCampaigns | None:
+        """They are not told."""
+        return None
 
     async def reported_spend(self, since: date) -> SpendReport | None:
         """It is not set up for reports."""

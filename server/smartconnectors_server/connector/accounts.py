@@ -20,7 +20,7 @@ from smartconnectors.common.v1.connector_pb2 import CampaignStatusUpdate
 from smartconnectors_server.budget import Finding, SpendReport
 from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.connector._base import Connector, Gate, Placed, Sent
-from smartconnectors_server.connector.facts import AccountFacts
+from smartconnectors_server.connector.facts import AccountCampaigns, AccountFacts
 from smartconnectors_server.errors import ConnectorError, InvalidBid, PlatformUnavailable
 
 DEFAULT = "default"
@@ -142,6 +142,17 @@ class Accounts:
     async def account(self) -> AccountFacts:
         """Nothing is true of several: each one is asked for itself."""
         return AccountFacts()
+
+    async def campaigns(self) -> AccountCampaigns | None:
+        """Account by account, each campaign with its account's name. None: no account tells any."""
+        told = {name: await one.campaigns() for name, one in self._connectors.items()}
+        found = {name: one for name, one in told.items() if one is not None}
+        if not found:
+            return None
+        return AccountCampaigns(
+            tuple(replace(each, account=name) for name in found for each in found[name].campaigns),
+            has_more=any(one.has_more for one in found.values()),
+        )
 
     async def reported_spend(self, since: date) -> SpendReport | None:
         """All accounts' together; None unless each is set up for reports. Raises also

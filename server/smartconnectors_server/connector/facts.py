@@ -1,4 +1,4 @@
-"""What a platform says of an ad account, and whether a budget fits it. Pure."""
+"""What a platform says of an ad account and its campaigns, and whether a budget fits it. Pure."""
 
 from __future__ import annotations
 
@@ -25,6 +25,56 @@ class AccountFacts:
     currency_code: str = ""
     time_zone: str = ""
     quota_tier: str = ""
+
+
+MOST_CAMPAIGNS = 200
+"""How many campaigns of one account are told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignFacts:
+    """A campaign in the platform's own words, and what a bid on it would move.
+
+    Attributes:
+        campaign_id: as a bid names it.
+        name: for people; empty: it has none.
+        status: whether it runs.
+        strategy: what it bids by now.
+        knobs: the members of the bid request that fit it as it is, any of them; empty: a bid that
+            names the campaign alone would be refused.
+        moves: what these set, where.
+        why_not: why it would be refused; empty when there is a knob.
+        account: our name of the account, where there are several.
+    """
+
+    campaign_id: str
+    name: str
+    status: str
+    strategy: str
+    knobs: tuple[str, ...] = ()
+    moves: str = ""
+    why_not: str = ""
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCampaigns:
+    """The first MOST_CAMPAIGNS campaigns of an account.
+
+    Attributes:
+        campaigns: as the platform listed them.
+        has_more: True: there are more than these.
+    """
+
+    campaigns: tuple[CampaignFacts, ...]
+    has_more: bool = False
+
+    @classmethod
+    def first_of(
+        cls, found: Sequence[CampaignFacts], *, has_more: bool = False
+    ) -> AccountCampaigns:
+        """As many of these as are told of. `has_more`: there are more than were found."""
+        return cls(tuple(found[:MOST_CAMPAIGNS]), has_more or len(found) > MOST_CAMPAIGNS)
 
 
 def check_account_currency(platform: str, facts: AccountFacts, currency_code: str) -> None:

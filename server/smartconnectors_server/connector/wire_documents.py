@@ -13,7 +13,15 @@ from google.protobuf import json_format
 
 from smartconnectors_server.call import Call, MethodSpec, Priced, Source
 from smartconnectors_server.clock import SystemClock
-from smartconnectors_server.connector import Connector, Context, Mode, Platform, QuotaSignal, Sent
+from smartconnectors_server.connector import (
+    CampaignFacts,
+    Connector,
+    Context,
+    Mode,
+    Platform,
+    QuotaSignal,
+    Sent,
+)
 from smartconnectors_server.connector.sandbox import CHANGES, Fault, FaultKind, Sandbox
 from smartconnectors_server.errors import ConnectorError
 
@@ -40,6 +48,12 @@ def priced_of(document: Document, request: Any) -> Priced:
     if "source" in given:
         given["source"] = Source(given["source"])
     return dataclasses.replace(priced, **given)
+
+
+def told_document(campaign: CampaignFacts) -> dict[str, Any]:
+    """What is told of a campaign, without what is empty."""
+    told = {**dataclasses.asdict(campaign), "knobs": list(campaign.knobs)}
+    return {name: value for name, value in told.items() if value}
 
 
 def error_document(error: ConnectorError) -> dict[str, Any]:

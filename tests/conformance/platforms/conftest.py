@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +28,10 @@ from smartconnectors_server.platforms import PLATFORMS
 CAMPAIGNS = tuple(str(campaign_id) for campaign_id in range(1001, 1011))
 TIMEOUT_MS = 500
 """Short, because some faults are nothing but waiting; long enough for a busy machine."""
+
+
+ACCOUNTS = {"trade_desk": {"advertiser_id": "adv-usd"}}
+"""What a platform has to be told before it tells anything of an account."""
 
 
 class OpenGate:
@@ -146,10 +150,24 @@ def platform(request: pytest.FixtureRequest) -> Platform:
 
 @pytest.fixture
 async def bench(platform: Platform) -> AsyncIterator[Bench]:
+    async with opened(platform, {}) as made:
+        yield made
+
+
+@pytest.fixture
+async def telling_bench(platform: Platform) -> AsyncIterator[Bench]:
+    """One whose connector knows which account is meant."""
+    async with opened(platform, ACCOUNTS.get(platform.name, {})) as made:
+        yield made
+
+
+@asynccontextmanager
+async def opened(platform: Platform, values: Mapping[str, str]) -> AsyncIterator[Bench]:
+    """A bench with these of the platform's own settings."""
     sandbox = platform.sandbox()
     endpoint = await sandbox.start()
     gate = OpenGate()
-    options = platform.options()
+    options = platform.options.model_validate(values)
     context = Context(Mode.SANDBOX, options, endpoint, TIMEOUT_MS, gate, SystemClock(), TIMEOUT_MS)
     connector = platform.connector(context)
     await connector.connect()

@@ -73,6 +73,24 @@ def test_what_is_said_of_the_account_comes_true(platform: str, file: Any) -> Non
     assert told == document["expect"]
 
 
+@pytest.mark.parametrize(("platform", "file"), _documents("campaigns"))
+def test_what_is_told_of_campaigns_comes_true(platform: str, file: Any) -> None:
+    document = json.loads(file.read_text(encoding="utf-8"))
+    assert document["about"], "a document says what it shows"
+    told = importlib.import_module(_package(platform)).told_of_campaigns(document)
+    assert told == document["expect"]
+
+
+@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+def test_a_platform_shows_a_knob_a_refusal_and_a_listing_that_cannot_be_read(platform: str) -> None:
+    files = (resources.files(_package(platform)) / "campaigns").iterdir()
+    expected = [json.loads(file.read_text(encoding="utf-8"))["expect"] for file in files]
+    told = [campaign for one in expected for campaign in one.get("told", ())]
+    assert any(campaign.get("knobs") for campaign in told)
+    assert any(campaign.get("why_not") for campaign in told)
+    assert {"unreadable": True} in expected
+
+
 @pytest.mark.parametrize("platform", sorted(PLATFORMS))
 def test_a_platform_shows_an_account_and_one_that_cannot_be_read(platform: str) -> None:
     files = (resources.files(_package(platform)) / "accounts").iterdir()

@@ -13,7 +13,9 @@ from smartconnectors.common.v1 import bid_pb2
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.connector import (
+    AccountCampaigns,
     Accounts,
+    CampaignFacts,
     OneByOne,
     Placed,
     QuotaSignal,
@@ -34,6 +36,10 @@ class Account(OneByOne):
         self.batches: list[list[str]] = []
         self.fails = False
         self.closed = False
+        self.told: AccountCampaigns | None = None
+
+    async def campaigns(self) -> AccountCampaigns | None:
+        return self.told
 
     def batch_calls(self, count: int) -> int:
         return 1
@@ -126,6 +132,26 @@ async def test_what_fails_for_the_only_account_of_a_batch_fails_for_all_of_it(tw
     two.eu.fails = True
     with pytest.raises(PlatformUnavailable):
         await two.place("eu", "eu")
+
+
+async def test_campaigns_are_told_account_by_account(two: Two) -> None:
+    shoes, shirts = (CampaignFacts(one, "", "", "") for one in ("1", "2"))
+    two.eu.told = AccountCampaigns((shoes, shirts))
+    two.us.told = AccountCampaigns((shoes,), has_more=True)
+    found = await two.accounts.campaigns()
+    assert found is not None
+    assert [(one.account, one.campaign_id) for one in found.campaigns] == [
+        ("eu", "1"),
+        ("eu", "2"),
+        ("us", "1"),
+    ]
+    assert found.has_more
+
+
+async def test_an_account_that_tells_no_campaigns_takes_nothing_from_the_other(two: Two) -> None:
+    assert await two.accounts.campaigns() is None
+    two.us.told = AccountCampaigns(())
+    assert await two.accounts.campaigns() == AccountCampaigns(())
 
 
 async def test_every_account_is_closed_also_when_one_cannot_be(two: Two) -> None:

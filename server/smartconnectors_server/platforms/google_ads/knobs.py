@@ -227,17 +227,22 @@ def _cpa_setting(campaign: Campaign) -> Setting:
 
 
 def _ad_group_setting(campaign: Campaign) -> Setting:
+    check_manual_cpc(campaign)
     ad_group = campaign.ad_group
     assert ad_group is not None  # it was read with `ad_group_query`
-    if campaign.portfolio_name or campaign.strategy != "MANUAL_CPC":
-        # Google would store the bid and never use it: nothing must be committed for that.
-        raise _wrong_strategy(campaign, "manual_cpc", "MANUAL_CPC")
     return Setting(
         pb.BIDDING_FIELD_AD_GROUP_CPC_BID,
         ad_group.resource_name,
         f"ad_groups/{ad_group.ad_group_id}",
         ad_group.cpc_bid_micros,
     )
+
+
+def check_manual_cpc(campaign: Campaign) -> None:
+    """Raises InvalidBid unless the campaign bids by what its ad groups say."""
+    if campaign.portfolio_name or campaign.strategy != "MANUAL_CPC":
+        # Google would store the bid and never use it: nothing must be committed for that.
+        raise _wrong_strategy(campaign, "manual_cpc", "MANUAL_CPC")
 
 
 def _wrong_strategy(campaign: Campaign, knob: str, needed: str) -> InvalidBid:

@@ -8,10 +8,17 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
-from smartconnectors_server.connector import AccountFacts, Gate, SpendReport
+from smartconnectors_server.connector import (
+    MOST_CAMPAIGNS,
+    AccountCampaigns,
+    AccountFacts,
+    CampaignFacts,
+    Gate,
+    SpendReport,
+)
 from smartconnectors_server.connector.spend import UnreadableReport
 from smartconnectors_server.errors import PlatformUnavailable, RateLimited, UnknownTarget
-from smartconnectors_server.platforms.google_ads import spend
+from smartconnectors_server.platforms.google_ads import campaigns, spend
 from smartconnectors_server.platforms.google_ads.account import ACCOUNT_QUERY, account_of
 from smartconnectors_server.platforms.google_ads.cache import CampaignCache
 from smartconnectors_server.platforms.google_ads.state import (
@@ -23,6 +30,7 @@ from smartconnectors_server.platforms.google_ads.state import (
     campaign_of,
     campaign_query,
     campaign_with_ad_group_of,
+    listing_query,
     user_list_of,
 )
 from smartconnectors_server.platforms.google_ads.transport import Transport
@@ -84,6 +92,16 @@ class Reader:
         for facts in await self._search("account", ACCOUNT_QUERY, account_of):
             return facts
         raise UnknownTarget(f"Google Ads answered without account {self._customer_id}")
+
+    async def campaigns(self, max_campaigns: int) -> AccountCampaigns:
+        """The account's campaigns, in one query. `max_campaigns`: see `campaigns.told_of`."""
+
+        def read(row: Row) -> CampaignFacts:
+            return campaigns.told_of(row, max_campaigns=max_campaigns)
+
+        # One more than are told of, so that it shows whether there are more.
+        query = listing_query(MOST_CAMPAIGNS + 1)
+        return AccountCampaigns.first_of(await self._search("campaigns", query, read))
 
     async def audience(self, campaign_id: str) -> Mapping[str, str]:
         """The user lists that a campaign is targeted at: id -> resource name of the criterion."""

@@ -11,6 +11,7 @@ from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult, Campai
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.connector import (
+    AccountCampaigns,
     AccountFacts,
     Context,
     Finding,
@@ -147,6 +148,9 @@ class GoogleAdsConnector:
 
     async def account(self) -> AccountFacts:
         return await self._reader.account()
+
+    async def campaigns(self) -> AccountCampaigns:
+        return await self._reader.campaigns(self._max_campaigns)
 
     async def reported_spend(self, since: date) -> SpendReport:
         return await self._reader.reported_spend(since, self._report_timeout_s)

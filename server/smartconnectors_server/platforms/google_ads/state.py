@@ -67,6 +67,15 @@ def campaign_query(*campaign_ids: str) -> str:
     return _query(_CAMPAIGN_FIELDS + _PORTFOLIO_FIELDS + _BUDGET_FIELDS, "campaign", conditions)
 
 
+def listing_query(most: int) -> str:
+    """Reads the account's first campaigns, so many at most, with what decides which field a bid
+    would set.
+    """
+    fields = ("campaign.name", *_CAMPAIGN_FIELDS, *_PORTFOLIO_FIELDS)
+    query = _query(fields, "campaign", ("campaign.status != 'REMOVED'",))
+    return f"{query} ORDER BY campaign.id LIMIT {most}"
+
+
 def ad_group_query(*ad_group_ids: str) -> str:
     """Reads ad groups, each with its campaign."""
     conditions = (_among("ad_group.id", ad_group_ids), "ad_group.status != 'REMOVED'")

@@ -21,7 +21,8 @@ LEAST_ROAS_FLOOR = 100
 LARGEST_ROAS_FLOOR = 10_000_000
 
 _MAX_ID_CHARS = 20
-_STRATEGIES = {"min_roas": MIN_ROAS, "bid_cap": BID_CAP, "cost_cap": COST_CAP}
+STRATEGIES = {"min_roas": MIN_ROAS, "bid_cap": BID_CAP, "cost_cap": COST_CAP}
+"""Knob -> strategy; a bid that names no knob is one by the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def intent_of(request: pb.PlaceBidRequest, priced: Priced) -> Intent:
     if request.ad_set_id:
         check_id("ad_set_id", request.ad_set_id)
     knob = request.WhichOneof("knob") or "min_roas"
-    strategy = _STRATEGIES[knob]
+    strategy = STRATEGIES[knob]
     if knob == "min_roas":
         return Intent(knob, strategy, roas_floor=_roas_floor_of(request, priced), goal=VALUE)
     goal = getattr(request, knob).optimization_goal

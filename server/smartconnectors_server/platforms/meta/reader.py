@@ -8,10 +8,17 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
-from smartconnectors_server.connector import AccountFacts, Gate, SpendReport
+from smartconnectors_server.connector import (
+    MOST_CAMPAIGNS,
+    AccountCampaigns,
+    AccountFacts,
+    CampaignFacts,
+    Gate,
+    SpendReport,
+)
 from smartconnectors_server.connector.spend import UnreadableReport
 from smartconnectors_server.errors import InvalidBid, PlatformUnavailable, UnknownTarget
-from smartconnectors_server.platforms.meta import spend
+from smartconnectors_server.platforms.meta import campaigns, spend
 from smartconnectors_server.platforms.meta.cache import CampaignCache, NoSuchCampaign
 from smartconnectors_server.platforms.meta.graph import GraphApi
 from smartconnectors_server.platforms.meta.state import (
@@ -27,10 +34,14 @@ from smartconnectors_server.platforms.meta.state import (
     ad_set_of,
     campaigns_of,
     campaigns_query,
+    listing_of,
+    listing_query,
     nodes_of,
 )
 
 CAMPAIGNS_PER_READ = 50
+_LISTING_PAGES = 8
+"""At most, because Meta may put fewer campaigns on a page than were asked for."""
 
 T = TypeVar("T")
 
@@ -107,6 +118,22 @@ class Reader:
             ACCOUNT_QUERY,
             lambda answer: account_of(answer, self._graph.quota_tier),
         )
+
+    async def campaigns(self) -> AccountCampaigns:
+        """The account's campaigns as they are now, page by page."""
+        found: list[CampaignFacts] = []
+        after = ""
+        for _ in range(_LISTING_PAGES):
+            listed, after = await self._get(
+                "campaigns",
+                self._account_id,
+                listing_query(CAMPAIGNS_PER_READ, after),
+                lambda answer: listing_of(self._account_id, answer),
+            )
+            found += map(campaigns.told_of, listed)
+            if not after or len(found) >= MOST_CAMPAIGNS:
+                break
+        return AccountCampaigns.first_of(found, has_more=bool(after))
 
     async def prefetch(self, campaign_ids: Sequence[str]) -> None:
         """Reads those that are not known freshly, many in one call."""

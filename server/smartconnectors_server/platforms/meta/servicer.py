@@ -11,6 +11,7 @@ from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult, Campai
 from smartconnectors.meta.v1 import meta_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.connector import (
+    AccountCampaigns,
     AccountFacts,
     Context,
     Finding,
@@ -145,6 +146,9 @@ class MetaConnector:
 
     async def account(self) -> AccountFacts:
         return await self._reader.account()
+
+    async def campaigns(self) -> AccountCampaigns:
+        return await self._reader.campaigns()
 
     async def reported_spend(self, since: date) -> SpendReport:
         return await self._reader.reported_spend(since, self._report_timeout_ms)

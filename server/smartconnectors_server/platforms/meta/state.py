@@ -20,6 +20,7 @@ AD_SETS_PER_READ = 100
 _MOST_UNITS = 10**12
 """Of any currency: as micros it is still an integer of 64 bits."""
 _DIGITS = re.compile(r"[0-9]{1,32}", re.ASCII)
+_CURSOR = re.compile(r"[A-Za-z0-9_=+/-]{1,4096}", re.ASCII)
 
 _AD_SET_FIELDS = (
     "id,status,bid_strategy,bid_amount,bid_constraints,optimization_goal,daily_budget,"
@@ -104,6 +105,15 @@ def campaigns_query(campaign_ids: Sequence[str], ad_set_fields: str = _AD_SET_FI
     return f"currency,{campaigns}{{{_CAMPAIGN_FIELDS},{ad_sets}}}"
 
 
+def listing_query(count: int, after: str = "") -> str:
+    """`fields` of one page of so many of the account's campaigns. `after`: the cursor of the page
+    before.
+    """
+    cursor = f".after({after})" if after else ""
+    ad_sets = f"adsets.limit({AD_SETS_PER_READ}){{{_AD_SET_FIELDS}}}"
+    return f"currency,campaigns.limit({count}){cursor}{{name,{_CAMPAIGN_FIELDS},{ad_sets}}}"
+
+
 AD_SET_QUERY = f"{_AD_SET_FIELDS},campaign_id"
 """`fields` of the read of one ad set."""
 
@@ -119,6 +129,38 @@ def campaigns_of(account_id: str, answer: Any) -> dict[str, Campaign]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableAnswer(f"{type(error).__name__} in the answer to a read") from None
     return {campaign.campaign_id: campaign for campaign in found}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A campaign of a listing. `status` is Meta's own word."""
+
+    campaign: Campaign
+    name: str
+    status: str
+
+
+def listing_of(account_id: str, answer: Any) -> tuple[list[Listed], str]:
+    """(campaigns, cursor of the next page or empty) of an answer to `listing_query`.
+
+    Raises UnreadableAnswer.
+    """
+    try:
+        currency_code = _text(answer["currency"])
+        edge = answer.get("campaigns", {})
+        found = [
+            Listed(
+                _campaign_of(account_id, currency_code, node),
+                _text(node.get("name", "")),
+                _text(node["status"]),
+            )
+            for node in edge.get("data", ())
+        ]
+        paging = edge.get("paging", {})
+        after = _cursor(paging["cursors"]["after"]) if "next" in paging else ""
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableAnswer(f"{type(error).__name__} in the answer to a read") from None
+    return found, after
 
 
 ACCOUNT_QUERY = "account_id,name,currency,timezone_name,account_status"
@@ -223,6 +265,13 @@ def _id(value: Any) -> str:
     if not _DIGITS.fullmatch(digits := str(value)):
         raise ValueError("not an id")
     return digits
+
+
+def _cursor(value: Any) -> str:
+    """A cursor: it goes into a list of fields, so it must not look like more of them."""
+    if not _CURSOR.fullmatch(cursor := _text(value)):
+        raise ValueError("not a cursor")
+    return cursor
 
 
 def _text(value: Any) -> str:

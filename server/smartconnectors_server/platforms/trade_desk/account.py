@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from smartconnectors_server.clock import Clock
+from smartconnectors_server.connector import MOST_CAMPAIGNS, AccountCampaigns
 from smartconnectors_server.errors import PlatformUnavailable, UnknownTarget
+from smartconnectors_server.platforms.trade_desk import campaigns
 from smartconnectors_server.platforms.trade_desk.api import Api
 from smartconnectors_server.platforms.trade_desk.cache import AccountCache
 from smartconnectors_server.platforms.trade_desk.open_rtb.creative import Creative, creative_of
@@ -21,6 +23,7 @@ from smartconnectors_server.platforms.trade_desk.state import (
     ad_group_of,
     advertiser_of,
     campaign_of,
+    listed_of,
 )
 
 T = TypeVar("T")
@@ -112,6 +115,33 @@ class Account:
             _same("campaign", ad_group.campaign_id, campaign_id)
         return ad_groups
 
+    async def campaigns(self, advertiser_id: str) -> AccountCampaigns:
+        """An advertiser's campaigns as they are now."""
+        asked = {"AdvertiserId": advertiser_id}
+        # One more of each than are told of, so that it shows whether there are more.
+        entities = await self._read_all(
+            "campaigns", "/campaign/query/advertiser", asked, MOST_CAMPAIGNS + 1
+        )
+        listed = [_parsed(listed_of, entity) for entity in entities]
+        for one in listed:
+            _same("advertiser", one.campaign.advertiser_id, advertiser_id)
+        entities = await self._read_all(
+            "ad groups", "/adgroup/query/advertiser", asked, campaigns.MOST_AD_GROUPS + 1
+        )
+        own: dict[str, list[AdGroup]] = {}
+        for entity in entities:
+            ad_group = _parsed(ad_group_of, entity)
+            own.setdefault(ad_group.campaign_id, []).append(ad_group)
+        all_were_read = len(entities) <= campaigns.MOST_AD_GROUPS
+        return AccountCampaigns.first_of(
+            [
+                campaigns.told_of(
+                    one, own.get(one.campaign.campaign_id, ()), all_were_read=all_were_read
+                )
+                for one in listed
+            ]
+        )
+
     async def read_ad_group(self, ad_group_id: str) -> AdGroup:
         """An ad group as it is now."""
         path = f"/adgroup/{quote(ad_group_id, safe='')}"
@@ -161,9 +191,11 @@ class Account:
     async def _owner(self, campaign_id: str, advertiser_id: str) -> str:
         return advertiser_id or (await self.campaign(campaign_id)).advertiser_id
 
-    async def _read_all(self, what: str, path: str, body: Mapping[str, Any]) -> list[Any]:
+    async def _read_all(
+        self, what: str, path: str, body: Mapping[str, Any], most: int | None = None
+    ) -> list[Any]:
         try:
-            return list(await self._api.read_all(what, path, body))
+            return list(await self._api.read_all(what, path, body, most=most))
         except UnreadableEntity as error:
             raise PlatformUnavailable(f"The Trade Desk answered the {what} as {error}") from error
 

@@ -86,15 +86,19 @@ class Api:
                 raise
         return await self._read(what, method, path, body, await self._tokens.get())
 
-    async def read_all(self, what: str, path: str, body: Document) -> list[Document]:
-        """Every page of a query. Raises as `read`, and UnreadableEntity."""
+    async def read_all(
+        self, what: str, path: str, body: Document, *, most: int | None = None
+    ) -> list[Document]:
+        """Every page of a query; with `most` none after so many entities were found, which may be
+        more by less than a page. Raises as `read`, and UnreadableEntity.
+        """
         found: list[Document] = []
         while True:
             page = {**body, "PageStartIndex": len(found), "PageSize": self._page_size}
             document = await self.read(what, "POST", path, page)
             results = results_of(document)
             found += results
-            if len(results) < self._page_size:
+            if len(results) < self._page_size or (most is not None and len(found) >= most):
                 return found
 
     async def report(self, path: str, body: Document, timeout_ms: int) -> Document:

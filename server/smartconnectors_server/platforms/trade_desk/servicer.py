@@ -15,6 +15,7 @@ from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.connector import (
+    AccountCampaigns,
     AccountFacts,
     Context,
     Finding,
@@ -132,6 +133,12 @@ class TradeDeskConnector(OneByOne):
         if not self._options.advertiser_id:
             return AccountFacts()
         return account_of(await self._account.read_advertiser(self._options.advertiser_id))
+
+    async def campaigns(self) -> AccountCampaigns | None:
+        """Those of the advertiser, if one is configured."""
+        if not self._options.advertiser_id:
+            return None
+        return await self._account.campaigns(self._options.advertiser_id)
 
     async def reported_spend(self, since: date) -> SpendReport | None:
         return await self._reports.read(since)

@@ -90,6 +90,21 @@ def campaign_of(entity: Mapping[str, Any]) -> Campaign:
     return _read("campaign", _campaign, entity)
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A campaign of a listing, with what The Trade Desk says of it in its own words."""
+
+    campaign: Campaign
+    name: str
+    availability: str
+    budgeting: str
+
+
+def listed_of(entity: Mapping[str, Any]) -> Listed:
+    """A campaign of a listing."""
+    return _read("campaign", _listed, entity)
+
+
 def advertiser_of(entity: Mapping[str, Any]) -> Advertiser:
     """An advertiser."""
     return _read("advertiser", _advertiser, entity)
@@ -150,6 +165,15 @@ def _campaign(entity: Mapping[str, Any]) -> Campaign:
         advertiser_id=_text(entity["AdvertiserId"]),
         budgeted_by_rest=entity.get("BudgetingVersion") != "Kokai",
         flights=tuple(_flight(flight) for flight in entity.get("CampaignFlights") or ()),
+    )
+
+
+def _listed(entity: Mapping[str, Any]) -> Listed:
+    return Listed(
+        campaign=_campaign(entity),
+        name=_text(entity.get("CampaignName") or ""),
+        availability=_text(entity.get("Availability") or ""),
+        budgeting=_text(entity.get("BudgetingVersion") or ""),
     )
 
 

@@ -32,6 +32,8 @@ def ids(account: Account, where: str) -> list[int]:
         ("campaign_budget.explicitly_shared = true AND campaign.id = 1001", []),
         ('campaign.name = "Campaign 1001"', [1001]),
         ("campaign.id = 7", []),
+        ("campaign.id IN (1003, 1001) ORDER BY campaign.id LIMIT 1", [1001]),
+        ("campaign.id IN (1009, 1011) ORDER BY campaign.bidding_strategy", [1011, 1009]),
     ],
 )
 def test_conditions_choose_rows(account: Account, where: str, found: list[int]) -> None:
@@ -61,6 +63,7 @@ def test_a_resource_brings_what_it_points_to(account: Account) -> None:
         ("SELECT campaign.color FROM campaign", "UNRECOGNIZED_FIELD"),
         ("SELECT ad_group.id FROM campaign", "PROHIBITED_RESOURCE_TYPE_IN_SELECT_CLAUSE"),
         ("SELECT campaign.id FROM campaign WHERE campaign.color = 1", "UNRECOGNIZED_FIELD"),
+        ("SELECT campaign.id FROM campaign ORDER BY campaign.color", "UNRECOGNIZED_FIELD"),
         ("SELECT campaign.id FROM campaign WHERE campaign.id LIKE 1", "BAD_OPERATOR"),
         ("SELECT campaign.id FROM campaign WHERE campaign.id IN 1", "EXPECTED_LIST"),
         ("SELECT campaign.id FROM campaign WHERE campaign.id = 1 OR 1", "BAD_VALUE"),

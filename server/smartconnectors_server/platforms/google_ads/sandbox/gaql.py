@@ -1,6 +1,6 @@
 """Just enough of Google's query language for what clients ask of campaigns.
 
-    SELECT field, ... FROM resource [WHERE field op value [AND ...]] [LIMIT n]
+    SELECT field, ... FROM resource [WHERE field op value [AND ...]] [ORDER BY field] [LIMIT n]
 
 Operators: =, !=, IN, NOT IN, and BETWEEN of days. A resource's own fields can be selected and those
 of the resources it points to, as Google documents it for each. With days a campaign gives one row
@@ -65,7 +65,8 @@ _JOINED = {
 
 _QUERY = re.compile(
     r"\s*SELECT\s+(?P<fields>.+?)\s+FROM\s+(?P<resource>\w+)"
-    r"(?:\s+WHERE\s+(?P<where>.+?))?(?:\s+LIMIT\s+(?P<limit>\d+))?\s*",
+    r"(?:\s+WHERE\s+(?P<where>.+?))?(?:\s+ORDER\s+BY\s+(?P<order>[\w.]+)(?:\s+ASC)?)?"
+    r"(?:\s+LIMIT\s+(?P<limit>\d+))?\s*",
     re.IGNORECASE | re.DOTALL,
 )
 _CONDITION = re.compile(
@@ -90,6 +91,8 @@ class Query:
     limit: int | None
     days: tuple[date, date] | None = None
     """For a report by day: the first and the last."""
+    order: str = ""
+    """The field that rows are put in order by, the lowest first; empty: as they were made."""
 
 
 def parse(text: str) -> Query:
@@ -105,12 +108,14 @@ def parse(text: str) -> Query:
     where, days = _without_days(match["where"] or "")
     conditions = re.split(r"\s+AND\s+", where, flags=re.IGNORECASE) if where else ()
     keeps = tuple(_condition(condition.strip(), resource) for condition in conditions)
-    for field in fields:
+    order = match["order"] or ""
+    for field in (*fields, order) if order else fields:
         _check_field(field, resource)
     if days is None and any(field.startswith(("segments.", "metrics.")) for field in fields):
         code = "query_error.EXPECTED_FILTERS_ON_DATE_RANGE"
         raise refuse(code, "The query needs a range of days.")
-    return Query(fields, resource, keeps, int(match["limit"]) if match["limit"] else None, days)
+    limit = int(match["limit"]) if match["limit"] else None
+    return Query(fields, resource, keeps, limit, days, order)
 
 
 def _without_days(where: str) -> tuple[str, tuple[date, date] | None]:
@@ -170,8 +175,13 @@ def _comparable(value: Any) -> str:
 def run(query: Query, account: Account, billed: Billed) -> Iterator[dict[str, Any]]:
     """The rows of the answer, as nested JSON values in the form of Google's own messages."""
     count = 0
-    for entity in account.of_kind(query.resource):
-        joined = {**_joined(entity, account), "customer.time_zone": billed.time_zone}
+    everything = [
+        {**_joined(entity, account), "customer.time_zone": billed.time_zone}
+        for entity in account.of_kind(query.resource)
+    ]
+    if query.order:
+        everything.sort(key=lambda row: (query.order in row, row.get(query.order)))
+    for joined in everything:
         if not all(keep(joined) for keep in query.keeps):
             continue
         for row in _by_day(joined, query, billed):

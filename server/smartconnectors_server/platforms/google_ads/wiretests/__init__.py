@@ -14,7 +14,9 @@ state counts; it expects `error` or `answer`, `quota` when the answer ordered a 
 changes the sandbox `applied`, and what a lookup has for a `finding`.
 
 A document of `accounts/` has what the platform answers about the account itself as `account`; it
-expects what is told of it, or that it is unreadable.
+expects what is told of it, or that it is unreadable. One of `campaigns/` has rows of
+the listing as `campaigns`, and how many may share a portfolio as `max_campaigns`; it expects what
+is told of each, or the same.
 """
 
 from __future__ import annotations
@@ -34,11 +36,13 @@ from smartconnectors_server.connector.wire_documents import (
     priced_of,
     quota_document,
     request_of,
+    told_document,
 )
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.platforms.google_ads import (
     PLATFORM,
     audience,
+    campaigns,
     daily_budget,
     knobs,
     wire,
@@ -58,6 +62,16 @@ def told_of_account(document: Document) -> dict[str, Any]:
         return asdict(account_of(document["account"]))
     except UnreadableRow:
         return {"unreadable": True}
+
+
+def told_of_campaigns(document: Document) -> dict[str, Any]:
+    """What is told of the campaigns in a document of `campaigns/`."""
+    most = document.get("max_campaigns", 1)
+    try:
+        found = [campaigns.told_of(row, max_campaigns=most) for row in document["campaigns"]]
+    except UnreadableRow:
+        return {"unreadable": True}
+    return {"told": list(map(told_document, found))}
 
 
 def replay(document: Document) -> dict[str, Any]:

@@ -19,6 +19,8 @@ FORBIDDEN_ACCOUNT = "act_1000000009"
 
 TIME_ZONE = "America/New_York"
 AUDIENCES = ("501", "502", "503")
+EXTRA_CAMPAIGNS_FROM = 100_001
+"""The id of the first campaign that a sandbox has only when it is asked for more."""
 STARTED = "2026-01-01T00:00:00+0000"
 
 # account -> (currency, first campaign - 1, 100 units in minor units)

@@ -17,6 +17,7 @@ from smartconnectors_server.connector.sandbox import Billed, Journal
 from smartconnectors_server.platforms.meta import sandbox_access
 from smartconnectors_server.platforms.meta.sandbox import fields, insights
 from smartconnectors_server.platforms.meta.sandbox.accounts import (
+    EXTRA_CAMPAIGNS_FROM,
     FORBIDDEN_ACCOUNT,
     Node,
     open_world,
@@ -115,6 +116,15 @@ class Answers:
         for number in range(count):
             ad_set_id = f"{campaign_id}{number:05d}"
             self._world.nodes[ad_set_id] = Node("adset", {**first.values, "id": ad_set_id})
+
+    def add_campaigns(self, count: int) -> None:
+        """Gives the dollar account that many more campaigns, as its first one is."""
+        campaign, ad_set = self._world.nodes["1001"], self._world.nodes["10011"]
+        for number in range(EXTRA_CAMPAIGNS_FROM, EXTRA_CAMPAIGNS_FROM + count):
+            own = {"id": str(number), "name": f"Campaign {number}"}
+            self._world.nodes[own["id"]] = Node("campaign", {**campaign.values, **own})
+            inner = {"id": f"{number}1", "campaign_id": own["id"]}
+            self._world.nodes[inner["id"]] = Node("adset", {**ad_set.values, **inner})
 
     def remove_campaign(self, campaign_id: str) -> None:
         """Removes a campaign and its ad sets. Raises KeyError when there is none."""

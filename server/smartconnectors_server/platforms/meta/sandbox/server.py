@@ -92,6 +92,10 @@ class MetaSandbox:
         """Gives a campaign that many more ad sets, as its first one is."""
         self._answers.add_ad_sets(campaign_id, count)
 
+    def add_campaigns(self, count: int) -> None:
+        """Gives the dollar account that many more campaigns, as its first one is."""
+        self._answers.add_campaigns(count)
+
     def remove_campaign(self, campaign_id: str) -> None:
         """Removes a campaign and its ad sets, as on Meta's own pages: from now on changes of them
         are refused. Raises KeyError when there is none.

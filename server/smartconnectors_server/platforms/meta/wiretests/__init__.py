@@ -12,7 +12,9 @@ state counts; it expects `error` or `answer`, `quota` when the answer ordered a 
 changes the sandbox `applied`, and what a lookup has for a `finding`.
 
 A document of `accounts/` has what the platform answers about the account itself as `account`; it
-expects what is told of it, or that it is unreadable.
+expects what is told of it, or that it is unreadable. One of `campaigns/` has one page
+of the listing as `campaigns`; it expects what is told of each and the cursor of the next page, or
+the same.
 """
 
 from __future__ import annotations
@@ -35,12 +37,14 @@ from smartconnectors_server.connector.wire_documents import (
     priced_of,
     quota_document,
     request_of,
+    told_document,
 )
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.platforms.meta import (
     PLATFORM,
     audience,
     batches,
+    campaigns,
     daily_budget,
     knobs,
     refusals,
@@ -62,6 +66,15 @@ def told_of_account(document: Document) -> dict[str, Any]:
         return asdict(state.account_of(document["account"], document.get("quota_tier", "")))
     except state.UnreadableAnswer:
         return {"unreadable": True}
+
+
+def told_of_campaigns(document: Document) -> dict[str, Any]:
+    """What is told of the campaigns in a document of `campaigns/`."""
+    try:
+        listed, after = state.listing_of(account_of(document), document["campaigns"])
+    except state.UnreadableAnswer:
+        return {"unreadable": True}
+    return {"told": [told_document(campaigns.told_of(one)) for one in listed], "after": after}
 
 
 def replay(document: Document) -> dict[str, Any]:

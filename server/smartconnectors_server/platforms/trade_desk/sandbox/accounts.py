@@ -16,6 +16,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+EXTRA_CAMPAIGNS_FROM = 100_001
+"""The id of the first campaign that a sandbox has only when it is asked for more."""
 AUDIENCES = frozenset({"aud501", "aud502", "aud503"})
 
 _ADVERTISERS = {"USD": "adv-usd", "JPY": "adv-jpy", "KWD": "adv-kwd"}

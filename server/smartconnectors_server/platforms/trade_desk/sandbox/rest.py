@@ -8,7 +8,10 @@ from typing import Any
 
 from smartconnectors_server.platforms.trade_desk import amounts
 from smartconnectors_server.platforms.trade_desk.sandbox import changes
-from smartconnectors_server.platforms.trade_desk.sandbox.accounts import account
+from smartconnectors_server.platforms.trade_desk.sandbox.accounts import (
+    EXTRA_CAMPAIGNS_FROM,
+    account,
+)
 from smartconnectors_server.platforms.trade_desk.sandbox.my_reports import KIND
 from smartconnectors_server.platforms.trade_desk.sandbox.refusals import Refused, invalid
 from smartconnectors_server.platforms.trade_desk.sandbox_access import (
@@ -26,6 +29,8 @@ _ID_FIELDS = {
     "creative": "CreativeId",
 }
 _QUERIES = {
+    ("campaign", "advertiser"): "AdvertiserId",
+    ("adgroup", "advertiser"): "AdvertiserId",
     ("adgroup", "campaign"): "CampaignId",
     ("creative", "advertiser"): "AdvertiserId",
 }
@@ -77,6 +82,15 @@ class Rest:
     def reset(self) -> None:
         """Every entity as it was at first. Tokens stay good."""
         self._entities = account()
+
+    def add_campaigns(self, count: int) -> None:
+        """Gives the dollar advertiser that many more campaigns, as its first one is."""
+        campaign, ad_group = self._entities["campaign"]["1001"], self._entities["adgroup"]["10011"]
+        for number in range(EXTRA_CAMPAIGNS_FROM, EXTRA_CAMPAIGNS_FROM + count):
+            own = {"CampaignId": str(number), "CampaignName": f"Campaign {number}"}
+            self._entities["campaign"][str(number)] = {**copy.deepcopy(campaign), **own}
+            inner = {"AdGroupId": f"{number}1", "CampaignId": str(number)}
+            self._entities["adgroup"][f"{number}1"] = {**copy.deepcopy(ad_group), **inner}
 
     def revoke_tokens(self) -> None:
         """Makes every token that a login fetched invalid, and the long-lived one."""
@@ -138,13 +152,21 @@ class Rest:
         if not isinstance(start, int) or not isinstance(size, int) or start < 0 or size < 1:
             raise invalid("PageSize", "must be at least 1")
         entities = [
-            one for one in self._entities[route.kind].values() if one[field] == asked[field]
+            one
+            for one in self._entities[route.kind].values()
+            if self._parent_of(one, field) == asked[field]
         ]
         return {
             "Result": copy.deepcopy(entities[start : start + size]),
             "ResultCount": len(entities[start : start + size]),
             "TotalFilteredCount": len(entities),
         }
+
+    def _parent_of(self, entity: Entity, field: str) -> Any:
+        """An ad group says which campaign it is in, and that one which advertiser's it is."""
+        if field not in entity:
+            entity = self._entity("campaign", entity["CampaignId"])
+        return entity[field]
 
     def _change(self, route: Route, body: Any) -> tuple[Entity, dict[str, Any]]:
         asked = _object(body)

@@ -85,6 +85,10 @@ class TradeDeskSandbox:
         """Returns when every change that was to come late has been made."""
         await asyncio.gather(*self._late)
 
+    def add_campaigns(self, count: int) -> None:
+        """Gives the dollar advertiser that many more campaigns, as its first one is."""
+        self._answers.rest.add_campaigns(count)
+
     def revoke_tokens(self) -> None:
         """Makes every token invalid; a login fetches a good one."""
         self._answers.rest.revoke_tokens()

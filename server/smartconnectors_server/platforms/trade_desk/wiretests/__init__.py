@@ -12,7 +12,9 @@ state counts; it expects `error` or `answer`, `quota` when the answer ordered a 
 changes the sandbox `applied`, and what a lookup has for a `finding`.
 
 A document of `accounts/` has what the platform answers about the account itself as `account`; it
-expects what is told of it, or that it is unreadable.
+expects what is told of it, or that it is unreadable. One of `campaigns/` has what the
+listing is answered as `campaigns` and `ad_groups`; it expects what is told of each campaign, or the
+same.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from smartconnectors_server.connector.wire_documents import (
     play,
     priced_of,
     request_of,
+    told_document,
 )
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.platforms.trade_desk import (
@@ -43,6 +46,7 @@ from smartconnectors_server.platforms.trade_desk import (
     amounts,
     answers,
     bidder,
+    campaigns,
     daily_budget,
     exchange,
     targeting,
@@ -58,6 +62,8 @@ from smartconnectors_server.platforms.trade_desk.state import (
     ad_group_of,
     advertiser_of,
     campaign_of,
+    listed_of,
+    results_of,
 )
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -69,6 +75,26 @@ def told_of_account(document: Document) -> dict[str, Any]:
         return asdict(account_of(advertiser_of(document["account"])))
     except UnreadableEntity:
         return {"unreadable": True}
+
+
+def told_of_campaigns(document: Document) -> dict[str, Any]:
+    """What is told of the campaigns in a document of `campaigns/`."""
+    # Numbers as they are read off the wire, not as a JSON reader of tests reads them.
+    given = amounts.parse(json.dumps(document))
+    try:
+        listed = [listed_of(entity) for entity in results_of(given["campaigns"])]
+        ad_groups = [ad_group_of(entity) for entity in results_of(given["ad_groups"])]
+    except UnreadableEntity:
+        return {"unreadable": True}
+    own = {one.campaign.campaign_id: one for one in listed}
+    return {
+        "told": [
+            told_document(
+                campaigns.told_of(one, [each for each in ad_groups if each.campaign_id == number])
+            )
+            for number, one in own.items()
+        ]
+    }
 
 
 def replay(document: Document) -> dict[str, Any]:
