@@ -27,7 +27,6 @@ from smartconnectors_server.assembly import (
 from smartconnectors_server.budget import (
     Candidates,
     Keeper,
-    PauseCampaigns,
     Reconciler,
     SpendReports,
     Tallies,
@@ -97,7 +96,6 @@ class Application:
         clock: Clock | None = None,
         telemetry: Telemetry | None = None,
         rules: ConnectionRules | None = None,
-        pause_campaigns: PauseCampaigns | None = None,
     ) -> None:
         """Raises StartupError when the settings do not fit together."""
         self._settings = settings
@@ -171,7 +169,7 @@ class Application:
             self._clock,
             reports_with(self.engines),
             spend_rules(self.engines),
-            pause_campaigns or self.campaigns.pause_or_raise,
+            self.campaigns.pause_or_raise,
         )
         self._server: Any = None
         self._background: list[asyncio.Task[None]] = []

@@ -338,6 +338,22 @@ def explain(error: ValidationError, prefix: str = "") -> str:
     return "\n".join(lines)
 
 
+def _variable(name: str, given: Mapping[str, str]) -> str:
+    """A variable's value, or what is in the file that NAME_FILE names, as secrets are mounted.
+
+    Raises SettingsError.
+    """
+    value, file = given.get(name, ""), given.get(f"{name}_FILE", "")
+    if not file:
+        return value
+    if value:
+        raise SettingsError(f"{name} and {name}_FILE are both set; one of them is enough")
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        raise SettingsError(f"{name}_FILE: the file that it names cannot be read as text") from None
+
+
 def load(
     config: Path | None = None,
     *,
@@ -352,16 +368,16 @@ def load(
         environment: variables by name; None: the process's own.
         variables: name of an environment variable -> path of keys, for example
             `GOOGLE_ADS_BUDGET` -> `("platforms", "google_ads", "budget", "limit")`. Empty values
-            count as absent.
+            count as absent. With `_FILE` at its end, a variable names a file that has the value.
         overrides: from the command line, nested like the file.
 
     Raises:
         SettingsError: with one line for each thing that is wrong.
     """
     document = _read_file(config) if config is not None else {}
+    given = os.environ if environment is None else environment
     for variable, keys in variables.items():
-        value = (os.environ if environment is None else environment).get(variable, "")
-        if value:
+        if value := _variable(variable, given):
             nested: Any = value
             for key in reversed(keys):
                 nested = {key: nested}

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smartconnectors_server.assembly import load_settings
 from smartconnectors_server.settings import Settings, SettingsError, load
 
 BUDGET = {"GOOGLE_ADS_BUDGET": ("platforms", "google_ads", "budget", "limit")}
@@ -173,3 +174,28 @@ def test_a_file_that_is_missing_or_not_toml_says_so_with_its_path(tmp_path: Path
 def test_settings_cannot_be_changed_once_they_are_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().server.grpc_port = 1  # type: ignore[misc]
+
+
+def test_a_variable_may_name_the_file_that_has_its_value(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("EAAB-token\n")
+    found = load_settings(None, {"META_ACCESS_TOKEN_FILE": str(secret)})
+    assert found.platforms["meta"].options["access_token"] == "EAAB-token"
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"META_ACCESS_TOKEN_FILE": "/nowhere/token"}, "META_ACCESS_TOKEN_FILE: the file"),
+        (
+            {"META_ACCESS_TOKEN_FILE": "/nowhere/token", "META_ACCESS_TOKEN": "EAAB"},
+            "META_ACCESS_TOKEN and META_ACCESS_TOKEN_FILE are both set",
+        ),
+    ],
+)
+def test_a_file_of_a_variable_that_cannot_be_used_is_refused_by_its_name(
+    environment: dict[str, str], words: str
+) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
+        load_settings(None, environment)
+    assert "EAAB" not in str(caught.value)

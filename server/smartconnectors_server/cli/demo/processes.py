@@ -105,5 +105,5 @@ def _clean_environment() -> dict[str, str]:
     return {
         name: value
         for name, value in parents
-        if name not in unwanted and not name.lower().endswith("_proxy")
+        if name.removesuffix("_FILE") not in unwanted and not name.lower().endswith("_proxy")
     }
