@@ -15,11 +15,13 @@ from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import Mode, Options, Platform
 from smartconnectors_server.interceptors import PlatformRuntime
 from smartconnectors_server.ledger import (
+    EVERY_CAMPAIGN,
     LEDGERS,
     Budget,
     CalendarWindow,
     Limit,
     SlidingWindow,
+    campaign_scope,
     real_of,
     shadow_of,
 )
@@ -194,6 +196,10 @@ def budgets_of(platforms: Mapping[str, Platform], settings: Settings) -> tuple[B
             Budget(f"{name}/campaigns/{campaign}", chosen.currency, (Limit(most, window),))
             for campaign, most in chosen.campaigns.items()
         )
+        if chosen.campaign_default is not None:
+            every = campaign_scope(name, EVERY_CAMPAIGN)
+            limits = (Limit(chosen.campaign_default, window),)
+            budgets.append(Budget(every, chosen.currency, limits))
         if total is not None and total.currency != chosen.currency:
             raise StartupError(
                 f"total_budget is in {total.currency}, but {name} is in {chosen.currency}; a total "

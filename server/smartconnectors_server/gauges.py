@@ -17,6 +17,8 @@ from smartconnectors_server.ledger import (
     SlidingWindow,
     Window,
     alert_level,
+    platform_and_campaign,
+    real_of,
 )
 from smartconnectors_server.telemetry import Metrics, names
 from smartconnectors_server.telemetry.metrics import Samples
@@ -36,12 +38,21 @@ def _read(engines: Engines, watch: Watch) -> Samples:
         names.WATCHERS: [((), watch.subscribers)],
         names.LEDGER_AVAILABLE: [((), keeper.available)],
     }
-    for budget_id in keeper.budget_ids():
+    for budget_id in filter(partial(_is_named, engines), keeper.budget_ids()):
         for metric, labels, value in _of_budget(keeper.state(budget_id)):
             samples.setdefault(metric, []).append((labels, value))
     for metric, labels, value in (*_of_platforms(engines), *_of_holds(engines)):
         samples.setdefault(metric, []).append((labels, value))
     return samples
+
+
+def _is_named(engines: Engines, budget_id: str) -> bool:
+    """False for the budget that a campaign got because it had none: there may be many of those."""
+    campaign = platform_and_campaign(real_of(budget_id))
+    if campaign is None:
+        return True
+    settings = engines.settings.platforms.get(campaign[0])
+    return settings is not None and campaign[1] in settings.budget.campaigns
 
 
 def _of_budget(state: BudgetState) -> Iterator[tuple[Metric, tuple[str, ...], float]]:

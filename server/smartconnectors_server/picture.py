@@ -12,6 +12,7 @@ from smartconnectors_server.interceptors import Engines, PlatformRuntime
 from smartconnectors_server.ledger import BudgetState, Hold, alert_level
 from smartconnectors_server.telemetry.recent import STEP_NS
 
+MOST_BUDGETS = 100
 MOST_HOLDS = 50
 MOST_REFUSALS = 20
 VERSION = version("smart-connectors")
@@ -29,7 +30,9 @@ def picture(engines: Engines, *, ready: bool) -> dict[str, Any]:
         "version": VERSION,
         "ready": ready,
         "platforms": [_platform(runtime, budgets, holds) for runtime in engines.runtimes.values()],
-        "budgets": [budget for budget_id, budget in budgets.items() if budget_id not in shown],
+        "budgets": [budget for budget_id, budget in budgets.items() if budget_id not in shown][
+            :MOST_BUDGETS
+        ],
         "holds": [_hold(hold, keeper.now_ns()) for hold in holds[:MOST_HOLDS]],
         "hold_count": len(holds),
         "refusals": [

@@ -77,6 +77,7 @@ NEEDS_RESTART: Mapping[str, str] = {
     "total_budget.window_s": "a window of another length is filled when the ledger is opened",
     "total_budget.further_limits": "as window_s",
     "platforms.*.budget.currency": "as of total_budget",
+    "platforms.*.budget.campaign_default": "campaigns that have it already would need another",
     "platforms.*.budget.candidate_limit": "what it would have admitted is weighed from the start",
     "platforms.*.budget.window_s": "as of total_budget",
     "platforms.*.budget.further_limits": "as of total_budget",
@@ -288,6 +289,9 @@ def _currency_of(key: Key, settings: Settings) -> str:
 def _shown(key: Key, value: Any, currency_code: str) -> str:
     if value is None:
         return "absent"
-    if key[-1] in ("limit", "max_bid", "max_daily_budget") or "campaigns" in key:
+    if (
+        key[-1] in ("limit", "campaign_default", "max_bid", "max_daily_budget")
+        or "campaigns" in key
+    ):
         return format_amount(value, currency_code)
     return f"{value / 1000:g}" if key[-1] == "multiplier" else str(value)

@@ -157,6 +157,9 @@ class PlatformBudgetSettings(Section):
     further_limits: tuple[FurtherLimit, ...] = ()
     campaigns: Mapping[str, AmountMicros] = Field(default_factory=dict)
     """Campaign id -> a limit of its own inside the same window."""
+    campaign_default: AmountMicros | None = None
+    """The limit of every campaign that `campaigns` does not name, each for itself, inside the same
+    window. Absent: none."""
     candidate_limit: AmountMicros | None = None
     """A limit to try out beside `limit`, in the same window. It refuses nothing; the shadow report
     says what it would have refused."""

@@ -120,6 +120,7 @@ EXAMPLES: Mapping[str, Any] = {
     "PlatformSettings.max_step_percent": 30.0,
     "PlatformSettings.max_daily_budget": "1000.00",
     "PlatformSettings.max_bid": "50.00",
+    "PlatformBudgetSettings.campaign_default": "50.00",
     "ReconcilerSettings.quiet_period_s": 10.0,
     "PrivacySettings.site_key_file": "/run/secrets/site.key",
     "GoogleAdsOptions.api_key": "...",

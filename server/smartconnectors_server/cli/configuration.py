@@ -170,7 +170,8 @@ def _flat(path: str, value: Any, currency: str) -> Iterator[tuple[str, Any]]:
     elif (_SECRET.search(key) and not key.endswith("_file")) or hasattr(value, "get_secret_value"):
         yield path, "set" if str(value) else "–"
     elif (
-        key in ("limit", "candidate_limit", "max_bid", "max_daily_budget") or ".campaigns." in path
+        key in ("limit", "campaign_default", "candidate_limit", "max_bid", "max_daily_budget")
+        or ".campaigns." in path
     ):
         yield path, format_amount(value, currency)
     elif key == "multiplier":

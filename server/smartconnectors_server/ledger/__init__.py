@@ -11,6 +11,7 @@ from smartconnectors_server.ledger.alerts import ALERT, AlertLevel, alert_level
 from smartconnectors_server.ledger.campaigns import PAUSE_CAMPAIGN, RESUME_CAMPAIGN, WAS_RUNNING
 from smartconnectors_server.ledger.records import (
     ALL,
+    EVERY_CAMPAIGN,
     OPEN_STATES,
     Budget,
     BudgetState,
@@ -63,6 +64,7 @@ __all__ = [
     "ALL",
     "BY_OPERATOR",
     "BY_RECONCILER",
+    "EVERY_CAMPAIGN",
     "LEDGERS",
     "OPEN_STATES",
     "PAUSE_CAMPAIGN",

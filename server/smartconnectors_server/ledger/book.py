@@ -171,7 +171,9 @@ class Book(Figures):
         older_id = self._targets.deferred_on(asked.platform, asked.target)
         older = None if older_id is None else self._open[older_id]
         if not asked.exempt:
-            self._scopes.check_fits(asked, older, now_ns)
+            lacking = self._scopes.lacking(asked.budget_ids)
+            with self._scopes.supposing(lacking, self._lines.next_sequence):
+                self._scopes.check_fits(asked, older, now_ns)
         return older
 
     def reserve(self, asked: Reservation, now_ns: int) -> Step:
@@ -181,8 +183,11 @@ class Book(Figures):
             raise DuplicateRequest(known)
         deferring = asked.defer_until_ns is not None
         older = self.check(asked, now_ns)
-        before = self._alerts.before(asked.budget_ids, now_ns)
         steps = []
+        for budget in self._scopes.lacking(asked.budget_ids):
+            self.configure(budget)
+            steps.append(self.record_configuration(budget.budget_id, now_ns))
+        before = self._alerts.before(asked.budget_ids, now_ns)
         if older is not None:
             steps.append(self._supersede(older, asked.request_id, now_ns))
         hold = Hold.begun(asked, f"h{self._lines.next_sequence:012d}", now_ns)

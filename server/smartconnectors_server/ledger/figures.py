@@ -24,6 +24,10 @@ class Figures:
         """The budget as it is configured now. Raises KeyError."""
         return self._scopes.budget(budget_id)
 
+    def lacking(self, budget_ids: Iterable[str]) -> list[Budget]:
+        """The budgets of these campaigns that they are to get and do not have yet."""
+        return self._scopes.lacking(budget_ids)
+
     def standing(self, budget_id: str) -> AlertLevel:
         """The alert level that was told last and stands."""
         return self._alerts.standing(budget_id)

@@ -64,6 +64,10 @@ ALL = "all"
 """The scope of a pause that stops every bid."""
 
 
+EVERY_CAMPAIGN = "*"
+"""In the place of a campaign's id: the budget that each campaign without one gets of its own."""
+
+
 def campaign_scope(platform: str, campaign_id: str) -> str:
     """What a campaign is called: its budget, if it has one, and the scope of a pause."""
     return f"{platform}/campaigns/{campaign_id}"

@@ -44,7 +44,14 @@ class Recovered:
 def recover(store: Store, budgets: Sequence[Budget], now_ns: int) -> Recovered:
     """Rebuilds the book. Raises sqlite3.Error."""
     book = Book(first_sequence=store.last_sequence() + 1)
-    effective = tuple(_as_operators_left_it(store, budget) for budget in budgets)
+    for budget in budgets:
+        book.configure(budget)
+    opened = store.open_holds()
+    # Campaigns that got a budget because they had none get it again, with what was committed.
+    known = {*store.campaigns(), *(scope for hold in opened for scope in hold.budget_ids)}
+    given = [b for b in budgets if b.budget_id in book.budget_ids()]
+    given += book.lacking(sorted(known))
+    effective = tuple(_as_operators_left_it(store, budget) for budget in given)
     for budget in effective:
         book.configure(budget)
     for scope, (_, paused) in store.limits().items():
@@ -59,7 +66,6 @@ def recover(store: Store, budgets: Sequence[Budget], now_ns: int) -> Recovered:
             book.replay_settled(at_ns, amount_micros, (budget.budget_id,))
     for hold in store.recent_settled():
         book.replay_hold(hold)
-    opened = store.open_holds()
     for hold in opened:
         book.replay_hold(hold)
     steps = [

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from smartconnectors_server.ledger.records import (
     ALL,
+    EVERY_CAMPAIGN,
     OPEN_STATES,
     Budget,
     BudgetState,
@@ -61,6 +63,8 @@ class Scopes:
     def __init__(self) -> None:
         self._scopes: dict[str, _Scope] = {}
         self._pauses: dict[str, Pause] = {}
+        self._templates: dict[str, Budget] = {}
+        """Platform -> what each of its campaigns gets that has no budget."""
 
     # Looking
 
@@ -118,7 +122,13 @@ class Scopes:
     # Changing
 
     def configure(self, budget: Budget, sequence: int) -> None:
-        """Adds a budget, empty. What was committed before is added by `commit`."""
+        """Adds a budget, empty. What was committed before is added by `commit`. That of every
+        campaign is none itself, but what each campaign without one gets.
+        """
+        named = platform_and_campaign(budget.budget_id)
+        if named is not None and named[1] == EVERY_CAMPAIGN:
+            self._templates[named[0]] = budget
+            return
         self._scopes[budget.budget_id] = _Scope(
             budget,
             tuple(window_sum(limit) for limit in budget.limits),
@@ -127,6 +137,29 @@ class Scopes:
         )
         if budget.paused:
             self._pauses.setdefault(budget.budget_id, Pause(budget.budget_id, "", 0))
+
+    def lacking(self, budget_ids: Iterable[str]) -> list[Budget]:
+        """The budgets of these campaigns that they are to get and do not have yet."""
+        if not self._templates:
+            return []
+        unknown = [scope for scope in budget_ids if scope not in self._scopes]
+        named = [(scope, platform_and_campaign(scope)) for scope in unknown]
+        return [
+            dataclasses.replace(self._templates[found[0]], budget_id=scope)
+            for scope, found in named
+            if found is not None and found[0] in self._templates
+        ]
+
+    @contextmanager
+    def supposing(self, budgets: Iterable[Budget], sequence: int) -> Iterator[None]:
+        """As if there were these budgets."""
+        for budget in budgets:
+            self.configure(budget, sequence)
+        try:
+            yield
+        finally:
+            for budget in budgets:
+                del self._scopes[budget.budget_id]
 
     def commit(self, at_ns: int, amount_micros: int, budget_ids: Iterable[str]) -> None:
         """Enters a commitment into every window of these budgets."""

@@ -60,7 +60,6 @@ from smartconnectors_server.ledger.rows import (
     write_rows,
 )
 from smartconnectors_server.ledger.schema import prepare
-from smartconnectors_server.ledger.shadow import is_shadow
 
 FILE_NAME = "ledger.sqlite3"
 FORGET_AT_ONCE = 1_000
@@ -193,9 +192,7 @@ class Store:
             for entry in step.entries
             if entry.verb in _CHANGING
             for scope in entry.budget_ids
-            if scope not in self._campaigns
-            and platform_and_campaign(scope) is not None
-            and not is_shadow(scope)
+            if scope not in self._campaigns and platform_and_campaign(scope) is not None
         }
 
     def _chained(self, entries: Iterable[Entry]) -> tuple[list[Row], int, str]:

@@ -14,6 +14,7 @@ from tests.conformance.ledger import (
     admission,
     alerts,
     audit,
+    campaigns,
     erasing,
     holds,
     reports,
@@ -46,6 +47,7 @@ PROMISES: Mapping[str, Promise] = {
         alerts,
         reports,
         erasing,
+        campaigns,
     )
     for name, promise in _promises_of(module).items()
 }

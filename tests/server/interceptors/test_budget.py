@@ -200,3 +200,19 @@ async def test_a_budget_of_another_platforms_campaign_does_not_count(
     assert await house.status(make_bid("r", campaign="1")) == "PLACED"
     error = await house.refused(make_bid("s", campaign="2"))
     assert error.metadata["budget_id"] == "google_ads/campaigns/2"
+
+
+async def test_every_campaign_without_a_limit_of_its_own_gets_the_default_one(
+    build: Build, make_bid: Callable[..., Any]
+) -> None:
+    house = await build(budget={"limit": "100", "campaign_default": "20"})
+    assert await house.status(make_bid("a", 15, campaign="1")) == "PLACED"
+    refused = await house.refused(make_bid("b", 15, campaign="1"))
+    assert (refused.reason, refused.metadata["budget_id"]) == (
+        "BUDGET_EXCEEDED",
+        "google_ads/campaigns/1",
+    )
+    assert await house.status(make_bid("c", 15, campaign="2")) == "PLACED"
+    body, _ = house.app.telemetry.metrics.exposition("")
+    assert b'budget="google_ads"' in body
+    assert b"google_ads/campaigns/" not in body
