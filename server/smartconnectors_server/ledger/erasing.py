@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING
 
 from smartconnectors_server.ledger.records import Erased, Hold, Step
@@ -53,13 +53,21 @@ def erase_in(
 
 
 async def erase(
-    book: Book, commits: GroupCommit, disk: Store, customer: str, note: str, actor: str, now_ns: int
+    book: Book,
+    commits: GroupCommit,
+    disk: Store,
+    now_ns: Callable[[], int],
+    customer: str,
+    note: str,
+    actor: str,
 ) -> Erased:
-    """In memory, on disk, and then on record. A crash in between leaves it to be asked again."""
+    """In memory, on disk, and then on record, with the time that it is then. A crash in between
+    leaves it to be asked again.
+    """
     step = book.erase(customer)
     await commits.durable(step)
     marked = sum(hold.state.is_open for hold in step.holds)
     in_file = await commits.run(disk.erase, customer)
-    await commits.durable(book.record_erasure(customer, note, now_ns, actor=actor))
+    await commits.durable(book.record_erasure(customer, note, now_ns(), actor=actor))
     await commits.run(disk.forget_what_was_overwritten)
     return Erased(len(step.holds) - marked + in_file, marked)

@@ -73,7 +73,6 @@ class SqliteLedger:
         self._book = Book()
         self._lock: DirectoryLock | None = None
         self._store: Store | None = None
-        self._forgetting = Forgetting(0, 0.0)
         self._told: Callable[[Entry], None] | None = None
         self._absent = Absent()
         self._unwritten_truths: set[str] = set()  # settled late; the file has not heard yet
@@ -278,8 +277,9 @@ class SqliteLedger:
 
     async def erase(self, customer: str, note: str, *, actor: str = "") -> Erased:
         self._commits.check()
-        now_ns = self.now_ns()
-        return await erase(self._book, self._commits, self._disk, customer, note, actor, now_ns)
+        return await erase(
+            self._book, self._commits, self._disk, self.now_ns, customer, note, actor
+        )
 
     # Looking
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from itertools import pairwise
 
 from tests.conformance.ledger.bench import PLATFORM, USD, Bench, all_entries, ask, commit, deferred
 
@@ -77,3 +79,15 @@ async def an_erasure_is_on_record_with_who_asked_for_it(bench: Bench) -> None:
     ledger = await bench.restart()
     *_, last = await all_entries(ledger)
     assert (last.verb, last.customer, last.actor, last.note) == ("erase", WHO, "boss", "asked for")
+
+
+async def what_happens_while_it_is_erased_is_on_record_in_its_order(bench: Bench) -> None:
+    ledger = await bench.open()
+    await commit(ledger, "a", USD, customer=WHO, request=b"theirs")
+    erasing = asyncio.ensure_future(ledger.erase(WHO, "asked for"))
+    while not erasing.done():
+        bench.clock.advance(0.001)
+        ledger.record_campaign(f"{PLATFORM}/campaigns/1", "pause_campaign", "meanwhile")
+        await asyncio.sleep(0)
+    entries = await all_entries(ledger)
+    assert all(before.at_ns <= after.at_ns for before, after in pairwise(entries))
