@@ -41,6 +41,11 @@ class Attempt:
 
     at_s: float
     told: str = NO_ANSWER
+    told_at_s: float = 0.0
+
+    def tell(self, word: str, now_s: float) -> None:
+        """It was answered."""
+        self.told, self.told_at_s = word, now_s
 
 
 @dataclass
@@ -79,6 +84,10 @@ class Asked:
     def told(self) -> list[str]:
         """Every answer, in the order of the attempts."""
         return [attempt.told for attempt in self.attempts]
+
+    def told_after(self, at_s: float) -> list[str]:
+        """Every answer that came later than that."""
+        return [attempt.told for attempt in self.attempts if attempt.told_at_s > at_s]
 
     def admitted_after_s(self) -> float:
         """It was admitted at this instant or later."""

@@ -163,7 +163,7 @@ class Caller:
         return self._server.request(asked.platform, asked.bid)
 
     def _heard(self, asked: Asked, attempt: Attempt, answer: Answer) -> None:
-        attempt.told = answer.word
+        attempt.tell(answer.word, self._now_s())
         self._say(f"{asked.platform} {asked.request_id} {answer.word}")
         if answer.word in {"INTERNAL", "REQUEST_ID_REUSED"}:
             text = f"{asked.platform} {asked.request_id} was told {answer.word}: {answer.text}"

@@ -38,6 +38,28 @@ async def check_nothing_is_forgotten(world: World, server: Server) -> None:
                 world.breaks(Promise.LEDGER, text)
 
 
+async def check_windows_are_on_record(world: World, server: Server) -> None:
+    """Right after a start: all that the lines say was committed inside a window still counts."""
+    entries, token, more = [], "", True
+    while more:
+        page = await server.ledger.entries(size=1_000, token=token)
+        entries += [entry for entry in page.rows if entry.verb in {"settle", "settle_late"}]
+        token, more = page.next_token, bool(page.next_token)
+    now_ns = server.ledger.now_ns()
+    for scope in world.terms.scopes:
+        states = server.ledger.state(scope.budget_id).limits
+        for limit, state in zip(scope.limits, states, strict=True):
+            since_ns = now_ns - round(limit.window_s * 10**9)
+            lines = sum(
+                entry.amount_micros
+                for entry in entries
+                if scope.budget_id in entry.budget_ids and entry.at_ns > since_ns
+            )
+            if state.committed_micros < lines:
+                text = f"{scope.budget_id}: {state.committed_micros} of {lines} micros count"
+                world.breaks(Promise.LEDGER, text)
+
+
 def check_nothing_is_held(world: World, server: Server) -> None:
     """When every call has ended: no hold is left that nobody is going to end."""
     for hold in server.ledger.open_holds(HoldState.HELD):

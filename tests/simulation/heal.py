@@ -8,7 +8,11 @@ import asyncio
 
 from tests.simulation.bids import Asked, Attempt
 from tests.simulation.broken import Promise
-from tests.simulation.checks import check_nothing_is_forgotten, check_nothing_is_open
+from tests.simulation.checks import (
+    check_nothing_is_forgotten,
+    check_nothing_is_open,
+    check_windows_are_on_record,
+)
 from tests.simulation.server import Answer, Server
 from tests.simulation.state import World
 from tests.simulation.terms import TOTAL
@@ -30,6 +34,7 @@ async def heal(world: World, server: Server) -> None:
     """One life, to its end."""
     await server.begin()
     await check_nothing_is_forgotten(world, server)
+    await check_windows_are_on_record(world, server)
     for scope in world.terms.pausable:
         await world.operator.set_paused(server, scope.budget_id, False)
     for _ in range(round(LONGEST_DOUBT_S / LOOK_EVERY_S)):
@@ -55,10 +60,13 @@ async def _hear_what_became_of_all(world: World, server: Server) -> None:
             settled = hold is not None and hold.state is HoldState.SETTLED
             asked.final = "PLACED" if settled else ""
         truth = request_id in world.platforms[name].applied_ids or asked.assumed
-        by_word = request_id in world.platforms[name].excused
+        # What was told before an operator's word, the word may undo: the file never heard of it.
+        by_word_at_s = world.platforms[name].excused.get(request_id)
         if asked.final == "PLACED" and not truth:
             world.breaks(Promise.TRUTH, f"{name} {request_id} is said to be placed, and is not")
-        if by_word and "PLACED" in asked.told and asked.final != "PLACED":
+        if by_word_at_s is None or asked.final == "PLACED":
+            continue
+        if "PLACED" in asked.told_after(by_word_at_s):
             world.breaks(Promise.LEDGER, f"{name} {request_id}, accepted, is now {asked.final}")
 
 
@@ -104,6 +112,6 @@ async def _ask(
     attempt = Attempt(world.clock.now_s())
     asked.attempts.append(attempt)
     answer = await server.place(name, server.request(name, bid), None)
-    attempt.told = answer.word
+    attempt.tell(answer.word, world.clock.now_s())
     world.say(f"{name} {request_id} {answer.word}")
     return answer

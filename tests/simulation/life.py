@@ -14,6 +14,7 @@ from tests.simulation.checks import (
     check_nothing_is_forgotten,
     check_nothing_is_held,
     check_nothing_is_in_doubt,
+    check_windows_are_on_record,
 )
 from tests.simulation.people import Curious
 from tests.simulation.platform import ScriptedPlatform
@@ -52,6 +53,7 @@ class Life:
         begun_s = loop.time()
         await server.begin()
         await check_nothing_is_forgotten(world, server)
+        await check_windows_are_on_record(world, server)
         # Not before all has been looked at, which takes long where there is much.
         calm_s = FIRST_CALM_S - (loop.time() - begun_s)
         loop.call_later(max(0.0, calm_s), world.nature.draw_weather)

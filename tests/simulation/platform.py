@@ -73,8 +73,8 @@ class ScriptedPlatform:
     not_before_s: float = 0.0
     """It has told the server that is alive now to make no call until then."""
     sent: int = 0
-    excused: set[str] = field(default_factory=set)
-    """Requests that an operator has ended by a wrong word: anything may become of them."""
+    excused: dict[str, float] = field(default_factory=dict)
+    """Requests that an operator ended by a wrong word, and when: anything may become of them."""
     taken: Callable[[Change], None] | None = None
     """Told of each change that arrives."""
     looked_for: Callable[[str], None] | None = None
@@ -154,7 +154,7 @@ class ScriptedPlatform:
 
     def excuse(self, request_id: str) -> None:
         """An operator has said something of this request without looking."""
-        self.excused.add(request_id)
+        self.excused[request_id] = self.clock.now_s()
         self.may_act = {t: m for t, m in self.may_act.items() if m[0] != request_id}
 
     def is_broken(self, promise: Promise, text: str) -> None:

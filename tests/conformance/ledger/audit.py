@@ -228,6 +228,7 @@ async def a_line_names_who_asked_and_the_hashed_customer_and_so_after_a_restart(
     await ledger.settle(waiting.hold_id, actor="operator")
     await ledger.set_limit(PLATFORM, 300 * USD, "more", actor="boss")
     await ledger.set_paused(PLATFORM, True, "stop", actor="boss")
+    ledger.record_campaign(f"{PLATFORM}/campaigns/1", "pause_campaign", "stop", actor="boss")
     lines = [
         (line.verb, line.actor, line.customer)
         for line in await all_entries(ledger)
@@ -242,6 +243,7 @@ async def a_line_names_who_asked_and_the_hashed_customer_and_so_after_a_restart(
         ("settle", "operator", "decade"),
         ("limit", "boss", ""),
         ("pause", "boss", ""),
+        ("pause_campaign", "boss", ""),
     ]
     ledger = await bench.restart()
     pause = ledger.pause_of([PLATFORM])

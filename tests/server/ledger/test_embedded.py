@@ -32,6 +32,7 @@ from smartconnectors_server.ledger import (
     Limit,
     SlidingWindow,
     StateDirectoryLocked,
+    Tally,
     Unavailable,
     WrongVersion,
 )
@@ -94,7 +95,7 @@ async def test_while_it_is_away_nothing_is_taken_and_nothing_changes(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     async with opened(tmp_path, clock) as ledger:
-        waiting = await ledger.reserve(deferred(ledger, "a", USD))
+        waiting = await ledger.reserve(deferred(ledger, "a", USD, customer="c0ffee"))
         refused: list[Callable[[], Awaitable[Any]]] = [
             lambda: ledger.set_limit(PLATFORM, USD, "less"),
             lambda: ledger.set_paused(PLATFORM, True, "stop"),
@@ -102,6 +103,8 @@ async def test_while_it_is_away_nothing_is_taken_and_nothing_changes(
             lambda: ledger.check(ask("b", USD)),
             lambda: ledger.dispatch(waiting.hold_id, target="t", before=""),
             lambda: ledger.record_calls(PLATFORM, 1, 1),
+            lambda: ledger.keep_tallies([Tally("count", PLATFORM, 1)]),
+            lambda: ledger.erase("c0ffee", "asked for"),
         ]
         before = ledger.state(PLATFORM)
         with away(ledger):
@@ -111,6 +114,9 @@ async def test_while_it_is_away_nothing_is_taken_and_nothing_changes(
                     with pytest.raises(Unavailable, match="the disk is away"):
                         await attempt()
         assert ledger.state(PLATFORM) == before
+        assert await ledger.get(waiting.hold_id) == waiting
+        await ledger.flush()
+        assert await ledger.tallies() == ()
 
 
 async def test_who_changes_a_limit_is_shown_what_stands_then(
@@ -143,10 +149,12 @@ async def test_a_look_that_stalls_makes_it_unavailable_too(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     async with opened(tmp_path, clock) as ledger:
+        settled = await commit(ledger, "a", USD)
         assert ledger.available
         stalled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         ledger._reader._stalled = stalled
         assert not ledger.available
+        assert await ledger.find(PLATFORM, "a") == settled, "for this the file is not needed"
         stalled.set_result(None)
         assert ledger.available
 
