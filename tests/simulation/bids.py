@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -85,9 +86,10 @@ class Asked:
         """Every answer, in the order of the attempts."""
         return [attempt.told for attempt in self.attempts]
 
-    def told_after(self, at_s: float) -> list[str]:
-        """Every answer that came later than that."""
-        return [attempt.told for attempt in self.attempts if attempt.told_at_s > at_s]
+    def known_at_s(self, after_s: float) -> float:
+        """When somebody was first told later than that that it is placed; infinite: never."""
+        told_at_s = (a.told_at_s for a in self.attempts if a.told == "PLACED")
+        return min((at_s for at_s in told_at_s if at_s > after_s), default=math.inf)
 
     def admitted_after_s(self) -> float:
         """It was admitted at this instant or later."""

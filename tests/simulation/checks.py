@@ -126,8 +126,8 @@ def check_windows(world: World) -> None:
 def _totals(world: World, counted: list[Change], limit: Limit) -> Iterator[tuple[Change, int]]:
     """Each change that commits anything, and what took effect in the window that ends with it.
 
-    What an operator had freed by a wrong word counts from when it was known to be wrong: only for
-    bids that were asked for after it had taken effect.
+    What an operator had freed by a wrong word does not count from the word until it was known to be
+    wrong.
     """
     first = total = 0
     for last in counted:
@@ -139,9 +139,7 @@ def _totals(world: World, counted: list[Change], limit: Limit) -> Iterator[tuple
         freed = sum(
             change.amount
             for change in counted[first:]
-            if change.at_s <= last.at_s
-            and world.freed_by_operator(change)
-            and (change.at_s >= asked_s or not world.heard_of(change))
+            if change.at_s <= last.at_s and world.was_free(change, asked_s, last.at_s)
         )
         if last.amount and not world.freed_by_operator(last):
             yield last, total - freed

@@ -5,6 +5,7 @@ every budget must be there to be had again, and not a micro more.
 from __future__ import annotations
 
 import asyncio
+import math
 
 from tests.simulation.bids import Asked, Attempt
 from tests.simulation.broken import Promise
@@ -66,7 +67,7 @@ async def _hear_what_became_of_all(world: World, server: Server) -> None:
             world.breaks(Promise.TRUTH, f"{name} {request_id} is said to be placed, and is not")
         if by_word_at_s is None or asked.final == "PLACED":
             continue
-        if "PLACED" in asked.told_after(by_word_at_s):
+        if asked.known_at_s(by_word_at_s) < math.inf:
             world.breaks(Promise.LEDGER, f"{name} {request_id}, accepted, is now {asked.final}")
 
 

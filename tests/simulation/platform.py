@@ -169,7 +169,9 @@ class ScriptedPlatform:
     # What the server asks for
 
     def called(self, count: int) -> None:
-        """So many calls of the quota are made now."""
+        """So many calls of the quota are made now. What a dead process still tries never leaves it."""
+        if self.killed:
+            raise asyncio.CancelledError
         now_s = self.clock.now_s()
         if now_s < self.not_before_s:
             self.is_broken(Promise.QUOTA, f"called {self.not_before_s - now_s:.3f} s too early")
@@ -189,8 +191,8 @@ class ScriptedPlatform:
         """Does with the changes of one call what chance says, and says of each what became of it.
         Raises what holds for all of them.
         """
-        self.settle_arrivals()
         self.called(calls)
+        self.settle_arrivals()
         for change in changes:
             self._see(change)
             self.under_way[change.target] = change

@@ -93,12 +93,18 @@ class World:
         """Whether its hold was ended by a wrong word."""
         return change.request_id in self.platforms[change.platform].excused
 
-    def heard_of(self, change: Change) -> bool:
-        """Whether the server knows all the same that it took effect."""
-        key = change.platform, change.request_id
-        journal = self.platforms[change.platform].journal
-        times = sum(other.request_id == change.request_id for other in journal)
-        return times == 1 and self.asked[key].final == "PLACED"
+    def was_free(self, change: Change, from_s: float, until_s: float) -> bool:
+        """Whether, at some instant in between, an operator's wrong word had freed its money, and
+        the server did not know any better.
+        """
+        platform = self.platforms[change.platform]
+        word_at_s = platform.excused.get(change.request_id)
+        if word_at_s is None or until_s < word_at_s:
+            return False
+        asked = self.asked[change.platform, change.request_id]
+        times = sum(other.request_id == change.request_id for other in platform.journal)
+        known = times == 1 and asked.final == "PLACED"
+        return not known or from_s <= asked.known_at_s(word_at_s)
 
     # Lives
 
