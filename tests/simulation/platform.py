@@ -169,7 +169,7 @@ class ScriptedPlatform:
     # What the server asks for
 
     def called(self, count: int) -> None:
-        """So many calls of the quota are made now. What a dead process still tries never leaves it."""
+        """So many calls of the quota are made now. What a dead process tries never leaves it."""
         if self.killed:
             raise asyncio.CancelledError
         now_s = self.clock.now_s()
