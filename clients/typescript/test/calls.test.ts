@@ -159,3 +159,14 @@ test("a request id is one that the service takes, and no two are the same", () =
   assert.match(newRequestId(), /^[A-Za-z0-9_.-]{1,64}$/);
   assert.notEqual(newRequestId(), newRequestId());
 });
+
+test("bids go round the servers", async (t) => {
+  const servers = [new Scripted(), new Scripted()];
+  const ports = await Promise.all(servers.map((server) => server.listen(t)));
+  const connection = connect(`ipv4:${ports.map((port) => `127.0.0.1:${port}`).join(",")}`);
+  t.after(() => connection.close());
+  const signal = AbortSignal.timeout(10_000);
+  while (servers.some((server) => server.ids.length === 0)) {
+    await connection.googleAds.placeBid({}, { signal });
+  }
+});

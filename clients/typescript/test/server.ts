@@ -31,7 +31,15 @@ export class Scripted {
     this.failures = failures;
   }
 
+  /** Serves, and connects to it. */
   async serve(t: TestContext, options: ConnectOptions = {}): Promise<Connection> {
+    const connection = connect(`127.0.0.1:${await this.listen(t)}`, options);
+    t.after(() => connection.close());
+    return connection;
+  }
+
+  /** Serves on a port of this machine, and says which. */
+  async listen(t: TestContext): Promise<number> {
     const server = new Server();
     const path = (name: string) => `/smartconnectors.google_ads.v1.GoogleAdsService/${name}`;
     const codec = <I, O>(read: (bytes: Buffer) => I, write: (message: O) => Buffer) => ({
@@ -79,12 +87,8 @@ export class Scripted {
       server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(),
         (error, bound) => (error === null ? resolve(bound) : reject(error)));
     });
-    const connection = connect(`127.0.0.1:${port}`, options);
-    t.after(() => {
-      connection.close();
-      server.forceShutdown();
-    });
-    return connection;
+    t.after(() => server.forceShutdown());
+    return port;
   }
 }
 

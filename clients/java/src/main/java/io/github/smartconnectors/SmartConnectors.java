@@ -22,7 +22,7 @@ import java.util.regex.Pattern;
  * How to connect to a smart connectors server.
  *
  * <pre>{@code
- * ManagedChannel channel = SmartConnectors.connect("bids.internal:50051").withTls().build();
+ * try (Client client = SmartConnectors.connect("bids.internal:50051").withTls().open()) { ... }
  * }</pre>
  */
 public final class SmartConnectors {
@@ -96,6 +96,15 @@ public final class SmartConnectors {
   public SmartConnectors withoutRetries() {
     this.retries = false;
     return this;
+  }
+
+  /**
+   * The client. It connects with the first call; close it when it is no longer needed.
+   *
+   * @throws IllegalStateException when a token would leave this machine in plain text
+   */
+  public Client open() {
+    return new Client(build());
   }
 
   /**

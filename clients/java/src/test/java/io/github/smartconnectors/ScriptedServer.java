@@ -47,7 +47,11 @@ final class ScriptedServer extends GoogleAdsServiceGrpc.GoogleAdsServiceImplBase
   }
 
   String target() {
-    return "127.0.0.1:" + server.getPort();
+    return "127.0.0.1:" + port();
+  }
+
+  int port() {
+    return server.getPort();
   }
 
   ManagedChannel connect(SmartConnectors how) {
