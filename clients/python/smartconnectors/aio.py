@@ -43,6 +43,7 @@ def connect(
     credentials: grpc.ChannelCredentials | None = None,
     token: str = "",
     timeout_s: float = 10.0,
+    retries: bool = True,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Connection:
     """A connection, to be used as an asynchronous context manager.
@@ -52,13 +53,23 @@ def connect(
         credentials: None: plain text. `smartconnectors.credentials.tls` makes others.
         token: shown with every call, when the server wants to know who calls.
         timeout_s: how long `bid` may take, its retries included, and `bids`.
+        retries: False leaves every retry of a bid to the caller. It is for a target with several
+            servers that do not share a ledger: the request id is known to the one that took it,
+            and to no other.
         sleep: how retries wait.
 
     Raises:
         ValueError: a token would go to another machine in plain text, or is no token.
     """
     return Connection(
-        _Calls(target, credentials=credentials, token=token, timeout_s=timeout_s, sleep=sleep),
+        _Calls(
+            target,
+            credentials=credentials,
+            token=token,
+            timeout_s=timeout_s,
+            retries=retries,
+            sleep=sleep,
+        ),
         timeout_s=timeout_s,
         sleep=sleep,
     )
@@ -116,7 +127,7 @@ class Connection:
         request: google_ads_pb2.PlaceBidRequest,
         *,
         timeout_s: float | None = None,
-        max_attempts: int = 5,
+        max_attempts: int | None = None,
     ) -> google_ads_pb2.PlaceBidResponse: ...
 
     @overload
@@ -125,7 +136,7 @@ class Connection:
         request: meta_pb2.PlaceBidRequest,
         *,
         timeout_s: float | None = None,
-        max_attempts: int = 5,
+        max_attempts: int | None = None,
     ) -> meta_pb2.PlaceBidResponse: ...
 
     @overload
@@ -134,11 +145,11 @@ class Connection:
         request: trade_desk_pb2.PlaceBidRequest,
         *,
         timeout_s: float | None = None,
-        max_attempts: int = 5,
+        max_attempts: int | None = None,
     ) -> trade_desk_pb2.PlaceBidResponse: ...
 
     async def bid(
-        self, request: Any, *, timeout_s: float | None = None, max_attempts: int = 5
+        self, request: Any, *, timeout_s: float | None = None, max_attempts: int | None = None
     ) -> Any:
         """Places a bid, and places it once however often it has to ask; see `Client.bid`."""
         return await self._client.bid(request, timeout_s=timeout_s, max_attempts=max_attempts)

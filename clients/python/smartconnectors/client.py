@@ -55,6 +55,8 @@ __all__ = [
     "new_request_id",
 ]
 
+ATTEMPTS = 5
+"""How often a bid is tried, unless something else is said."""
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
 
@@ -92,6 +94,7 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
         token: str = "",
         timeout_s: float = 10.0,
+        retries: bool = True,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Args:
@@ -99,6 +102,9 @@ class Client:
         credentials: None: a plain-text connection. `smartconnectors.credentials.tls` makes others.
         token: shown with every call, when the server wants to know who calls.
         timeout_s: how long `bid` may take, its retries included.
+        retries: False leaves every retry of a bid to the caller. It is for a target with several
+            servers that do not share a ledger: the request id is known to the one that took it,
+            and to no other.
         sleep: how `bid` waits between attempts.
 
         Raises:
@@ -112,6 +118,7 @@ class Client:
         self._target = target
         self._credentials = credentials
         self._timeout_s = timeout_s
+        self._attempts = ATTEMPTS if retries else 1
         self._sleep = sleep
 
     async def __aenter__(self) -> Self:
@@ -156,7 +163,7 @@ class Client:
         request: google_ads_pb2.PlaceBidRequest,
         *,
         timeout_s: float | None = None,
-        max_attempts: int = 5,
+        max_attempts: int | None = None,
     ) -> google_ads_pb2.PlaceBidResponse: ...
 
     @overload
@@ -165,7 +172,7 @@ class Client:
         request: meta_pb2.PlaceBidRequest,
         *,
         timeout_s: float | None = None,
-        max_attempts: int = 5,
+        max_attempts: int | None = None,
     ) -> meta_pb2.PlaceBidResponse: ...
 
     @overload
@@ -174,19 +181,19 @@ class Client:
         request: trade_desk_pb2.PlaceBidRequest,
         *,
         timeout_s: float | None = None,
-        max_attempts: int = 5,
+        max_attempts: int | None = None,
     ) -> trade_desk_pb2.PlaceBidResponse: ...
 
     async def bid(
-        self, request: Any, *, timeout_s: float | None = None, max_attempts: int = 5
+        self, request: Any, *, timeout_s: float | None = None, max_attempts: int | None = None
     ) -> Any:
         """Places a bid, and places it once however often it has to ask.
 
         `request` is the PlaceBidRequest of any platform; the answer is that platform's. A request
         without an id gets a random one, in place, so that the caller can log it or ask again. Where
         that is safe, the call is repeated with the same id, at the time that the service gave,
-        until an answer comes, `max_attempts` are used up or `timeout_s` (default: the client's)
-        would pass.
+        until an answer comes, `max_attempts` (default: 5, or 1 for a client without retries) are
+        used up or `timeout_s` (default: the client's) would pass.
 
         Raises:
             ServiceError: of the last attempt.
@@ -197,6 +204,7 @@ class Client:
             request.bid.request_id = new_request_id()
         now = asyncio.get_running_loop().time
         deadline = now() + (self._timeout_s if timeout_s is None else timeout_s)
+        attempts = max_attempts or self._attempts
         attempt = 1
         while True:
             try:
@@ -206,7 +214,7 @@ class Client:
             except ServiceError as said:
                 error = said
             pause_s = pause_before(error, attempt)
-            if not error.may_retry or attempt >= max_attempts or now() + pause_s >= deadline:
+            if not error.may_retry or attempt >= attempts or now() + pause_s >= deadline:
                 raise error
             attempt += 1
             await self._sleep(pause_s)

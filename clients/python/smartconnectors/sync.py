@@ -24,7 +24,13 @@ from smartconnectors._sync_calls import Interceptor
 from smartconnectors.batches import answers_of, request_of
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 from smartconnectors.budgets.v1.budget_service_pb2_grpc import BudgetServiceStub
-from smartconnectors.client import channel_options, new_request_id, pause_before, place_bid_of
+from smartconnectors.client import (
+    ATTEMPTS,
+    channel_options,
+    new_request_id,
+    pause_before,
+    place_bid_of,
+)
 from smartconnectors.common.v1.budget_pb2 import BudgetStats
 from smartconnectors.credentials import check_token, stays_on_this_machine
 from smartconnectors.errors import ServiceError
@@ -44,6 +50,7 @@ def connect(
     credentials: grpc.ChannelCredentials | None = None,
     token: str = "",
     timeout_s: float = 10.0,
+    retries: bool = True,
     sleep: Callable[[float], None] = time.sleep,  # noqa: TID251 - there is no event loop here
     clock: Callable[[], float] = time.monotonic,  # noqa: TID251 - the injected one's default
 ) -> Connection:
@@ -54,6 +61,9 @@ def connect(
         credentials: None: plain text. `smartconnectors.credentials.tls` makes others.
         token: shown with every call, when the server wants to know who calls.
         timeout_s: how long `bid` may take, its retries included, and `bids`.
+        retries: False leaves every retry of a bid to the caller. It is for a target with several
+            servers that do not share a ledger: the request id is known to the one that took it,
+            and to no other.
         sleep: how retries wait.
         clock: seconds that only grow.
 
@@ -69,7 +79,10 @@ def connect(
         channel = grpc.insecure_channel(target, options)
     else:
         channel = grpc.secure_channel(target, credentials, options)
-    return Connection(channel, token=token, timeout_s=timeout_s, sleep=sleep, clock=clock)
+    attempts = ATTEMPTS if retries else 1
+    return Connection(
+        channel, token=token, timeout_s=timeout_s, attempts=attempts, sleep=sleep, clock=clock
+    )
 
 
 class Connection:
@@ -88,12 +101,14 @@ class Connection:
         *,
         token: str,
         timeout_s: float,
+        attempts: int,
         sleep: Callable[[float], None],
         clock: Callable[[], float],
     ) -> None:
         self._plain_channel = channel
         self._channel = grpc.intercept_channel(channel, Interceptor(token))
         self._timeout_s = timeout_s
+        self._attempts = attempts
         self._sleep = sleep
         self._clock = clock
         self.google_ads = GoogleAdsServiceStub(self._channel)
@@ -122,7 +137,7 @@ class Connection:
         request: google_ads_pb2.PlaceBidRequest,
         *,
         timeout_s: float | None = None,
-        max_attempts: int = 5,
+        max_attempts: int | None = None,
     ) -> google_ads_pb2.PlaceBidResponse: ...
 
     @overload
@@ -131,7 +146,7 @@ class Connection:
         request: meta_pb2.PlaceBidRequest,
         *,
         timeout_s: float | None = None,
-        max_attempts: int = 5,
+        max_attempts: int | None = None,
     ) -> meta_pb2.PlaceBidResponse: ...
 
     @overload
@@ -140,10 +155,12 @@ class Connection:
         request: trade_desk_pb2.PlaceBidRequest,
         *,
         timeout_s: float | None = None,
-        max_attempts: int = 5,
+        max_attempts: int | None = None,
     ) -> trade_desk_pb2.PlaceBidResponse: ...
 
-    def bid(self, request: Any, *, timeout_s: float | None = None, max_attempts: int = 5) -> Any:
+    def bid(
+        self, request: Any, *, timeout_s: float | None = None, max_attempts: int | None = None
+    ) -> Any:
         """Places a bid, and places it once however often it has to ask; as `Client.bid` does.
 
         Raises:
@@ -154,6 +171,7 @@ class Connection:
         if not request.bid.request_id:
             request.bid.request_id = new_request_id()
         deadline = self._clock() + (self._timeout_s if timeout_s is None else timeout_s)
+        attempts = max_attempts or self._attempts
         attempt = 1
         while True:
             try:
@@ -161,7 +179,7 @@ class Connection:
             except ServiceError as error:
                 pause_s = pause_before(error, attempt)
                 too_late = self._clock() + pause_s >= deadline
-                if not error.may_retry or attempt >= max_attempts or too_late:
+                if not error.may_retry or attempt >= attempts or too_late:
                     raise
             attempt += 1
             self._sleep(pause_s)

@@ -26,6 +26,7 @@ from smartconnectors.errors import (
     InvalidBid,
     NotFound,
     OutcomeUnknown,
+    PlatformUnavailable,
     RateLimited,
     ServiceError,
     Unreachable,
@@ -154,6 +155,20 @@ def test_retries_wait_as_long_as_the_server_says_and_end_before_the_deadline(
         service.bid(a_bid())
     assert now == 8
     assert len(server.requests) == 3
+
+
+async def test_a_connection_without_retries_asks_once(server: CannedServer) -> None:
+    server.refuses("PlaceBid", grpc.StatusCode.UNAVAILABLE, "PLATFORM_UNAVAILABLE", then=PLACED)
+    async with aio.connect(server.target, retries=False) as service:
+        with pytest.raises(PlatformUnavailable):
+            await service.bid(a_bid())
+    server.refuses("PlaceBid", grpc.StatusCode.UNAVAILABLE, "PLATFORM_UNAVAILABLE", then=PLACED)
+    with (
+        sync.connect(server.target, retries=False) as waiting,
+        pytest.raises(PlatformUnavailable),
+    ):
+        waiting.bid(a_bid())
+    assert len(server.requests) == 2
 
 
 async def test_a_batch_answers_each_bid_with_a_response_or_an_error(server: CannedServer) -> None:
