@@ -26,12 +26,15 @@ class Language:
     Attributes:
         build: what makes the runner, in `folder`; empty: nothing has to be made.
         folder: where it is made.
-        run: what starts it; the scenario's file is added. `@FILE` stands for what FILE says.
+        run: what starts it; the scenario's file is added. `%CLASSPATH%` in it stands for what
+            `classpath` says.
+        classpath: a file that the build writes, of a language that has one.
     """
 
     build: tuple[str, ...]
     folder: Path
     run: tuple[str, ...]
+    classpath: Path | None = None
 
     def make(self) -> None:
         """Builds the runner, or looks whether what was built is still of the same sources.
@@ -56,8 +59,8 @@ class Language:
 
     def command(self, scenario: Path) -> list[str]:
         """What plays the scenario."""
-        words = [Path(word[1:]).read_text() if word.startswith("@") else word for word in self.run]
-        return [*words, str(scenario)]
+        classpath = self.classpath.read_text() if self.classpath else ""
+        return [*(word.replace("%CLASSPATH%", classpath) for word in self.run), str(scenario)]
 
 
 def environment() -> dict[str, str]:
@@ -69,7 +72,9 @@ def environment() -> dict[str, str]:
 _PYTHON = "tests.conformance.clients.python"
 _GO_RUNNER = GO / "build" / "scenario"
 _CLASSPATH = JAVA / "target" / "test-classpath"
-_JAVA_CLASSES = f"{JAVA / 'target' / 'test-classes'}{os.pathsep}{JAVA / 'target' / 'classes'}"
+_JAVA_CLASSES = os.pathsep.join(
+    [str(JAVA / "target" / "test-classes"), str(JAVA / "target" / "classes"), "%CLASSPATH%"]
+)
 
 LANGUAGES = {
     "python": Language((), ROOT, (sys.executable, "-m", f"{_PYTHON}.asynchronous")),
@@ -86,12 +91,12 @@ LANGUAGES = {
         (
             *("mvn", "--batch-mode", "--quiet", "test-compile", "dependency:build-classpath"),
             f"-Dmdep.outputFile={_CLASSPATH}",
-            f"-Dmdep.prefix={_JAVA_CLASSES}",
         ),
         JAVA,
         (
-            *("java", "-XX:TieredStopAtLevel=1", "-classpath", f"@{_CLASSPATH}"),
+            *("java", "-XX:TieredStopAtLevel=1", "-classpath", _JAVA_CLASSES),
             "io.github.smartconnectors.ScenarioRunner",
         ),
+        _CLASSPATH,
     ),
 }
