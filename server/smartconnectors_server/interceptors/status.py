@@ -94,7 +94,8 @@ def to_status(error: ConnectorError) -> StatusError:
         status.details.append(packed)
     trailers: list[tuple[str, str | bytes]] = [(STATUS_DETAILS_KEY, status.SerializeToString())]
     retry_after_s = _retry_after_s(error)
-    if retry_after_s is not None:
+    # grpc-java obeys it whatever the code is: the caller of a vetoed bid would wait for minutes.
+    if retry_after_s is not None and code is StatusCode.UNAVAILABLE:
         trailers.append((PUSHBACK_KEY, str(int(-(-retry_after_s * 1000 // 1)))))
     return StatusError(code, error.message, tuple(trailers))
 

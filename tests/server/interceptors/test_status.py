@@ -66,10 +66,21 @@ def test_every_error_has_its_code_its_reason_and_its_numbers(
 def test_a_time_to_retry_is_never_too_early_in_details_and_trailer(
     seconds: float, pushback: str
 ) -> None:
-    status = to_status(errors.BudgetExceeded("full", retry_after_s=seconds))
+    status = to_status(errors.PlatformUnavailable("away", retry_after_s=seconds))
     delay = details(status)["RetryInfo"].retry_delay.ToNanoseconds()
     assert seconds * 1e9 <= delay <= seconds * 1e9 + 1
     assert dict(status.trailers)["grpc-retry-pushback-ms"] == pushback
+
+
+@pytest.mark.parametrize("kind", sorted(every_class(), key=str), ids=lambda kind: kind.reason)
+def test_grpc_itself_is_told_to_retry_nothing_but_what_provably_was_not_sent(
+    kind: type[errors.ConnectorError],
+) -> None:
+    # grpc-java obeys this trailer whatever the status is, so that a veto's caller would wait.
+    status = to_status(kind("later", retry_after_s=372.0))
+    assert details(status)["RetryInfo"].retry_delay.seconds == 372
+    told = "grpc-retry-pushback-ms" in dict(status.trailers)
+    assert told is (status.code is StatusCode.UNAVAILABLE)
 
 
 def test_no_time_to_retry_means_none_in_either() -> None:
