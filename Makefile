@@ -93,7 +93,7 @@ check-clients: $(VENV)/.dev clients-tools ## Go's and TypeScript's stubs against
 	@npm --prefix clients/typescript ci --silent
 	@$(BIN)/python clients/stubs.py --check
 
-test-clients: check-clients ## Clients in Python, Go, TypeScript and Java: their tests, and their READMEs tried
+test-clients: check-clients ## Clients in Python, Go, TypeScript and Java: their tests, one scenario, their READMEs tried
 	$(call say,Python)
 	@$(BIN)/python -m pytest -q tests/clients
 	$(call say,Go)
@@ -102,6 +102,8 @@ test-clients: check-clients ## Clients in Python, Go, TypeScript and Java: their
 	@npm --prefix clients/typescript test --silent
 	$(call say,Java)
 	@mvn --batch-mode --quiet --file clients/java/pom.xml test
+	$(call say,one scenario in every language)
+	@$(BIN)/python -m tests.conformance.clients
 	$(call say,the first steps of each README)
 	@$(BIN)/python -m tests.interop.readmes
 
@@ -111,6 +113,13 @@ clients-tools:
 	if [ -n "$$missing" ]; then \
 		echo "The clients need$$missing, which this machine does not have; everything else works without."; \
 		exit 3; fi
+	@go version | awk '{ split($$3, v, /[o.]/); exit !(v[2] > 1 || v[3] >= 21) }' || { \
+		echo "The Go client needs Go 1.21 or newer, which fetches what its go.mod names; this is $$(go version)."; \
+		exit 3; }
+	@node -e 'process.exit(Number(parseInt(process.versions.node) < 20))' || { \
+		echo "The TypeScript client needs Node 20 or newer; this is $$(node --version)."; exit 3; }
+	@java -version 2>&1 | awk -F '[".]' 'NR == 1 { exit !($$2 >= 17) }' || { \
+		echo "The Java client needs Java 17 or newer; this is $$(java -version 2>&1 | head -n 1)."; exit 3; }
 
 breaking: $(VENV)/.dev ## Whether protos/ breaks callers of the last release
 	$(call say,callers of the last release)

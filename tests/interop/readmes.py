@@ -4,7 +4,8 @@
 
 Each README has its commands in its first `console` block (with `$CHECKOUT` for this repository) and
 one file of code, named just before it. Both are taken from the README, so that they cannot drift;
-only the server's port is put in. Exits with 1 when a language does not print a placed bid.
+only the server's port is put in. Exits with 1 when a language does not print a placed bid, or needs
+more than ten lines of code for it, imports counted and blank lines not.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = ("python", "go", "typescript", "java")
 EXPECTED = "placed 75.00 USD"
 ADDRESS = "127.0.0.1:50051"
+MOST_LINES = 10
+LONGEST_LINE = 120
 READY_WITHIN_S = 60
 TRIED_WITHIN_S = 400
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -56,6 +59,11 @@ def try_readme(language: str, address: str, folder: Path) -> str:
     console, file = CONSOLE.search(text), FILE.search(text)
     if console is None or file is None:
         return "the README has no console block, or no file of code with its name before it"
+    lines = [line for line in file["code"].splitlines() if line.strip()]
+    if len(lines) > MOST_LINES:
+        return f"{len(lines)} lines of code; at most {MOST_LINES}"
+    if longest := [line for line in lines if len(line) > LONGEST_LINE]:
+        return f"a line of code is longer than {LONGEST_LINE} characters: {longest[0]}"
     (folder / file["name"]).write_text(file["code"].replace(ADDRESS, address))
     steps = [line.removeprefix("$ ") for line in console["lines"].splitlines()]
     environment = {**os.environ, "CHECKOUT": str(ROOT)}

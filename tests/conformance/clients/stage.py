@@ -56,24 +56,24 @@ async def play(scenario: dict[str, Any], language: Language, folder: Path) -> Pl
     async with _servers(scenario, folder) as (control, connections):
         file = folder / "scenario.json"
         file.write_text(json.dumps({"connections": connections, "steps": scenario["steps"]}))
-        runner = await asyncio.create_subprocess_exec(
-            *language.command(file),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment(),
-        )
+        printed, said = folder / "printed", folder / "said"
+        # To files, so that what a runner printed is there when it has to be stopped.
+        with printed.open("wb") as out, said.open("wb") as log:
+            runner = await asyncio.create_subprocess_exec(
+                *language.command(file), stdout=out, stderr=log, env=environment()
+            )
         failure = ""
         try:
             async with asyncio.timeout(_PLAYED_WITHIN_S):
-                out, said = await runner.communicate()
+                await runner.wait()
             if runner.returncode != 0:
-                failure = f"exit code {runner.returncode}\n{said.decode(errors='replace')}"
+                failure = f"exit code {runner.returncode}\n{said.read_text(errors='replace')}"
         except TimeoutError:
             runner.kill()
-            out, _ = await runner.communicate()
+            await runner.wait()
             failure = f"not at its end after {_PLAYED_WITHIN_S} s"
         lines: dict[str, list[str]] = {}
-        for line in out.decode().splitlines():
+        for line in printed.read_text().splitlines():
             step, _, text = line.partition(": ")
             lines.setdefault(step, []).append(text)
         bought = {
