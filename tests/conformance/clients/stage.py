@@ -76,11 +76,10 @@ async def play(scenario: dict[str, Any], language: Language, folder: Path) -> Pl
         for line in printed.read_text().splitlines():
             step, _, text = line.partition(": ")
             lines.setdefault(step, []).append(text)
-        bought = {
-            name: _bought(scenario, name, await control.journal(name))
-            for name in scenario["bought"]
+        applied = {
+            name: bought(scenario, name, await control.journal(name)) for name in scenario["bought"]
         }
-    return Played(lines, bought, failure)
+    return Played(lines, applied, failure)
 
 
 @asynccontextmanager
@@ -141,7 +140,7 @@ async def _token(role: str, folder: Path) -> str:
         return str(process.ready["token"])
 
 
-def _bought(
+def bought(
     scenario: dict[str, Any], platform: str, journal: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     """The journal, joined with the bids of the scenario by what they put on the wire.
