@@ -38,6 +38,24 @@ async def check_nothing_is_forgotten(world: World, server: Server) -> None:
                 world.breaks(Promise.LEDGER, text)
 
 
+def check_arrival_is_on_record(world: World, change: Change) -> None:
+    """What a platform hears of is held on disk: a crash at this instant would not forget it."""
+    if change.request_id in world.platforms[change.platform].excused:
+        return
+    states = world.record.states(change.platform, change.request_id)
+    if HoldState.HELD.value not in states:
+        text = f"{change.platform} {change.request_id} arrives, and is {sorted(states)} on disk"
+        world.breaks(Promise.LEDGER, text)
+
+
+def check_superseding_is_on_record(world: World, asked: Asked) -> None:
+    """Nobody is told that a bid is superseded while a crash could still have it placed."""
+    states = world.record.states(asked.platform, asked.request_id)
+    if HoldState.DEFERRED.value in states:
+        text = f"{asked.platform} {asked.request_id} is told to be superseded, and waits on disk"
+        world.breaks(Promise.LEDGER, text)
+
+
 async def check_windows_are_on_record(world: World, server: Server) -> None:
     """Right after a start: all that the lines say was committed inside a window still counts."""
     entries, token, more = [], "", True

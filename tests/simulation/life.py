@@ -11,9 +11,11 @@ from tests.simulation.broken import Promise
 from tests.simulation.callers import Caller
 from tests.simulation.change import Change
 from tests.simulation.checks import (
+    check_arrival_is_on_record,
     check_nothing_is_forgotten,
     check_nothing_is_held,
     check_nothing_is_in_doubt,
+    check_superseding_is_on_record,
     check_windows_are_on_record,
 )
 from tests.simulation.people import Curious
@@ -64,7 +66,10 @@ class Life:
             asyncio.ensure_future(world.nature.work()),
             asyncio.ensure_future(
                 Curious(
-                    world.source(f"curious {self._number}"), world.asked, world.clock.now_s
+                    world.source(f"curious {self._number}"),
+                    world.asked,
+                    world.clock.now_s,
+                    partial(check_superseding_is_on_record, world),
                 ).work(server)
             ),
         ]
@@ -138,6 +143,7 @@ class Life:
             forbidden_by = world.pauses.forbid(change, world.clock.now_s())
             if forbidden_by:
                 world.breaks(Promise.PAUSE, f"{change.request_id}, {forbidden_by} is paused")
+            check_arrival_is_on_record(world, change)
             meddle(world.platforms[change.platform], change.request_id, 0.1)
             self._left -= self._left > 0
             if self._dies and self._left == 0:

@@ -145,10 +145,12 @@ class Curious:
         chance: random.Random,
         asked: Mapping[tuple[str, str], Asked],
         now_s: Callable[[], float],
+        superseded: Callable[[Asked], None],
     ) -> None:
         self._chance = chance
         self._asked = asked
         self._now_s = now_s
+        self._superseded = superseded
 
     async def work(self, server: Server) -> None:
         """For as long as the server lives."""
@@ -159,6 +161,8 @@ class Curious:
                 word = (await server.ask(asked.platform, asked.request_id)).word
                 if word in {"PLACED", "SUPERSEDED", "EXPIRED"}:
                     asked.attempts.append(Attempt(self._now_s(), word))
+                if word == "SUPERSEDED":
+                    self._superseded(asked)
 
 
 class Nature:

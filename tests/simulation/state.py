@@ -14,6 +14,7 @@ from tests.simulation.broken import Broken, Promise
 from tests.simulation.change import Change
 from tests.simulation.people import Nature, Operator, Pauses
 from tests.simulation.platform import ScriptedPlatform
+from tests.simulation.record import Record
 from tests.simulation.server import Server
 from tests.simulation.terms import TOTAL, Scope, draw_terms
 from tests.simulation.world import Disk, VirtualClock, VirtualLoop
@@ -32,6 +33,7 @@ class World:
         self.chance = self.source("world")
         self.clock = VirtualClock()
         self.disk = Disk(self.source("disk"))
+        self.record = Record(state_dir)
         self.terms = draw_terms(self.source("terms"), PLATFORMS)
         self.platforms = {
             name: ScriptedPlatform(name, terms, self.source(name), self.clock)
@@ -135,6 +137,7 @@ class World:
             self.disk.died, self.disk.dies_in = None, 0
             self.disk.trouble = None
             loop.is_dead = True
+            self.record.close()
             server.die()
             self._close(loop)
         return living.done() and not living.cancelled()
