@@ -17,6 +17,7 @@ Needs grpcio, protobuf and googleapis-common-protos, and nothing of the server.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import uuid
 from collections.abc import Awaitable, Callable
@@ -62,9 +63,16 @@ LONGEST_BACKOFF_S = 5.0
 
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
 
-_CHANNEL_OPTIONS = (
+_SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "healthCheckConfig": {"serviceName": ""},
+}
+"""Calls go round the servers of a target, and past those that are draining."""
+
+_CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     # gRPC's own retries would hide the reason and the retry time that the service sends.
     ("grpc.enable_retries", 0),
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 )
@@ -220,7 +228,7 @@ class Client:
             await self._sleep(pause_s)
 
 
-def channel_options(target: str) -> list[tuple[str, int]]:
+def channel_options(target: str) -> list[tuple[str, int | str]]:
     """The options of a channel to this target."""
     options = list(_CHANNEL_OPTIONS)
     if target.startswith(_LOOPBACK):

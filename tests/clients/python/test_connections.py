@@ -10,6 +10,7 @@ import grpc
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from tests.server.cli.conftest import canned_server
 
 from smartconnectors import aio, sync
 from smartconnectors.budgets.v1.budget_service_pb2 import (
@@ -315,3 +316,32 @@ def test_which_errors_may_be_retried() -> None:
     assert OutcomeUnknown("OUTCOME_UNKNOWN", "").may_retry
     assert ServiceError("", "", code=grpc.StatusCode.UNAVAILABLE).may_retry
     assert not InvalidBid("INVALID_BID", "").may_retry
+
+
+MANY = 1_000
+
+
+def test_calls_go_round_the_servers() -> None:
+    with canned_server() as one, canned_server() as other:
+        for server in (one, other):
+            server.will("PlaceBid", PLACED)
+        with sync.connect(f"ipv4:{one.target},{other.target}") as service:
+            for _ in range(MANY):  # the second is connected to a little later than the first
+                service.bid(a_bid())
+                if one.requests and other.requests:
+                    break
+        assert one.requests
+        assert other.requests
+
+
+async def test_a_server_that_drains_is_not_asked() -> None:
+    with canned_server() as draining, canned_server() as other:
+        draining.drains()
+        for server in (draining, other):
+            server.will("PlaceBid", PLACED)
+        target = f"ipv4:{draining.target},{other.target}"
+        with sync.connect(target) as waiting:
+            waiting.bid(a_bid())
+        async with aio.connect(target) as service:
+            await service.bid(a_bid())
+        assert len(other.requests) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,11 @@ class CannedServer:
     requests: list[Any] = field(default_factory=list)
     metadata: list[dict[str, Any]] = field(default_factory=list)
     """What came with each request."""
+    health: health.HealthServicer = field(default_factory=health.HealthServicer)
+
+    def drains(self) -> None:
+        """It goes on answering, and says that nobody new should come."""
+        self.health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
 
     def will(self, method: str, *answers: Any) -> None:
         """`answers`: messages, refusals, or for a stream a list of messages."""
@@ -89,6 +95,9 @@ class CannedServer:
         if planned is None:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
             raise AssertionError("abort raises")
+        if isinstance(request, Iterator):
+            # grpc.aio loses the reason of a stream that is refused while it writes.
+            request = next(request)
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata()))
         answer = planned.pop(0) if len(planned) > 1 else planned[0]
@@ -119,9 +128,9 @@ def _servicer(server: CannedServer, service: str, descriptor: ServiceDescriptor)
     return type("Canned", (), {name: method(name) for name in names})()
 
 
-@pytest.fixture
-def server() -> Iterator[CannedServer]:
-    """The canned server, listening."""
+@contextlib.contextmanager
+def canned_server() -> Iterator[CannedServer]:
+    """One, listening."""
     canned = CannedServer()
     grpc_server = grpc.server(ThreadPoolExecutor(max_workers=4))
     for name, platform in PLATFORMS.items():
@@ -130,13 +139,19 @@ def server() -> Iterator[CannedServer]:
     budget_service_pb2_grpc.add_BudgetServiceServicer_to_server(
         _servicer(canned, "budgets", budgets), grpc_server
     )
-    healthy = health.HealthServicer()
-    healthy.set("", health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, grpc_server)
+    canned.health.set("", health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(canned.health, grpc_server)
     canned.target = f"127.0.0.1:{grpc_server.add_insecure_port('127.0.0.1:0')}"
     grpc_server.start()
     yield canned
     grpc_server.stop(grace=None).wait()
+
+
+@pytest.fixture
+def server() -> Iterator[CannedServer]:
+    """A canned server, listening."""
+    with canned_server() as canned:
+        yield canned
 
 
 @dataclass(frozen=True)
