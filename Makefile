@@ -18,7 +18,7 @@ say = @if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then printf '\033[1m==> %s\033[0m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve sandbox test simulate guards crash fuzz proofs soak mutants bench lint check format generate breaking check-clients test-clients clients-tools wheel hooks lock clean
+.PHONY: help demo serve sandbox test simulate guards crash fuzz proofs soak mutants bench lint check format generate breaking check-clients test-clients clients-tools interop interop-tools wheel hooks lock clean
 
 help: ## This list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -87,6 +87,7 @@ lint: $(VENV)/.dev ## Style, types, who imports whom, protos, Dockerfile, what m
 check: lint breaking ## lint, generated code against protos/, protos against the last release
 	$(call say,generated code)
 	@$(BIN)/python clients/generate.py --check
+	@$(BIN)/python clients/reference.py --check
 
 check-clients: $(VENV)/.dev clients-tools ## Go's and TypeScript's stubs against protos/
 	$(call say,stubs of Go and TypeScript)
@@ -121,6 +122,20 @@ clients-tools:
 	@java -version 2>&1 | awk -F '[".]' 'NR == 1 { exit !($$2 >= 17) }' || { \
 		echo "The Java client needs Java 17 or newer; this is $$(java -version 2>&1 | head -n 1)."; exit 3; }
 
+interop: $(VENV)/.dev interop-tools ## grpcurl, ghz and others as they come; restarts behind HAProxy and nginx
+	$(call say,standard tools)
+	@$(BIN)/python -m tests.interop.tools $(ARGS)
+	$(call say,two servers restarted in turn behind each proxy)
+	@$(BIN)/python -m tests.interop.rolling $(ARGS)
+
+interop-tools:
+	@missing=; PATH="$$PATH:/usr/sbin:/usr/local/sbin"; for tool in go haproxy nginx; do \
+		command -v $$tool > /dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+		echo "What is tried with other programs needs$$missing, which this machine does not have."; \
+		echo 'Go is 1.21 or newer; for the others, on Debian and Ubuntu: apt-get install haproxy nginx-light'; \
+		exit 3; fi
+
 breaking: $(VENV)/.dev ## Whether protos/ breaks callers of the last release
 	$(call say,callers of the last release)
 	@tag=$$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null) || tag=; \
@@ -151,9 +166,10 @@ format: $(VENV)/.dev ## Format code and protos, and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/buf format --write protos --exclude-path protos/buf
 
-generate: $(VENV)/.dev ## Write the stubs in clients/ from protos/; Go's and TypeScript's where their tools are
+generate: $(VENV)/.dev ## Write the stubs and the reference from protos/; Go's and TypeScript's where their tools are
 	@$(BIN)/python clients/generate.py
 	@$(BIN)/python clients/generate.py --check
+	@$(BIN)/python clients/reference.py
 	@if command -v npm > /dev/null; then npm --prefix clients/typescript ci --silent; fi
 	@$(BIN)/python clients/stubs.py
 

@@ -64,7 +64,8 @@ func WithToken(token string) Option {
 
 // WithoutRetries leaves every retry to the caller. A connection that breaks in the middle of a call
 // looks like UNAVAILABLE too, so it is for a target with several servers that do not share a
-// ledger: the request id is known to the one that took it, and to no other.
+// ledger, and no proxy that pins by Pin: the request id is known to the one that took it, and to no
+// other.
 func WithoutRetries() Option {
 	return func(o *options) { o.retries = false }
 }
@@ -143,7 +144,7 @@ func (b bearer) RequireTransportSecurity() bool { return b.encrypted }
 
 func typedUnary(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn,
 	invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	return FromError(invoke(ctx, method, request, reply, conn, opts...))
+	return FromError(invoke(pinned(ctx, request), method, request, reply, conn, opts...))
 }
 
 func typedStream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,

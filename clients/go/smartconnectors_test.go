@@ -93,6 +93,7 @@ type scripted struct {
 	errors []error
 	ids    []string
 	tokens []string
+	pins   []string
 }
 
 func (s *scripted) PlaceBid(ctx context.Context, request *googleadsv1.PlaceBidRequest) (
@@ -100,6 +101,7 @@ func (s *scripted) PlaceBid(ctx context.Context, request *googleadsv1.PlaceBidRe
 	s.ids = append(s.ids, request.GetBid().GetRequestId())
 	said, _ := metadata.FromIncomingContext(ctx)
 	s.tokens = append(s.tokens, said.Get("authorization")...)
+	s.pins = append(s.pins, said.Get(smartconnectors.Pin)...)
 	if len(s.errors) > 0 {
 		next := s.errors[0]
 		s.errors = s.errors[1:]
@@ -200,6 +202,26 @@ func TestACallThatNoServerCarriedOutIsTriedAgainWithTheSameID(t *testing.T) {
 	}
 	if fmt.Sprint(service.tokens) != "[Bearer secret Bearer secret Bearer secret]" {
 		t.Errorf("tokens: %v", service.tokens)
+	}
+}
+
+func TestEveryTryOfABidCarriesItsIDForProxies(t *testing.T) {
+	service := &scripted{errors: []error{status.Error(codes.Unavailable, "away")}}
+	client := serve(t, service)
+	request := &googleadsv1.PlaceBidRequest{Bid: &commonv1.BidRequest{RequestId: "order-1"}}
+	if _, err := client.PlaceBid(within(t), request); err != nil {
+		t.Fatal(err)
+	}
+	ours := metadata.AppendToOutgoingContext(within(t), smartconnectors.Pin, "a-batch")
+	if _, err := client.PlaceBid(ours, request); err != nil {
+		t.Fatal(err)
+	}
+	request.Bid.RequestId = "no header\n"
+	if _, err := client.PlaceBid(within(t), request); err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(service.pins) != "[order-1 order-1 a-batch]" {
+		t.Errorf("pins: %v", service.pins)
 	}
 }
 

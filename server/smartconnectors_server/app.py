@@ -61,6 +61,7 @@ from smartconnectors_server.reload import Reloader
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
 from smartconnectors_server.services.shadow_report import ShadowReports
+from smartconnectors_server.services.symbols import Symbols
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.startup import StartupError
 from smartconnectors_server.telemetry import Telemetry
@@ -248,7 +249,7 @@ class Application:
         health_pb2_grpc.add_HealthServicer_to_server(cast(Any, self._health), server)
         names = [service.full_name for service in self._services]
         standard = [health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection([*names, *standard], server)
+        reflection.enable_server_reflection([*names, *standard], server, pool=cast(Any, Symbols()))
         host = server_settings.host
         try:
             port = open_port(

@@ -23,7 +23,7 @@ import grpc
 from smartconnectors import _aio_calls
 from smartconnectors.batches import answers_of, request_of
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
-from smartconnectors.client import Client, pause_before
+from smartconnectors.client import Client, pause_before, pin_of
 from smartconnectors.common.v1.budget_pb2 import BudgetStats
 from smartconnectors.errors import ServiceError
 
@@ -54,8 +54,8 @@ def connect(
         token: shown with every call, when the server wants to know who calls.
         timeout_s: how long `bid` may take, its retries included, and `bids`.
         retries: False leaves every retry of a bid to the caller. It is for a target with several
-            servers that do not share a ledger: the request id is known to the one that took it,
-            and to no other.
+            servers that do not share a ledger, and no proxy that pins by `client.PIN`: the request
+            id is known to the one that took it, and to no other.
         sleep: how retries wait.
 
     Raises:
@@ -174,6 +174,7 @@ class Connection:
 
         Requests without an id get random ones, in place. The answers are in the order of the
         requests; a bid that was refused is answered by its error, and does not touch the others.
+        A proxy pins the call by the id of the first bid, so it is the whole list that is repeated.
 
         Raises:
             ServiceError: of the call as a whole. Bids may have been placed all the same: ask again
@@ -181,7 +182,9 @@ class Connection:
             ValueError: there is no request.
         """
         method, request = request_of(requests)
-        return answers_of(await self._client.method(method)(request, timeout=self._timeout_s))
+        pin = pin_of(requests[0])
+        call = self._client.method(method)(request, timeout=self._timeout_s, metadata=pin)
+        return answers_of(await call)
 
 
 class Budgets:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import uuid
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -61,6 +62,12 @@ ATTEMPTS = 5
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
 
+PIN = "x-request-id"
+"""Metadata that a proxy pins by: a bid and its retries, all with the request id in it, reach the
+same server.
+"""
+
+_HEADER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
 
 _SERVICE_CONFIG = {
@@ -111,8 +118,8 @@ class Client:
         token: shown with every call, when the server wants to know who calls.
         timeout_s: how long `bid` may take, its retries included.
         retries: False leaves every retry of a bid to the caller. It is for a target with several
-            servers that do not share a ledger: the request id is known to the one that took it,
-            and to no other.
+            servers that do not share a ledger, and no proxy that pins by `PIN`: the request id is
+            known to the one that took it, and to no other.
         sleep: how `bid` waits between attempts.
 
         Raises:
@@ -213,10 +220,11 @@ class Client:
         now = asyncio.get_running_loop().time
         deadline = now() + (self._timeout_s if timeout_s is None else timeout_s)
         attempts = max_attempts or self._attempts
+        pin = pin_of(request)
         attempt = 1
         while True:
             try:
-                return await place(request, timeout=max(0.0, deadline - now()))
+                return await place(request, timeout=max(0.0, deadline - now()), metadata=pin)
             except aio.AioRpcError as rpc_error:
                 error = error_of(rpc_error)
             except ServiceError as said:
@@ -243,6 +251,12 @@ def place_bid_of(request: Message) -> Any:
         if method is not None and method.input_type == request.DESCRIPTOR:
             return method
     raise TypeError(f"{request.DESCRIPTOR.full_name} is no platform's PlaceBidRequest")
+
+
+def pin_of(request: Any) -> list[tuple[str, str]]:
+    """The metadata of a bid that a proxy pins by; none for an id that the service refuses."""
+    request_id = request.bid.request_id
+    return [(PIN, request_id)] if _HEADER.fullmatch(request_id) else []
 
 
 def new_request_id() -> str:

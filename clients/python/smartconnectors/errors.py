@@ -113,7 +113,11 @@ class ServiceError(Exception):
         server, at once or after `retry_after_s`, without ever being carried out twice: the service
         either never sent it, or knows it and answers with what became of it.
         """
-        return self.code is grpc.StatusCode.UNAVAILABLE or self.reason in _RETRIED_REASONS
+        # Without a reason, CANCELLED is what gRPC says of a call that reaches a server just as it
+        # stops; a caller that cancels a call is not told by an error.
+        stopping = self.code is grpc.StatusCode.CANCELLED and not self.reason
+        unavailable = self.code is grpc.StatusCode.UNAVAILABLE
+        return unavailable or stopping or self.reason in _RETRIED_REASONS
 
 
 class Unreachable(ServiceError):

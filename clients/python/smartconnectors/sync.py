@@ -29,6 +29,7 @@ from smartconnectors.client import (
     channel_options,
     new_request_id,
     pause_before,
+    pin_of,
     place_bid_of,
 )
 from smartconnectors.common.v1.budget_pb2 import BudgetStats
@@ -62,8 +63,8 @@ def connect(
         token: shown with every call, when the server wants to know who calls.
         timeout_s: how long `bid` may take, its retries included, and `bids`.
         retries: False leaves every retry of a bid to the caller. It is for a target with several
-            servers that do not share a ledger: the request id is known to the one that took it,
-            and to no other.
+            servers that do not share a ledger, and no proxy that pins by `client.PIN`: the request
+            id is known to the one that took it, and to no other.
         sleep: how retries wait.
         clock: seconds that only grow.
 
@@ -111,6 +112,7 @@ class Connection:
         self._attempts = attempts
         self._sleep = sleep
         self._clock = clock
+        self._closed = False
         self.google_ads = GoogleAdsServiceStub(self._channel)
         self.meta = MetaServiceStub(self._channel)
         self.trade_desk = TradeDeskServiceStub(self._channel)
@@ -129,6 +131,7 @@ class Connection:
 
     def close(self) -> None:
         """Ends it. Calls under way fail; a bid that was sent goes on, and a retry tells."""
+        self._closed = True
         self._plain_channel.close()
 
     @overload
@@ -172,14 +175,16 @@ class Connection:
             request.bid.request_id = new_request_id()
         deadline = self._clock() + (self._timeout_s if timeout_s is None else timeout_s)
         attempts = max_attempts or self._attempts
+        pin = pin_of(request)
         attempt = 1
         while True:
             try:
-                return place(request, timeout=max(0.0, deadline - self._clock()))
+                return place(request, timeout=max(0.0, deadline - self._clock()), metadata=pin)
             except ServiceError as error:
                 pause_s = pause_before(error, attempt)
                 too_late = self._clock() + pause_s >= deadline
-                if not error.may_retry or attempt >= attempts or too_late:
+                over = self._closed or attempt >= attempts or too_late
+                if over or not error.may_retry:
                     raise
             attempt += 1
             self._sleep(pause_s)
@@ -202,7 +207,8 @@ class Connection:
     def bids(self, requests: Sequence[Any]) -> list[Any]:
         """Places up to 1,000 bids on one platform; as `aio.Connection.bids` does."""
         method, request = request_of(requests)
-        return answers_of(self._method(method)(request, timeout=self._timeout_s))
+        pin = pin_of(requests[0])
+        return answers_of(self._method(method)(request, timeout=self._timeout_s, metadata=pin))
 
     def _method(self, method: MethodDescriptor) -> Any:
         return self._channel.unary_unary(

@@ -53,8 +53,9 @@ export interface ConnectOptions {
   readonly token?: string;
   /**
    * False leaves every retry to the caller. A connection that breaks in the middle of a call looks
-   * like UNAVAILABLE too, so it is for a target with several servers that do not share a ledger:
-   * the request id is known to the one that took it, and to no other. Default: true.
+   * like UNAVAILABLE too, so it is for a target with several servers that do not share a ledger,
+   * and no proxy that pins by `PIN`: the request id is known to the one that took it, and to no
+   * other. Default: true.
    */
   readonly retries?: boolean;
   /** Passed on to grpc-js; they win over those of `connect`. */

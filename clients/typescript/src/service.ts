@@ -12,6 +12,9 @@ import { Metadata, type CallOptions as GrpcOptions, type Client } from "@grpc/gr
 
 import { errorOf } from "./errors.js";
 
+/** The metadata that a proxy pins by; `placeBid` says its request id there. */
+export const PIN = "x-request-id";
+
 /** How one call is made. */
 export interface CallOptions {
   /** The deadline, from now. The server is told of it. Undefined: none. */
@@ -59,7 +62,7 @@ function callOf(client: Client, method: DescMethod): unknown {
       return (request: MessageInitShape<DescMessage>, options: CallOptions = {}) =>
         new Promise((resolve, reject) => {
           const call = client.makeUnaryRequest(
-            path, write, read, request, headers(options), grpcOptions(options),
+            path, write, read, request, pinned(headers(options), request), grpcOptions(options),
             (error, answer) => {
               release();
               error === null ? resolve(answer) : reject(errorOf(error));
@@ -173,6 +176,21 @@ class Sending {
 
 function headers(options: CallOptions): Metadata {
   return options.metadata ?? new Metadata();
+}
+
+/**
+ * With the id of a bid, so that a proxy in front of servers that do not share a ledger sends every
+ * try of it to the same one. What the caller has set stays; an id that the service refuses is left to
+ * the service.
+ */
+function pinned(metadata: Metadata, request: object): Metadata {
+  const id = "bid" in request ? (request.bid as { requestId?: string } | undefined)?.requestId : undefined;
+  if (id === undefined || !/^[A-Za-z0-9_.-]{1,64}$/.test(id) || metadata.get(PIN).length > 0) {
+    return metadata;
+  }
+  const own = metadata.clone();
+  own.set(PIN, id);
+  return own;
 }
 
 function grpcOptions({ timeoutMs }: CallOptions): GrpcOptions {

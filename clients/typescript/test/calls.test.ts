@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { status as Code } from "@grpc/grpc-js";
+import { Metadata, status as Code } from "@grpc/grpc-js";
 
 import {
-  BidErrorSchema, BudgetExceeded, connect, errorOfBid, ErrorReason, newRequestId, ServiceError,
+  BidErrorSchema, BudgetExceeded, connect, errorOfBid, ErrorReason, newRequestId, PIN, ServiceError,
 } from "../src/index.js";
 import { Scripted, veto } from "./server.js";
 
@@ -49,6 +49,17 @@ test("a call that no server carried out is tried again with the same id and toke
   await googleAds.placeBid({ bid: { requestId: "once" } });
   assert.deepEqual(server.ids, ["once", "once", "once"]);
   assert.deepEqual(server.tokens, Array(3).fill("Bearer secret"));
+});
+
+test("every try of a bid carries its id for proxies", async (t) => {
+  const server = new Scripted({ code: Code.UNAVAILABLE, details: "away" });
+  const { googleAds } = await server.serve(t);
+  await googleAds.placeBid({ bid: { requestId: "order-1" } });
+  const metadata = new Metadata();
+  metadata.set(PIN, "a-batch");
+  await googleAds.placeBid({ bid: { requestId: "order-2" } }, { metadata });
+  await googleAds.placeBid({ bid: { requestId: "no header\n" } }, { metadata: new Metadata() });
+  assert.deepEqual(server.pins, ["order-1", "order-1", "a-batch"]);
 });
 
 test("nothing but UNAVAILABLE is tried again", async (t) => {

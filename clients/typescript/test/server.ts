@@ -10,7 +10,7 @@ import { StatusSchema } from "../src/gen/google/rpc/status_pb.js";
 import {
   PlaceBidRequestSchema, PlaceBidResponseSchema, StreamBidsRequestSchema, StreamBidsResponseSchema,
 } from "../src/gen/smartconnectors/google_ads/v1/google_ads_service_pb.js";
-import { connect, type ConnectOptions, type Connection } from "../src/index.js";
+import { connect, PIN, type ConnectOptions, type Connection } from "../src/index.js";
 
 /** What a call fails with. */
 export interface Failure {
@@ -24,6 +24,7 @@ export class Scripted {
   readonly failures: Failure[];
   readonly ids: string[] = [];
   readonly tokens: unknown[] = [];
+  readonly pins: unknown[] = [];
   readonly deadlines: unknown[] = [];
   cancelled = 0;
 
@@ -65,6 +66,7 @@ export class Scripted {
         PlaceBid: (call: any, answer: any) => {
           this.ids.push(call.request.bid?.requestId ?? "");
           this.tokens.push(...call.metadata.get("authorization"));
+          this.pins.push(...call.metadata.get(PIN));
           this.deadlines.push(call.getDeadline());
           const failure = this.failures.shift();
           failure === undefined ? answer(null, {}) : answer(failure);
