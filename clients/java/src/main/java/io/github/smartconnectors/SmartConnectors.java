@@ -46,6 +46,10 @@ public final class SmartConnectors {
                               "backoffMultiplier", 2.0,
                               "retryableStatusCodes", List.of("UNAVAILABLE")))));
 
+  /** The metadata that a proxy pins by; PlaceBid says its request id there. */
+  public static final Metadata.Key<String> PIN =
+      Metadata.Key.of("x-request-id", Metadata.ASCII_STRING_MARSHALLER);
+
   private static final Metadata.Key<String> AUTHORIZATION =
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
   private static final Pattern LOOPBACK =
@@ -90,8 +94,9 @@ public final class SmartConnectors {
 
   /**
    * Leaves every retry to the caller. A connection that breaks in the middle of a call looks like
-   * UNAVAILABLE too, so it is for a target with several servers that do not share a ledger: the
-   * request id is known to the one that took it, and to no other.
+   * UNAVAILABLE too, so it is for a target with several servers that do not share a ledger, and no
+   * proxy that pins by {@link #PIN}: the request id is known to the one that took it, and to no
+   * other.
    */
   public SmartConnectors withoutRetries() {
     this.retries = false;
@@ -123,7 +128,9 @@ public final class SmartConnectors {
     }
     ChannelCredentials chosen = credentials == null ? InsecureChannelCredentials.create() : credentials;
     ManagedChannelBuilder<?> builder =
-        Grpc.newChannelBuilder(target, chosen).defaultServiceConfig(SERVICE_CONFIG);
+        Grpc.newChannelBuilder(target, chosen)
+            .defaultServiceConfig(SERVICE_CONFIG)
+            .intercept(new Pinning());
     if (!retries) {
       builder.disableRetry();
     }

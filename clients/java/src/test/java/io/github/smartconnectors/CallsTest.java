@@ -17,11 +17,13 @@ import io.github.smartconnectors.common.v1.ErrorReason;
 import io.github.smartconnectors.googleads.v1.GoogleAdsServiceGrpc;
 import io.github.smartconnectors.googleads.v1.PlaceBidRequest;
 import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.TlsChannelCredentials;
 import io.grpc.health.v1.HealthCheckResponse.ServingStatus;
 import io.grpc.protobuf.StatusProto;
+import io.grpc.stub.MetadataUtils;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
@@ -208,5 +210,36 @@ class CallsTest {
   void aRequestIdIsOneThatTheServiceTakesAndNoTwoAreTheSame() {
     assertTrue(SmartConnectors.newRequestId().matches("[A-Za-z0-9_.-]{1,64}"));
     assertNotEquals(SmartConnectors.newRequestId(), SmartConnectors.newRequestId());
+  }
+
+  @Test
+  void everyTryOfABidSaysItsIdToProxies() throws Exception {
+    try (ScriptedServer server = new ScriptedServer(AWAY)) {
+      place(server.connect(SmartConnectors.connect(server.target())));
+      assertEquals(List.of("once", "once"), server.pins());
+    }
+  }
+
+  @Test
+  void whatACallerPinsByStays() throws Exception {
+    try (ScriptedServer server = new ScriptedServer()) {
+      Metadata own = new Metadata();
+      own.put(SmartConnectors.PIN, "campaign-1001");
+      GoogleAdsServiceGrpc.newBlockingStub(server.connect(SmartConnectors.connect(server.target())))
+          .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(own))
+          .placeBid(once());
+      assertEquals(List.of("campaign-1001"), server.pins());
+    }
+  }
+
+  @Test
+  void anIdThatIsNoHeaderIsLeftToTheService() throws Exception {
+    try (ScriptedServer server = new ScriptedServer()) {
+      BidRequest odd = BidRequest.newBuilder().setRequestId("na\u00efve\n").build();
+      GoogleAdsServiceGrpc.newBlockingStub(server.connect(SmartConnectors.connect(server.target())))
+          .placeBid(PlaceBidRequest.newBuilder().setBid(odd).build());
+      assertEquals(List.of(), server.pins());
+      assertEquals(1, server.requestIds().size());
+    }
   }
 }

@@ -32,6 +32,7 @@ final class ScriptedServer extends GoogleAdsServiceGrpc.GoogleAdsServiceImplBase
   private final Deque<StatusRuntimeException> failures;
   private final List<String> requestIds = Collections.synchronizedList(new ArrayList<>());
   private final List<String> authorizations = Collections.synchronizedList(new ArrayList<>());
+  private final List<String> pins = Collections.synchronizedList(new ArrayList<>());
   private final HealthStatusManager health = new HealthStatusManager();
   private final List<ManagedChannel> channels = new ArrayList<>();
   private final Server server;
@@ -72,11 +73,18 @@ final class ScriptedServer extends GoogleAdsServiceGrpc.GoogleAdsServiceImplBase
     return List.copyOf(authorizations);
   }
 
+  List<String> pins() {
+    return List.copyOf(pins);
+  }
+
   @Override
   public <Q, A> ServerCall.Listener<Q> interceptCall(
       ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
     if (headers.containsKey(AUTHORIZATION)) {
       authorizations.add(headers.get(AUTHORIZATION));
+    }
+    if (headers.containsKey(SmartConnectors.PIN)) {
+      pins.add(headers.get(SmartConnectors.PIN));
     }
     return next.startCall(call, headers);
   }
