@@ -7,6 +7,14 @@ from collections.abc import Callable, Mapping
 from smartconnectors_server.ledger._base import (
     Ledger,
 )
+from smartconnectors_server.ledger.alert_lines import (
+    Alert,
+    AlertKind,
+    Condition,
+    Subject,
+    sequence_of,
+)
+from smartconnectors_server.ledger.alert_log import FROM_THE_END, AlertLog
 from smartconnectors_server.ledger.alerts import ALERT, AlertLevel, alert_level
 from smartconnectors_server.ledger.campaigns import PAUSE_CAMPAIGN, RESUME_CAMPAIGN, WAS_RUNNING
 from smartconnectors_server.ledger.records import (
@@ -65,15 +73,20 @@ __all__ = [
     "BY_OPERATOR",
     "BY_RECONCILER",
     "EVERY_CAMPAIGN",
+    "FROM_THE_END",
     "LEDGERS",
     "OPEN_STATES",
     "PAUSE_CAMPAIGN",
     "RESUME_CAMPAIGN",
     "WAS_RUNNING",
+    "Alert",
+    "AlertKind",
     "AlertLevel",
+    "AlertLog",
     "Budget",
     "BudgetState",
     "CalendarWindow",
+    "Condition",
     "Damaged",
     "DuplicateRequest",
     "Entry",
@@ -95,6 +108,7 @@ __all__ = [
     "Reservation",
     "SlidingWindow",
     "StateDirectoryLocked",
+    "Subject",
     "Tally",
     "TargetBlocked",
     "Unavailable",
@@ -107,5 +121,6 @@ __all__ = [
     "local_day",
     "platform_and_campaign",
     "real_of",
+    "sequence_of",
     "shadow_of",
 ]
