@@ -58,6 +58,7 @@ from smartconnectors_server.listening import ConnectionRules
 from smartconnectors_server.platform_service import PlatformServicer
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.reload import Reloader
+from smartconnectors_server.services.alerts import AlertReader
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
 from smartconnectors_server.services.shadow_report import ShadowReports
@@ -259,6 +260,7 @@ class Application:
                     self.campaigns,
                     reports,
                     self.customers,
+                    AlertReader(self.ledger.alerts),
                 ),
             ),
             server,

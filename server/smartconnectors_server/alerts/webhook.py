@@ -37,7 +37,7 @@ def standard_payload(alert: Alert) -> dict[str, Any]:
         "currency_code": alert.currency_code,
         "text": alert.text,
     }
-    if alert.kind.value.startswith("budget_"):
+    if alert.is_of_level:
         data["level"] = alert.level.name.lower()
     moment = datetime.fromtimestamp(alert.at_ns // 10**6 / 1000, tz=UTC)
     at = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

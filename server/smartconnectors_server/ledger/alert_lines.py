@@ -67,6 +67,7 @@ _KINDS: Mapping[tuple[str, str], AlertKind] = {
 }
 
 
+_OF_LEVELS = frozenset(kind for (_, word), kind in _KINDS.items() if word in AlertLevel.__members__)
 _ENDS = frozenset(kind for (verb, _), kind in _KINDS.items() if verb == ALERT_END)
 
 
@@ -144,6 +145,11 @@ class Alert:
         return f"{ID_PREFIX}{self.sequence}"
 
     @property
+    def is_of_level(self) -> bool:
+        """True: it is about how near a budget is to its limit."""
+        return self.kind in _OF_LEVELS
+
+    @property
     def ends(self) -> bool:
         """True: something is over, or is not as bad as it was."""
         return self.kind in _ENDS
@@ -154,7 +160,7 @@ class Alert:
         about = ", ".join(self.budget_ids) if self.request_id == "" else self.platform
         if self.kind is AlertKind.BUDGET_EASED:
             return f"budget {about} is back at {self.level.name}: {self.figures}"
-        if self.level is not AlertLevel.NONE:
+        if self.is_of_level:
             return f"budget {about} is at {self.level.name}: {self.figures}"
         if self.kind is AlertKind.REPORTED_SPEND_OVER:
             return f"budget {about}: {REPORTED}: {self.figures}"
