@@ -72,6 +72,8 @@ def _watch(after: str, count: int, target: str, as_json: bool) -> None:
         stream = client.budgets.WatchAlerts(pb.WatchAlertsRequest(after_id=after))
         seen = 0
         async for message in stream:
+            if not message.HasField("alert"):
+                continue
             alert = message.alert
             if as_json:
                 output.print_json(alert)

@@ -12,6 +12,7 @@ from smartconnectors_server.ledger.alert_lines import (
     AlertKind,
     Condition,
     Subject,
+    id_of,
     sequence_of,
 )
 from smartconnectors_server.ledger.alert_log import FROM_THE_END, AlertLog
@@ -117,6 +118,7 @@ __all__ = [
     "alert_level",
     "bounds_ns",
     "campaign_scope",
+    "id_of",
     "is_shadow",
     "local_day",
     "platform_and_campaign",

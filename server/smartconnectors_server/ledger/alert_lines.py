@@ -142,7 +142,7 @@ class Alert:
     @property
     def id(self) -> str:
         """The same at every delivery."""
-        return f"{ID_PREFIX}{self.sequence}"
+        return id_of(self.sequence)
 
     @property
     def is_of_level(self) -> bool:
@@ -165,6 +165,11 @@ class Alert:
         if self.kind is AlertKind.REPORTED_SPEND_OVER:
             return f"budget {about}: {REPORTED}: {self.figures}"
         return f"{self.platform or 'ledger'}: {self.figures}"
+
+
+def id_of(sequence: int) -> str:
+    """What the alert in a line is called."""
+    return f"{ID_PREFIX}{sequence}"
 
 
 def sequence_of(alert_id: str) -> int:

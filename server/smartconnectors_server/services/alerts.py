@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
 from smartconnectors_server.access import Scope
 from smartconnectors_server.budget.refusal import spoken
-from smartconnectors_server.ledger import FROM_THE_END, Alert, AlertLog, sequence_of
+from smartconnectors_server.ledger import FROM_THE_END, Alert, AlertLog, id_of, sequence_of
 from smartconnectors_server.messages import alert_message
 
 DEFAULT_PAGE_SIZE = 100
@@ -47,9 +47,10 @@ class AlertReader:
     ) -> AsyncIterator[pb.WatchAlertsResponse]:
         """Until the server stops. Raises LedgerUnavailable."""
         after = sequence_of(request.after_id) if request.after_id else self._alerts.last
+        yield pb.WatchAlertsResponse(after_id=id_of(after))
         with spoken():
             async for alerts in self._alerts.follow(after):
                 for alert in alerts:
                     if _sees(scope, alert):
                         message = alert_message(alert, self._alerts.standing())
-                        yield pb.WatchAlertsResponse(alert=message)
+                        yield pb.WatchAlertsResponse(alert=message, after_id=alert.id)

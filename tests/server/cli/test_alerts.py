@@ -47,7 +47,7 @@ def test_it_is_said_that_there_are_none(ask: Cli, server: CannedServer) -> None:
 
 
 def test_alerts_are_followed_one_line_each(ask: Cli, server: CannedServer) -> None:
-    server.will("WatchAlerts", [pb.WatchAlertsResponse(alert=ALERT)])
+    server.will("WatchAlerts", [pb.WatchAlertsResponse(), pb.WatchAlertsResponse(alert=ALERT)])
     shown = ask("alerts", "--watch", "--after", "alert-3", "--count", "1")
     assert shown.out == f"2026-11-24 12:00:00.000Z alert-12 {ALERT.text}\n"
     (request,) = server.requests

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,7 +65,11 @@ async def test_an_alert_says_what_happened_and_whether_it_stands(counter: Counte
 async def test_a_stream_goes_on_after_any_alert_and_then_as_they_come(counter: Counter) -> None:
     one, *later = await three(counter)
     stream = counter.stream(pb.WatchAlertsRequest(after_id=one))
-    assert [(await anext(stream)).alert.alert_id for _ in later] == later
+    begun = await anext(stream)
+    assert (begun.HasField("alert"), begun.after_id) == (False, one)
+    messages = [await anext(stream) for _ in later]
+    assert [message.alert.alert_id for message in messages] == later
+    assert [message.after_id for message in messages] == later
     waiting = anext(stream)
     await counter.hold("d", 5, "meta")
     assert (await waiting).alert.kind == pb.ALERT_KIND_BUDGET_EXHAUSTED
@@ -75,9 +78,10 @@ async def test_a_stream_goes_on_after_any_alert_and_then_as_they_come(counter: C
 
 
 async def test_without_an_id_a_stream_begins_now(counter: Counter) -> None:
-    await three(counter)
-    waiting = asyncio.ensure_future(anext(counter.stream(pb.WatchAlertsRequest())))
-    await asyncio.sleep(0)
+    *_, last = await three(counter)
+    stream = counter.stream(pb.WatchAlertsRequest())
+    assert (await anext(stream)).after_id == last
+    waiting = anext(stream)
     await counter.hold("d", 5, "meta")
     assert (await waiting).alert.kind == pb.ALERT_KIND_BUDGET_EXHAUSTED
 
@@ -87,6 +91,7 @@ async def test_a_reader_that_reads_nothing_holds_one_number(counter: Counter) ->
     stream = counter.stream(pb.WatchAlertsRequest(after_id="alert-0"))
     await counter.hold("a", 85)
     await counter.ledger.flush()
+    await anext(stream)
     await anext(stream)
     for number in range(30):
         held = await counter.hold(f"r{number}", 14)

@@ -2839,11 +2839,13 @@ func (x *WatchAlertsRequest) GetAfterId() string {
 	return ""
 }
 
-// One alert.
+// One alert, or in the first message none.
 type WatchAlertsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The alert.
-	Alert         *Alert `protobuf:"bytes,1,opt,name=alert,proto3" json:"alert,omitempty"`
+	// The alert. Unset in the first message, which comes at once.
+	Alert *Alert `protobuf:"bytes,1,opt,name=alert,proto3" json:"alert,omitempty"`
+	// What to ask for when one comes back after this message: no alert is missed then.
+	AfterId       string `protobuf:"bytes,2,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2883,6 +2885,13 @@ func (x *WatchAlertsResponse) GetAlert() *Alert {
 		return x.Alert
 	}
 	return nil
+}
+
+func (x *WatchAlertsResponse) GetAfterId() string {
+	if x != nil {
+		return x.AfterId
+	}
+	return ""
 }
 
 // Whose data to erase.
@@ -3208,9 +3217,10 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\x06alerts\x18\x01 \x03(\v2!.smartconnectors.budgets.v1.AlertR\x06alerts\x12\"\n" +
 	"\rnext_after_id\x18\x02 \x01(\tR\vnextAfterId\"/\n" +
 	"\x12WatchAlertsRequest\x12\x19\n" +
-	"\bafter_id\x18\x01 \x01(\tR\aafterId\"N\n" +
+	"\bafter_id\x18\x01 \x01(\tR\aafterId\"i\n" +
 	"\x13WatchAlertsResponse\x127\n" +
-	"\x05alert\x18\x01 \x01(\v2!.smartconnectors.budgets.v1.AlertR\x05alert\"O\n" +
+	"\x05alert\x18\x01 \x01(\v2!.smartconnectors.budgets.v1.AlertR\x05alert\x12\x19\n" +
+	"\bafter_id\x18\x02 \x01(\tR\aafterId\"O\n" +
 	"\x14EraseCustomerRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x12\x16\n" +
