@@ -47,13 +47,12 @@ class Deliveries:
     def follow(self, settings: AlertSettings) -> None:
         """Other settings of the same webhooks. One whose receiver wanted no more is tried again."""
         self._settings = settings
-        for name, sink in self._webhooks().items():
-            if name in self._by_name:
-                self._by_name[name].use(sink)
+        if self._session is not None:
+            for name, sink in self._webhooks(self._session).items():
+                if name in self._by_name:
+                    self._by_name[name].use(sink)
 
-    def _webhooks(self) -> dict[str, Sink]:
-        session = self._session
-        assert session is not None
+    def _webhooks(self, session: aiohttp.ClientSession) -> dict[str, Sink]:
         return {
             name: Webhook(name, chosen, session, self._clock)
             for name, chosen in self._settings.webhooks.items()
@@ -63,7 +62,7 @@ class Deliveries:
         """Finds out where each sink is. Raises OSError, Unavailable."""
         self._session = aiohttp.ClientSession()
         log: Sink = LogSink(self._telemetry)
-        for name, sink in {"log": log, **self._webhooks()}.items():
+        for name, sink in {"log": log, **self._webhooks(self._session)}.items():
             delivery = Delivery(
                 sink,
                 self._alerts,
