@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -33,7 +32,7 @@ def key_of(secret: str) -> bytes:
     """The bytes of a secret as Standard Webhooks writes it. Raises ValueError."""
     try:
         key = base64.b64decode(secret.removeprefix(_BEGINS_SECRETS), validate=True)
-    except binascii.Error:
+    except ValueError:
         key = b""
     if not secret.startswith(_BEGINS_SECRETS) or not 24 <= len(key) <= 64:
         raise ValueError('not "whsec_" and the base64 of 24 to 64 bytes')

@@ -65,6 +65,7 @@ class Receiver:
         self._always: Callable[[str], Answer] | None = None
         self._runner: web.AppRunner | None = None
         self._came = asyncio.Event()
+        self._stopped = asyncio.Event()
         self.port = 0
 
     @property
@@ -80,6 +81,7 @@ class Receiver:
 
     async def start(self) -> None:
         """Listens, at the same port each time."""
+        self._stopped.clear()
         app = web.Application()
         app.router.add_post("/hook", self._take)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -89,6 +91,7 @@ class Receiver:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
+        self._stopped.set()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -115,5 +118,5 @@ class Receiver:
         self.got.append(Delivery(headers, body, 0 if answer.hangs else answer.status))
         self._came.set()
         if answer.hangs:
-            await asyncio.Event().wait()
+            await self._stopped.wait()
         return web.Response(status=answer.status, headers=dict(answer.headers))
