@@ -210,7 +210,7 @@ class Application:
         log_standing(self.ledger)
         self.conditions.begin()
         try:
-            await self.deliveries.open()
+            await self._open_deliveries()
             await self.tallies.open()
             await self.candidates.open()
             for runtime in self.runtimes.values():
@@ -240,6 +240,12 @@ class Application:
             {name: mode.value for name, mode in self._modes.items()},
             str(self._settings.server.state_dir),
         )
+
+    async def _open_deliveries(self) -> None:
+        try:
+            await self.deliveries.open()
+        except (LedgerError, OSError) as error:
+            raise StartupError(f"how far alerts are delivered: {error}") from error
 
     async def _listen(self) -> str:
         server_settings = self._settings.server

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,12 @@ from tests.server.alerts.receiver import SECRET, Answer, Receiver
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.connector.sandbox import FaultKind
+from smartconnectors_server.ledger import Condition, Subject
 from smartconnectors_server.ledger.export import json_line
 from smartconnectors_server.ledger.snapshot import Snapshot
 from smartconnectors_server.ledger.sqlite import SqliteLedger
+from smartconnectors_server.ledger.store import FILE_NAME
+from smartconnectors_server.picture import picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -211,3 +215,35 @@ async def test_bids_do_not_wait_for_a_receiver_that_hangs(
         await server.place(request, timeout=2)
     pending = server.app.deliveries.pending
     await say.eventually(pending, lambda counts: counts == {"log": 0, "oncall": 2})
+
+
+async def test_a_ledger_that_cannot_be_written_is_told_once_it_can(
+    stage: Stage, say: Words
+) -> None:
+    server = await stage.serve()
+    other = sqlite3.connect(stage.directory / "state" / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert (await say.refused(server.place(say.bid("b")))).reason == "LEDGER_UNAVAILABLE"
+    told = Subject(Condition.LEDGER)
+    await say.eventually(lambda: server.app.ledger.alerts.has_told(told), bool)
+    other.execute("ROLLBACK")
+    other.close()
+    await say.eventually(lambda: recorded(server), lambda ids: len(ids) == 1)
+    (alert,) = (await server.budgets.ListAlerts(pb.ListAlertsRequest())).alerts
+    assert (alert.kind, alert.stands) == (pb.ALERT_KIND_LEDGER_SLOW, True)
+
+
+async def test_the_dashboard_shows_the_newest_and_whether_they_stand(
+    stage: Stage, say: Words
+) -> None:
+    server = await stage.serve(budget={"limit": "100"})
+    await server.place(say.bid("first", 85))
+    await server.place(say.bid("second", 15, campaign="1002"))
+    app = server.app
+
+    def shown() -> list[tuple[str, bool]]:
+        alerts = picture(app.engines, app.ledger.alerts, ready=True)["alerts"]
+        return [(alert["kind"], alert["stands"]) for alert in alerts]
+
+    newest = [("budget_exhausted", True), ("budget_warning", False)]
+    await say.eventually(shown, lambda seen: seen == newest)
