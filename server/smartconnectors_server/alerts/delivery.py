@@ -1,7 +1,7 @@
 """Delivering alerts to one sink: each at least once, with its id, for as long as it takes.
 
-The sink's cursor says which lines it needs no more. It moves when a delivery has succeeded, so what
-a crash falls between is delivered again under the same id.
+The sink's cursor says which lines it needs no more. It moves after deliveries have succeeded, so
+what a crash falls between is delivered again under the same id.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 300.0
 GIVEN_UP_AFTER_S = 3 * 86_400.0
 LEDGER_AWAY_S = 1.0
+KEEP_EVERY_S = 1.0
+"""While much is delivered; what a crash takes with it is delivered again."""
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +98,7 @@ class Delivery:
         self._waiting: list[_Waiting] = []
         self._read_to = 0
         self._kept = 0
+        self._kept_at_ns = 0
         self._unread_at_open = 0
         self._read_since = 0
         self._failures = 0
@@ -151,6 +154,7 @@ class Delivery:
         due = min(self._waiting, key=lambda waiting: waiting.due_ns, default=None)
         at_ns = max(self._left_alone_until_ns, due.due_ns if due else 0)
         if due is None or self._gone or at_ns > now_ns:
+            await self._keep()
             may_read = len(self._waiting) < MOST_AT_ONCE
             await self._pause(None if due is None or self._gone else at_ns - now_ns, may_read)
             return
@@ -161,7 +165,6 @@ class Delivery:
         self._waiting += [_Waiting(alert) for alert in alerts if self._sink.wants(alert)]
         self._read_since += len(alerts)
         self._read_to = alerts[-1].sequence if alerts else self._alerts.last
-        await self._keep()
 
     async def _pause(self, at_most_ns: int | None, may_read: bool) -> None:
         """Returns when something may be done."""
@@ -220,7 +223,9 @@ class Delivery:
 
     async def _done(self, waiting: _Waiting) -> None:
         self._waiting.remove(waiting)
-        await self._keep()
+        # Each time costs a disk sync, on the disk that the ledger syncs too.
+        if self._clock.monotonic_ns() - self._kept_at_ns > KEEP_EVERY_S * NANOS_PER_SECOND:
+            await self._keep()
 
     async def _keep(self) -> None:
         """Moves the cursor to where everything before is done."""
@@ -236,4 +241,4 @@ class Delivery:
                 self._sink.name,
                 error.strerror or error,
             )
-        self._kept = oldest - 1
+        self._kept, self._kept_at_ns = oldest - 1, self._clock.monotonic_ns()

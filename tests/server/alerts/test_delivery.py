@@ -147,9 +147,9 @@ async def test_while_the_receiver_is_down_the_oldest_is_tried_less_and_less_ofte
     await place.until(tries, passing_s=0.5)
     assert place.sink.tried[:13] == [ids[0]] * 13
     waits = [b - a for a, b in itertools.pairwise(tried_at)][:12]
-    assert waits[0] <= 2
-    assert 140 <= waits[10] <= 310
-    assert 140 <= waits[11] <= 310
+    # The clock runs on while a woken task has not had its turn yet.
+    assert waits[0] <= 20
+    assert 140 <= min(waits[10:]) <= max(waits[10:]) <= 340
     await place.until(lambda: len(place.sink.got) == 1, passing_s=1)
     place.sink.fails = lambda _alert, _times: None
     await place.until(lambda: place.sink.got == ids, passing_s=1)
@@ -221,6 +221,7 @@ async def test_what_a_crash_falls_between_is_delivered_again_with_the_same_id(
 
     async def sends(alert: Alert) -> None:
         await Fake.send(place.sink, alert)
+        place.clock.advance(2)
         if len(place.sink.got) == 3:
             held.set()
             await asyncio.Event().wait()  # arrived, and the process dies before it knows
@@ -230,8 +231,23 @@ async def test_what_a_crash_falls_between_is_delivered_again_with_the_same_id(
     await place.die()
     del place.sink.send
     await place.start()
-    await place.until(lambda: len(place.sink.got) == 6)
-    assert place.sink.got == [*ids[:3], *ids[2:]]
+    await place.until(lambda: set(place.sink.got) == set(ids))
+    assert place.sink.got.count(ids[2]) == 2
+    await place.die()
+
+
+async def test_a_burst_of_alerts_costs_few_syncs_of_the_disk(place: Place) -> None:
+    written: list[int] = []
+    write = place.delivery._cursor.write
+
+    def counted(sequence: int) -> None:
+        written.append(sequence)
+        write(sequence)
+
+    place.delivery._cursor.write = counted  # type: ignore[method-assign]
+    ids = await place.tell(80)
+    await place.until(lambda: kept(place) == int(ids[-1].removeprefix("alert-")))
+    assert len(written) <= 10
     await place.die()
 
 

@@ -9,8 +9,9 @@ import pytest
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
 from smartconnectors.common.v1 import budget_pb2
 from smartconnectors_server.access import Caller, Role, Scope
-from smartconnectors_server.ledger import Condition, Subject
+from smartconnectors_server.ledger import Condition, Entry, Subject
 from smartconnectors_server.services.alerts import AlertReader
+from smartconnectors_server.services.budgets import _sees
 
 if TYPE_CHECKING:
     from tests.server.services.conftest import Counter
@@ -132,3 +133,12 @@ async def test_callers_are_told_what_they_may_see(
     caller = Caller("v", Role.READ, scope)
     page = await AlertReader(alerts).page(pb.ListAlertsRequest(), caller.scope)
     assert [alert.platform for alert in page.alerts] == seen
+
+
+@pytest.mark.parametrize(("campaign", "sees"), [("1", True), ("7", False)])
+def test_the_audit_line_of_a_bid_in_doubt_is_for_who_may_see_the_bid(
+    campaign: str, sees: bool
+) -> None:
+    ids = ("google_ads", "google_ads/campaigns/1")
+    line = Entry(1, "alert", ids, "", "google_ads", "r", 0, "USD", "IN_DOUBT: x")
+    assert _sees(Scope.of(["google_ads"], [campaign]), line) is sees
