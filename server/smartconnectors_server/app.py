@@ -16,6 +16,8 @@ from grpc_reflection.v1alpha import reflection
 
 from smartconnectors.budgets.v1 import budget_service_pb2, budget_service_pb2_grpc
 from smartconnectors_server import gauges
+from smartconnectors_server.alert_settings import AlertSettings
+from smartconnectors_server.alerts import Conditions, Deliveries, log_standing
 from smartconnectors_server.assembly import (
     budgets_of,
     candidates_of,
@@ -31,8 +33,6 @@ from smartconnectors_server.budget import (
     SpendReports,
     Tallies,
     Watch,
-    log_alerts,
-    log_standing,
     shadow_budgets,
 )
 from smartconnectors_server.call import MethodTable
@@ -58,6 +58,7 @@ from smartconnectors_server.listening import ConnectionRules
 from smartconnectors_server.platform_service import PlatformServicer
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.reload import Reloader
+from smartconnectors_server.services.alerts import AlertReader
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
 from smartconnectors_server.services.shadow_report import ShadowReports
@@ -122,7 +123,15 @@ class Application:
             self._clock,
             gather_ms=settings.ledger.gather_ms,
             commit_timeout_s=settings.ledger.commit_timeout_s,
-            on_commit=self.telemetry.metrics.commit,
+            on_commit=self._committed,
+        )
+        self.conditions = Conditions(self.ledger, self._clock, settings.alerts)
+        self.deliveries = Deliveries(
+            self.ledger.alerts,
+            settings.server.state_dir,
+            self._clock,
+            self.telemetry,
+            settings.alerts,
         )
         self.watch = Watch(self.ledger, self._clock)
         self.tallies = Tallies(self.ledger, self._clock)
@@ -131,7 +140,13 @@ class Application:
         self.keeper = Keeper(self.ledger, self.watch, self.candidates.settled)
         self.runtimes: dict[str, PlatformRuntime] = {
             name: runtime_of(
-                platform, settings, self._modes[name], self.keeper, self._clock, self.telemetry
+                platform,
+                settings,
+                self._modes[name],
+                self.keeper,
+                self._clock,
+                self.telemetry,
+                self.conditions,
             )
             for name, platform in self._platforms.items()
         }
@@ -146,7 +161,7 @@ class Application:
             self.tallies,
             self.candidates,
         )
-        gauges.export(self.telemetry.metrics, self.engines, self.watch)
+        gauges.export(self.telemetry.metrics, self.engines, self.watch, self.deliveries)
         self._chain = [make(self.engines) for make in INTERCEPTORS]
         (self.auth,) = (one for one in self._chain if isinstance(one, Auth))
         self._health = Health(service.full_name for service in self._services)
@@ -163,7 +178,9 @@ class Application:
         self._deferred = self._deferred_bids()
         self.campaigns = self._campaign_pauses()
         self._reconciler = self._make_reconciler()
-        self.reloader = Reloader(self.engines, platforms, self._platforms, self._reconciler)
+        self.reloader = Reloader(
+            self.engines, platforms, self._platforms, self._reconciler, self._follow_alerts
+        )
         self.spend = SpendReports(
             self.ledger,
             self.watch,
@@ -192,8 +209,9 @@ class Application:
             await self.ledger.close()
             raise StartupError(str(error)) from error
         log_standing(self.ledger)
-        log_alerts(self.ledger)
+        self.conditions.begin()
         try:
+            await self._open_deliveries()
             await self.tallies.open()
             await self.candidates.open()
             for runtime in self.runtimes.values():
@@ -202,6 +220,7 @@ class Application:
                 runtime.last_change_ns.update(remembered_changes(self.engines, runtime.book))
             address = await self._listen()
         except BaseException:
+            await self.deliveries.close()
             await self.ledger.close()
             raise
         self._connections.begin()
@@ -213,6 +232,8 @@ class Application:
                 ("deferred", self._deferred.run()),
                 ("reported spend", self.spend.run()),
                 ("tallies", self.tallies.run()),
+                ("alerts", self.conditions.run(self.runtimes)),
+                ("deliveries", self.deliveries.run()),
             )
         ]
         return Ready(
@@ -220,6 +241,12 @@ class Application:
             {name: mode.value for name, mode in self._modes.items()},
             str(self._settings.server.state_dir),
         )
+
+    async def _open_deliveries(self) -> None:
+        try:
+            await self.deliveries.open()
+        except (LedgerError, OSError) as error:
+            raise StartupError(f"how far alerts are delivered: {error}") from error
 
     async def _listen(self) -> str:
         server_settings = self._settings.server
@@ -240,6 +267,7 @@ class Application:
                     self.campaigns,
                     reports,
                     self.customers,
+                    AlertReader(self.ledger.alerts),
                 ),
             ),
             server,
@@ -282,6 +310,7 @@ class Application:
         self._health.begin_drain()
         await self._clock.sleep(self._settings.server.drain_pause_s)
         self.watch.close()
+        self.ledger.alerts.close()
         for servicer in self._servicers.values():
             servicer.end_streams()
         self._health.end_watches()
@@ -295,11 +324,20 @@ class Application:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._connections.close()
+        await self.deliveries.close()
         await self.tallies.write()
         await self.ledger.close()
         self.telemetry.shutdown()
 
     # Background work
+
+    def _committed(self, took_s: float, steps: int) -> None:
+        self.telemetry.metrics.commit(took_s, steps)
+        self.conditions.committed(took_s)
+
+    def _follow_alerts(self, settings: AlertSettings) -> None:
+        self.conditions.follow(settings)
+        self.deliveries.follow(settings)
 
     def _make_reconciler(self) -> Reconciler:
         return Reconciler(

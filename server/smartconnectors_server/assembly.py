@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from smartconnectors_server.alerts import Conditions
 from smartconnectors_server.budget import TOTAL, Candidate, Keeper
 from smartconnectors_server.circuitbreaker import BreakerSettings, CircuitBreaker, State
 from smartconnectors_server.clock import Clock
@@ -255,6 +256,7 @@ def runtime_of(
     keeper: Keeper,
     clock: Clock,
     telemetry: Telemetry,
+    conditions: Conditions,
 ) -> PlatformRuntime:
     """One platform's engines, not yet opened."""
     chosen = settings_of(settings, platform.name)
@@ -274,8 +276,9 @@ def runtime_of(
             names.EVENT_CIRCUIT, platform=platform.name, before=before.value, after=after.value
         )
         telemetry.metrics.circuit(platform.name, before.value, after.value)
+        conditions.circuit(platform.name, runtime.book, after)
 
-    return PlatformRuntime(
+    runtime = PlatformRuntime(
         platform=platform,
         settings=chosen,
         accounts=accounts_of(platform, chosen),
@@ -291,3 +294,4 @@ def runtime_of(
             percent=chosen.reported_spend.quota_percent,
         ),
     )
+    return runtime

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from smartconnectors_server.alerts import Deliveries
 from smartconnectors_server.budget import Watch
 from smartconnectors_server.circuitbreaker import State
 from smartconnectors_server.clock import NANOS_PER_SECOND
@@ -27,16 +28,17 @@ from smartconnectors_server.telemetry.names import Metric
 Sample = tuple[tuple[str, ...], float]
 
 
-def export(metrics: Metrics, engines: Engines, watch: Watch) -> None:
+def export(metrics: Metrics, engines: Engines, watch: Watch, deliveries: Deliveries) -> None:
     """Has `metrics` read the engines. A budget that is not open yet is left out."""
-    metrics.read_with(partial(_read, engines, watch))
+    metrics.read_with(partial(_read, engines, watch, deliveries))
 
 
-def _read(engines: Engines, watch: Watch) -> Samples:
+def _read(engines: Engines, watch: Watch, deliveries: Deliveries) -> Samples:
     keeper = engines.keeper
     samples: dict[Metric, list[Sample]] = {
         names.WATCHERS: [((), watch.subscribers)],
         names.LEDGER_AVAILABLE: [((), keeper.available)],
+        names.ALERTS_PENDING: [((sink,), count) for sink, count in deliveries.pending().items()],
     }
     for budget_id in filter(partial(_is_named, engines), keeper.budget_ids()):
         for metric, labels, value in _of_budget(keeper.state(budget_id)):

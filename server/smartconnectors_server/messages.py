@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2
@@ -11,6 +13,8 @@ from smartconnectors.common.v1 import bid_pb2, budget_pb2, connector_pb2, errors
 from smartconnectors_server.budget import CampaignOutcome, CampaignStanding, InFlight
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.ledger import (
+    Alert,
+    AlertKind,
     AlertLevel,
     BudgetState,
     Entry,
@@ -163,6 +167,28 @@ def entry_message(entry: Entry) -> budgets_pb2.LedgerEntry:
         actor=entry.actor,
         customer_hash=entry.customer,
     )
+
+
+_ALERT_KINDS = {kind: budgets_pb2.AlertKind.Value(f"ALERT_KIND_{kind.name}") for kind in AlertKind}
+
+
+def alert_message(alert: Alert, standing: Container[int]) -> budgets_pb2.Alert:
+    """An alert as callers see it. `standing`: the lines by which something stands."""
+    message = budgets_pb2.Alert(
+        alert_id=alert.id,
+        kind=_ALERT_KINDS[alert.kind],
+        at=timestamp(alert.at_ns),
+        platform=alert.platform,
+        budget_ids=alert.budget_ids,
+        request_id=alert.request_id,
+        amount_micros=alert.amount_micros,
+        currency_code=alert.currency_code,
+        text=alert.text,
+        stands=alert.sequence in standing,
+    )
+    if alert.is_of_level:
+        message.level = _ALERT_LEVELS[alert.level]
+    return message
 
 
 _CAMPAIGN_OUTCOMES = {

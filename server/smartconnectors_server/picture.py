@@ -9,7 +9,7 @@ from typing import Any
 from smartconnectors_server.budget.refusal import window_text
 from smartconnectors_server.clock import NANOS_PER_MILLI, NANOS_PER_SECOND
 from smartconnectors_server.interceptors import Engines, PlatformRuntime
-from smartconnectors_server.ledger import BudgetState, Hold, alert_level
+from smartconnectors_server.ledger import AlertLog, BudgetState, Hold, alert_level
 from smartconnectors_server.telemetry.recent import STEP_NS
 
 MOST_BUDGETS = 100
@@ -18,7 +18,7 @@ MOST_REFUSALS = 20
 VERSION = version("smart-connectors")
 
 
-def picture(engines: Engines, *, ready: bool) -> dict[str, Any]:
+def picture(engines: Engines, alerts: AlertLog, *, ready: bool) -> dict[str, Any]:
     """Everything, in micros, milliseconds since the epoch and seconds."""
     now_ns = engines.clock.wall_ns()
     keeper, recent = engines.keeper, engines.telemetry.recent
@@ -35,6 +35,7 @@ def picture(engines: Engines, *, ready: bool) -> dict[str, Any]:
         ],
         "holds": [_hold(hold, keeper.now_ns()) for hold in holds[:MOST_HOLDS]],
         "hold_count": len(holds),
+        "alerts": _alerts(alerts),
         "refusals": [
             {
                 "at_ms": refusal.at_ns // NANOS_PER_MILLI,
@@ -56,6 +57,22 @@ def picture(engines: Engines, *, ready: bool) -> dict[str, Any]:
             for step in recent.steps(now_ns)
         ],
     }
+
+
+def _alerts(alerts: AlertLog) -> list[dict[str, Any]]:
+    """The newest, newest first."""
+    standing = alerts.standing()
+    return [
+        {
+            "id": alert.id,
+            "at_ms": alert.at_ns // NANOS_PER_MILLI,
+            "kind": alert.kind.value,
+            "text": alert.text,
+            "ends": alert.ends,
+            "stands": alert.sequence in standing,
+        }
+        for alert in alerts.recent()
+    ]
 
 
 def _budget(state: BudgetState) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from smartconnectors_server.alert_settings import AlertSettings
 from smartconnectors_server.assembly import (
     accounts_of,
     breaker_settings,
@@ -41,6 +42,12 @@ RELOADABLE: tuple[str, ...] = (
     "reconciler.interval_s",
     "reconciler.max_interval_s",
     "reconciler.quiet_period_s",
+    "alerts.in_doubt_after_s",
+    "alerts.ledger_slow_ms",
+    "alerts.webhooks.*.url",
+    "alerts.webhooks.*.secret",
+    "alerts.webhooks.*.format",
+    "alerts.webhooks.*.kinds",
     "platforms.*.min_deadline_ms",
     "platforms.*.min_change_percent",
     "platforms.*.min_interval_s",
@@ -61,7 +68,8 @@ RELOADABLE: tuple[str, ...] = (
     "platforms.*.fallback.multiplier",
     "platforms.*.fallback.cap",
 )
-"""`*` stands for one name. A campaign's limit can be changed, not added or taken away."""
+"""`*` stands for one name. A campaign's limit, or a webhook, can be changed, not added or taken
+away."""
 
 NEEDS_RESTART: Mapping[str, str] = {
     "server.*": "listening and logging are set up once",
@@ -118,7 +126,7 @@ class Change:
         return not added_or_gone and any(matches(self.key, one) for one in RELOADABLE)
 
     def text(self, currency_code: str) -> str:
-        """The key with both values; only of what is reloadable, none of which is a secret."""
+        """The key with both values; a secret shows as stars, because its type does so."""
         before, after = (
             _shown(self.key, value, currency_code) for value in (self.before, self.after)
         )
@@ -157,12 +165,14 @@ class Reloader:
         platforms: Mapping[str, Platform],
         enabled: Mapping[str, Platform],
         reconciler: Reconciler,
+        follow_alerts: Callable[[AlertSettings], None],
     ) -> None:
         """`platforms`: all there are; `enabled`: those that are served."""
         self._engines = engines
         self._platforms = platforms
         self._enabled = enabled
         self._reconciler = reconciler
+        self._follow_alerts = follow_alerts
         self._one_at_a_time = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -225,6 +235,7 @@ class Reloader:
         """Nothing is awaited here, so no call sees one half of it."""
         self._engines.settings = settings
         self._reconciler.follow(settings.reconciler.interval_s, settings.reconciler.max_interval_s)
+        self._follow_alerts(settings.alerts)
         for name, runtime in self._engines.runtimes.items():
             chosen = runtime.settings = settings_of(settings, name)
             sections = {change.key[2] for change in changes if change.key[:2] == _path(name)}

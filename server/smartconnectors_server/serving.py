@@ -25,7 +25,7 @@ def pages_of(application: Application) -> Pages:
     return Pages(
         application.telemetry.metrics,
         lambda: application.ready,
-        lambda: picture(application.engines, ready=application.ready),
+        lambda: picture(application.engines, application.ledger.alerts, ready=application.ready),
         application.engines.clock,
         application.auth.gatekeeper,
         application.keeper,

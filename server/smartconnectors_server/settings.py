@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from smartconnectors_server import failpoints
 from smartconnectors_server.access_settings import AccessSettings, TlsSettings
+from smartconnectors_server.alert_settings import AlertSettings, webhook_variables
 from smartconnectors_server.money import InvalidAmount, minor_unit_digits, parse_amount
 from smartconnectors_server.sections import NamedPath, Section
 
@@ -294,6 +295,7 @@ class Settings(Section):
     telemetry: TelemetrySettings = TelemetrySettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()
     privacy: PrivacySettings = PrivacySettings()
+    alerts: AlertSettings = AlertSettings()
     platforms: Mapping[str, PlatformSettings] = Field(default_factory=dict)
 
 
@@ -379,7 +381,7 @@ def load(
     """
     document = _read_file(config) if config is not None else {}
     given = os.environ if environment is None else environment
-    for variable, keys in variables.items():
+    for variable, keys in {**variables, **dict(webhook_variables(document))}.items():
         if value := _variable(variable, given):
             nested: Any = value
             for key in reversed(keys):

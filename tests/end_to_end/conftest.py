@@ -250,10 +250,10 @@ class Stage:
     def document(self, overrides: Mapping[str, Any], state: str) -> dict[str, Any]:
         """Settings for a server on this stage, as a configuration file has them.
 
-        `overrides`: of Google Ads, but for `server`, `access`, `ledger`, `reconciler`,
+        `overrides`: of Google Ads, but for `server`, `access`, `alerts`, `ledger`, `reconciler`,
         `total_budget`, and `each`, which has overrides for any platform by its name.
         """
-        sections = ("server", "access", "ledger", "reconciler", "total_budget")
+        sections = ("server", "access", "alerts", "ledger", "reconciler", "total_budget")
         base = {
             "server": {
                 "state_dir": str(self.directory / state),

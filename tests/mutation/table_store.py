@@ -16,6 +16,9 @@ from tests.mutation.table import (
     promise,
 )
 
+AUDITED = "tests/server/ledger/test_audit_alerts.py::"
+DELIVERY = "tests/server/alerts/test_delivery.py::"
+
 STORE = (
     Mutant(
         "what was held at a crash stays held",
@@ -152,6 +155,27 @@ STORE = (
         "_fallen(before.get(budget_id, stood), state)",
         "_fallen(stood, state)",
         (promise("alerts-a_level_is_told_again_when_time_alone_has_emptied_the_window"),),
+    ),
+    Mutant(
+        "what stood beside budgets is told again after a restart",
+        "ledger/alert_log.py",
+        "{subject for subject in subjects if subject is not None}",
+        "set()",
+        (promise("alerts-a_condition_is_on_record_once_over_restarts_until_it_ends"),),
+    ),
+    Mutant(
+        "an alert counts as delivered before it is",
+        "alerts/delivery.py",
+        "min((w.alert.sequence for w in self._waiting), default=self._read_to + 1)",
+        "self._read_to + 1",
+        (DELIVERY + "test_what_a_crash_falls_between_is_delivered_again_with_the_same_id",),
+    ),
+    Mutant(
+        "the audit takes what stands twice",
+        "ledger/audit_alerts.py",
+        "        if begins == (subject in self._standing):\n",
+        "        if False:\n",
+        (AUDITED + "test_a_condition_begins_and_ends_in_turns_for_each_platform_and_request",),
     ),
     Mutant(
         "a failed batch is lost",

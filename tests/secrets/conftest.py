@@ -126,7 +126,7 @@ class Scene:
         self.heard = Heard()
         self._collector, self._otlp = collector, otlp
         self.planted: tuple[Planted, ...] = planted()
-        self.secrets = {one.name: one.value for one in self.planted}
+        self.secrets = {one.name: one.shows for one in self.planted}
         self.secrets[_COLLECTORS_KEY] = secrets.token_hex(16)
         self.secrets["the site key"] = secrets.token_hex(32)
         self._processes: list[asyncio.subprocess.Process] = []
@@ -149,6 +149,8 @@ class Scene:
                 "drain_pause_s": 0,
             },
             "http": {"port": 0},
+            # Every commit counts as slow, so that there is an alert to deliver.
+            "alerts": {"ledger_slow_ms": 1},
             "telemetry": {"otlp_endpoint": self._otlp},
             "platforms": {
                 name: {

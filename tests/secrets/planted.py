@@ -6,7 +6,7 @@ import base64
 import re
 import secrets
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -20,6 +20,8 @@ Keys = tuple[str, ...]
 """Where a setting stands in the file."""
 
 SOUNDS_SECRET = re.compile(r"secret|token|password|(^|_)key|credential|login$")
+NAMED = "planted"
+"""What is called so as its user wants is called this."""
 NO_SECRETS = {
     "google_ads.json_key_file_path": "names a file; what is in it is planted",
     "access.tokens_file": "names a file; what is in it are hashes",
@@ -32,10 +34,11 @@ NO_SECRETS = {
 
 @dataclass(frozen=True)
 class Planted:
-    """One secret. `keys`: where it stands in the settings file."""
+    """One secret. `keys`: where it stands in the settings file; `shows`: what of it must not."""
 
     keys: tuple[str, ...]
     value: str
+    shows: str
 
     @property
     def name(self) -> str:
@@ -47,9 +50,10 @@ def models(model: type[BaseModel], path: Keys = ()) -> Iterator[tuple[Keys, typi
     for name, field in model.model_fields.items():
         inner = [kind for kind in kinds(field.annotation) if isinstance(kind, type)]
         yield (*path, name), field.annotation
+        named = (NAMED,) if typing.get_origin(field.annotation) is Mapping else ()
         for kind in inner:
             if issubclass(kind, BaseModel):
-                yield from models(kind, (*path, name))
+                yield from models(kind, (*path, name, *named))
 
 
 def kinds(annotation: typing.Any) -> Iterator[typing.Any]:
@@ -70,10 +74,18 @@ def settings() -> Iterator[tuple[Keys, typing.Any]]:
 def planted() -> tuple[Planted, ...]:
     """A value of its own for each secret setting, with signs that URLs and base64 write anew."""
     return tuple(
-        Planted(keys, f"pl4nt+{keys[-1]}/{secrets.token_hex(12)}")
-        for keys, annotation in settings()
-        if SecretStr in kinds(annotation)
+        _planted(keys) for keys, annotation in settings() if SecretStr in kinds(annotation)
     )
+
+
+def _planted(keys: Keys) -> Planted:
+    shows = f"pl4nt+{keys[-1]}/{secrets.token_hex(12)}"
+    if keys[0] != "alerts":
+        return Planted(keys, shows, shows)
+    if keys[-1] == "url":
+        return Planted(keys, f"https://localhost/{shows}", shows)
+    code = base64.b64encode(shows.encode()).decode()
+    return Planted(keys, f"whsec_{code}", code)
 
 
 def unmarked() -> set[str]:

@@ -10,6 +10,7 @@ from typing import Any, get_origin
 import pytest
 from pydantic import BaseModel
 
+from smartconnectors_server.alert_settings import WebhookSettings
 from smartconnectors_server.app import Application, load_settings
 from smartconnectors_server.cli.config_file import section_of
 from smartconnectors_server.clock import ManualClock
@@ -26,6 +27,8 @@ def keys_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tupl
         here = (*path, name)
         if here == ("platforms",):
             yield from keys_of(PlatformSettings, (*here, "any"))
+        elif here == ("alerts", "webhooks"):
+            yield from keys_of(WebhookSettings, (*here, "any"))
         elif (section := section_of(field)) is not None:
             yield from keys_of(section, here)
         elif get_origin(field.annotation) is Mapping:
@@ -70,6 +73,21 @@ def test_a_campaign_s_limit_can_be_changed_but_not_added() -> None:
     assert named(with_campaigns(a="1"), with_campaigns(a="2")) == {f"{key}a": True}
     assert named(with_campaigns(a="1"), with_campaigns(a="1", b="2")) == {f"{key}b": False}
     assert named(with_campaigns(a="1"), with_campaigns()) == {f"{key}a": False}
+
+
+def test_a_webhook_can_be_changed_but_not_added_and_its_secrets_are_stars(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def with_webhook(token: str, **more: str) -> Settings:
+        one = {"format": "slack", "url": f"https://example.com/{token}"}
+        return settings(alerts={"webhooks": {"a": one, **dict.fromkeys(more, one)}})
+
+    caplog.set_level(logging.INFO)
+    before, after = with_webhook("old"), with_webhook(SECRET)
+    assert named(before, after) == {"alerts.webhooks.a.url": True}
+    say(changes_between(before, after, PLATFORMS), after)
+    assert "alerts.webhooks.a.url: ********** -> **********" in caplog.text
+    assert not any(named(before, with_webhook("old", b="")).values())
 
 
 def test_a_total_budget_cannot_be_added() -> None:

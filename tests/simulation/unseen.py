@@ -107,6 +107,9 @@ UNSEEN: Mapping[str, str] = {
     "prices are forgotten after a day": _WORDS + "what a price is made from, after a day",
     "an alert is told again after a restart": _WORDS + "which alerts are told",
     "an alert is armed again as soon as its level is left": _WORDS + "which alerts are told",
+    "what stood beside budgets is told again after a restart": _WORDS + "which alerts are told",
+    "an alert counts as delivered before it is": "alerts are delivered to nobody here",
+    "the audit takes what stands twice": _WORDS + "what an audit would say",
     "that the window has emptied is not seen before it fills again": _WORDS
     + "which alerts are told",
     "a stalled disk keeps everybody waiting": _WORDS + "how long a caller waits for a refusal",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from smartconnectors_server.budget.alerts import log_alerts, log_standing
 from smartconnectors_server.budget.campaigns import (
     CampaignOutcome,
     CampaignStanding,
@@ -67,8 +66,6 @@ __all__ = [
     "day_limits",
     "duration_text",
     "fallback_price",
-    "log_alerts",
-    "log_standing",
     "outcome_of",
     "resolution_of",
     "resolution_of_doubt",

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import typer
 
 from smartconnectors_server.cli import (
+    alerts,
     audit,
     bidding,
     budgets,
@@ -56,6 +57,7 @@ app.command(rich_help_panel=_USE)(budgets.watch)
 app.command(rich_help_panel=_USE)(pausing.pause)
 app.command(rich_help_panel=_USE)(pausing.resume)
 app.add_typer(budgets.group, name="budget", rich_help_panel=_USE)
+app.command(rich_help_panel=_USE)(alerts.alerts)
 app.command(rich_help_panel=_USE)(spend.spend)
 app.command(rich_help_panel=_USE)(shadow.shadow)
 app.add_typer(holds.group, name="holds", rich_help_panel=_USE)

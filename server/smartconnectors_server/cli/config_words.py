@@ -92,6 +92,9 @@ _FURTHER_LIMITS = (
 
 EXAMPLES: Mapping[str, Any] = {
     "ReportedSpendSettings.enabled": True,
+    "AlertSettings.webhooks": {
+        "oncall": {"format": "slack", "url": "https://hooks.example.com/services/..."}
+    },
     "TlsSettings.cert_file": "tls/server.pem",
     "TlsSettings.key_file": "tls/server.key",
     "TlsSettings.client_ca_file": "tls/clients-ca.pem",

@@ -7,6 +7,15 @@ from collections.abc import Callable, Mapping
 from smartconnectors_server.ledger._base import (
     Ledger,
 )
+from smartconnectors_server.ledger.alert_lines import (
+    Alert,
+    AlertKind,
+    Condition,
+    Subject,
+    id_of,
+    sequence_of,
+)
+from smartconnectors_server.ledger.alert_log import FROM_THE_END, AlertLog
 from smartconnectors_server.ledger.alerts import ALERT, AlertLevel, alert_level
 from smartconnectors_server.ledger.campaigns import PAUSE_CAMPAIGN, RESUME_CAMPAIGN, WAS_RUNNING
 from smartconnectors_server.ledger.records import (
@@ -65,15 +74,20 @@ __all__ = [
     "BY_OPERATOR",
     "BY_RECONCILER",
     "EVERY_CAMPAIGN",
+    "FROM_THE_END",
     "LEDGERS",
     "OPEN_STATES",
     "PAUSE_CAMPAIGN",
     "RESUME_CAMPAIGN",
     "WAS_RUNNING",
+    "Alert",
+    "AlertKind",
     "AlertLevel",
+    "AlertLog",
     "Budget",
     "BudgetState",
     "CalendarWindow",
+    "Condition",
     "Damaged",
     "DuplicateRequest",
     "Entry",
@@ -95,6 +109,7 @@ __all__ = [
     "Reservation",
     "SlidingWindow",
     "StateDirectoryLocked",
+    "Subject",
     "Tally",
     "TargetBlocked",
     "Unavailable",
@@ -103,9 +118,11 @@ __all__ = [
     "alert_level",
     "bounds_ns",
     "campaign_scope",
+    "id_of",
     "is_shadow",
     "local_day",
     "platform_and_campaign",
     "real_of",
+    "sequence_of",
     "shadow_of",
 ]

@@ -8,9 +8,10 @@ once and made durable behind the caller's back (a crash then leaves the hold in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from smartconnectors_server.ledger.alert_log import AlertLog
 from smartconnectors_server.ledger.alerts import AlertLevel
 from smartconnectors_server.ledger.records import (
     Budget,
@@ -29,6 +30,11 @@ from smartconnectors_server.ledger.reported import Reported
 
 class Ledger(Protocol):
     """One store of budgets, holds and the audit ledger."""
+
+    @property
+    def alerts(self) -> AlertLog:
+        """The alerts that were told."""
+        ...
 
     @property
     def reported(self) -> Reported:
@@ -194,10 +200,6 @@ class Ledger(Protocol):
 
     def standing(self, budget_id: str) -> AlertLevel:
         """The alert level that was told last of a budget and stands."""
-        ...
-
-    def listen(self, told: Callable[[Entry], None]) -> None:
-        """Calls `told` with each line about an alert, once it is durable. One listener at most."""
         ...
 
     def budget_ids(self) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ from bisect import bisect_right
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 
+from smartconnectors_server.ledger.audit_alerts import AlertRules
 from smartconnectors_server.ledger.chain import GENESIS, link
-from smartconnectors_server.ledger.configured import CONFIGURING, after
+from smartconnectors_server.ledger.configured import CONFIGURE, CONFIGURING, after
 from smartconnectors_server.ledger.records import (
     Budget,
     CalendarWindow,
@@ -37,7 +38,8 @@ _AFTER = {
 }
 """Verb -> where the hold stood before -> where it stands afterwards. "": not at all."""
 _PAUSING = ("pause", "resume")
-_TOLD = frozenset({"alert", "alert_end", "erase", "pause_campaign", "resume_campaign"})
+_ALERTING = ("alert", "alert_end")
+_TOLD = frozenset({*_ALERTING, "erase", "pause_campaign", "resume_campaign"})
 """What only tells: nothing is admitted by it or in spite of it."""
 
 
@@ -125,6 +127,7 @@ class Audit:
         self.paused: set[str] = set()
         """The scopes of pauses: budgets, campaigns without one, "all"."""
         self._bound: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._alerts = AlertRules()
 
     def take(self, entry: Entry) -> None:
         """Checks the next line. Raises Broken, and is of no further use then."""
@@ -148,11 +151,15 @@ class Audit:
             self._take_of_hold(entry)
         elif entry.verb in CONFIGURING:
             self._take_of_budget(entry)
+        elif entry.verb in _ALERTING:
+            self._alerts.take(entry)
         elif entry.verb not in _TOLD:
             raise Broken(number, f"{entry.verb!r} is nothing that is done to a budget")
 
     def _take_of_budget(self, entry: Entry) -> None:
         (scope,) = entry.budget_ids
+        if entry.verb == CONFIGURE:
+            self._alerts.forget(scope)
         account = self._accounts[scope]
         # A pause may be of what has no budget.
         if account.budget is not None or entry.verb not in _PAUSING:

@@ -48,7 +48,7 @@ class Book(Figures):
     def __init__(self, *, first_sequence: int = 1) -> None:
         super().__init__()
         self._lines = Lines(first_sequence, self._scopes)
-        telling = Telling(self._scopes, self._lines, self._alerts)
+        self.telling = telling = Telling(self._scopes, self._lines, self._alerts)
         self._about, self._told = telling.about, telling.told
         self._open: dict[str, Hold] = {}
         self._closed: OrderedDict[str, Hold] = OrderedDict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from smartconnectors_server.ledger.alert_lines import Change
 from smartconnectors_server.ledger.records import ALL, Budget, Entry, Hold
 from smartconnectors_server.ledger.scopes import Scopes
 
@@ -70,6 +71,21 @@ class Lines:
             note=note,
             actor=actor,
             sequence=self._take(self._scopes.budget_ids() if scope == ALL else (scope,)),
+        )
+
+    def of_condition(self, change: Change, now_ns: int) -> Entry:
+        """What is to be told of something else than a budget."""
+        return Entry(
+            at_ns=now_ns,
+            verb=change.verb,
+            budget_ids=change.budget_ids,
+            hold_id="",
+            platform=change.subject.platform,
+            request_id=change.subject.request_id,
+            amount_micros=change.amount_micros,
+            currency_code=change.currency_code,
+            note=change.note,
+            sequence=self._take(change.budget_ids),
         )
 
     def of_customer(self, customer: str, note: str, now_ns: int, *, actor: str = "") -> Entry:

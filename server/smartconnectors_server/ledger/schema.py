@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from smartconnectors_server.ledger.alert_tables import SCHEMA as ALERTS
 from smartconnectors_server.ledger.refusals import WrongVersion
 from smartconnectors_server.ledger.reported import SCHEMA as REPORTED
 
@@ -96,3 +97,4 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         )
     if not tables:
         connection.executescript(_SCHEMA.format(version=VERSION, reported=REPORTED))
+    connection.executescript(ALERTS)

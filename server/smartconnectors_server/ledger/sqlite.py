@@ -16,7 +16,8 @@ from pathlib import Path
 from smartconnectors_server.clock import Clock, LedgerClock
 from smartconnectors_server.failpoints import Moment
 from smartconnectors_server.ledger.advice import refusal_to_open, say_how_far_the_wall_clock_is
-from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
+from smartconnectors_server.ledger.alert_log import AlertLog
+from smartconnectors_server.ledger.alerts import AlertLevel
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.erasing import erase
 from smartconnectors_server.ledger.forgetting import Absent, Forgetting
@@ -37,11 +38,7 @@ from smartconnectors_server.ledger.records import (
     Tally,
 )
 from smartconnectors_server.ledger.recovery import recover
-from smartconnectors_server.ledger.refusals import (
-    DuplicateRequest,
-    HoldNotOpen,
-    Unavailable,
-)
+from smartconnectors_server.ledger.refusals import DuplicateRequest, HoldNotOpen, Unavailable
 from smartconnectors_server.ledger.reported import Reported
 from smartconnectors_server.ledger.store import Batch, Store
 from smartconnectors_server.ledger.writes import reached_in
@@ -73,9 +70,13 @@ class SqliteLedger:
         self._book = Book()
         self._lock: DirectoryLock | None = None
         self._store: Store | None = None
-        self._told: Callable[[Entry], None] | None = None
         self._absent = Absent()
         self._unwritten_truths: set[str] = set()  # settled late; the file has not heard yet
+        self.alerts = AlertLog(
+            later=self._commits.later,
+            read=lambda look: self._reader.read(lambda: look(self._disk.alerts)),
+            record=lambda change: self._book.telling.condition(change, self.now_ns()),
+        )
         self.reported = Reported(
             write=lambda days, overs, step: self._commits.durable(step, reported=(days, overs)),
             read=lambda look: self._fresh(lambda: look(self._disk.reported)),
@@ -95,6 +96,7 @@ class SqliteLedger:
             store.keep_base(*self._time.base)
             recovered = recover(store, budgets, self.now_ns())
             self.reported.restore(store.reported)
+            self.alerts.restore(store.alerts)
             self._book = recovered.book
             self._forgetting = Forgetting(self.now_ns(), recovered.longest_window_s)
             say_how_far_the_wall_clock_is(self._time.behind_wall_s())
@@ -321,9 +323,6 @@ class SqliteLedger:
     def standing(self, budget_id: str) -> AlertLevel:
         return self._book.standing(budget_id)
 
-    def listen(self, told: Callable[[Entry], None]) -> None:
-        self._told = told
-
     def budget_ids(self) -> tuple[str, ...]:
         return self._book.budget_ids()
 
@@ -392,9 +391,7 @@ class SqliteLedger:
         reached_in(Moment.AFTER_COMMIT, batch.steps, calls=bool(batch.calls))
 
     async def _after_commit(self, batch: Batch) -> None:
-        for entry in (entry for step in batch.steps for entry in step.entries):
-            if entry.verb in (ALERT, ALERT_END) and self._told is not None:
-                self._told(entry)
+        self.alerts.committed(batch.steps)
         await self._forgetting.when_due(
             self.now_ns(), lambda *before: self._commits.run(self._disk.purge, *before)
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from smartconnectors_server.failpoints import Place, reached
+from smartconnectors_server.ledger.alert_tables import AlertTables, write_standing
 from smartconnectors_server.ledger.book import HISTORY_LENGTH
 from smartconnectors_server.ledger.campaigns import (
     PAUSE_CAMPAIGN,
@@ -32,9 +33,7 @@ from smartconnectors_server.ledger.records import (
     Tally,
     platform_and_campaign,
 )
-from smartconnectors_server.ledger.refusals import (
-    Damaged,
-)
+from smartconnectors_server.ledger.refusals import Damaged
 from smartconnectors_server.ledger.reported import (
     Over,
     ReportedDay,
@@ -168,6 +167,7 @@ class Store:
                 writer.execute(UPSERT_LIMITS, (json.dumps(batch.limits),))
             write_days(writer, batch.reported)
             write_overs(writer, batch.overs)
+            write_standing(writer, (line for step in batch.steps for line in step.entries))
             if new := self._new_campaigns(batch):
                 writer.execute(INSERT_CAMPAIGNS, (json.dumps(sorted(new)),))
             if batch.tallies:
@@ -272,6 +272,11 @@ class Store:
     # Reading
 
     @property
+    def alerts(self) -> AlertTables:
+        """Alerts."""
+        return AlertTables(self._reader)
+
+    @property
     def reported(self) -> ReportedTables:
         """What platforms reported."""
         return ReportedTables(self._reader)
@@ -283,9 +288,8 @@ class Store:
 
     def last_at_ns(self) -> int:
         """The latest ledger time that was written; 0: none."""
-        row = self._reader.execute(
-            "SELECT at_ns FROM entries ORDER BY sequence DESC LIMIT 1"
-        ).fetchone()
+        newest = self._reader.execute("SELECT at_ns FROM entries ORDER BY sequence DESC LIMIT 1")
+        row = newest.fetchone()
         return 0 if row is None else int(row[0])
 
     def base(self) -> tuple[str, int] | None:
@@ -343,9 +347,8 @@ class Store:
 
     def get(self, hold_id: str) -> Hold | None:
         """One hold."""
-        row = self._reader.execute(
-            "SELECT record FROM holds WHERE hold_id = ?", (hold_id,)
-        ).fetchone()
+        found = self._reader.execute("SELECT record FROM holds WHERE hold_id = ?", (hold_id,))
+        row = found.fetchone()
         return None if row is None else Hold.from_json(row[0])
 
     def find(self, platform: str, request_id: str) -> Hold | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from smartconnectors_server.ledger.alert_lines import Change
 from smartconnectors_server.ledger.alerts import AlertLevel, Alerts
 from smartconnectors_server.ledger.lines import Lines
 from smartconnectors_server.ledger.records import Step
@@ -32,6 +33,10 @@ class Telling:
         budget = self._scopes.budget(budget_id)
         line = self._lines.of_budget(budget, verb, amount_micros, note, now_ns, actor=actor)
         return Step((), (line,))
+
+    def condition(self, change: Change, now_ns: int) -> Step:
+        """That a condition begins or ends."""
+        return Step((), (self._lines.of_condition(change, now_ns),))
 
     def told(
         self,

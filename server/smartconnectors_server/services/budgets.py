@@ -23,6 +23,7 @@ from smartconnectors_server.messages import (
     standing_message,
     stats_message,
 )
+from smartconnectors_server.services.alerts import AlertReader
 from smartconnectors_server.services.shadow_report import ShadowReports
 
 DEFAULT_PAGE_SIZE = 100
@@ -61,7 +62,7 @@ def _sees(scope: Scope, line: Entry) -> bool:
     """True when an audit line may be told."""
     if scope.unrestricted:
         return True
-    if line.hold_id:
+    if line.hold_id or line.request_id:
         return scope.sees_hold(line.platform, line.budget_ids)
     return any(scope.sees_budget(budget_id) for budget_id in line.budget_ids)
 
@@ -93,7 +94,9 @@ class BudgetServicer:
         campaigns: StopsCampaigns,
         reports: ShadowReports,
         customers: Customers,
+        alerts: AlertReader,
     ) -> None:
+        self._alerts = alerts
         self._customers = customers
         self._reported = reported
         self._keeper = keeper
@@ -271,3 +274,12 @@ class BudgetServicer:
         self, request: pb.GetShadowReportRequest, _call: Call
     ) -> pb.GetShadowReportResponse:
         return self._reports.of(request.platform)
+
+    async def ListAlerts(self, request: pb.ListAlertsRequest, call: Call) -> pb.ListAlertsResponse:
+        return await self._alerts.page(request, call.caller.scope)
+
+    async def WatchAlerts(
+        self, request: pb.WatchAlertsRequest, call: Call
+    ) -> AsyncIterator[pb.WatchAlertsResponse]:
+        async for message in self._alerts.watch(request, call.caller.scope):
+            yield message

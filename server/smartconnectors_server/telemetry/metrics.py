@@ -78,6 +78,10 @@ class Metrics:
         self._child(names.COMMIT_SECONDS).observe(took_s)
         self._child(names.COMMIT_STEPS).observe(steps)
 
+    def alert_delivery(self, sink: str, outcome: str) -> None:
+        """An alert was delivered, or not."""
+        self._child(names.ALERT_DELIVERIES, sink, outcome).inc()
+
     def read_with(self, read: Callable[[], Samples]) -> None:
         """Has gauges read by `read` whenever somebody looks."""
         self._registry.register(_Gauges(read))

@@ -35,6 +35,7 @@ ATTR_REMAINING_MICROS = "smartconnectors.budget.remaining_micros"
 
 EVENT_BID = "bid"
 EVENT_CIRCUIT = "circuit_breaker"
+EVENT_ALERT = "alert"
 EVENT_ACCESS_REFUSED = "access_refused"
 
 
@@ -115,7 +116,23 @@ COMMIT_STEPS = Metric(
     "Changes in one commit.",
 )
 
+ALERT_DELIVERIES = Metric(
+    "smartconnectors_alert_deliveries",
+    "counter",
+    ("sink", "outcome"),
+    "Attempts to deliver an alert to the log or a webhook. `outcome`: `delivered`; `failed`, which "
+    "is tried again; `given_up`, after three days of trying; `gone`, when the receiver wants no "
+    "more.",
+)
+
 # Read when somebody looks.
+
+ALERTS_PENDING = Metric(
+    "smartconnectors_alerts_pending",
+    "gauge",
+    ("sink",),
+    "Alerts that are recorded and not yet delivered.",
+)
 
 BUDGET_LIMIT = Metric(
     "smartconnectors_budget_limit_micros",

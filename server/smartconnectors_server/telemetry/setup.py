@@ -74,6 +74,11 @@ class Telemetry:
         with contextlib.suppress(OSError, ValueError):
             self._log.info(name, **values)
 
+    def warning(self, name: str, **values: Any) -> None:
+        """As `event`, for what somebody should look at."""
+        with contextlib.suppress(OSError, ValueError):
+            self._log.warning(name, **values)
+
     def shutdown(self) -> None:
         """Exports what is left."""
         if self._spans is not None:

@@ -13,7 +13,16 @@ from tests.conformance.ledger.bench import (
     daily,
 )
 
-from smartconnectors_server.ledger import ALERT, AlertLevel, Entry, HoldState, Ledger
+from smartconnectors_server.ledger import (
+    ALERT,
+    FROM_THE_END,
+    AlertKind,
+    AlertLevel,
+    Condition,
+    HoldState,
+    Ledger,
+    Subject,
+)
 
 
 async def told(ledger: Ledger) -> list[str]:
@@ -98,15 +107,66 @@ async def a_lowered_limit_and_a_smaller_one_in_the_settings_are_told_too(bench: 
     assert (await told(ledger))[2:] == ["alert EXHAUSTED"]
 
 
-async def who_listens_hears_each_alert_once_it_is_durable(bench: Bench) -> None:
+async def who_follows_gets_each_alert_once_it_is_durable_and_goes_on_after_any_line(
+    bench: Bench,
+) -> None:
     ledger = await bench.open(budget(PLATFORM, 100 * USD))
-    heard: list[Entry] = []
-    ledger.listen(heard.append)
+    stream = ledger.alerts.follow(0)
     hold = await ledger.reserve(ask("a", 85 * USD))
-    assert [entry.note.partition(":")[0] for entry in heard] == ["WARNING"]
+    (first,) = await anext(stream)
+    assert (first.kind, first.level) == (AlertKind.BUDGET_WARNING, AlertLevel.WARNING)
     await ledger.release(hold.hold_id)
     await ledger.flush()
-    assert [entry.verb for entry in heard] == ["alert", "alert_end"]
-    assert [entry.sequence for entry in heard] == sorted(
-        line.sequence for line in await all_entries(ledger) if line.verb.startswith(ALERT)
+    (second,) = await anext(stream)
+    assert second.kind is AlertKind.BUDGET_EASED
+    lines = [line for line in await all_entries(ledger) if line.verb.startswith(ALERT)]
+    assert [first.sequence, second.sequence] == [line.sequence for line in lines]
+    assert await anext(ledger.alerts.follow(first.sequence)) == [second]
+    ledger.alerts.close()
+    assert [alerts async for alerts in stream] == []
+
+
+async def a_condition_is_on_record_once_over_restarts_until_it_ends(bench: Bench) -> None:
+    ledger = await bench.open()
+    circuit = Subject(Condition.CIRCUIT, PLATFORM)
+    assert not ledger.alerts.tell(circuit, False, lambda: "closed")
+    assert ledger.alerts.tell(circuit, True, lambda: "opened", budget_ids=(PLATFORM,))
+    assert not ledger.alerts.tell(circuit, True, lambda: "opened again")
+    ledger = await bench.restart()
+    assert not ledger.alerts.tell(circuit, True, lambda: "still open")
+    assert ledger.alerts.told(Condition.CIRCUIT) == (circuit,)
+    assert ledger.alerts.tell(circuit, False, lambda: "closed", budget_ids=(PLATFORM,))
+    ledger = await bench.restart()
+    assert ledger.alerts.told(Condition.CIRCUIT) == ()
+    assert await told(ledger) == ["alert CIRCUIT", "alert_end CIRCUIT"]
+
+
+async def what_is_told_beside_budgets_does_not_disturb_their_levels(bench: Bench) -> None:
+    budgets = budget(PLATFORM, 100 * USD)
+    ledger = await bench.open(budgets)
+    await commit(ledger, "a", 90 * USD)
+    ledger.alerts.tell(
+        Subject(Condition.RATE_LIMIT, PLATFORM), True, lambda: "x", budget_ids=(PLATFORM,)
     )
+    ledger = await bench.restart(budgets)
+    assert ledger.standing(PLATFORM) is AlertLevel.WARNING
+    assert await told(ledger) == ["alert WARNING", "alert RATE_LIMIT"]
+    newest, before = ledger.alerts.recent()
+    assert (newest.kind, before.kind) == (AlertKind.RATE_LIMIT_NEAR, AlertKind.BUDGET_WARNING)
+    assert ledger.alerts.standing() == {newest.sequence, before.sequence}
+    bench.clock.advance(601)
+    await commit(ledger, "b", USD)
+    assert ledger.alerts.standing() == {newest.sequence}
+
+
+async def alerts_are_read_from_either_end(bench: Bench) -> None:
+    ledger = await bench.open(budget(PLATFORM, 100 * USD))
+    for number in range(3):
+        await commit(ledger, f"r{number}", 96 * USD)
+        bench.clock.advance(601)
+    every = list(await ledger.alerts.page(0, 100))
+    assert len(every) == 5
+    assert await ledger.alerts.page(every[1].sequence, 2) == every[2:4]
+    assert await ledger.alerts.newest(FROM_THE_END, 2) == every[:2:-1]
+    assert await ledger.alerts.newest(every[2].sequence, 9) == every[1::-1]
+    assert await ledger.alerts.count_after(every[1].sequence) == 3

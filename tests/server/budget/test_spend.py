@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +19,7 @@ from smartconnectors_server.budget import (
 )
 from smartconnectors_server.clock import NANOS_PER_SECOND, ManualClock
 from smartconnectors_server.errors import PlatformUnavailable
-from smartconnectors_server.ledger import BudgetState, ReportedPeriod
+from smartconnectors_server.ledger import AlertKind, BudgetState, ReportedPeriod
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 
 BERLIN = "Europe/Berlin"
@@ -229,17 +228,14 @@ async def test_more_than_was_committed_is_told_once_for_each_budget_and_day(
     ]
 
 
-async def test_the_line_is_logged_when_it_is_on_disk(
-    house: House, caplog: pytest.LogCaptureFixture
-) -> None:
-    from smartconnectors_server.budget import log_alerts
-
-    log_alerts(house.ledger)
+async def test_it_is_an_alert_that_names_the_platform(house: House) -> None:
     house.account.bill("1001", 1)
-    with caplog.at_level(logging.WARNING):
-        await house.read()
-        await house.ledger.flush()
-    assert "budget google_ads: REPORTED: google_ads reports $1.00" in caplog.text
+    await house.read()
+    await house.ledger.flush()
+    alert = house.ledger.alerts.recent()[-1]
+    assert (alert.kind, alert.platform) == (AlertKind.REPORTED_SPEND_OVER, "google_ads")
+    assert alert.text.startswith("budget google_ads: REPORTED: google_ads reports $1.00")
+    assert house.ledger.alerts.standing() == frozenset()
 
 
 async def test_the_next_day_is_told_anew(house: House) -> None:

@@ -277,7 +277,7 @@ async def build(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Build]:
             **where,
             **overrides,
         }
-        beside = ("total_budget", "reconciler")
+        beside = ("total_budget", "reconciler", "alerts")
         sections: dict[str, Any] = {name: theirs.pop(name) for name in beside if name in theirs}
         sections |= {"server": server, "platforms": {"google_ads": theirs}}
         app = Application(

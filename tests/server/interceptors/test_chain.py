@@ -75,6 +75,8 @@ async def test_every_method_has_exactly_the_parts_of_the_chain_that_are_for_it(
         "ResolveHold",
         "ListLedgerEntries",
         "ListReportedSpend",
+        "ListAlerts",
+        "WatchAlerts",
         "GetShadowReport",
         "EraseCustomer",
     }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
+from tests.server.alerts.receiver import SECRET, Receiver
 
 from smartconnectors.common.v1 import campaign_pb2
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as ads_pb2
@@ -207,6 +210,75 @@ async def a_quiet_period(house: House, reload: Reload, bid: MakeBid) -> None:
     assert house.money() == {"committed": 15 * USD}, "inconclusive, and settled as assumed"
 
 
+async def told(house: House) -> list[str]:
+    """The kinds of all alerts."""
+    house.app.conditions.look(house.app.runtimes)
+    await house.app.ledger.flush()
+    return [alert.kind.value for alert in await house.app.ledger.alerts.page(0, 100)]
+
+
+async def a_time_in_doubt(house: House, reload: Reload, bid: MakeBid) -> None:
+    await in_doubt(house, bid)
+    house.clock.advance(20)
+    assert await told(house) == []
+    await reload.to(10.0)
+    assert await told(house) == ["in_doubt_too_long"]
+
+
+async def a_slow_commit(house: House, reload: Reload, bid: MakeBid) -> None:
+    house.app.conditions.committed(0.5)
+    assert await told(house) == []
+    await reload.to(400)
+    house.app.conditions.committed(0.5)
+    assert await told(house) == ["ledger_slow"]
+
+
+@contextlib.asynccontextmanager
+async def received(house: House, reload: Reload, value: Any) -> AsyncIterator[Receiver]:
+    """Where the webhook delivers to, once the key has this value."""
+    receiver = Receiver()
+    await receiver.start()
+    try:
+        await Reload(house, "alerts.webhooks.*.url").to(SecretStr(receiver.url))
+        if value is not None:
+            await reload.to(value)
+        yield receiver
+    finally:
+        await receiver.stop()
+
+
+async def an_address(house: House, reload: Reload, bid: MakeBid) -> None:
+    async with received(house, reload, None) as receiver:
+        house.open_breaker()
+        await receiver.until(1)
+        assert receiver.got[0].is_signed_with(SECRET)
+
+
+async def a_secret(house: House, reload: Reload, bid: MakeBid) -> None:
+    other = "whsec_" + "YW5vdGhlciBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXQ="
+    async with received(house, reload, SecretStr(other)) as receiver:
+        house.open_breaker()
+        await receiver.until(1)
+        assert receiver.got[0].is_signed_with(other)
+
+
+async def a_format(house: House, reload: Reload, bid: MakeBid) -> None:
+    async with received(house, reload, "slack") as receiver:
+        house.open_breaker()
+        await receiver.until(1)
+        assert set(receiver.got[0].document) == {"text", "blocks"}
+
+
+async def some_kinds(house: House, reload: Reload, bid: MakeBid) -> None:
+    async with received(house, reload, ("ledger_slow",)) as receiver:
+        house.open_breaker()
+        house.app.conditions.committed(5.0)
+        await receiver.until(1)
+        assert receiver.got[0].document["type"] == "ledger_slow"
+
+
+A_WEBHOOK = {"alerts": {"webhooks": {"1": {"url": "http://127.0.0.1:9/", "secret": SECRET}}}}
+
 EFFECTS: Mapping[str, tuple[Mapping[str, Any], Effect]] = {
     "total_budget.limit": ({"total_budget": {"limit": "90"}}, a_limit),
     "reconciler.interval_s": (
@@ -221,6 +293,12 @@ EFFECTS: Mapping[str, tuple[Mapping[str, Any], Effect]] = {
         {"reconciler": {"interval_s": 1.0, "max_interval_s": 1.0, "quiet_period_s": 80_000}},
         a_quiet_period,
     ),
+    "alerts.in_doubt_after_s": ({"reconciler": {"quiet_period_s": 80_000}}, a_time_in_doubt),
+    "alerts.ledger_slow_ms": ({}, a_slow_commit),
+    "alerts.webhooks.*.url": (A_WEBHOOK, an_address),
+    "alerts.webhooks.*.secret": (A_WEBHOOK, a_secret),
+    "alerts.webhooks.*.format": (A_WEBHOOK, a_format),
+    "alerts.webhooks.*.kinds": (A_WEBHOOK, some_kinds),
     "platforms.*.min_deadline_ms": ({}, a_deadline),
     "platforms.*.min_change_percent": ({}, a_smallest_change),
     "platforms.*.min_interval_s": ({}, an_interval),

@@ -22,6 +22,7 @@ from smartconnectors_server.ledger import (
     SlidingWindow,
 )
 from smartconnectors_server.ledger.sqlite import SqliteLedger
+from smartconnectors_server.services.alerts import AlertReader
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.shadow_report import ShadowReports
 
@@ -79,7 +80,13 @@ class Counter:
         self.watch = watch
         self.campaigns = Campaigns()
         self._service = BudgetServicer(
-            keeper, watch, ledger.reported, self.campaigns, reports, customers
+            keeper,
+            watch,
+            ledger.reported,
+            self.campaigns,
+            reports,
+            customers,
+            AlertReader(ledger.alerts),
         )
 
     async def ask(self, method: str, request: Any, *, deadline_s: float | None = None) -> Any:
@@ -92,9 +99,9 @@ class Counter:
         )
 
     def stream(self, request: Any) -> Any:
-        return self._service.WatchBudgetStats(
-            request, Call(MethodSpec.of(_SERVICE.methods_by_name["WatchBudgetStats"]), 0)
-        )
+        name = type(request).__name__.removesuffix("Request")
+        spec = MethodSpec.of(_SERVICE.methods_by_name[name])
+        return getattr(self._service, name)(request, Call(spec, 0))
 
     async def hold(self, request_id: str, usd: int, budget: str = "google_ads") -> Hold:
         """Holds so much."""

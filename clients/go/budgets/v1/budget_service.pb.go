@@ -165,6 +165,103 @@ func (CampaignOutcome) EnumDescriptor() ([]byte, []int) {
 	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{1}
 }
 
+// What has happened.
+type AlertKind int32
+
+const (
+	// Not set.
+	AlertKind_ALERT_KIND_UNSPECIFIED AlertKind = 0
+	// A budget has reached 80 % of one of its limits.
+	AlertKind_ALERT_KIND_BUDGET_WARNING AlertKind = 1
+	// A budget has reached 95 %.
+	AlertKind_ALERT_KIND_BUDGET_CRITICAL AlertKind = 2
+	// Nothing remains of a budget.
+	AlertKind_ALERT_KIND_BUDGET_EXHAUSTED AlertKind = 3
+	// A budget has fallen 5 points below a level that stood; `level` is what still stands.
+	AlertKind_ALERT_KIND_BUDGET_EASED AlertKind = 4
+	// 90 % of what may be called of a platform in its window has been called.
+	AlertKind_ALERT_KIND_RATE_LIMIT_NEAR AlertKind = 5
+	// That has fallen below 85 %.
+	AlertKind_ALERT_KIND_RATE_LIMIT_EASED AlertKind = 6
+	// A circuit breaker has opened.
+	AlertKind_ALERT_KIND_CIRCUIT_OPENED AlertKind = 7
+	// It has closed.
+	AlertKind_ALERT_KIND_CIRCUIT_CLOSED AlertKind = 8
+	// It is not known for long what became of a bid that was sent.
+	AlertKind_ALERT_KIND_IN_DOUBT_TOO_LONG AlertKind = 9
+	// That is known now.
+	AlertKind_ALERT_KIND_IN_DOUBT_ENDED AlertKind = 10
+	// A platform reports more spend for a day than was committed on it. Once for a budget and day.
+	AlertKind_ALERT_KIND_REPORTED_SPEND_OVER AlertKind = 11
+	// A commit of the ledger took long, or none was possible.
+	AlertKind_ALERT_KIND_LEDGER_SLOW AlertKind = 12
+	// Commits have been quick for a minute.
+	AlertKind_ALERT_KIND_LEDGER_RECOVERED AlertKind = 13
+)
+
+// Enum value maps for AlertKind.
+var (
+	AlertKind_name = map[int32]string{
+		0:  "ALERT_KIND_UNSPECIFIED",
+		1:  "ALERT_KIND_BUDGET_WARNING",
+		2:  "ALERT_KIND_BUDGET_CRITICAL",
+		3:  "ALERT_KIND_BUDGET_EXHAUSTED",
+		4:  "ALERT_KIND_BUDGET_EASED",
+		5:  "ALERT_KIND_RATE_LIMIT_NEAR",
+		6:  "ALERT_KIND_RATE_LIMIT_EASED",
+		7:  "ALERT_KIND_CIRCUIT_OPENED",
+		8:  "ALERT_KIND_CIRCUIT_CLOSED",
+		9:  "ALERT_KIND_IN_DOUBT_TOO_LONG",
+		10: "ALERT_KIND_IN_DOUBT_ENDED",
+		11: "ALERT_KIND_REPORTED_SPEND_OVER",
+		12: "ALERT_KIND_LEDGER_SLOW",
+		13: "ALERT_KIND_LEDGER_RECOVERED",
+	}
+	AlertKind_value = map[string]int32{
+		"ALERT_KIND_UNSPECIFIED":         0,
+		"ALERT_KIND_BUDGET_WARNING":      1,
+		"ALERT_KIND_BUDGET_CRITICAL":     2,
+		"ALERT_KIND_BUDGET_EXHAUSTED":    3,
+		"ALERT_KIND_BUDGET_EASED":        4,
+		"ALERT_KIND_RATE_LIMIT_NEAR":     5,
+		"ALERT_KIND_RATE_LIMIT_EASED":    6,
+		"ALERT_KIND_CIRCUIT_OPENED":      7,
+		"ALERT_KIND_CIRCUIT_CLOSED":      8,
+		"ALERT_KIND_IN_DOUBT_TOO_LONG":   9,
+		"ALERT_KIND_IN_DOUBT_ENDED":      10,
+		"ALERT_KIND_REPORTED_SPEND_OVER": 11,
+		"ALERT_KIND_LEDGER_SLOW":         12,
+		"ALERT_KIND_LEDGER_RECOVERED":    13,
+	}
+)
+
+func (x AlertKind) Enum() *AlertKind {
+	p := new(AlertKind)
+	*p = x
+	return p
+}
+
+func (x AlertKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AlertKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_smartconnectors_budgets_v1_budget_service_proto_enumTypes[2].Descriptor()
+}
+
+func (AlertKind) Type() protoreflect.EnumType {
+	return &file_smartconnectors_budgets_v1_budget_service_proto_enumTypes[2]
+}
+
+func (x AlertKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AlertKind.Descriptor instead.
+func (AlertKind) EnumDescriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{2}
+}
+
 // Money that is reserved for one bid.
 type Hold struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -336,16 +433,18 @@ type LedgerEntry struct {
 	BudgetIds []string `protobuf:"bytes,4,rep,name=budget_ids,json=budgetIds,proto3" json:"budget_ids,omitempty"`
 	// The hold, empty when the line is about a budget.
 	HoldId string `protobuf:"bytes,5,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`
-	// The caller's key, empty when the line is about a budget.
+	// The caller's key, empty when the line is about a budget; of an `alert`, that of a bid in doubt.
 	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// The amount, in micros.
 	AmountMicros int64 `protobuf:"varint,7,opt,name=amount_micros,json=amountMicros,proto3" json:"amount_micros,omitempty"`
 	// ISO 4217.
 	CurrencyCode string `protobuf:"bytes,8,opt,name=currency_code,json=currencyCode,proto3" json:"currency_code,omitempty"`
-	// Why; of `configure`, the limits as JSON; of `alert`, the level and the figures.
+	// Why; of `configure`, the limits as JSON; of `alert` and `alert_end`, a word, a colon and the
+	// figures. Of a budget the word is the level that stands from then on: NONE, WARNING, CRITICAL,
+	// EXHAUSTED; otherwise what begins or ends: RATE_LIMIT, CIRCUIT, IN_DOUBT, LEDGER, REPORTED.
 	Note string `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
-	// The platform, empty when the line is about a budget; of an `alert`, the platform that reports
-	// more spend than was committed; `shadow/<platform>` in shadow mode.
+	// The platform, empty when the line is about a budget; of an `alert`, the platform whose quota,
+	// circuit breaker, bid or reported spend it is about; `shadow/<platform>` in shadow mode.
 	Platform string `protobuf:"bytes,10,opt,name=platform,proto3" json:"platform,omitempty"`
 	// SHA-256, in hexadecimal, over the hash of the line before, a line feed and this line as
 	// `smart-connectors audit export` writes it, without its hash. Before the first line stand 64
@@ -2439,6 +2538,362 @@ func (x *GetShadowReportResponse) GetPlatforms() []*PlatformShadowReport {
 	return nil
 }
 
+// One alert. It is a line of the audit ledger, so it is recorded exactly once.
+type Alert struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `alert-` and the sequence of its line. The same wherever and however often it is delivered.
+	AlertId string `protobuf:"bytes,1,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	// What has happened.
+	Kind AlertKind `protobuf:"varint,2,opt,name=kind,proto3,enum=smartconnectors.budgets.v1.AlertKind" json:"kind,omitempty"`
+	// When, in ledger time.
+	At *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	// The platform; `shadow/<platform>` in shadow mode. Empty: of none alone.
+	Platform string `protobuf:"bytes,4,opt,name=platform,proto3" json:"platform,omitempty"`
+	// The budgets that it concerns.
+	BudgetIds []string `protobuf:"bytes,5,rep,name=budget_ids,json=budgetIds,proto3" json:"budget_ids,omitempty"`
+	// The caller's key of a bid in doubt. Empty otherwise.
+	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// What is used, reported or in doubt, in micros. 0 when it is not about money.
+	AmountMicros int64 `protobuf:"varint,7,opt,name=amount_micros,json=amountMicros,proto3" json:"amount_micros,omitempty"`
+	// ISO 4217. Empty when it is not about money.
+	CurrencyCode string `protobuf:"bytes,8,opt,name=currency_code,json=currencyCode,proto3" json:"currency_code,omitempty"`
+	// What stands of a budget from then on. Unset: it is not about a budget's level.
+	Level v1.AlertLevel `protobuf:"varint,9,opt,name=level,proto3,enum=smartconnectors.common.v1.AlertLevel" json:"level,omitempty"`
+	// One sentence for a person.
+	Text string `protobuf:"bytes,10,opt,name=text,proto3" json:"text,omitempty"`
+	// True: it stands now, which is to say that nothing later has ended or replaced it.
+	Stands        bool `protobuf:"varint,11,opt,name=stands,proto3" json:"stands,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Alert) Reset() {
+	*x = Alert{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Alert) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Alert) ProtoMessage() {}
+
+func (x *Alert) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Alert.ProtoReflect.Descriptor instead.
+func (*Alert) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Alert) GetAlertId() string {
+	if x != nil {
+		return x.AlertId
+	}
+	return ""
+}
+
+func (x *Alert) GetKind() AlertKind {
+	if x != nil {
+		return x.Kind
+	}
+	return AlertKind_ALERT_KIND_UNSPECIFIED
+}
+
+func (x *Alert) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Alert) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *Alert) GetBudgetIds() []string {
+	if x != nil {
+		return x.BudgetIds
+	}
+	return nil
+}
+
+func (x *Alert) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *Alert) GetAmountMicros() int64 {
+	if x != nil {
+		return x.AmountMicros
+	}
+	return 0
+}
+
+func (x *Alert) GetCurrencyCode() string {
+	if x != nil {
+		return x.CurrencyCode
+	}
+	return ""
+}
+
+func (x *Alert) GetLevel() v1.AlertLevel {
+	if x != nil {
+		return x.Level
+	}
+	return v1.AlertLevel(0)
+}
+
+func (x *Alert) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Alert) GetStands() bool {
+	if x != nil {
+		return x.Stands
+	}
+	return false
+}
+
+// Which alerts.
+type ListAlertsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those after this one; with `newest_first`, those before it. Empty: all of them.
+	AfterId string `protobuf:"bytes,1,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	// At most this many. 0 means 100; 1000 at most.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Newest first instead of oldest first.
+	NewestFirst   bool `protobuf:"varint,3,opt,name=newest_first,json=newestFirst,proto3" json:"newest_first,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAlertsRequest) Reset() {
+	*x = ListAlertsRequest{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAlertsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAlertsRequest) ProtoMessage() {}
+
+func (x *ListAlertsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAlertsRequest.ProtoReflect.Descriptor instead.
+func (*ListAlertsRequest) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListAlertsRequest) GetAfterId() string {
+	if x != nil {
+		return x.AfterId
+	}
+	return ""
+}
+
+func (x *ListAlertsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAlertsRequest) GetNewestFirst() bool {
+	if x != nil {
+		return x.NewestFirst
+	}
+	return false
+}
+
+// A page of alerts.
+type ListAlertsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The alerts.
+	Alerts []*Alert `protobuf:"bytes,1,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	// `after_id` of the next page. Empty on the last one.
+	NextAfterId   string `protobuf:"bytes,2,opt,name=next_after_id,json=nextAfterId,proto3" json:"next_after_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAlertsResponse) Reset() {
+	*x = ListAlertsResponse{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAlertsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAlertsResponse) ProtoMessage() {}
+
+func (x *ListAlertsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAlertsResponse.ProtoReflect.Descriptor instead.
+func (*ListAlertsResponse) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListAlertsResponse) GetAlerts() []*Alert {
+	if x != nil {
+		return x.Alerts
+	}
+	return nil
+}
+
+func (x *ListAlertsResponse) GetNextAfterId() string {
+	if x != nil {
+		return x.NextAfterId
+	}
+	return ""
+}
+
+// From where on to watch.
+type WatchAlertsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those after this one. `alert-0`: from the beginning. Empty: those from now on.
+	AfterId       string `protobuf:"bytes,1,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchAlertsRequest) Reset() {
+	*x = WatchAlertsRequest{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchAlertsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchAlertsRequest) ProtoMessage() {}
+
+func (x *WatchAlertsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchAlertsRequest.ProtoReflect.Descriptor instead.
+func (*WatchAlertsRequest) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *WatchAlertsRequest) GetAfterId() string {
+	if x != nil {
+		return x.AfterId
+	}
+	return ""
+}
+
+// One alert, or in the first message none.
+type WatchAlertsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The alert. Unset in the first message, which comes at once.
+	Alert *Alert `protobuf:"bytes,1,opt,name=alert,proto3" json:"alert,omitempty"`
+	// What to ask for when one comes back after this message: no alert is missed then.
+	AfterId       string `protobuf:"bytes,2,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchAlertsResponse) Reset() {
+	*x = WatchAlertsResponse{}
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchAlertsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchAlertsResponse) ProtoMessage() {}
+
+func (x *WatchAlertsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchAlertsResponse.ProtoReflect.Descriptor instead.
+func (*WatchAlertsResponse) Descriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *WatchAlertsResponse) GetAlert() *Alert {
+	if x != nil {
+		return x.Alert
+	}
+	return nil
+}
+
+func (x *WatchAlertsResponse) GetAfterId() string {
+	if x != nil {
+		return x.AfterId
+	}
+	return ""
+}
+
 // Whose data to erase.
 type EraseCustomerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2452,7 +2907,7 @@ type EraseCustomerRequest struct {
 
 func (x *EraseCustomerRequest) Reset() {
 	*x = EraseCustomerRequest{}
-	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[33]
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2464,7 +2919,7 @@ func (x *EraseCustomerRequest) String() string {
 func (*EraseCustomerRequest) ProtoMessage() {}
 
 func (x *EraseCustomerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[33]
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2477,7 +2932,7 @@ func (x *EraseCustomerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseCustomerRequest.ProtoReflect.Descriptor instead.
 func (*EraseCustomerRequest) Descriptor() ([]byte, []int) {
-	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{33}
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *EraseCustomerRequest) GetCustomerId() string {
@@ -2511,7 +2966,7 @@ type EraseCustomerResponse struct {
 
 func (x *EraseCustomerResponse) Reset() {
 	*x = EraseCustomerResponse{}
-	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[34]
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2523,7 +2978,7 @@ func (x *EraseCustomerResponse) String() string {
 func (*EraseCustomerResponse) ProtoMessage() {}
 
 func (x *EraseCustomerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[34]
+	mi := &file_smartconnectors_budgets_v1_budget_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2536,7 +2991,7 @@ func (x *EraseCustomerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseCustomerResponse.ProtoReflect.Descriptor instead.
 func (*EraseCustomerResponse) Descriptor() ([]byte, []int) {
-	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{34}
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *EraseCustomerResponse) GetErasedCount() int64 {
@@ -2738,7 +3193,34 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\boutcomes\x18\x04 \x03(\v2).smartconnectors.budgets.v1.ShadowOutcomeR\boutcomes\x12I\n" +
 	"\tcandidate\x18\x05 \x01(\v2+.smartconnectors.budgets.v1.CandidateReportR\tcandidate\"i\n" +
 	"\x17GetShadowReportResponse\x12N\n" +
-	"\tplatforms\x18\x01 \x03(\v20.smartconnectors.budgets.v1.PlatformShadowReportR\tplatforms\"O\n" +
+	"\tplatforms\x18\x01 \x03(\v20.smartconnectors.budgets.v1.PlatformShadowReportR\tplatforms\"\x96\x03\n" +
+	"\x05Alert\x12\x19\n" +
+	"\balert_id\x18\x01 \x01(\tR\aalertId\x129\n" +
+	"\x04kind\x18\x02 \x01(\x0e2%.smartconnectors.budgets.v1.AlertKindR\x04kind\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1a\n" +
+	"\bplatform\x18\x04 \x01(\tR\bplatform\x12\x1d\n" +
+	"\n" +
+	"budget_ids\x18\x05 \x03(\tR\tbudgetIds\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tR\trequestId\x12#\n" +
+	"\ramount_micros\x18\a \x01(\x03R\famountMicros\x12#\n" +
+	"\rcurrency_code\x18\b \x01(\tR\fcurrencyCode\x12;\n" +
+	"\x05level\x18\t \x01(\x0e2%.smartconnectors.common.v1.AlertLevelR\x05level\x12\x12\n" +
+	"\x04text\x18\n" +
+	" \x01(\tR\x04text\x12\x16\n" +
+	"\x06stands\x18\v \x01(\bR\x06stands\"n\n" +
+	"\x11ListAlertsRequest\x12\x19\n" +
+	"\bafter_id\x18\x01 \x01(\tR\aafterId\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12!\n" +
+	"\fnewest_first\x18\x03 \x01(\bR\vnewestFirst\"s\n" +
+	"\x12ListAlertsResponse\x129\n" +
+	"\x06alerts\x18\x01 \x03(\v2!.smartconnectors.budgets.v1.AlertR\x06alerts\x12\"\n" +
+	"\rnext_after_id\x18\x02 \x01(\tR\vnextAfterId\"/\n" +
+	"\x12WatchAlertsRequest\x12\x19\n" +
+	"\bafter_id\x18\x01 \x01(\tR\aafterId\"i\n" +
+	"\x13WatchAlertsResponse\x127\n" +
+	"\x05alert\x18\x01 \x01(\v2!.smartconnectors.budgets.v1.AlertR\x05alert\x12\x19\n" +
+	"\bafter_id\x18\x02 \x01(\tR\aafterId\"O\n" +
 	"\x14EraseCustomerRequest\x12\x1f\n" +
 	"\vcustomer_id\x18\x01 \x01(\tR\n" +
 	"customerId\x12\x16\n" +
@@ -2763,7 +3245,23 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	" CAMPAIGN_OUTCOME_ALREADY_RUNNING\x10\x04\x12\x19\n" +
 	"\x15CAMPAIGN_OUTCOME_LEFT\x10\x05\x12\x1b\n" +
 	"\x17CAMPAIGN_OUTCOME_FAILED\x10\x06\x12\x1d\n" +
-	"\x19CAMPAIGN_OUTCOME_SHADOWED\x10\a2\x96\x0e\n" +
+	"\x19CAMPAIGN_OUTCOME_SHADOWED\x10\a*\xc5\x03\n" +
+	"\tAlertKind\x12\x1a\n" +
+	"\x16ALERT_KIND_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19ALERT_KIND_BUDGET_WARNING\x10\x01\x12\x1e\n" +
+	"\x1aALERT_KIND_BUDGET_CRITICAL\x10\x02\x12\x1f\n" +
+	"\x1bALERT_KIND_BUDGET_EXHAUSTED\x10\x03\x12\x1b\n" +
+	"\x17ALERT_KIND_BUDGET_EASED\x10\x04\x12\x1e\n" +
+	"\x1aALERT_KIND_RATE_LIMIT_NEAR\x10\x05\x12\x1f\n" +
+	"\x1bALERT_KIND_RATE_LIMIT_EASED\x10\x06\x12\x1d\n" +
+	"\x19ALERT_KIND_CIRCUIT_OPENED\x10\a\x12\x1d\n" +
+	"\x19ALERT_KIND_CIRCUIT_CLOSED\x10\b\x12 \n" +
+	"\x1cALERT_KIND_IN_DOUBT_TOO_LONG\x10\t\x12\x1d\n" +
+	"\x19ALERT_KIND_IN_DOUBT_ENDED\x10\n" +
+	"\x12\"\n" +
+	"\x1eALERT_KIND_REPORTED_SPEND_OVER\x10\v\x12\x1a\n" +
+	"\x16ALERT_KIND_LEDGER_SLOW\x10\f\x12\x1f\n" +
+	"\x1bALERT_KIND_LEDGER_RECOVERED\x10\r2\x85\x10\n" +
 	"\rBudgetService\x12\x7f\n" +
 	"\x0eGetBudgetStats\x121.smartconnectors.budgets.v1.GetBudgetStatsRequest\x1a2.smartconnectors.budgets.v1.GetBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x82\x01\n" +
 	"\x0fListBudgetStats\x122.smartconnectors.budgets.v1.ListBudgetStatsRequest\x1a3.smartconnectors.budgets.v1.ListBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x87\x01\n" +
@@ -2777,7 +3275,10 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\x0fResumeCampaigns\x122.smartconnectors.budgets.v1.ResumeCampaignsRequest\x1a3.smartconnectors.budgets.v1.ResumeCampaignsResponse\"\x06\xaa\xd4\x18\x02\x18\x03\x12\x88\x01\n" +
 	"\x11ListLedgerEntries\x124.smartconnectors.budgets.v1.ListLedgerEntriesRequest\x1a5.smartconnectors.budgets.v1.ListLedgerEntriesResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x88\x01\n" +
 	"\x11ListReportedSpend\x124.smartconnectors.budgets.v1.ListReportedSpendRequest\x1a5.smartconnectors.budgets.v1.ListReportedSpendResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x82\x01\n" +
-	"\x0fGetShadowReport\x122.smartconnectors.budgets.v1.GetShadowReportRequest\x1a3.smartconnectors.budgets.v1.GetShadowReportResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12|\n" +
+	"\x0fGetShadowReport\x122.smartconnectors.budgets.v1.GetShadowReportRequest\x1a3.smartconnectors.budgets.v1.GetShadowReportResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12s\n" +
+	"\n" +
+	"ListAlerts\x12-.smartconnectors.budgets.v1.ListAlertsRequest\x1a..smartconnectors.budgets.v1.ListAlertsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12x\n" +
+	"\vWatchAlerts\x12..smartconnectors.budgets.v1.WatchAlertsRequest\x1a/.smartconnectors.budgets.v1.WatchAlertsResponse\"\x06\xaa\xd4\x18\x02\x18\x010\x01\x12|\n" +
 	"\rEraseCustomer\x120.smartconnectors.budgets.v1.EraseCustomerRequest\x1a1.smartconnectors.budgets.v1.EraseCustomerResponse\"\x06\xaa\xd4\x18\x02\x18\x03Bv\n" +
 	"$io.github.smartconnectors.budgets.v1P\x01ZLgithub.com/smart-connectors/smart-connectors/clients/go/budgets/v1;budgetsv1b\x06proto3"
 
@@ -2793,117 +3294,133 @@ func file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP() []byte {
 	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescData
 }
 
-var file_smartconnectors_budgets_v1_budget_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_smartconnectors_budgets_v1_budget_service_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_smartconnectors_budgets_v1_budget_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_smartconnectors_budgets_v1_budget_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_smartconnectors_budgets_v1_budget_service_proto_goTypes = []any{
 	(HoldState)(0),                    // 0: smartconnectors.budgets.v1.HoldState
 	(CampaignOutcome)(0),              // 1: smartconnectors.budgets.v1.CampaignOutcome
-	(*Hold)(nil),                      // 2: smartconnectors.budgets.v1.Hold
-	(*LedgerEntry)(nil),               // 3: smartconnectors.budgets.v1.LedgerEntry
-	(*GetBudgetStatsRequest)(nil),     // 4: smartconnectors.budgets.v1.GetBudgetStatsRequest
-	(*GetBudgetStatsResponse)(nil),    // 5: smartconnectors.budgets.v1.GetBudgetStatsResponse
-	(*ListBudgetStatsRequest)(nil),    // 6: smartconnectors.budgets.v1.ListBudgetStatsRequest
-	(*ListBudgetStatsResponse)(nil),   // 7: smartconnectors.budgets.v1.ListBudgetStatsResponse
-	(*WatchBudgetStatsRequest)(nil),   // 8: smartconnectors.budgets.v1.WatchBudgetStatsRequest
-	(*WatchBudgetStatsResponse)(nil),  // 9: smartconnectors.budgets.v1.WatchBudgetStatsResponse
-	(*UpdateBudgetRequest)(nil),       // 10: smartconnectors.budgets.v1.UpdateBudgetRequest
-	(*UpdateBudgetResponse)(nil),      // 11: smartconnectors.budgets.v1.UpdateBudgetResponse
-	(*PauseBudgetRequest)(nil),        // 12: smartconnectors.budgets.v1.PauseBudgetRequest
-	(*PauseBudgetResponse)(nil),       // 13: smartconnectors.budgets.v1.PauseBudgetResponse
-	(*ResumeBudgetRequest)(nil),       // 14: smartconnectors.budgets.v1.ResumeBudgetRequest
-	(*ResumeBudgetResponse)(nil),      // 15: smartconnectors.budgets.v1.ResumeBudgetResponse
-	(*ListHoldsRequest)(nil),          // 16: smartconnectors.budgets.v1.ListHoldsRequest
-	(*ListHoldsResponse)(nil),         // 17: smartconnectors.budgets.v1.ListHoldsResponse
-	(*ResolveHoldRequest)(nil),        // 18: smartconnectors.budgets.v1.ResolveHoldRequest
-	(*ResolveHoldResponse)(nil),       // 19: smartconnectors.budgets.v1.ResolveHoldResponse
-	(*ListLedgerEntriesRequest)(nil),  // 20: smartconnectors.budgets.v1.ListLedgerEntriesRequest
-	(*ListLedgerEntriesResponse)(nil), // 21: smartconnectors.budgets.v1.ListLedgerEntriesResponse
-	(*ReportedSpend)(nil),             // 22: smartconnectors.budgets.v1.ReportedSpend
-	(*ListReportedSpendRequest)(nil),  // 23: smartconnectors.budgets.v1.ListReportedSpendRequest
-	(*ListReportedSpendResponse)(nil), // 24: smartconnectors.budgets.v1.ListReportedSpendResponse
-	(*CampaignStanding)(nil),          // 25: smartconnectors.budgets.v1.CampaignStanding
-	(*PauseCampaignsRequest)(nil),     // 26: smartconnectors.budgets.v1.PauseCampaignsRequest
-	(*PauseCampaignsResponse)(nil),    // 27: smartconnectors.budgets.v1.PauseCampaignsResponse
-	(*ResumeCampaignsRequest)(nil),    // 28: smartconnectors.budgets.v1.ResumeCampaignsRequest
-	(*ResumeCampaignsResponse)(nil),   // 29: smartconnectors.budgets.v1.ResumeCampaignsResponse
-	(*GetShadowReportRequest)(nil),    // 30: smartconnectors.budgets.v1.GetShadowReportRequest
-	(*ShadowOutcome)(nil),             // 31: smartconnectors.budgets.v1.ShadowOutcome
-	(*CandidateReport)(nil),           // 32: smartconnectors.budgets.v1.CandidateReport
-	(*PlatformShadowReport)(nil),      // 33: smartconnectors.budgets.v1.PlatformShadowReport
-	(*GetShadowReportResponse)(nil),   // 34: smartconnectors.budgets.v1.GetShadowReportResponse
-	(*EraseCustomerRequest)(nil),      // 35: smartconnectors.budgets.v1.EraseCustomerRequest
-	(*EraseCustomerResponse)(nil),     // 36: smartconnectors.budgets.v1.EraseCustomerResponse
-	(v1.BidSource)(0),                 // 37: smartconnectors.common.v1.BidSource
-	(*timestamppb.Timestamp)(nil),     // 38: google.protobuf.Timestamp
-	(*v1.BudgetStats)(nil),            // 39: smartconnectors.common.v1.BudgetStats
-	(*durationpb.Duration)(nil),       // 40: google.protobuf.Duration
-	(*v1.BidError)(nil),               // 41: smartconnectors.common.v1.BidError
+	(AlertKind)(0),                    // 2: smartconnectors.budgets.v1.AlertKind
+	(*Hold)(nil),                      // 3: smartconnectors.budgets.v1.Hold
+	(*LedgerEntry)(nil),               // 4: smartconnectors.budgets.v1.LedgerEntry
+	(*GetBudgetStatsRequest)(nil),     // 5: smartconnectors.budgets.v1.GetBudgetStatsRequest
+	(*GetBudgetStatsResponse)(nil),    // 6: smartconnectors.budgets.v1.GetBudgetStatsResponse
+	(*ListBudgetStatsRequest)(nil),    // 7: smartconnectors.budgets.v1.ListBudgetStatsRequest
+	(*ListBudgetStatsResponse)(nil),   // 8: smartconnectors.budgets.v1.ListBudgetStatsResponse
+	(*WatchBudgetStatsRequest)(nil),   // 9: smartconnectors.budgets.v1.WatchBudgetStatsRequest
+	(*WatchBudgetStatsResponse)(nil),  // 10: smartconnectors.budgets.v1.WatchBudgetStatsResponse
+	(*UpdateBudgetRequest)(nil),       // 11: smartconnectors.budgets.v1.UpdateBudgetRequest
+	(*UpdateBudgetResponse)(nil),      // 12: smartconnectors.budgets.v1.UpdateBudgetResponse
+	(*PauseBudgetRequest)(nil),        // 13: smartconnectors.budgets.v1.PauseBudgetRequest
+	(*PauseBudgetResponse)(nil),       // 14: smartconnectors.budgets.v1.PauseBudgetResponse
+	(*ResumeBudgetRequest)(nil),       // 15: smartconnectors.budgets.v1.ResumeBudgetRequest
+	(*ResumeBudgetResponse)(nil),      // 16: smartconnectors.budgets.v1.ResumeBudgetResponse
+	(*ListHoldsRequest)(nil),          // 17: smartconnectors.budgets.v1.ListHoldsRequest
+	(*ListHoldsResponse)(nil),         // 18: smartconnectors.budgets.v1.ListHoldsResponse
+	(*ResolveHoldRequest)(nil),        // 19: smartconnectors.budgets.v1.ResolveHoldRequest
+	(*ResolveHoldResponse)(nil),       // 20: smartconnectors.budgets.v1.ResolveHoldResponse
+	(*ListLedgerEntriesRequest)(nil),  // 21: smartconnectors.budgets.v1.ListLedgerEntriesRequest
+	(*ListLedgerEntriesResponse)(nil), // 22: smartconnectors.budgets.v1.ListLedgerEntriesResponse
+	(*ReportedSpend)(nil),             // 23: smartconnectors.budgets.v1.ReportedSpend
+	(*ListReportedSpendRequest)(nil),  // 24: smartconnectors.budgets.v1.ListReportedSpendRequest
+	(*ListReportedSpendResponse)(nil), // 25: smartconnectors.budgets.v1.ListReportedSpendResponse
+	(*CampaignStanding)(nil),          // 26: smartconnectors.budgets.v1.CampaignStanding
+	(*PauseCampaignsRequest)(nil),     // 27: smartconnectors.budgets.v1.PauseCampaignsRequest
+	(*PauseCampaignsResponse)(nil),    // 28: smartconnectors.budgets.v1.PauseCampaignsResponse
+	(*ResumeCampaignsRequest)(nil),    // 29: smartconnectors.budgets.v1.ResumeCampaignsRequest
+	(*ResumeCampaignsResponse)(nil),   // 30: smartconnectors.budgets.v1.ResumeCampaignsResponse
+	(*GetShadowReportRequest)(nil),    // 31: smartconnectors.budgets.v1.GetShadowReportRequest
+	(*ShadowOutcome)(nil),             // 32: smartconnectors.budgets.v1.ShadowOutcome
+	(*CandidateReport)(nil),           // 33: smartconnectors.budgets.v1.CandidateReport
+	(*PlatformShadowReport)(nil),      // 34: smartconnectors.budgets.v1.PlatformShadowReport
+	(*GetShadowReportResponse)(nil),   // 35: smartconnectors.budgets.v1.GetShadowReportResponse
+	(*Alert)(nil),                     // 36: smartconnectors.budgets.v1.Alert
+	(*ListAlertsRequest)(nil),         // 37: smartconnectors.budgets.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),        // 38: smartconnectors.budgets.v1.ListAlertsResponse
+	(*WatchAlertsRequest)(nil),        // 39: smartconnectors.budgets.v1.WatchAlertsRequest
+	(*WatchAlertsResponse)(nil),       // 40: smartconnectors.budgets.v1.WatchAlertsResponse
+	(*EraseCustomerRequest)(nil),      // 41: smartconnectors.budgets.v1.EraseCustomerRequest
+	(*EraseCustomerResponse)(nil),     // 42: smartconnectors.budgets.v1.EraseCustomerResponse
+	(v1.BidSource)(0),                 // 43: smartconnectors.common.v1.BidSource
+	(*timestamppb.Timestamp)(nil),     // 44: google.protobuf.Timestamp
+	(*v1.BudgetStats)(nil),            // 45: smartconnectors.common.v1.BudgetStats
+	(*durationpb.Duration)(nil),       // 46: google.protobuf.Duration
+	(*v1.BidError)(nil),               // 47: smartconnectors.common.v1.BidError
+	(v1.AlertLevel)(0),                // 48: smartconnectors.common.v1.AlertLevel
 }
 var file_smartconnectors_budgets_v1_budget_service_proto_depIdxs = []int32{
 	0,  // 0: smartconnectors.budgets.v1.Hold.state:type_name -> smartconnectors.budgets.v1.HoldState
-	37, // 1: smartconnectors.budgets.v1.Hold.source:type_name -> smartconnectors.common.v1.BidSource
-	38, // 2: smartconnectors.budgets.v1.Hold.created_at:type_name -> google.protobuf.Timestamp
-	38, // 3: smartconnectors.budgets.v1.Hold.updated_at:type_name -> google.protobuf.Timestamp
-	38, // 4: smartconnectors.budgets.v1.Hold.expires_at:type_name -> google.protobuf.Timestamp
-	38, // 5: smartconnectors.budgets.v1.LedgerEntry.at:type_name -> google.protobuf.Timestamp
-	39, // 6: smartconnectors.budgets.v1.GetBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	39, // 7: smartconnectors.budgets.v1.ListBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	39, // 8: smartconnectors.budgets.v1.WatchBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	39, // 9: smartconnectors.budgets.v1.UpdateBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	40, // 10: smartconnectors.budgets.v1.PauseBudgetRequest.wait:type_name -> google.protobuf.Duration
-	39, // 11: smartconnectors.budgets.v1.PauseBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	38, // 12: smartconnectors.budgets.v1.PauseBudgetResponse.last_dispatch_ended_at:type_name -> google.protobuf.Timestamp
-	39, // 13: smartconnectors.budgets.v1.ResumeBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	2,  // 14: smartconnectors.budgets.v1.ListHoldsResponse.holds:type_name -> smartconnectors.budgets.v1.Hold
+	43, // 1: smartconnectors.budgets.v1.Hold.source:type_name -> smartconnectors.common.v1.BidSource
+	44, // 2: smartconnectors.budgets.v1.Hold.created_at:type_name -> google.protobuf.Timestamp
+	44, // 3: smartconnectors.budgets.v1.Hold.updated_at:type_name -> google.protobuf.Timestamp
+	44, // 4: smartconnectors.budgets.v1.Hold.expires_at:type_name -> google.protobuf.Timestamp
+	44, // 5: smartconnectors.budgets.v1.LedgerEntry.at:type_name -> google.protobuf.Timestamp
+	45, // 6: smartconnectors.budgets.v1.GetBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	45, // 7: smartconnectors.budgets.v1.ListBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	45, // 8: smartconnectors.budgets.v1.WatchBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	45, // 9: smartconnectors.budgets.v1.UpdateBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	46, // 10: smartconnectors.budgets.v1.PauseBudgetRequest.wait:type_name -> google.protobuf.Duration
+	45, // 11: smartconnectors.budgets.v1.PauseBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	44, // 12: smartconnectors.budgets.v1.PauseBudgetResponse.last_dispatch_ended_at:type_name -> google.protobuf.Timestamp
+	45, // 13: smartconnectors.budgets.v1.ResumeBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	3,  // 14: smartconnectors.budgets.v1.ListHoldsResponse.holds:type_name -> smartconnectors.budgets.v1.Hold
 	0,  // 15: smartconnectors.budgets.v1.ResolveHoldRequest.state:type_name -> smartconnectors.budgets.v1.HoldState
-	2,  // 16: smartconnectors.budgets.v1.ResolveHoldResponse.hold:type_name -> smartconnectors.budgets.v1.Hold
-	3,  // 17: smartconnectors.budgets.v1.ListLedgerEntriesResponse.entries:type_name -> smartconnectors.budgets.v1.LedgerEntry
-	38, // 18: smartconnectors.budgets.v1.ReportedSpend.as_of:type_name -> google.protobuf.Timestamp
-	22, // 19: smartconnectors.budgets.v1.ListReportedSpendResponse.spend:type_name -> smartconnectors.budgets.v1.ReportedSpend
+	3,  // 16: smartconnectors.budgets.v1.ResolveHoldResponse.hold:type_name -> smartconnectors.budgets.v1.Hold
+	4,  // 17: smartconnectors.budgets.v1.ListLedgerEntriesResponse.entries:type_name -> smartconnectors.budgets.v1.LedgerEntry
+	44, // 18: smartconnectors.budgets.v1.ReportedSpend.as_of:type_name -> google.protobuf.Timestamp
+	23, // 19: smartconnectors.budgets.v1.ListReportedSpendResponse.spend:type_name -> smartconnectors.budgets.v1.ReportedSpend
 	1,  // 20: smartconnectors.budgets.v1.CampaignStanding.outcome:type_name -> smartconnectors.budgets.v1.CampaignOutcome
-	41, // 21: smartconnectors.budgets.v1.CampaignStanding.error:type_name -> smartconnectors.common.v1.BidError
-	25, // 22: smartconnectors.budgets.v1.PauseCampaignsResponse.campaigns:type_name -> smartconnectors.budgets.v1.CampaignStanding
-	25, // 23: smartconnectors.budgets.v1.ResumeCampaignsResponse.campaigns:type_name -> smartconnectors.budgets.v1.CampaignStanding
-	38, // 24: smartconnectors.budgets.v1.ShadowOutcome.first_at:type_name -> google.protobuf.Timestamp
-	38, // 25: smartconnectors.budgets.v1.ShadowOutcome.last_at:type_name -> google.protobuf.Timestamp
-	40, // 26: smartconnectors.budgets.v1.CandidateReport.window:type_name -> google.protobuf.Duration
-	38, // 27: smartconnectors.budgets.v1.CandidateReport.first_would_veto_at:type_name -> google.protobuf.Timestamp
-	31, // 28: smartconnectors.budgets.v1.PlatformShadowReport.outcomes:type_name -> smartconnectors.budgets.v1.ShadowOutcome
-	32, // 29: smartconnectors.budgets.v1.PlatformShadowReport.candidate:type_name -> smartconnectors.budgets.v1.CandidateReport
-	33, // 30: smartconnectors.budgets.v1.GetShadowReportResponse.platforms:type_name -> smartconnectors.budgets.v1.PlatformShadowReport
-	4,  // 31: smartconnectors.budgets.v1.BudgetService.GetBudgetStats:input_type -> smartconnectors.budgets.v1.GetBudgetStatsRequest
-	6,  // 32: smartconnectors.budgets.v1.BudgetService.ListBudgetStats:input_type -> smartconnectors.budgets.v1.ListBudgetStatsRequest
-	8,  // 33: smartconnectors.budgets.v1.BudgetService.WatchBudgetStats:input_type -> smartconnectors.budgets.v1.WatchBudgetStatsRequest
-	10, // 34: smartconnectors.budgets.v1.BudgetService.UpdateBudget:input_type -> smartconnectors.budgets.v1.UpdateBudgetRequest
-	12, // 35: smartconnectors.budgets.v1.BudgetService.PauseBudget:input_type -> smartconnectors.budgets.v1.PauseBudgetRequest
-	14, // 36: smartconnectors.budgets.v1.BudgetService.ResumeBudget:input_type -> smartconnectors.budgets.v1.ResumeBudgetRequest
-	16, // 37: smartconnectors.budgets.v1.BudgetService.ListHolds:input_type -> smartconnectors.budgets.v1.ListHoldsRequest
-	18, // 38: smartconnectors.budgets.v1.BudgetService.ResolveHold:input_type -> smartconnectors.budgets.v1.ResolveHoldRequest
-	26, // 39: smartconnectors.budgets.v1.BudgetService.PauseCampaigns:input_type -> smartconnectors.budgets.v1.PauseCampaignsRequest
-	28, // 40: smartconnectors.budgets.v1.BudgetService.ResumeCampaigns:input_type -> smartconnectors.budgets.v1.ResumeCampaignsRequest
-	20, // 41: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:input_type -> smartconnectors.budgets.v1.ListLedgerEntriesRequest
-	23, // 42: smartconnectors.budgets.v1.BudgetService.ListReportedSpend:input_type -> smartconnectors.budgets.v1.ListReportedSpendRequest
-	30, // 43: smartconnectors.budgets.v1.BudgetService.GetShadowReport:input_type -> smartconnectors.budgets.v1.GetShadowReportRequest
-	35, // 44: smartconnectors.budgets.v1.BudgetService.EraseCustomer:input_type -> smartconnectors.budgets.v1.EraseCustomerRequest
-	5,  // 45: smartconnectors.budgets.v1.BudgetService.GetBudgetStats:output_type -> smartconnectors.budgets.v1.GetBudgetStatsResponse
-	7,  // 46: smartconnectors.budgets.v1.BudgetService.ListBudgetStats:output_type -> smartconnectors.budgets.v1.ListBudgetStatsResponse
-	9,  // 47: smartconnectors.budgets.v1.BudgetService.WatchBudgetStats:output_type -> smartconnectors.budgets.v1.WatchBudgetStatsResponse
-	11, // 48: smartconnectors.budgets.v1.BudgetService.UpdateBudget:output_type -> smartconnectors.budgets.v1.UpdateBudgetResponse
-	13, // 49: smartconnectors.budgets.v1.BudgetService.PauseBudget:output_type -> smartconnectors.budgets.v1.PauseBudgetResponse
-	15, // 50: smartconnectors.budgets.v1.BudgetService.ResumeBudget:output_type -> smartconnectors.budgets.v1.ResumeBudgetResponse
-	17, // 51: smartconnectors.budgets.v1.BudgetService.ListHolds:output_type -> smartconnectors.budgets.v1.ListHoldsResponse
-	19, // 52: smartconnectors.budgets.v1.BudgetService.ResolveHold:output_type -> smartconnectors.budgets.v1.ResolveHoldResponse
-	27, // 53: smartconnectors.budgets.v1.BudgetService.PauseCampaigns:output_type -> smartconnectors.budgets.v1.PauseCampaignsResponse
-	29, // 54: smartconnectors.budgets.v1.BudgetService.ResumeCampaigns:output_type -> smartconnectors.budgets.v1.ResumeCampaignsResponse
-	21, // 55: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:output_type -> smartconnectors.budgets.v1.ListLedgerEntriesResponse
-	24, // 56: smartconnectors.budgets.v1.BudgetService.ListReportedSpend:output_type -> smartconnectors.budgets.v1.ListReportedSpendResponse
-	34, // 57: smartconnectors.budgets.v1.BudgetService.GetShadowReport:output_type -> smartconnectors.budgets.v1.GetShadowReportResponse
-	36, // 58: smartconnectors.budgets.v1.BudgetService.EraseCustomer:output_type -> smartconnectors.budgets.v1.EraseCustomerResponse
-	45, // [45:59] is the sub-list for method output_type
-	31, // [31:45] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	47, // 21: smartconnectors.budgets.v1.CampaignStanding.error:type_name -> smartconnectors.common.v1.BidError
+	26, // 22: smartconnectors.budgets.v1.PauseCampaignsResponse.campaigns:type_name -> smartconnectors.budgets.v1.CampaignStanding
+	26, // 23: smartconnectors.budgets.v1.ResumeCampaignsResponse.campaigns:type_name -> smartconnectors.budgets.v1.CampaignStanding
+	44, // 24: smartconnectors.budgets.v1.ShadowOutcome.first_at:type_name -> google.protobuf.Timestamp
+	44, // 25: smartconnectors.budgets.v1.ShadowOutcome.last_at:type_name -> google.protobuf.Timestamp
+	46, // 26: smartconnectors.budgets.v1.CandidateReport.window:type_name -> google.protobuf.Duration
+	44, // 27: smartconnectors.budgets.v1.CandidateReport.first_would_veto_at:type_name -> google.protobuf.Timestamp
+	32, // 28: smartconnectors.budgets.v1.PlatformShadowReport.outcomes:type_name -> smartconnectors.budgets.v1.ShadowOutcome
+	33, // 29: smartconnectors.budgets.v1.PlatformShadowReport.candidate:type_name -> smartconnectors.budgets.v1.CandidateReport
+	34, // 30: smartconnectors.budgets.v1.GetShadowReportResponse.platforms:type_name -> smartconnectors.budgets.v1.PlatformShadowReport
+	2,  // 31: smartconnectors.budgets.v1.Alert.kind:type_name -> smartconnectors.budgets.v1.AlertKind
+	44, // 32: smartconnectors.budgets.v1.Alert.at:type_name -> google.protobuf.Timestamp
+	48, // 33: smartconnectors.budgets.v1.Alert.level:type_name -> smartconnectors.common.v1.AlertLevel
+	36, // 34: smartconnectors.budgets.v1.ListAlertsResponse.alerts:type_name -> smartconnectors.budgets.v1.Alert
+	36, // 35: smartconnectors.budgets.v1.WatchAlertsResponse.alert:type_name -> smartconnectors.budgets.v1.Alert
+	5,  // 36: smartconnectors.budgets.v1.BudgetService.GetBudgetStats:input_type -> smartconnectors.budgets.v1.GetBudgetStatsRequest
+	7,  // 37: smartconnectors.budgets.v1.BudgetService.ListBudgetStats:input_type -> smartconnectors.budgets.v1.ListBudgetStatsRequest
+	9,  // 38: smartconnectors.budgets.v1.BudgetService.WatchBudgetStats:input_type -> smartconnectors.budgets.v1.WatchBudgetStatsRequest
+	11, // 39: smartconnectors.budgets.v1.BudgetService.UpdateBudget:input_type -> smartconnectors.budgets.v1.UpdateBudgetRequest
+	13, // 40: smartconnectors.budgets.v1.BudgetService.PauseBudget:input_type -> smartconnectors.budgets.v1.PauseBudgetRequest
+	15, // 41: smartconnectors.budgets.v1.BudgetService.ResumeBudget:input_type -> smartconnectors.budgets.v1.ResumeBudgetRequest
+	17, // 42: smartconnectors.budgets.v1.BudgetService.ListHolds:input_type -> smartconnectors.budgets.v1.ListHoldsRequest
+	19, // 43: smartconnectors.budgets.v1.BudgetService.ResolveHold:input_type -> smartconnectors.budgets.v1.ResolveHoldRequest
+	27, // 44: smartconnectors.budgets.v1.BudgetService.PauseCampaigns:input_type -> smartconnectors.budgets.v1.PauseCampaignsRequest
+	29, // 45: smartconnectors.budgets.v1.BudgetService.ResumeCampaigns:input_type -> smartconnectors.budgets.v1.ResumeCampaignsRequest
+	21, // 46: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:input_type -> smartconnectors.budgets.v1.ListLedgerEntriesRequest
+	24, // 47: smartconnectors.budgets.v1.BudgetService.ListReportedSpend:input_type -> smartconnectors.budgets.v1.ListReportedSpendRequest
+	31, // 48: smartconnectors.budgets.v1.BudgetService.GetShadowReport:input_type -> smartconnectors.budgets.v1.GetShadowReportRequest
+	37, // 49: smartconnectors.budgets.v1.BudgetService.ListAlerts:input_type -> smartconnectors.budgets.v1.ListAlertsRequest
+	39, // 50: smartconnectors.budgets.v1.BudgetService.WatchAlerts:input_type -> smartconnectors.budgets.v1.WatchAlertsRequest
+	41, // 51: smartconnectors.budgets.v1.BudgetService.EraseCustomer:input_type -> smartconnectors.budgets.v1.EraseCustomerRequest
+	6,  // 52: smartconnectors.budgets.v1.BudgetService.GetBudgetStats:output_type -> smartconnectors.budgets.v1.GetBudgetStatsResponse
+	8,  // 53: smartconnectors.budgets.v1.BudgetService.ListBudgetStats:output_type -> smartconnectors.budgets.v1.ListBudgetStatsResponse
+	10, // 54: smartconnectors.budgets.v1.BudgetService.WatchBudgetStats:output_type -> smartconnectors.budgets.v1.WatchBudgetStatsResponse
+	12, // 55: smartconnectors.budgets.v1.BudgetService.UpdateBudget:output_type -> smartconnectors.budgets.v1.UpdateBudgetResponse
+	14, // 56: smartconnectors.budgets.v1.BudgetService.PauseBudget:output_type -> smartconnectors.budgets.v1.PauseBudgetResponse
+	16, // 57: smartconnectors.budgets.v1.BudgetService.ResumeBudget:output_type -> smartconnectors.budgets.v1.ResumeBudgetResponse
+	18, // 58: smartconnectors.budgets.v1.BudgetService.ListHolds:output_type -> smartconnectors.budgets.v1.ListHoldsResponse
+	20, // 59: smartconnectors.budgets.v1.BudgetService.ResolveHold:output_type -> smartconnectors.budgets.v1.ResolveHoldResponse
+	28, // 60: smartconnectors.budgets.v1.BudgetService.PauseCampaigns:output_type -> smartconnectors.budgets.v1.PauseCampaignsResponse
+	30, // 61: smartconnectors.budgets.v1.BudgetService.ResumeCampaigns:output_type -> smartconnectors.budgets.v1.ResumeCampaignsResponse
+	22, // 62: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:output_type -> smartconnectors.budgets.v1.ListLedgerEntriesResponse
+	25, // 63: smartconnectors.budgets.v1.BudgetService.ListReportedSpend:output_type -> smartconnectors.budgets.v1.ListReportedSpendResponse
+	35, // 64: smartconnectors.budgets.v1.BudgetService.GetShadowReport:output_type -> smartconnectors.budgets.v1.GetShadowReportResponse
+	38, // 65: smartconnectors.budgets.v1.BudgetService.ListAlerts:output_type -> smartconnectors.budgets.v1.ListAlertsResponse
+	40, // 66: smartconnectors.budgets.v1.BudgetService.WatchAlerts:output_type -> smartconnectors.budgets.v1.WatchAlertsResponse
+	42, // 67: smartconnectors.budgets.v1.BudgetService.EraseCustomer:output_type -> smartconnectors.budgets.v1.EraseCustomerResponse
+	52, // [52:68] is the sub-list for method output_type
+	36, // [36:52] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_smartconnectors_budgets_v1_budget_service_proto_init() }
@@ -2916,8 +3433,8 @@ func file_smartconnectors_budgets_v1_budget_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_smartconnectors_budgets_v1_budget_service_proto_rawDesc), len(file_smartconnectors_budgets_v1_budget_service_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   35,
+			NumEnums:      3,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -34,6 +34,8 @@ const (
 	BudgetService_ListLedgerEntries_FullMethodName = "/smartconnectors.budgets.v1.BudgetService/ListLedgerEntries"
 	BudgetService_ListReportedSpend_FullMethodName = "/smartconnectors.budgets.v1.BudgetService/ListReportedSpend"
 	BudgetService_GetShadowReport_FullMethodName   = "/smartconnectors.budgets.v1.BudgetService/GetShadowReport"
+	BudgetService_ListAlerts_FullMethodName        = "/smartconnectors.budgets.v1.BudgetService/ListAlerts"
+	BudgetService_WatchAlerts_FullMethodName       = "/smartconnectors.budgets.v1.BudgetService/WatchAlerts"
 	BudgetService_EraseCustomer_FullMethodName     = "/smartconnectors.budgets.v1.BudgetService/EraseCustomer"
 )
 
@@ -78,6 +80,11 @@ type BudgetServiceClient interface {
 	// have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
 	// the last second of it.
 	GetShadowReport(ctx context.Context, in *GetShadowReportRequest, opts ...grpc.CallOption) (*GetShadowReportResponse, error)
+	// The alerts that are on record: each once, whatever happens in between.
+	ListAlerts(ctx context.Context, in *ListAlertsRequest, opts ...grpc.CallOption) (*ListAlertsResponse, error)
+	// Alerts after a given one, oldest first, and then each as it is recorded. A reader that comes
+	// back with the last id that it has dealt with misses none; a slow one misses none either.
+	WatchAlerts(ctx context.Context, in *WatchAlertsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchAlertsResponse], error)
 	// Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
 	// and the audit ledger stay: it names customers by a keyed hash alone.
 	EraseCustomer(ctx context.Context, in *EraseCustomerRequest, opts ...grpc.CallOption) (*EraseCustomerResponse, error)
@@ -230,6 +237,35 @@ func (c *budgetServiceClient) GetShadowReport(ctx context.Context, in *GetShadow
 	return out, nil
 }
 
+func (c *budgetServiceClient) ListAlerts(ctx context.Context, in *ListAlertsRequest, opts ...grpc.CallOption) (*ListAlertsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAlertsResponse)
+	err := c.cc.Invoke(ctx, BudgetService_ListAlerts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *budgetServiceClient) WatchAlerts(ctx context.Context, in *WatchAlertsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchAlertsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &BudgetService_ServiceDesc.Streams[1], BudgetService_WatchAlerts_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchAlertsRequest, WatchAlertsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BudgetService_WatchAlertsClient = grpc.ServerStreamingClient[WatchAlertsResponse]
+
 func (c *budgetServiceClient) EraseCustomer(ctx context.Context, in *EraseCustomerRequest, opts ...grpc.CallOption) (*EraseCustomerResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(EraseCustomerResponse)
@@ -281,6 +317,11 @@ type BudgetServiceServer interface {
 	// have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
 	// the last second of it.
 	GetShadowReport(context.Context, *GetShadowReportRequest) (*GetShadowReportResponse, error)
+	// The alerts that are on record: each once, whatever happens in between.
+	ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsResponse, error)
+	// Alerts after a given one, oldest first, and then each as it is recorded. A reader that comes
+	// back with the last id that it has dealt with misses none; a slow one misses none either.
+	WatchAlerts(*WatchAlertsRequest, grpc.ServerStreamingServer[WatchAlertsResponse]) error
 	// Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
 	// and the audit ledger stay: it names customers by a keyed hash alone.
 	EraseCustomer(context.Context, *EraseCustomerRequest) (*EraseCustomerResponse, error)
@@ -332,6 +373,12 @@ func (UnimplementedBudgetServiceServer) ListReportedSpend(context.Context, *List
 }
 func (UnimplementedBudgetServiceServer) GetShadowReport(context.Context, *GetShadowReportRequest) (*GetShadowReportResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetShadowReport not implemented")
+}
+func (UnimplementedBudgetServiceServer) ListAlerts(context.Context, *ListAlertsRequest) (*ListAlertsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAlerts not implemented")
+}
+func (UnimplementedBudgetServiceServer) WatchAlerts(*WatchAlertsRequest, grpc.ServerStreamingServer[WatchAlertsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchAlerts not implemented")
 }
 func (UnimplementedBudgetServiceServer) EraseCustomer(context.Context, *EraseCustomerRequest) (*EraseCustomerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EraseCustomer not implemented")
@@ -584,6 +631,35 @@ func _BudgetService_GetShadowReport_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BudgetService_ListAlerts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAlertsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BudgetServiceServer).ListAlerts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BudgetService_ListAlerts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BudgetServiceServer).ListAlerts(ctx, req.(*ListAlertsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BudgetService_WatchAlerts_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchAlertsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(BudgetServiceServer).WatchAlerts(m, &grpc.GenericServerStream[WatchAlertsRequest, WatchAlertsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type BudgetService_WatchAlertsServer = grpc.ServerStreamingServer[WatchAlertsResponse]
+
 func _BudgetService_EraseCustomer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(EraseCustomerRequest)
 	if err := dec(in); err != nil {
@@ -658,6 +734,10 @@ var BudgetService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _BudgetService_GetShadowReport_Handler,
 		},
 		{
+			MethodName: "ListAlerts",
+			Handler:    _BudgetService_ListAlerts_Handler,
+		},
+		{
 			MethodName: "EraseCustomer",
 			Handler:    _BudgetService_EraseCustomer_Handler,
 		},
@@ -666,6 +746,11 @@ var BudgetService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchBudgetStats",
 			Handler:       _BudgetService_WatchBudgetStats_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchAlerts",
+			Handler:       _BudgetService_WatchAlerts_Handler,
 			ServerStreams: true,
 		},
 	},

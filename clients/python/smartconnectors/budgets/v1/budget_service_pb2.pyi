@@ -108,6 +108,74 @@ CAMPAIGN_OUTCOME_SHADOWED: CampaignOutcome.ValueType  # 7
 """The platform is in shadow mode: nothing was sent."""
 Global___CampaignOutcome: _TypeAlias = CampaignOutcome  # noqa: Y015
 
+class _AlertKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AlertKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ALERT_KIND_UNSPECIFIED: _AlertKind.ValueType  # 0
+    """Not set."""
+    ALERT_KIND_BUDGET_WARNING: _AlertKind.ValueType  # 1
+    """A budget has reached 80 % of one of its limits."""
+    ALERT_KIND_BUDGET_CRITICAL: _AlertKind.ValueType  # 2
+    """A budget has reached 95 %."""
+    ALERT_KIND_BUDGET_EXHAUSTED: _AlertKind.ValueType  # 3
+    """Nothing remains of a budget."""
+    ALERT_KIND_BUDGET_EASED: _AlertKind.ValueType  # 4
+    """A budget has fallen 5 points below a level that stood; `level` is what still stands."""
+    ALERT_KIND_RATE_LIMIT_NEAR: _AlertKind.ValueType  # 5
+    """90 % of what may be called of a platform in its window has been called."""
+    ALERT_KIND_RATE_LIMIT_EASED: _AlertKind.ValueType  # 6
+    """That has fallen below 85 %."""
+    ALERT_KIND_CIRCUIT_OPENED: _AlertKind.ValueType  # 7
+    """A circuit breaker has opened."""
+    ALERT_KIND_CIRCUIT_CLOSED: _AlertKind.ValueType  # 8
+    """It has closed."""
+    ALERT_KIND_IN_DOUBT_TOO_LONG: _AlertKind.ValueType  # 9
+    """It is not known for long what became of a bid that was sent."""
+    ALERT_KIND_IN_DOUBT_ENDED: _AlertKind.ValueType  # 10
+    """That is known now."""
+    ALERT_KIND_REPORTED_SPEND_OVER: _AlertKind.ValueType  # 11
+    """A platform reports more spend for a day than was committed on it. Once for a budget and day."""
+    ALERT_KIND_LEDGER_SLOW: _AlertKind.ValueType  # 12
+    """A commit of the ledger took long, or none was possible."""
+    ALERT_KIND_LEDGER_RECOVERED: _AlertKind.ValueType  # 13
+    """Commits have been quick for a minute."""
+
+class AlertKind(_AlertKind, metaclass=_AlertKindEnumTypeWrapper):
+    """What has happened."""
+
+ALERT_KIND_UNSPECIFIED: AlertKind.ValueType  # 0
+"""Not set."""
+ALERT_KIND_BUDGET_WARNING: AlertKind.ValueType  # 1
+"""A budget has reached 80 % of one of its limits."""
+ALERT_KIND_BUDGET_CRITICAL: AlertKind.ValueType  # 2
+"""A budget has reached 95 %."""
+ALERT_KIND_BUDGET_EXHAUSTED: AlertKind.ValueType  # 3
+"""Nothing remains of a budget."""
+ALERT_KIND_BUDGET_EASED: AlertKind.ValueType  # 4
+"""A budget has fallen 5 points below a level that stood; `level` is what still stands."""
+ALERT_KIND_RATE_LIMIT_NEAR: AlertKind.ValueType  # 5
+"""90 % of what may be called of a platform in its window has been called."""
+ALERT_KIND_RATE_LIMIT_EASED: AlertKind.ValueType  # 6
+"""That has fallen below 85 %."""
+ALERT_KIND_CIRCUIT_OPENED: AlertKind.ValueType  # 7
+"""A circuit breaker has opened."""
+ALERT_KIND_CIRCUIT_CLOSED: AlertKind.ValueType  # 8
+"""It has closed."""
+ALERT_KIND_IN_DOUBT_TOO_LONG: AlertKind.ValueType  # 9
+"""It is not known for long what became of a bid that was sent."""
+ALERT_KIND_IN_DOUBT_ENDED: AlertKind.ValueType  # 10
+"""That is known now."""
+ALERT_KIND_REPORTED_SPEND_OVER: AlertKind.ValueType  # 11
+"""A platform reports more spend for a day than was committed on it. Once for a budget and day."""
+ALERT_KIND_LEDGER_SLOW: AlertKind.ValueType  # 12
+"""A commit of the ledger took long, or none was possible."""
+ALERT_KIND_LEDGER_RECOVERED: AlertKind.ValueType  # 13
+"""Commits have been quick for a minute."""
+Global___AlertKind: _TypeAlias = AlertKind  # noqa: Y015
+
 @_typing.final
 class Hold(_message.Message):
     """Money that is reserved for one bid."""
@@ -217,16 +285,19 @@ class LedgerEntry(_message.Message):
     hold_id: _builtins.str
     """The hold, empty when the line is about a budget."""
     request_id: _builtins.str
-    """The caller's key, empty when the line is about a budget."""
+    """The caller's key, empty when the line is about a budget; of an `alert`, that of a bid in doubt."""
     amount_micros: _builtins.int
     """The amount, in micros."""
     currency_code: _builtins.str
     """ISO 4217."""
     note: _builtins.str
-    """Why; of `configure`, the limits as JSON; of `alert`, the level and the figures."""
+    """Why; of `configure`, the limits as JSON; of `alert` and `alert_end`, a word, a colon and the
+    figures. Of a budget the word is the level that stands from then on: NONE, WARNING, CRITICAL,
+    EXHAUSTED; otherwise what begins or ends: RATE_LIMIT, CIRCUIT, IN_DOUBT, LEDGER, REPORTED.
+    """
     platform: _builtins.str
-    """The platform, empty when the line is about a budget; of an `alert`, the platform that reports
-    more spend than was committed; `shadow/<platform>` in shadow mode.
+    """The platform, empty when the line is about a budget; of an `alert`, the platform whose quota,
+    circuit breaker, bid or reported spend it is about; `shadow/<platform>` in shadow mode.
     """
     hash: _builtins.str
     """SHA-256, in hexadecimal, over the hash of the line before, a line feed and this line as
@@ -1258,6 +1329,180 @@ class GetShadowReportResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetShadowReportResponse: _TypeAlias = GetShadowReportResponse  # noqa: Y015
+
+@_typing.final
+class Alert(_message.Message):
+    """One alert. It is a line of the audit ledger, so it is recorded exactly once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    BUDGET_IDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_MICROS_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    STANDS_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    """`alert-` and the sequence of its line. The same wherever and however often it is delivered."""
+    kind: Global___AlertKind.ValueType
+    """What has happened."""
+    platform: _builtins.str
+    """The platform; `shadow/<platform>` in shadow mode. Empty: of none alone."""
+    request_id: _builtins.str
+    """The caller's key of a bid in doubt. Empty otherwise."""
+    amount_micros: _builtins.int
+    """What is used, reported or in doubt, in micros. 0 when it is not about money."""
+    currency_code: _builtins.str
+    """ISO 4217. Empty when it is not about money."""
+    level: _budget_pb2.AlertLevel.ValueType
+    """What stands of a budget from then on. Unset: it is not about a budget's level."""
+    text: _builtins.str
+    """One sentence for a person."""
+    stands: _builtins.bool
+    """True: it stands now, which is to say that nothing later has ended or replaced it."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When, in ledger time."""
+
+    @_builtins.property
+    def budget_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The budgets that it concerns."""
+
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        kind: Global___AlertKind.ValueType = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        platform: _builtins.str = ...,
+        budget_ids: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
+        amount_micros: _builtins.int = ...,
+        currency_code: _builtins.str = ...,
+        level: _budget_pb2.AlertLevel.ValueType = ...,
+        text: _builtins.str = ...,
+        stands: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "amount_micros", b"amount_micros", "at", b"at", "budget_ids", b"budget_ids", "currency_code", b"currency_code", "kind", b"kind", "level", b"level", "platform", b"platform", "request_id", b"request_id", "stands", b"stands", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Alert: _TypeAlias = Alert  # noqa: Y015
+
+@_typing.final
+class ListAlertsRequest(_message.Message):
+    """Which alerts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: _builtins.int
+    after_id: _builtins.str
+    """Those after this one; with `newest_first`, those before it. Empty: all of them."""
+    page_size: _builtins.int
+    """At most this many. 0 means 100; 1000 at most."""
+    newest_first: _builtins.bool
+    """Newest first instead of oldest first."""
+    def __init__(
+        self,
+        *,
+        after_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        newest_first: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "newest_first", b"newest_first", "page_size", b"page_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAlertsRequest: _TypeAlias = ListAlertsRequest  # noqa: Y015
+
+@_typing.final
+class ListAlertsResponse(_message.Message):
+    """A page of alerts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERTS_FIELD_NUMBER: _builtins.int
+    NEXT_AFTER_ID_FIELD_NUMBER: _builtins.int
+    next_after_id: _builtins.str
+    """`after_id` of the next page. Empty on the last one."""
+    @_builtins.property
+    def alerts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alert]:
+        """The alerts."""
+
+    def __init__(
+        self,
+        *,
+        alerts: _abc.Iterable[Global___Alert] | None = ...,
+        next_after_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "next_after_id", b"next_after_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAlertsResponse: _TypeAlias = ListAlertsResponse  # noqa: Y015
+
+@_typing.final
+class WatchAlertsRequest(_message.Message):
+    """From where on to watch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_ID_FIELD_NUMBER: _builtins.int
+    after_id: _builtins.str
+    """Those after this one. `alert-0`: from the beginning. Empty: those from now on."""
+    def __init__(
+        self,
+        *,
+        after_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAlertsRequest: _TypeAlias = WatchAlertsRequest  # noqa: Y015
+
+@_typing.final
+class WatchAlertsResponse(_message.Message):
+    """One alert, or in the first message none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_FIELD_NUMBER: _builtins.int
+    AFTER_ID_FIELD_NUMBER: _builtins.int
+    after_id: _builtins.str
+    """What to ask for when one comes back after this message: no alert is missed then."""
+    @_builtins.property
+    def alert(self) -> Global___Alert:
+        """The alert. Unset in the first message, which comes at once."""
+
+    def __init__(
+        self,
+        *,
+        alert: Global___Alert | None = ...,
+        after_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_id", b"after_id", "alert", b"alert"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAlertsResponse: _TypeAlias = WatchAlertsResponse  # noqa: Y015
 
 @_typing.final
 class EraseCustomerRequest(_message.Message):

@@ -100,6 +100,16 @@ class BudgetServiceStub:
                 request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportRequest.SerializeToString,
                 response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportResponse.FromString,
                 _registered_method=True)
+        self.ListAlerts = channel.unary_unary(
+                '/smartconnectors.budgets.v1.BudgetService/ListAlerts',
+                request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListAlertsRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListAlertsResponse.FromString,
+                _registered_method=True)
+        self.WatchAlerts = channel.unary_stream(
+                '/smartconnectors.budgets.v1.BudgetService/WatchAlerts',
+                request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.WatchAlertsRequest.SerializeToString,
+                response_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.WatchAlertsResponse.FromString,
+                _registered_method=True)
         self.EraseCustomer = channel.unary_unary(
                 '/smartconnectors.budgets.v1.BudgetService/EraseCustomer',
                 request_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.EraseCustomerRequest.SerializeToString,
@@ -211,6 +221,21 @@ class BudgetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAlerts(self, request, context):
+        """The alerts that are on record: each once, whatever happens in between.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchAlerts(self, request, context):
+        """Alerts after a given one, oldest first, and then each as it is recorded. A reader that comes
+        back with the last id that it has dealt with misses none; a slow one misses none either.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def EraseCustomer(self, request, context):
         """Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
         and the audit ledger stay: it names customers by a keyed hash alone.
@@ -286,6 +311,16 @@ def add_BudgetServiceServicer_to_server(servicer, server):
                     servicer.GetShadowReport,
                     request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportRequest.FromString,
                     response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportResponse.SerializeToString,
+            ),
+            'ListAlerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAlerts,
+                    request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListAlertsRequest.FromString,
+                    response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListAlertsResponse.SerializeToString,
+            ),
+            'WatchAlerts': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchAlerts,
+                    request_deserializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.WatchAlertsRequest.FromString,
+                    response_serializer=smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.WatchAlertsResponse.SerializeToString,
             ),
             'EraseCustomer': grpc.unary_unary_rpc_method_handler(
                     servicer.EraseCustomer,
@@ -645,6 +680,60 @@ class BudgetService:
             '/smartconnectors.budgets.v1.BudgetService/GetShadowReport',
             smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportRequest.SerializeToString,
             smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.GetShadowReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/smartconnectors.budgets.v1.BudgetService/ListAlerts',
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListAlertsRequest.SerializeToString,
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.ListAlertsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/smartconnectors.budgets.v1.BudgetService/WatchAlerts',
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.WatchAlertsRequest.SerializeToString,
+            smartconnectors_dot_budgets_dot_v1_dot_budget__service__pb2.WatchAlertsResponse.FromString,
             options,
             channel_credentials,
             insecure,

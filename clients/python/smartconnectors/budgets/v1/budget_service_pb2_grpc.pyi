@@ -74,6 +74,12 @@ class BudgetServiceStub:
     have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
     the last second of it.
     """
+    ListAlerts: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListAlertsRequest, _budget_service_pb2.ListAlertsResponse]
+    """The alerts that are on record: each once, whatever happens in between."""
+    WatchAlerts: _grpc.UnaryStreamMultiCallable[_budget_service_pb2.WatchAlertsRequest, _budget_service_pb2.WatchAlertsResponse]
+    """Alerts after a given one, oldest first, and then each as it is recorded. A reader that comes
+    back with the last id that it has dealt with misses none; a slow one misses none either.
+    """
     EraseCustomer: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.EraseCustomerRequest, _budget_service_pb2.EraseCustomerResponse]
     """Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
     and the audit ledger stay: it names customers by a keyed hash alone.
@@ -124,6 +130,12 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
     have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
     the last second of it.
+    """
+    ListAlerts: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListAlertsRequest, _budget_service_pb2.ListAlertsResponse]  # type: ignore[assignment]
+    """The alerts that are on record: each once, whatever happens in between."""
+    WatchAlerts: _aio.UnaryStreamMultiCallable[_budget_service_pb2.WatchAlertsRequest, _budget_service_pb2.WatchAlertsResponse]  # type: ignore[assignment]
+    """Alerts after a given one, oldest first, and then each as it is recorded. A reader that comes
+    back with the last id that it has dealt with misses none; a slow one misses none either.
     """
     EraseCustomer: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.EraseCustomerRequest, _budget_service_pb2.EraseCustomerResponse]  # type: ignore[assignment]
     """Takes out of what the server keeps of bids who an end customer is and why the model bid. Money
@@ -250,6 +262,24 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         """What shadow mode would have done and what it would have vetoed, and what a candidate limit would
         have vetoed of what was admitted. Counted since the first bid, over restarts; a crash may lose
         the last second of it.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAlerts(
+        self,
+        request: _budget_service_pb2.ListAlertsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budget_service_pb2.ListAlertsResponse, _abc.Awaitable[_budget_service_pb2.ListAlertsResponse]]:
+        """The alerts that are on record: each once, whatever happens in between."""
+
+    @_abc_1.abstractmethod
+    def WatchAlerts(
+        self,
+        request: _budget_service_pb2.WatchAlertsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_budget_service_pb2.WatchAlertsResponse], _abc.AsyncIterator[_budget_service_pb2.WatchAlertsResponse]]:
+        """Alerts after a given one, oldest first, and then each as it is recorded. A reader that comes
+        back with the last id that it has dealt with misses none; a slow one misses none either.
         """
 
     @_abc_1.abstractmethod

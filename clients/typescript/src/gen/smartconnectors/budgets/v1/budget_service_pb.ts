@@ -10,7 +10,7 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { BidSource } from "../../common/v1/bid_pb.js";
 import { file_smartconnectors_common_v1_bid } from "../../common/v1/bid_pb.js";
-import type { BudgetStats } from "../../common/v1/budget_pb.js";
+import type { AlertLevel, BudgetStats } from "../../common/v1/budget_pb.js";
 import { file_smartconnectors_common_v1_budget } from "../../common/v1/budget_pb.js";
 import type { BidError } from "../../common/v1/connector_pb.js";
 import { file_smartconnectors_common_v1_connector } from "../../common/v1/connector_pb.js";
@@ -21,7 +21,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file smartconnectors/budgets/v1/budget_service.proto.
  */
 export const file_smartconnectors_budgets_v1_budget_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci9zbWFydGNvbm5lY3RvcnMvYnVkZ2V0cy92MS9idWRnZXRfc2VydmljZS5wcm90bxIac21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEimQMKBEhvbGQSDwoHaG9sZF9pZBgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEhAKCHBsYXRmb3JtGAMgASgJEhIKCmJ1ZGdldF9pZHMYBCADKAkSDgoGdGFyZ2V0GAUgASgJEhUKDWFtb3VudF9taWNyb3MYBiABKAMSFQoNY3VycmVuY3lfY29kZRgHIAEoCRI0CgVzdGF0ZRgIIAEoDjIlLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkhvbGRTdGF0ZRI0CgZzb3VyY2UYCSABKA4yJC5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkJpZFNvdXJjZRIuCgpjcmVhdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRub3RlGA0gASgJIpACCgtMZWRnZXJFbnRyeRIQCghzZXF1ZW5jZRgBIAEoAxImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdmVyYhgDIAEoCRISCgpidWRnZXRfaWRzGAQgAygJEg8KB2hvbGRfaWQYBSABKAkSEgoKcmVxdWVzdF9pZBgGIAEoCRIVCg1hbW91bnRfbWljcm9zGAcgASgDEhUKDWN1cnJlbmN5X2NvZGUYCCABKAkSDAoEbm90ZRgJIAEoCRIQCghwbGF0Zm9ybRgKIAEoCRIMCgRoYXNoGAsgASgJEg0KBWFjdG9yGAwgASgJEhUKDWN1c3RvbWVyX2hhc2gYDSABKAkiKgoVR2V0QnVkZ2V0U3RhdHNSZXF1ZXN0EhEKCWJ1ZGdldF9pZBgBIAEoCSJPChZHZXRCdWRnZXRTdGF0c1Jlc3BvbnNlEjUKBXN0YXRzGAEgASgLMiYuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CdWRnZXRTdGF0cyIYChZMaXN0QnVkZ2V0U3RhdHNSZXF1ZXN0IlAKF0xpc3RCdWRnZXRTdGF0c1Jlc3BvbnNlEjUKBXN0YXRzGAEgAygLMiYuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CdWRnZXRTdGF0cyItChdXYXRjaEJ1ZGdldFN0YXRzUmVxdWVzdBISCgpidWRnZXRfaWRzGAEgAygJIlEKGFdhdGNoQnVkZ2V0U3RhdHNSZXNwb25zZRI1CgVzdGF0cxgBIAEoCzImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQnVkZ2V0U3RhdHMiTgoTVXBkYXRlQnVkZ2V0UmVxdWVzdBIRCglidWRnZXRfaWQYASABKAkSFAoMbGltaXRfbWljcm9zGAIgASgDEg4KBnJlYXNvbhgDIAEoCSJNChRVcGRhdGVCdWRnZXRSZXNwb25zZRI1CgVzdGF0cxgBIAEoCzImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQnVkZ2V0U3RhdHMiYAoSUGF1c2VCdWRnZXRSZXF1ZXN0EhEKCWJ1ZGdldF9pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkSJwoEd2FpdBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKSAgoTUGF1c2VCdWRnZXRSZXNwb25zZRI1CgVzdGF0cxgBIAEoCzImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQnVkZ2V0U3RhdHMSDgoGbm90aWNlGAIgASgJEhcKD2luX2ZsaWdodF9jb3VudBgDIAEoBRIYChBpbl9mbGlnaHRfbWljcm9zGAQgASgDEhUKDWN1cnJlbmN5X2NvZGUYBSABKAkSFgoOaW5fZG91YnRfY291bnQYBiABKAUSFgoOZGVmZXJyZWRfY291bnQYByABKAUSOgoWbGFzdF9kaXNwYXRjaF9lbmRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiOAoTUmVzdW1lQnVkZ2V0UmVxdWVzdBIRCglidWRnZXRfaWQYASABKAkSDgoGcmVhc29uGAIgASgJIk0KFFJlc3VtZUJ1ZGdldFJlc3BvbnNlEjUKBXN0YXRzGAEgASgLMiYuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CdWRnZXRTdGF0cyJMChBMaXN0SG9sZHNSZXF1ZXN0EhEKCWJ1ZGdldF9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJdChFMaXN0SG9sZHNSZXNwb25zZRIvCgVob2xkcxgBIAMoCzIgLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkhvbGQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImsKElJlc29sdmVIb2xkUmVxdWVzdBIPCgdob2xkX2lkGAEgASgJEjQKBXN0YXRlGAIgASgOMiUuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuSG9sZFN0YXRlEg4KBnJlYXNvbhgDIAEoCSJFChNSZXNvbHZlSG9sZFJlc3BvbnNlEi4KBGhvbGQYASABKAsyIC5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5Ib2xkImgKGExpc3RMZWRnZXJFbnRyaWVzUmVxdWVzdBIRCglidWRnZXRfaWQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJuChlMaXN0TGVkZ2VyRW50cmllc1Jlc3BvbnNlEjgKB2VudHJpZXMYASADKAsyJy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MZWRnZXJFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkirgEKDVJlcG9ydGVkU3BlbmQSEAoIcGxhdGZvcm0YASABKAkSEwoLY2FtcGFpZ25faWQYAiABKAkSCwoDZGF5GAMgASgJEhQKDHNwZW5kX21pY3JvcxgEIAEoAxIVCg1jdXJyZW5jeV9jb2RlGAUgASgJEhEKCXRpbWVfem9uZRgGIAEoCRIpCgVhc19vZhgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiYQoYTGlzdFJlcG9ydGVkU3BlbmRSZXF1ZXN0EhAKCHBsYXRmb3JtGAEgASgJEgwKBGRheXMYAiABKAUSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkibgoZTGlzdFJlcG9ydGVkU3BlbmRSZXNwb25zZRI4CgVzcGVuZBgBIAMoCzIpLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlJlcG9ydGVkU3BlbmQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqsBChBDYW1wYWlnblN0YW5kaW5nEhAKCHBsYXRmb3JtGAEgASgJEhMKC2NhbXBhaWduX2lkGAIgASgJEjwKB291dGNvbWUYAyABKA4yKy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5DYW1wYWlnbk91dGNvbWUSMgoFZXJyb3IYBCABKAsyIy5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkJpZEVycm9yIk8KFVBhdXNlQ2FtcGFpZ25zUmVxdWVzdBIQCghwbGF0Zm9ybRgBIAEoCRIUCgxjYW1wYWlnbl9pZHMYAiADKAkSDgoGcmVhc29uGAMgASgJIlkKFlBhdXNlQ2FtcGFpZ25zUmVzcG9uc2USPwoJY2FtcGFpZ25zGAEgAygLMiwuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuQ2FtcGFpZ25TdGFuZGluZyJQChZSZXN1bWVDYW1wYWlnbnNSZXF1ZXN0EhAKCHBsYXRmb3JtGAEgASgJEhQKDGNhbXBhaWduX2lkcxgCIAMoCRIOCgZyZWFzb24YAyABKAkiWgoXUmVzdW1lQ2FtcGFpZ25zUmVzcG9uc2USPwoJY2FtcGFpZ25zGAEgAygLMiwuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuQ2FtcGFpZ25TdGFuZGluZyIqChZHZXRTaGFkb3dSZXBvcnRSZXF1ZXN0EhAKCHBsYXRmb3JtGAEgASgJIs4BCg1TaGFkb3dPdXRjb21lEg8KB291dGNvbWUYASABKAkSDwoHcmVmdXNlZBgCIAEoCBIRCgliaWRfY291bnQYAyABKAMSEgoKc3VtX21pY3JvcxgEIAEoAxIsCghmaXJzdF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHbGFzdF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGQoRd29yc3Rfb3Zlcl9taWNyb3MYByABKAMi7AIKD0NhbmRpZGF0ZVJlcG9ydBIRCglidWRnZXRfaWQYASABKAkSGAoQY2FuZGlkYXRlX21pY3JvcxgCIAEoAxIUCgxsaW1pdF9taWNyb3MYAyABKAMSKQoGd2luZG93GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhMKC3VzZWRfbWljcm9zGAUgASgDEhYKDmFkbWl0dGVkX2NvdW50GAYgASgDEhcKD2FkbWl0dGVkX21pY3JvcxgHIAEoAxIYChB3b3VsZF92ZXRvX2NvdW50GAggASgDEhkKEXdvdWxkX3ZldG9fbWljcm9zGAkgASgDEjcKE2ZpcnN0X3dvdWxkX3ZldG9fYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKEmxpbWl0X3ZldG9lZF9jb3VudBgLIAEoAxIbChNsaW1pdF92ZXRvZWRfbWljcm9zGAwgASgDIs8BChRQbGF0Zm9ybVNoYWRvd1JlcG9ydBIQCghwbGF0Zm9ybRgBIAEoCRIRCglpbl9zaGFkb3cYAiABKAgSFQoNY3VycmVuY3lfY29kZRgDIAEoCRI7CghvdXRjb21lcxgEIAMoCzIpLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlNoYWRvd091dGNvbWUSPgoJY2FuZGlkYXRlGAUgASgLMisuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuQ2FuZGlkYXRlUmVwb3J0Il4KF0dldFNoYWRvd1JlcG9ydFJlc3BvbnNlEkMKCXBsYXRmb3JtcxgBIAMoCzIwLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlBsYXRmb3JtU2hhZG93UmVwb3J0IjsKFEVyYXNlQ3VzdG9tZXJSZXF1ZXN0EhMKC2N1c3RvbWVyX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJrChVFcmFzZUN1c3RvbWVyUmVzcG9uc2USFAoMZXJhc2VkX2NvdW50GAEgASgDEhUKDXdhaXRpbmdfY291bnQYAiABKAMSFQoNY3VzdG9tZXJfaGFzaBgDIAEoCRIOCgZub3RpY2UYBCABKAkqnwEKCUhvbGRTdGF0ZRIaChZIT0xEX1NUQVRFX1VOU1BFQ0lGSUVEEAASEwoPSE9MRF9TVEFURV9IRUxEEAESFwoTSE9MRF9TVEFURV9ERUZFUlJFRBACEhcKE0hPTERfU1RBVEVfSU5fRE9VQlQQAxIWChJIT0xEX1NUQVRFX1NFVFRMRUQQBBIXChNIT0xEX1NUQVRFX1JFTEVBU0VEEAUqkAIKD0NhbXBhaWduT3V0Y29tZRIgChxDQU1QQUlHTl9PVVRDT01FX1VOU1BFQ0lGSUVEEAASGwoXQ0FNUEFJR05fT1VUQ09NRV9QQVVTRUQQARIjCh9DQU1QQUlHTl9PVVRDT01FX0FMUkVBRFlfUEFVU0VEEAISHAoYQ0FNUEFJR05fT1VUQ09NRV9SRVNVTUVEEAMSJAogQ0FNUEFJR05fT1VUQ09NRV9BTFJFQURZX1JVTk5JTkcQBBIZChVDQU1QQUlHTl9PVVRDT01FX0xFRlQQBRIbChdDQU1QQUlHTl9PVVRDT01FX0ZBSUxFRBAGEh0KGUNBTVBBSUdOX09VVENPTUVfU0hBRE9XRUQQBzKWDgoNQnVkZ2V0U2VydmljZRJ/Cg5HZXRCdWRnZXRTdGF0cxIxLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkdldEJ1ZGdldFN0YXRzUmVxdWVzdBoyLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkdldEJ1ZGdldFN0YXRzUmVzcG9uc2UiBqrUGAIYARKCAQoPTGlzdEJ1ZGdldFN0YXRzEjIuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuTGlzdEJ1ZGdldFN0YXRzUmVxdWVzdBozLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkxpc3RCdWRnZXRTdGF0c1Jlc3BvbnNlIgaq1BgCGAEShwEKEFdhdGNoQnVkZ2V0U3RhdHMSMy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5XYXRjaEJ1ZGdldFN0YXRzUmVxdWVzdBo0LnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLldhdGNoQnVkZ2V0U3RhdHNSZXNwb25zZSIGqtQYAhgBMAESeQoMVXBkYXRlQnVkZ2V0Ei8uc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuVXBkYXRlQnVkZ2V0UmVxdWVzdBowLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlVwZGF0ZUJ1ZGdldFJlc3BvbnNlIgaq1BgCGAMSdgoLUGF1c2VCdWRnZXQSLi5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5QYXVzZUJ1ZGdldFJlcXVlc3QaLy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5QYXVzZUJ1ZGdldFJlc3BvbnNlIgaq1BgCGAMSeQoMUmVzdW1lQnVkZ2V0Ei8uc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuUmVzdW1lQnVkZ2V0UmVxdWVzdBowLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlJlc3VtZUJ1ZGdldFJlc3BvbnNlIgaq1BgCGAMScAoJTGlzdEhvbGRzEiwuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuTGlzdEhvbGRzUmVxdWVzdBotLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkxpc3RIb2xkc1Jlc3BvbnNlIgaq1BgCGAESdgoLUmVzb2x2ZUhvbGQSLi5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5SZXNvbHZlSG9sZFJlcXVlc3QaLy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5SZXNvbHZlSG9sZFJlc3BvbnNlIgaq1BgCGAMSfwoOUGF1c2VDYW1wYWlnbnMSMS5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5QYXVzZUNhbXBhaWduc1JlcXVlc3QaMi5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5QYXVzZUNhbXBhaWduc1Jlc3BvbnNlIgaq1BgCGAMSggEKD1Jlc3VtZUNhbXBhaWducxIyLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlJlc3VtZUNhbXBhaWduc1JlcXVlc3QaMy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5SZXN1bWVDYW1wYWlnbnNSZXNwb25zZSIGqtQYAhgDEogBChFMaXN0TGVkZ2VyRW50cmllcxI0LnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkxpc3RMZWRnZXJFbnRyaWVzUmVxdWVzdBo1LnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkxpc3RMZWRnZXJFbnRyaWVzUmVzcG9uc2UiBqrUGAIYARKIAQoRTGlzdFJlcG9ydGVkU3BlbmQSNC5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MaXN0UmVwb3J0ZWRTcGVuZFJlcXVlc3QaNS5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MaXN0UmVwb3J0ZWRTcGVuZFJlc3BvbnNlIgaq1BgCGAESggEKD0dldFNoYWRvd1JlcG9ydBIyLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkdldFNoYWRvd1JlcG9ydFJlcXVlc3QaMy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5HZXRTaGFkb3dSZXBvcnRSZXNwb25zZSIGqtQYAhgBEnwKDUVyYXNlQ3VzdG9tZXISMC5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5FcmFzZUN1c3RvbWVyUmVxdWVzdBoxLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkVyYXNlQ3VzdG9tZXJSZXNwb25zZSIGqtQYAhgDQnYKJGlvLmdpdGh1Yi5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MVABWkxnaXRodWIuY29tL3NtYXJ0LWNvbm5lY3RvcnMvc21hcnQtY29ubmVjdG9ycy9jbGllbnRzL2dvL2J1ZGdldHMvdjE7YnVkZ2V0c3YxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_smartconnectors_common_v1_bid, file_smartconnectors_common_v1_budget, file_smartconnectors_common_v1_connector, file_smartconnectors_common_v1_options]);
+  fileDesc("Ci9zbWFydGNvbm5lY3RvcnMvYnVkZ2V0cy92MS9idWRnZXRfc2VydmljZS5wcm90bxIac21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEimQMKBEhvbGQSDwoHaG9sZF9pZBgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJEhAKCHBsYXRmb3JtGAMgASgJEhIKCmJ1ZGdldF9pZHMYBCADKAkSDgoGdGFyZ2V0GAUgASgJEhUKDWFtb3VudF9taWNyb3MYBiABKAMSFQoNY3VycmVuY3lfY29kZRgHIAEoCRI0CgVzdGF0ZRgIIAEoDjIlLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkhvbGRTdGF0ZRI0CgZzb3VyY2UYCSABKA4yJC5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkJpZFNvdXJjZRIuCgpjcmVhdGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRub3RlGA0gASgJIpACCgtMZWRnZXJFbnRyeRIQCghzZXF1ZW5jZRgBIAEoAxImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdmVyYhgDIAEoCRISCgpidWRnZXRfaWRzGAQgAygJEg8KB2hvbGRfaWQYBSABKAkSEgoKcmVxdWVzdF9pZBgGIAEoCRIVCg1hbW91bnRfbWljcm9zGAcgASgDEhUKDWN1cnJlbmN5X2NvZGUYCCABKAkSDAoEbm90ZRgJIAEoCRIQCghwbGF0Zm9ybRgKIAEoCRIMCgRoYXNoGAsgASgJEg0KBWFjdG9yGAwgASgJEhUKDWN1c3RvbWVyX2hhc2gYDSABKAkiKgoVR2V0QnVkZ2V0U3RhdHNSZXF1ZXN0EhEKCWJ1ZGdldF9pZBgBIAEoCSJPChZHZXRCdWRnZXRTdGF0c1Jlc3BvbnNlEjUKBXN0YXRzGAEgASgLMiYuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CdWRnZXRTdGF0cyIYChZMaXN0QnVkZ2V0U3RhdHNSZXF1ZXN0IlAKF0xpc3RCdWRnZXRTdGF0c1Jlc3BvbnNlEjUKBXN0YXRzGAEgAygLMiYuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CdWRnZXRTdGF0cyItChdXYXRjaEJ1ZGdldFN0YXRzUmVxdWVzdBISCgpidWRnZXRfaWRzGAEgAygJIlEKGFdhdGNoQnVkZ2V0U3RhdHNSZXNwb25zZRI1CgVzdGF0cxgBIAEoCzImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQnVkZ2V0U3RhdHMiTgoTVXBkYXRlQnVkZ2V0UmVxdWVzdBIRCglidWRnZXRfaWQYASABKAkSFAoMbGltaXRfbWljcm9zGAIgASgDEg4KBnJlYXNvbhgDIAEoCSJNChRVcGRhdGVCdWRnZXRSZXNwb25zZRI1CgVzdGF0cxgBIAEoCzImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQnVkZ2V0U3RhdHMiYAoSUGF1c2VCdWRnZXRSZXF1ZXN0EhEKCWJ1ZGdldF9pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkSJwoEd2FpdBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKSAgoTUGF1c2VCdWRnZXRSZXNwb25zZRI1CgVzdGF0cxgBIAEoCzImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQnVkZ2V0U3RhdHMSDgoGbm90aWNlGAIgASgJEhcKD2luX2ZsaWdodF9jb3VudBgDIAEoBRIYChBpbl9mbGlnaHRfbWljcm9zGAQgASgDEhUKDWN1cnJlbmN5X2NvZGUYBSABKAkSFgoOaW5fZG91YnRfY291bnQYBiABKAUSFgoOZGVmZXJyZWRfY291bnQYByABKAUSOgoWbGFzdF9kaXNwYXRjaF9lbmRlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiOAoTUmVzdW1lQnVkZ2V0UmVxdWVzdBIRCglidWRnZXRfaWQYASABKAkSDgoGcmVhc29uGAIgASgJIk0KFFJlc3VtZUJ1ZGdldFJlc3BvbnNlEjUKBXN0YXRzGAEgASgLMiYuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CdWRnZXRTdGF0cyJMChBMaXN0SG9sZHNSZXF1ZXN0EhEKCWJ1ZGdldF9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJdChFMaXN0SG9sZHNSZXNwb25zZRIvCgVob2xkcxgBIAMoCzIgLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkhvbGQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImsKElJlc29sdmVIb2xkUmVxdWVzdBIPCgdob2xkX2lkGAEgASgJEjQKBXN0YXRlGAIgASgOMiUuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuSG9sZFN0YXRlEg4KBnJlYXNvbhgDIAEoCSJFChNSZXNvbHZlSG9sZFJlc3BvbnNlEi4KBGhvbGQYASABKAsyIC5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5Ib2xkImgKGExpc3RMZWRnZXJFbnRyaWVzUmVxdWVzdBIRCglidWRnZXRfaWQYASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJuChlMaXN0TGVkZ2VyRW50cmllc1Jlc3BvbnNlEjgKB2VudHJpZXMYASADKAsyJy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MZWRnZXJFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkirgEKDVJlcG9ydGVkU3BlbmQSEAoIcGxhdGZvcm0YASABKAkSEwoLY2FtcGFpZ25faWQYAiABKAkSCwoDZGF5GAMgASgJEhQKDHNwZW5kX21pY3JvcxgEIAEoAxIVCg1jdXJyZW5jeV9jb2RlGAUgASgJEhEKCXRpbWVfem9uZRgGIAEoCRIpCgVhc19vZhgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiYQoYTGlzdFJlcG9ydGVkU3BlbmRSZXF1ZXN0EhAKCHBsYXRmb3JtGAEgASgJEgwKBGRheXMYAiABKAUSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkibgoZTGlzdFJlcG9ydGVkU3BlbmRSZXNwb25zZRI4CgVzcGVuZBgBIAMoCzIpLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlJlcG9ydGVkU3BlbmQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIqsBChBDYW1wYWlnblN0YW5kaW5nEhAKCHBsYXRmb3JtGAEgASgJEhMKC2NhbXBhaWduX2lkGAIgASgJEjwKB291dGNvbWUYAyABKA4yKy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5DYW1wYWlnbk91dGNvbWUSMgoFZXJyb3IYBCABKAsyIy5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkJpZEVycm9yIk8KFVBhdXNlQ2FtcGFpZ25zUmVxdWVzdBIQCghwbGF0Zm9ybRgBIAEoCRIUCgxjYW1wYWlnbl9pZHMYAiADKAkSDgoGcmVhc29uGAMgASgJIlkKFlBhdXNlQ2FtcGFpZ25zUmVzcG9uc2USPwoJY2FtcGFpZ25zGAEgAygLMiwuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuQ2FtcGFpZ25TdGFuZGluZyJQChZSZXN1bWVDYW1wYWlnbnNSZXF1ZXN0EhAKCHBsYXRmb3JtGAEgASgJEhQKDGNhbXBhaWduX2lkcxgCIAMoCRIOCgZyZWFzb24YAyABKAkiWgoXUmVzdW1lQ2FtcGFpZ25zUmVzcG9uc2USPwoJY2FtcGFpZ25zGAEgAygLMiwuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuQ2FtcGFpZ25TdGFuZGluZyIqChZHZXRTaGFkb3dSZXBvcnRSZXF1ZXN0EhAKCHBsYXRmb3JtGAEgASgJIs4BCg1TaGFkb3dPdXRjb21lEg8KB291dGNvbWUYASABKAkSDwoHcmVmdXNlZBgCIAEoCBIRCgliaWRfY291bnQYAyABKAMSEgoKc3VtX21pY3JvcxgEIAEoAxIsCghmaXJzdF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHbGFzdF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGQoRd29yc3Rfb3Zlcl9taWNyb3MYByABKAMi7AIKD0NhbmRpZGF0ZVJlcG9ydBIRCglidWRnZXRfaWQYASABKAkSGAoQY2FuZGlkYXRlX21pY3JvcxgCIAEoAxIUCgxsaW1pdF9taWNyb3MYAyABKAMSKQoGd2luZG93GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhMKC3VzZWRfbWljcm9zGAUgASgDEhYKDmFkbWl0dGVkX2NvdW50GAYgASgDEhcKD2FkbWl0dGVkX21pY3JvcxgHIAEoAxIYChB3b3VsZF92ZXRvX2NvdW50GAggASgDEhkKEXdvdWxkX3ZldG9fbWljcm9zGAkgASgDEjcKE2ZpcnN0X3dvdWxkX3ZldG9fYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKEmxpbWl0X3ZldG9lZF9jb3VudBgLIAEoAxIbChNsaW1pdF92ZXRvZWRfbWljcm9zGAwgASgDIs8BChRQbGF0Zm9ybVNoYWRvd1JlcG9ydBIQCghwbGF0Zm9ybRgBIAEoCRIRCglpbl9zaGFkb3cYAiABKAgSFQoNY3VycmVuY3lfY29kZRgDIAEoCRI7CghvdXRjb21lcxgEIAMoCzIpLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlNoYWRvd091dGNvbWUSPgoJY2FuZGlkYXRlGAUgASgLMisuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuQ2FuZGlkYXRlUmVwb3J0Il4KF0dldFNoYWRvd1JlcG9ydFJlc3BvbnNlEkMKCXBsYXRmb3JtcxgBIAMoCzIwLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlBsYXRmb3JtU2hhZG93UmVwb3J0IrICCgVBbGVydBIQCghhbGVydF9pZBgBIAEoCRIzCgRraW5kGAIgASgOMiUuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuQWxlcnRLaW5kEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCghwbGF0Zm9ybRgEIAEoCRISCgpidWRnZXRfaWRzGAUgAygJEhIKCnJlcXVlc3RfaWQYBiABKAkSFQoNYW1vdW50X21pY3JvcxgHIAEoAxIVCg1jdXJyZW5jeV9jb2RlGAggASgJEjQKBWxldmVsGAkgASgOMiUuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5BbGVydExldmVsEgwKBHRleHQYCiABKAkSDgoGc3RhbmRzGAsgASgIIk4KEUxpc3RBbGVydHNSZXF1ZXN0EhAKCGFmdGVyX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRIUCgxuZXdlc3RfZmlyc3QYAyABKAgiXgoSTGlzdEFsZXJ0c1Jlc3BvbnNlEjEKBmFsZXJ0cxgBIAMoCzIhLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkFsZXJ0EhUKDW5leHRfYWZ0ZXJfaWQYAiABKAkiJgoSV2F0Y2hBbGVydHNSZXF1ZXN0EhAKCGFmdGVyX2lkGAEgASgJIlkKE1dhdGNoQWxlcnRzUmVzcG9uc2USMAoFYWxlcnQYASABKAsyIS5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5BbGVydBIQCghhZnRlcl9pZBgCIAEoCSI7ChRFcmFzZUN1c3RvbWVyUmVxdWVzdBITCgtjdXN0b21lcl9pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkiawoVRXJhc2VDdXN0b21lclJlc3BvbnNlEhQKDGVyYXNlZF9jb3VudBgBIAEoAxIVCg13YWl0aW5nX2NvdW50GAIgASgDEhUKDWN1c3RvbWVyX2hhc2gYAyABKAkSDgoGbm90aWNlGAQgASgJKp8BCglIb2xkU3RhdGUSGgoWSE9MRF9TVEFURV9VTlNQRUNJRklFRBAAEhMKD0hPTERfU1RBVEVfSEVMRBABEhcKE0hPTERfU1RBVEVfREVGRVJSRUQQAhIXChNIT0xEX1NUQVRFX0lOX0RPVUJUEAMSFgoSSE9MRF9TVEFURV9TRVRUTEVEEAQSFwoTSE9MRF9TVEFURV9SRUxFQVNFRBAFKpACCg9DYW1wYWlnbk91dGNvbWUSIAocQ0FNUEFJR05fT1VUQ09NRV9VTlNQRUNJRklFRBAAEhsKF0NBTVBBSUdOX09VVENPTUVfUEFVU0VEEAESIwofQ0FNUEFJR05fT1VUQ09NRV9BTFJFQURZX1BBVVNFRBACEhwKGENBTVBBSUdOX09VVENPTUVfUkVTVU1FRBADEiQKIENBTVBBSUdOX09VVENPTUVfQUxSRUFEWV9SVU5OSU5HEAQSGQoVQ0FNUEFJR05fT1VUQ09NRV9MRUZUEAUSGwoXQ0FNUEFJR05fT1VUQ09NRV9GQUlMRUQQBhIdChlDQU1QQUlHTl9PVVRDT01FX1NIQURPV0VEEAcqxQMKCUFsZXJ0S2luZBIaChZBTEVSVF9LSU5EX1VOU1BFQ0lGSUVEEAASHQoZQUxFUlRfS0lORF9CVURHRVRfV0FSTklORxABEh4KGkFMRVJUX0tJTkRfQlVER0VUX0NSSVRJQ0FMEAISHwobQUxFUlRfS0lORF9CVURHRVRfRVhIQVVTVEVEEAMSGwoXQUxFUlRfS0lORF9CVURHRVRfRUFTRUQQBBIeChpBTEVSVF9LSU5EX1JBVEVfTElNSVRfTkVBUhAFEh8KG0FMRVJUX0tJTkRfUkFURV9MSU1JVF9FQVNFRBAGEh0KGUFMRVJUX0tJTkRfQ0lSQ1VJVF9PUEVORUQQBxIdChlBTEVSVF9LSU5EX0NJUkNVSVRfQ0xPU0VEEAgSIAocQUxFUlRfS0lORF9JTl9ET1VCVF9UT09fTE9ORxAJEh0KGUFMRVJUX0tJTkRfSU5fRE9VQlRfRU5ERUQQChIiCh5BTEVSVF9LSU5EX1JFUE9SVEVEX1NQRU5EX09WRVIQCxIaChZBTEVSVF9LSU5EX0xFREdFUl9TTE9XEAwSHwobQUxFUlRfS0lORF9MRURHRVJfUkVDT1ZFUkVEEA0yhRAKDUJ1ZGdldFNlcnZpY2USfwoOR2V0QnVkZ2V0U3RhdHMSMS5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5HZXRCdWRnZXRTdGF0c1JlcXVlc3QaMi5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5HZXRCdWRnZXRTdGF0c1Jlc3BvbnNlIgaq1BgCGAESggEKD0xpc3RCdWRnZXRTdGF0cxIyLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkxpc3RCdWRnZXRTdGF0c1JlcXVlc3QaMy5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MaXN0QnVkZ2V0U3RhdHNSZXNwb25zZSIGqtQYAhgBEocBChBXYXRjaEJ1ZGdldFN0YXRzEjMuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuV2F0Y2hCdWRnZXRTdGF0c1JlcXVlc3QaNC5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5XYXRjaEJ1ZGdldFN0YXRzUmVzcG9uc2UiBqrUGAIYATABEnkKDFVwZGF0ZUJ1ZGdldBIvLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlVwZGF0ZUJ1ZGdldFJlcXVlc3QaMC5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5VcGRhdGVCdWRnZXRSZXNwb25zZSIGqtQYAhgDEnYKC1BhdXNlQnVkZ2V0Ei4uc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuUGF1c2VCdWRnZXRSZXF1ZXN0Gi8uc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuUGF1c2VCdWRnZXRSZXNwb25zZSIGqtQYAhgDEnkKDFJlc3VtZUJ1ZGdldBIvLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLlJlc3VtZUJ1ZGdldFJlcXVlc3QaMC5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5SZXN1bWVCdWRnZXRSZXNwb25zZSIGqtQYAhgDEnAKCUxpc3RIb2xkcxIsLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkxpc3RIb2xkc1JlcXVlc3QaLS5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MaXN0SG9sZHNSZXNwb25zZSIGqtQYAhgBEnYKC1Jlc29sdmVIb2xkEi4uc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuUmVzb2x2ZUhvbGRSZXF1ZXN0Gi8uc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuUmVzb2x2ZUhvbGRSZXNwb25zZSIGqtQYAhgDEn8KDlBhdXNlQ2FtcGFpZ25zEjEuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuUGF1c2VDYW1wYWlnbnNSZXF1ZXN0GjIuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuUGF1c2VDYW1wYWlnbnNSZXNwb25zZSIGqtQYAhgDEoIBCg9SZXN1bWVDYW1wYWlnbnMSMi5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5SZXN1bWVDYW1wYWlnbnNSZXF1ZXN0GjMuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuUmVzdW1lQ2FtcGFpZ25zUmVzcG9uc2UiBqrUGAIYAxKIAQoRTGlzdExlZGdlckVudHJpZXMSNC5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MaXN0TGVkZ2VyRW50cmllc1JlcXVlc3QaNS5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MaXN0TGVkZ2VyRW50cmllc1Jlc3BvbnNlIgaq1BgCGAESiAEKEUxpc3RSZXBvcnRlZFNwZW5kEjQuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuTGlzdFJlcG9ydGVkU3BlbmRSZXF1ZXN0GjUuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuTGlzdFJlcG9ydGVkU3BlbmRSZXNwb25zZSIGqtQYAhgBEoIBCg9HZXRTaGFkb3dSZXBvcnQSMi5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5HZXRTaGFkb3dSZXBvcnRSZXF1ZXN0GjMuc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuR2V0U2hhZG93UmVwb3J0UmVzcG9uc2UiBqrUGAIYARJzCgpMaXN0QWxlcnRzEi0uc21hcnRjb25uZWN0b3JzLmJ1ZGdldHMudjEuTGlzdEFsZXJ0c1JlcXVlc3QaLi5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5MaXN0QWxlcnRzUmVzcG9uc2UiBqrUGAIYARJ4CgtXYXRjaEFsZXJ0cxIuLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLldhdGNoQWxlcnRzUmVxdWVzdBovLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLldhdGNoQWxlcnRzUmVzcG9uc2UiBqrUGAIYATABEnwKDUVyYXNlQ3VzdG9tZXISMC5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MS5FcmFzZUN1c3RvbWVyUmVxdWVzdBoxLnNtYXJ0Y29ubmVjdG9ycy5idWRnZXRzLnYxLkVyYXNlQ3VzdG9tZXJSZXNwb25zZSIGqtQYAhgDQnYKJGlvLmdpdGh1Yi5zbWFydGNvbm5lY3RvcnMuYnVkZ2V0cy52MVABWkxnaXRodWIuY29tL3NtYXJ0LWNvbm5lY3RvcnMvc21hcnQtY29ubmVjdG9ycy9jbGllbnRzL2dvL2J1ZGdldHMvdjE7YnVkZ2V0c3YxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_smartconnectors_common_v1_bid, file_smartconnectors_common_v1_budget, file_smartconnectors_common_v1_connector, file_smartconnectors_common_v1_options]);
 
 /**
  * Money that is reserved for one bid.
@@ -174,7 +174,7 @@ export type LedgerEntry = Message<"smartconnectors.budgets.v1.LedgerEntry"> & {
   holdId: string;
 
   /**
-   * The caller's key, empty when the line is about a budget.
+   * The caller's key, empty when the line is about a budget; of an `alert`, that of a bid in doubt.
    *
    * @generated from field: string request_id = 6;
    */
@@ -195,15 +195,17 @@ export type LedgerEntry = Message<"smartconnectors.budgets.v1.LedgerEntry"> & {
   currencyCode: string;
 
   /**
-   * Why; of `configure`, the limits as JSON; of `alert`, the level and the figures.
+   * Why; of `configure`, the limits as JSON; of `alert` and `alert_end`, a word, a colon and the
+   * figures. Of a budget the word is the level that stands from then on: NONE, WARNING, CRITICAL,
+   * EXHAUSTED; otherwise what begins or ends: RATE_LIMIT, CIRCUIT, IN_DOUBT, LEDGER, REPORTED.
    *
    * @generated from field: string note = 9;
    */
   note: string;
 
   /**
-   * The platform, empty when the line is about a budget; of an `alert`, the platform that reports
-   * more spend than was committed; `shadow/<platform>` in shadow mode.
+   * The platform, empty when the line is about a budget; of an `alert`, the platform whose quota,
+   * circuit breaker, bid or reported spend it is about; `shadow/<platform>` in shadow mode.
    *
    * @generated from field: string platform = 10;
    */
@@ -1310,6 +1312,209 @@ export const GetShadowReportResponseSchema: GenMessage<GetShadowReportResponse> 
   messageDesc(file_smartconnectors_budgets_v1_budget_service, 32);
 
 /**
+ * One alert. It is a line of the audit ledger, so it is recorded exactly once.
+ *
+ * @generated from message smartconnectors.budgets.v1.Alert
+ */
+export type Alert = Message<"smartconnectors.budgets.v1.Alert"> & {
+  /**
+   * `alert-` and the sequence of its line. The same wherever and however often it is delivered.
+   *
+   * @generated from field: string alert_id = 1;
+   */
+  alertId: string;
+
+  /**
+   * What has happened.
+   *
+   * @generated from field: smartconnectors.budgets.v1.AlertKind kind = 2;
+   */
+  kind: AlertKind;
+
+  /**
+   * When, in ledger time.
+   *
+   * @generated from field: google.protobuf.Timestamp at = 3;
+   */
+  at?: Timestamp | undefined;
+
+  /**
+   * The platform; `shadow/<platform>` in shadow mode. Empty: of none alone.
+   *
+   * @generated from field: string platform = 4;
+   */
+  platform: string;
+
+  /**
+   * The budgets that it concerns.
+   *
+   * @generated from field: repeated string budget_ids = 5;
+   */
+  budgetIds: string[];
+
+  /**
+   * The caller's key of a bid in doubt. Empty otherwise.
+   *
+   * @generated from field: string request_id = 6;
+   */
+  requestId: string;
+
+  /**
+   * What is used, reported or in doubt, in micros. 0 when it is not about money.
+   *
+   * @generated from field: int64 amount_micros = 7;
+   */
+  amountMicros: bigint;
+
+  /**
+   * ISO 4217. Empty when it is not about money.
+   *
+   * @generated from field: string currency_code = 8;
+   */
+  currencyCode: string;
+
+  /**
+   * What stands of a budget from then on. Unset: it is not about a budget's level.
+   *
+   * @generated from field: smartconnectors.common.v1.AlertLevel level = 9;
+   */
+  level: AlertLevel;
+
+  /**
+   * One sentence for a person.
+   *
+   * @generated from field: string text = 10;
+   */
+  text: string;
+
+  /**
+   * True: it stands now, which is to say that nothing later has ended or replaced it.
+   *
+   * @generated from field: bool stands = 11;
+   */
+  stands: boolean;
+};
+
+/**
+ * Describes the message smartconnectors.budgets.v1.Alert.
+ * Use `create(AlertSchema)` to create a new message.
+ */
+export const AlertSchema: GenMessage<Alert> = /*@__PURE__*/
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 33);
+
+/**
+ * Which alerts.
+ *
+ * @generated from message smartconnectors.budgets.v1.ListAlertsRequest
+ */
+export type ListAlertsRequest = Message<"smartconnectors.budgets.v1.ListAlertsRequest"> & {
+  /**
+   * Those after this one; with `newest_first`, those before it. Empty: all of them.
+   *
+   * @generated from field: string after_id = 1;
+   */
+  afterId: string;
+
+  /**
+   * At most this many. 0 means 100; 1000 at most.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * Newest first instead of oldest first.
+   *
+   * @generated from field: bool newest_first = 3;
+   */
+  newestFirst: boolean;
+};
+
+/**
+ * Describes the message smartconnectors.budgets.v1.ListAlertsRequest.
+ * Use `create(ListAlertsRequestSchema)` to create a new message.
+ */
+export const ListAlertsRequestSchema: GenMessage<ListAlertsRequest> = /*@__PURE__*/
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 34);
+
+/**
+ * A page of alerts.
+ *
+ * @generated from message smartconnectors.budgets.v1.ListAlertsResponse
+ */
+export type ListAlertsResponse = Message<"smartconnectors.budgets.v1.ListAlertsResponse"> & {
+  /**
+   * The alerts.
+   *
+   * @generated from field: repeated smartconnectors.budgets.v1.Alert alerts = 1;
+   */
+  alerts: Alert[];
+
+  /**
+   * `after_id` of the next page. Empty on the last one.
+   *
+   * @generated from field: string next_after_id = 2;
+   */
+  nextAfterId: string;
+};
+
+/**
+ * Describes the message smartconnectors.budgets.v1.ListAlertsResponse.
+ * Use `create(ListAlertsResponseSchema)` to create a new message.
+ */
+export const ListAlertsResponseSchema: GenMessage<ListAlertsResponse> = /*@__PURE__*/
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 35);
+
+/**
+ * From where on to watch.
+ *
+ * @generated from message smartconnectors.budgets.v1.WatchAlertsRequest
+ */
+export type WatchAlertsRequest = Message<"smartconnectors.budgets.v1.WatchAlertsRequest"> & {
+  /**
+   * Those after this one. `alert-0`: from the beginning. Empty: those from now on.
+   *
+   * @generated from field: string after_id = 1;
+   */
+  afterId: string;
+};
+
+/**
+ * Describes the message smartconnectors.budgets.v1.WatchAlertsRequest.
+ * Use `create(WatchAlertsRequestSchema)` to create a new message.
+ */
+export const WatchAlertsRequestSchema: GenMessage<WatchAlertsRequest> = /*@__PURE__*/
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 36);
+
+/**
+ * One alert, or in the first message none.
+ *
+ * @generated from message smartconnectors.budgets.v1.WatchAlertsResponse
+ */
+export type WatchAlertsResponse = Message<"smartconnectors.budgets.v1.WatchAlertsResponse"> & {
+  /**
+   * The alert. Unset in the first message, which comes at once.
+   *
+   * @generated from field: smartconnectors.budgets.v1.Alert alert = 1;
+   */
+  alert?: Alert | undefined;
+
+  /**
+   * What to ask for when one comes back after this message: no alert is missed then.
+   *
+   * @generated from field: string after_id = 2;
+   */
+  afterId: string;
+};
+
+/**
+ * Describes the message smartconnectors.budgets.v1.WatchAlertsResponse.
+ * Use `create(WatchAlertsResponseSchema)` to create a new message.
+ */
+export const WatchAlertsResponseSchema: GenMessage<WatchAlertsResponse> = /*@__PURE__*/
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 37);
+
+/**
  * Whose data to erase.
  *
  * @generated from message smartconnectors.budgets.v1.EraseCustomerRequest
@@ -1335,7 +1540,7 @@ export type EraseCustomerRequest = Message<"smartconnectors.budgets.v1.EraseCust
  * Use `create(EraseCustomerRequestSchema)` to create a new message.
  */
 export const EraseCustomerRequestSchema: GenMessage<EraseCustomerRequest> = /*@__PURE__*/
-  messageDesc(file_smartconnectors_budgets_v1_budget_service, 33);
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 38);
 
 /**
  * What was erased.
@@ -1377,7 +1582,7 @@ export type EraseCustomerResponse = Message<"smartconnectors.budgets.v1.EraseCus
  * Use `create(EraseCustomerResponseSchema)` to create a new message.
  */
 export const EraseCustomerResponseSchema: GenMessage<EraseCustomerResponse> = /*@__PURE__*/
-  messageDesc(file_smartconnectors_budgets_v1_budget_service, 34);
+  messageDesc(file_smartconnectors_budgets_v1_budget_service, 39);
 
 /**
  * Where a hold stands.
@@ -1503,6 +1708,117 @@ export enum CampaignOutcome {
  */
 export const CampaignOutcomeSchema: GenEnum<CampaignOutcome> = /*@__PURE__*/
   enumDesc(file_smartconnectors_budgets_v1_budget_service, 1);
+
+/**
+ * What has happened.
+ *
+ * @generated from enum smartconnectors.budgets.v1.AlertKind
+ */
+export enum AlertKind {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: ALERT_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * A budget has reached 80 % of one of its limits.
+   *
+   * @generated from enum value: ALERT_KIND_BUDGET_WARNING = 1;
+   */
+  BUDGET_WARNING = 1,
+
+  /**
+   * A budget has reached 95 %.
+   *
+   * @generated from enum value: ALERT_KIND_BUDGET_CRITICAL = 2;
+   */
+  BUDGET_CRITICAL = 2,
+
+  /**
+   * Nothing remains of a budget.
+   *
+   * @generated from enum value: ALERT_KIND_BUDGET_EXHAUSTED = 3;
+   */
+  BUDGET_EXHAUSTED = 3,
+
+  /**
+   * A budget has fallen 5 points below a level that stood; `level` is what still stands.
+   *
+   * @generated from enum value: ALERT_KIND_BUDGET_EASED = 4;
+   */
+  BUDGET_EASED = 4,
+
+  /**
+   * 90 % of what may be called of a platform in its window has been called.
+   *
+   * @generated from enum value: ALERT_KIND_RATE_LIMIT_NEAR = 5;
+   */
+  RATE_LIMIT_NEAR = 5,
+
+  /**
+   * That has fallen below 85 %.
+   *
+   * @generated from enum value: ALERT_KIND_RATE_LIMIT_EASED = 6;
+   */
+  RATE_LIMIT_EASED = 6,
+
+  /**
+   * A circuit breaker has opened.
+   *
+   * @generated from enum value: ALERT_KIND_CIRCUIT_OPENED = 7;
+   */
+  CIRCUIT_OPENED = 7,
+
+  /**
+   * It has closed.
+   *
+   * @generated from enum value: ALERT_KIND_CIRCUIT_CLOSED = 8;
+   */
+  CIRCUIT_CLOSED = 8,
+
+  /**
+   * It is not known for long what became of a bid that was sent.
+   *
+   * @generated from enum value: ALERT_KIND_IN_DOUBT_TOO_LONG = 9;
+   */
+  IN_DOUBT_TOO_LONG = 9,
+
+  /**
+   * That is known now.
+   *
+   * @generated from enum value: ALERT_KIND_IN_DOUBT_ENDED = 10;
+   */
+  IN_DOUBT_ENDED = 10,
+
+  /**
+   * A platform reports more spend for a day than was committed on it. Once for a budget and day.
+   *
+   * @generated from enum value: ALERT_KIND_REPORTED_SPEND_OVER = 11;
+   */
+  REPORTED_SPEND_OVER = 11,
+
+  /**
+   * A commit of the ledger took long, or none was possible.
+   *
+   * @generated from enum value: ALERT_KIND_LEDGER_SLOW = 12;
+   */
+  LEDGER_SLOW = 12,
+
+  /**
+   * Commits have been quick for a minute.
+   *
+   * @generated from enum value: ALERT_KIND_LEDGER_RECOVERED = 13;
+   */
+  LEDGER_RECOVERED = 13,
+}
+
+/**
+ * Describes the enum smartconnectors.budgets.v1.AlertKind.
+ */
+export const AlertKindSchema: GenEnum<AlertKind> = /*@__PURE__*/
+  enumDesc(file_smartconnectors_budgets_v1_budget_service, 2);
 
 /**
  * Budgets.
@@ -1648,6 +1964,27 @@ export const BudgetService: GenService<{
     methodKind: "unary";
     input: typeof GetShadowReportRequestSchema;
     output: typeof GetShadowReportResponseSchema;
+  },
+  /**
+   * The alerts that are on record: each once, whatever happens in between.
+   *
+   * @generated from rpc smartconnectors.budgets.v1.BudgetService.ListAlerts
+   */
+  listAlerts: {
+    methodKind: "unary";
+    input: typeof ListAlertsRequestSchema;
+    output: typeof ListAlertsResponseSchema;
+  },
+  /**
+   * Alerts after a given one, oldest first, and then each as it is recorded. A reader that comes
+   * back with the last id that it has dealt with misses none; a slow one misses none either.
+   *
+   * @generated from rpc smartconnectors.budgets.v1.BudgetService.WatchAlerts
+   */
+  watchAlerts: {
+    methodKind: "server_streaming";
+    input: typeof WatchAlertsRequestSchema;
+    output: typeof WatchAlertsResponseSchema;
   },
   /**
    * Takes out of what the server keeps of bids who an end customer is and why the model bid. Money

@@ -1,0 +1,155 @@
+"""Looks at quotas, breakers, holds in doubt and commits, and has the ledger record what begins or
+ends there. Recording waits for nothing: a line is durable behind everybody's back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from smartconnectors_server.alert_settings import AlertSettings
+from smartconnectors_server.alerts.edges import Slowness, is_near_limit, is_overdue
+from smartconnectors_server.circuitbreaker import State
+from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
+from smartconnectors_server.ledger import Condition, HoldState, Ledger, Subject
+from smartconnectors_server.money import format_amount
+
+LOOK_EVERY_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Quota(Protocol):
+    """A platform's rate limiter."""
+
+    def used(self) -> int:
+        """Calls in the window that ends now."""
+        ...
+
+    def headroom(self) -> int:
+        """Calls that may still be made in it."""
+        ...
+
+
+class Looked(Protocol):
+    """A platform."""
+
+    @property
+    def book(self) -> str:
+        """Its budget."""
+        ...
+
+    @property
+    def limiter(self) -> Quota:
+        """Its quota."""
+        ...
+
+
+class Conditions:
+    """What is told beside budgets. For one event loop."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, settings: AlertSettings) -> None:
+        self._ledger = ledger
+        self._alerts = ledger.alerts
+        self._clock = clock
+        self._settings = settings
+        self._slowness = Slowness(False, clock.monotonic_ns())
+        self._opened_ns: dict[str, int] = {}
+
+    def follow(self, settings: AlertSettings) -> None:
+        """Other settings, from the next look on."""
+        self._settings = settings
+
+    def begin(self) -> None:
+        """Takes up what stood when the last process ended; every breaker is closed at first."""
+        slow = self._alerts.has_told(_LEDGER)
+        self._slowness = Slowness(slow, self._clock.monotonic_ns())
+        for subject in self._alerts.told(Condition.CIRCUIT):
+            self._alerts.tell(subject, False, lambda: "closed, since the server was started again")
+
+    # What happens
+
+    def circuit(self, platform: str, book: str, state: State) -> None:
+        """A breaker has come to a state."""
+        subject, now_ns = Subject(Condition.CIRCUIT, platform), self._clock.monotonic_ns()
+        if state is State.OPEN:
+            self._opened_ns.setdefault(platform, now_ns)
+            words = "the circuit breaker has opened; bids wait until it closes"
+            self._alerts.tell(subject, True, lambda: words, budget_ids=(book,))
+        elif state is State.CLOSED:
+            lasted_s = (now_ns - self._opened_ns.pop(platform, now_ns)) / NANOS_PER_SECOND
+            words = f"the circuit breaker has closed after {lasted_s:.1f} s"
+            self._alerts.tell(subject, False, lambda: words, budget_ids=(book,))
+
+    def committed(self, took_s: float) -> None:
+        """The ledger has committed."""
+        if took_s * 1000 > self._settings.ledger_slow_ms:
+            self._slow(f"a commit took {took_s:.1f} s")
+
+    def _slow(self, why: str) -> None:
+        self._slowness.slow(self._clock.monotonic_ns())
+        self._alerts.tell(_LEDGER, True, lambda: why)
+
+    # What lasts
+
+    async def run(self, platforms: Mapping[str, Looked]) -> None:
+        """Looks every second, for ever."""
+        while True:
+            await self._clock.sleep(LOOK_EVERY_S)
+            try:
+                self.look(platforms)
+            except Exception:
+                # Whatever it is: if this task died of it, nothing would be told any more.
+                log.exception("unforeseen error while alerts were looked for")
+
+    def look(self, platforms: Mapping[str, Looked]) -> None:
+        """One look at everything. `platforms`: those that are served, by name."""
+        for name, platform in platforms.items():
+            self._look_at_quota(name, platform)
+        for subject in self._alerts.told(Condition.RATE_LIMIT):
+            if subject.platform not in platforms:
+                self._alerts.tell(subject, False, lambda: "is not served any more")
+        self._look_at_doubts()
+        if not self._ledger.available:
+            self._slow("it cannot be written or read")
+        if not self._slowness.look(self._clock.monotonic_ns()):
+            self._alerts.tell(_LEDGER, False, lambda: "commits have been quick for a minute")
+
+    def _look_at_quota(self, name: str, platform: Looked) -> None:
+        subject = Subject(Condition.RATE_LIMIT, name)
+        used, headroom = platform.limiter.used(), platform.limiter.headroom()
+        near = is_near_limit(self._alerts.has_told(subject), used, headroom)
+        self._alerts.tell(
+            subject,
+            near,
+            lambda: f"{used} calls in the window, {headroom} more are possible",
+            budget_ids=(platform.book,),
+        )
+
+    def _look_at_doubts(self) -> None:
+        now_ns, after_s = self._ledger.now_ns(), self._settings.in_doubt_after_s
+        in_doubt = {
+            Subject(Condition.IN_DOUBT, hold.platform, hold.request_id): hold
+            for hold in self._ledger.open_holds(HoldState.IN_DOUBT)
+        }
+        for subject, hold in in_doubt.items():
+            if is_overdue(hold.updated_ns, now_ns, after_s):
+                age_s = (now_ns - hold.updated_ns) // NANOS_PER_SECOND
+                amount = format_amount(hold.amount_micros, hold.currency_code)
+                words = f"request {hold.request_id}, {amount} on {hold.target}, is in doubt"
+                self._alerts.tell(
+                    subject,
+                    True,
+                    lambda words=words, age_s=age_s: f"{words} for {age_s} s",  # type: ignore[misc]
+                    budget_ids=hold.budget_ids,
+                    amount_micros=hold.amount_micros,
+                    currency_code=hold.currency_code,
+                )
+        for subject in self._alerts.told(Condition.IN_DOUBT):
+            if subject not in in_doubt:
+                words = f"request {subject.request_id} is not in doubt any more"
+                self._alerts.tell(subject, False, lambda words=words: words)  # type: ignore[misc]
+
+
+_LEDGER = Subject(Condition.LEDGER)

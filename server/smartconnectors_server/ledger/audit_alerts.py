@@ -1,0 +1,52 @@
+"""Whether lines about alerts can be: each level reached and left, each condition begun and ended,
+once. Rules of its own, as in `audit`, which asks them.
+"""
+
+from __future__ import annotations
+
+from smartconnectors_server.ledger.records import Entry
+
+_LEVELS = ("NONE", "WARNING", "CRITICAL", "EXHAUSTED")
+_CONDITIONS = ("RATE_LIMIT", "CIRCUIT", "IN_DOUBT", "LEDGER")
+
+
+class AlertRules:
+    """Takes line after line."""
+
+    def __init__(self) -> None:
+        self._levels: dict[str, int] = {}
+        self._standing: set[tuple[str, str, str]] = set()
+
+    def forget(self, budget_id: str) -> None:
+        """A budget was configured: its level may be told anew, as when it was away meanwhile."""
+        self._levels.pop(budget_id, None)
+
+    def take(self, line: Entry) -> None:
+        """Raises ValueError for one that cannot follow those before."""
+        word = line.note.partition(":")[0]
+        begins = line.verb == "alert"
+        if word in _CONDITIONS:
+            self._take_condition((word, line.platform, line.request_id), begins)
+        elif word == "REPORTED":
+            if not begins or not line.platform:
+                raise ValueError("no platform's report is told so")
+        elif word in _LEVELS:
+            (budget_id,) = line.budget_ids
+            self._take_level(budget_id, _LEVELS.index(word), begins)
+        else:
+            raise ValueError(f"{word!r} is nothing that alerts are about")
+
+    def _take_condition(self, subject: tuple[str, str, str], begins: bool) -> None:
+        if begins == (subject in self._standing):
+            told = "that stands" if begins else "that does not stand"
+            raise ValueError(f"{subject[0]} of {subject[1] or 'the ledger'}, {told}")
+        (self._standing.add if begins else self._standing.remove)(subject)
+
+    def _take_level(self, budget_id: str, level: int, begins: bool) -> None:
+        stood = self._levels.get(budget_id)
+        if stood is not None and (level == stood or begins != (level > stood)):
+            raise ValueError(
+                f"{budget_id} comes to {_LEVELS[level]} from {_LEVELS[stood]}, which is no "
+                f"{'alert' if begins else 'end of one'}"
+            )
+        self._levels[budget_id] = level

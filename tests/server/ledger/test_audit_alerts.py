@@ -1,0 +1,78 @@
+"""The audit's own rules for lines about alerts."""
+
+from __future__ import annotations
+
+import pytest
+
+from smartconnectors_server.ledger.audit_alerts import AlertRules
+from smartconnectors_server.ledger.records import Entry
+
+
+def line(
+    verb: str, word: str, budget_id: str = "a", platform: str = "", request: str = ""
+) -> Entry:
+    return Entry(1, verb, (budget_id,), "", platform, request, 0, "USD", f"{word}: figures")
+
+
+def taken(*lines: Entry) -> AlertRules:
+    rules = AlertRules()
+    for one in lines:
+        rules.take(one)
+    return rules
+
+
+RISE = line("alert", "WARNING"), line("alert", "EXHAUSTED"), line("alert_end", "CRITICAL")
+OPENED = line("alert", "CIRCUIT", platform="p")
+OVER = line("alert", "REPORTED", platform="p")
+
+
+def test_levels_rise_by_alerts_fall_by_their_ends_and_may_rise_anew() -> None:
+    taken(*RISE, line("alert_end", "NONE"), line("alert", "WARNING"), line("alert", "WARNING", "b"))
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        line("alert", "CRITICAL"),
+        line("alert", "WARNING"),
+        line("alert_end", "CRITICAL"),
+        line("alert_end", "EXHAUSTED"),
+    ],
+)
+def test_a_level_that_stands_is_not_told_again(twice: Entry) -> None:
+    rules = taken(*RISE)
+    with pytest.raises(ValueError, match=r"a comes to .* from CRITICAL"):
+        rules.take(twice)
+
+
+def test_a_budget_that_is_configured_anew_may_be_told_anew() -> None:
+    rules = taken(*RISE)
+    rules.forget("a")
+    rules.take(line("alert", "WARNING"))
+
+
+def test_a_condition_begins_and_ends_in_turns_for_each_platform_and_request() -> None:
+    closed = line("alert_end", "CIRCUIT", platform="p")
+    taken(
+        OPENED,
+        line("alert", "CIRCUIT", platform="q"),
+        line("alert", "IN_DOUBT", platform="p", request="1"),
+        line("alert", "IN_DOUBT", platform="p", request="2"),
+        closed,
+        OPENED,
+    )
+    for wrong in ((OPENED, OPENED), (closed,), (OPENED, closed, closed)):
+        with pytest.raises(ValueError, match=r"CIRCUIT of p, that (stands|does not stand)"):
+            taken(*wrong)
+
+
+def test_a_report_that_is_over_is_told_as_often_as_days_are_and_has_no_end() -> None:
+    taken(OVER, OVER)
+    for wrong in (line("alert", "REPORTED"), line("alert_end", "REPORTED", platform="p")):
+        with pytest.raises(ValueError, match="no platform's report"):
+            taken(wrong)
+
+
+def test_what_alerts_are_not_about_is_refused() -> None:
+    with pytest.raises(ValueError, match="'RUMOUR' is nothing that alerts are about"):
+        taken(line("alert", "RUMOUR"))
