@@ -8,6 +8,7 @@ Stages = tuple[tuple[str, ...], ...]
 
 _LEDGERS = "tests/conformance/ledger"
 _LEDGER = "tests/server/ledger"
+_ALERTS = "tests/server/alerts"
 _BUDGET = "tests/server/budget"
 _LIMITER = "tests/server/ratelimit"
 _BREAKER = "tests/server/circuitbreaker"
@@ -49,6 +50,8 @@ MODULES: dict[str, Stages] = {
         (_LEDGERS,),
     ),
     "ledger/alerts.py": ((f"{_LEDGER}/test_alerts.py",), (f"{_BUDGET}/test_alerts.py", _LEDGERS)),
+    "ledger/audit_alerts.py": ((f"{_LEDGER}/test_audit_alerts.py",),),
+    "alerts/edges.py": ((f"{_ALERTS}/test_edges.py",),),
     "ledger/chain.py": ((f"{_LEDGER}/test_chain.py",), (f"{_LEDGER}/test_damage.py", _LEDGERS)),
     "ledger/recovery.py": (
         (f"{_LEDGER}/test_recovery.py",),

@@ -38,15 +38,13 @@ class AlertRules:
 
     def _take_condition(self, subject: tuple[str, str, str], begins: bool) -> None:
         if begins == (subject in self._standing):
-            told = "that stands" if begins else "that does not stand"
-            raise ValueError(f"{subject[0]} of {subject[1] or 'the ledger'}, {told}")
+            told = "begins while it stands" if begins else "ends and does not stand"
+            raise ValueError(f"{subject[0]} of {subject[1:]} {told}")
         (self._standing.add if begins else self._standing.remove)(subject)
 
     def _take_level(self, budget_id: str, level: int, begins: bool) -> None:
         stood = self._levels.get(budget_id)
-        if stood is not None and (level == stood or begins != (level > stood)):
-            raise ValueError(
-                f"{budget_id} comes to {_LEVELS[level]} from {_LEVELS[stood]}, which is no "
-                f"{'alert' if begins else 'end of one'}"
-            )
+        if stood is not None and not (level > stood if begins else level < stood):
+            came = f"{_LEVELS[level]} from {_LEVELS[stood]}"
+            raise ValueError(f"{budget_id} comes to {came} by {'alert' if begins else 'alert_end'}")
         self._levels[budget_id] = level

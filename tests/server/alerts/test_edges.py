@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,16 @@ def test_a_quota_is_near_its_end_by_its_share_alone(stood: bool, used: int, head
     quota = used + headroom
     share = Fraction(used, quota) if quota else Fraction(1)
     assert is_near_limit(stood, used, headroom) is (share >= Fraction(85 if stood else 90, 100))
+
+
+@pytest.mark.parametrize(
+    ("stood", "used", "near"),
+    [(False, 899, False), (False, 900, True), (True, 850, True), (True, 849, False)],
+)
+def test_of_a_thousand_calls_nine_hundred_are_near_until_fewer_than_850_are(
+    stood: bool, used: int, near: bool
+) -> None:
+    assert is_near_limit(stood, used, 1000 - used) is near
 
 
 @given(quota=st.integers(20, 10_000), used=st.lists(st.integers(0, 10_000), max_size=50))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from smartconnectors_server.ledger.alert_lines import Condition
 from smartconnectors_server.ledger.audit_alerts import AlertRules
 from smartconnectors_server.ledger.records import Entry
 
@@ -31,23 +34,24 @@ def test_levels_rise_by_alerts_fall_by_their_ends_and_may_rise_anew() -> None:
 
 
 @pytest.mark.parametrize(
-    "twice",
+    ("twice", "why"),
     [
-        line("alert", "CRITICAL"),
-        line("alert", "WARNING"),
-        line("alert_end", "CRITICAL"),
-        line("alert_end", "EXHAUSTED"),
+        (line("alert", "CRITICAL"), "a comes to CRITICAL from CRITICAL by alert"),
+        (line("alert", "WARNING"), "a comes to WARNING from CRITICAL by alert"),
+        (line("alert_end", "CRITICAL"), "a comes to CRITICAL from CRITICAL by alert_end"),
+        (line("alert_end", "EXHAUSTED"), "a comes to EXHAUSTED from CRITICAL by alert_end"),
     ],
 )
-def test_a_level_that_stands_is_not_told_again(twice: Entry) -> None:
+def test_a_level_that_stands_is_not_told_again(twice: Entry, why: str) -> None:
     rules = taken(*RISE)
-    with pytest.raises(ValueError, match=r"a comes to .* from CRITICAL"):
+    with pytest.raises(ValueError, match=f"^{why}$"):
         rules.take(twice)
 
 
 def test_a_budget_that_is_configured_anew_may_be_told_anew() -> None:
     rules = taken(*RISE)
     rules.forget("a")
+    rules.forget("never heard of")
     rules.take(line("alert", "WARNING"))
 
 
@@ -61,9 +65,17 @@ def test_a_condition_begins_and_ends_in_turns_for_each_platform_and_request() ->
         closed,
         OPENED,
     )
-    for wrong in ((OPENED, OPENED), (closed,), (OPENED, closed, closed)):
-        with pytest.raises(ValueError, match=r"CIRCUIT of p, that (stands|does not stand)"):
+    of_it = re.escape("CIRCUIT of ('p', '')")
+    with pytest.raises(ValueError, match=f"^{of_it} begins while it stands$"):
+        taken(OPENED, OPENED)
+    for wrong in ((closed,), (OPENED, closed, closed)):
+        with pytest.raises(ValueError, match=f"^{of_it} ends and does not stand$"):
             taken(*wrong)
+
+
+@pytest.mark.parametrize("word", [condition.value for condition in Condition])
+def test_every_condition_is_known(word: str) -> None:
+    taken(line("alert", word), line("alert_end", word))
 
 
 def test_a_report_that_is_over_is_told_as_often_as_days_are_and_has_no_end() -> None:
