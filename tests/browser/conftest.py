@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 from tests.browser import chromium
-from tests.browser.stage import Stage
+from tests.browser.stage import OPERATOR, Stage
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, Page
 
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
+
+Look = Callable[..., "AbstractAsyncContextManager[Page]"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,6 +46,35 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     one = Stage(tmp_path)
     yield one
     await one.close()
+
+
+@pytest.fixture(scope="session")
+def look(browser: Browser) -> Look:
+    """Opens the dashboard of a stage, until it shows figures. What the page itself does wrong is an
+    error: an exception in it, or anything that its policy kept it from.
+    """
+
+    @asynccontextmanager
+    async def looking(
+        stage: Stage, *, token: str = OPERATOR, shown: bool = True, **how: Any
+    ) -> AsyncIterator[Page]:
+        wrong: list[str] = []
+        async with chromium.page(browser, **how) as page:
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("console", lambda said: wrong.append(said.text) if _is_policy(said.text) else 0)
+            if token:
+                await page.add_init_script(f"sessionStorage.setItem('token', '{token}')")
+            await page.goto(stage.page)
+            if shown:
+                await page.wait_for_selector("article.card")
+            yield page
+        assert wrong == []
+
+    return looking
+
+
+def _is_policy(text: str) -> bool:
+    return "Content Security Policy" in text
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 python -m tests.browser.one_sandbox google_ads 12345
 
-Prints one line of JSON with its endpoint when it takes calls.
+Prints one line of JSON with its endpoint and its control address when it takes calls.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ import sys
 
 import uvloop
 
+from smartconnectors_server.connector.control import ControlServer
 from smartconnectors_server.platforms import PLATFORMS
 
 
 async def serve(platform: str, port: int) -> None:
     """For ever."""
-    endpoint = await PLATFORMS[platform].sandbox().start("127.0.0.1", port)
-    print(json.dumps({"endpoint": endpoint}), flush=True)  # noqa: T201 - what is waited for
+    sandbox = PLATFORMS[platform].sandbox()
+    endpoint = await sandbox.start("127.0.0.1", port)
+    control = await ControlServer({platform: sandbox}).start()
+    ready = {"endpoint": endpoint, "control": control}
+    print(json.dumps(ready), flush=True)  # noqa: T201 - what is waited for
     await asyncio.Event().wait()
 
 

@@ -1,5 +1,5 @@
-"""Real processes to look at: a server and each platform's sandbox, which can be killed and come back
-where they were.
+"""Real processes to look at: a server and each platform's sandbox, which can be killed and come
+back where they were.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import grpc
 import grpc.aio
 from tests.server.access.stage import entry
@@ -74,10 +75,10 @@ class Caller:
         self._ads: Any = ads_grpc.GoogleAdsServiceStub(self._channel)
         self._budgets: Any = budgets_grpc.BudgetServiceStub(self._channel)
 
-    async def place(self, request: ads_pb2.PlaceBidRequest) -> bid_pb2.BidResult:
+    async def place(self, request: ads_pb2.PlaceBidRequest) -> bid_pb2.BidResponse:
         """Raises AioRpcError."""
         answer = await self._ads.PlaceBid(request, timeout=15)
-        result: bid_pb2.BidResult = answer.result
+        result: bid_pb2.BidResponse = answer.result
         return result
 
     async def stats(self, budget_id: str = "google_ads") -> budget_pb2.BudgetStats:
@@ -120,7 +121,8 @@ class _Process:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.kill()
-            await self.process.wait()
+            # To the end of what it printed, so that the pipe is closed too.
+            await self.process.communicate()
 
 
 class Stage:
@@ -151,19 +153,21 @@ class Stage:
             ("smartconnectors_server", "serve", "--config", str(self._config)), self.log
         )
         self._token = ""
+        self._endpoints: dict[str, str] = {}
+        self._controls: dict[str, str] = {}
 
     async def start(self, *, guarded: bool = False, **google: Any) -> None:
         """Everything. `guarded`: with tokens, `OPERATOR` and `READER`; `google`: settings of that
         platform.
         """
-        ready = await asyncio.gather(*(one.start() for one in self._sandboxes.values()))
+        await asyncio.gather(*(self.start_sandbox(name) for name in self._sandboxes))
         platforms = {
             name: {
-                "endpoint": told["endpoint"],
+                "endpoint": self._endpoints[name],
                 "rate_limit": {"calls": 1000, "window_s": 60},
                 "budget": {"limit": "1000"},
             }
-            for name, told in zip(self._sandboxes, ready, strict=True)
+            for name in self._sandboxes
         }
         platforms["google_ads"].update(google)
         settings: dict[str, Any] = {
@@ -199,7 +203,14 @@ class Stage:
 
     async def start_sandbox(self, platform: str) -> None:
         """Again, where it was."""
-        await self._sandboxes[platform].start()
+        ready = await self._sandboxes[platform].start()
+        self._endpoints[platform], self._controls[platform] = ready["endpoint"], ready["control"]
+
+    async def ask(self, platform: str, what: str, document: Any) -> None:
+        """Tells a sandbox to play something; see `connector/control.py`."""
+        url = f"{self._controls[platform]}/control/{platform}/{what}"
+        async with aiohttp.ClientSession() as session, session.post(url, json=document) as told:
+            assert told.status < 300, await told.text()
 
     async def kill_sandbox(self, platform: str) -> None:
         """Its socket is closed, and what it knew is gone."""

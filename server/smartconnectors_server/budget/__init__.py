@@ -15,6 +15,7 @@ from smartconnectors_server.budget.candidates import (
     Candidate,
     Candidates,
 )
+from smartconnectors_server.budget.course import Course, Courses
 from smartconnectors_server.budget.daily import DayLimit, day_limits, tightest
 from smartconnectors_server.budget.dispatches import InFlight
 from smartconnectors_server.budget.keeper import Keeper
@@ -48,6 +49,8 @@ __all__ = [
     "CampaignStanding",
     "Candidate",
     "Candidates",
+    "Course",
+    "Courses",
     "DayLimit",
     "FallbackPrice",
     "Finding",
