@@ -22,6 +22,8 @@ FLAGS = (
 )
 DESKTOP, PHONE = (1280, 900), (360, 740)
 """Width and height."""
+WITHIN_MS = 10_000
+"""What a page shows, it shows by then."""
 Scheme = Literal["light", "dark"]
 
 
@@ -60,6 +62,7 @@ async def page(
         has_touch=size == PHONE,
     )
     try:
+        context.set_default_timeout(WITHIN_MS)
         yield await context.new_page()
     finally:
         await context.close()

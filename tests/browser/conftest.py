@@ -61,7 +61,7 @@ def look(browser: Browser) -> Look:
         wrong: list[str] = []
         async with chromium.page(browser, **how) as page:
             page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on("console", lambda said: wrong.append(said.text) if _is_policy(said.text) else 0)
+            page.on("console", lambda said: wrong.extend(_of_the_policy(said.text)))
             if token:
                 await page.add_init_script(f"sessionStorage.setItem('token', '{token}')")
             await page.goto(stage.page)
@@ -73,8 +73,8 @@ def look(browser: Browser) -> Look:
     return looking
 
 
-def _is_policy(text: str) -> bool:
-    return "Content Security Policy" in text
+def _of_the_policy(text: str) -> list[str]:
+    return [text] if "Content Security Policy" in text else []
 
 
 @pytest.fixture(scope="session")

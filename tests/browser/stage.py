@@ -10,7 +10,8 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,19 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
+
+
+async def eventually(
+    look: Callable[[], Awaitable[Any]], until: Callable[[Any], bool], within_s: float = 20.0
+) -> Any:
+    """What is seen once `until` holds of it. Fails with the last thing seen."""
+    deadline = time.monotonic() + within_s
+    while True:
+        seen = await look()
+        if until(seen):
+            return seen
+        assert time.monotonic() < deadline, f"not within {within_s} s; last seen: {seen}"
+        await asyncio.sleep(0.02)
 
 
 def toml(table: Mapping[str, Any], path: str = "") -> str:
