@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+from bench.collector import collecting, scraping
 from bench.messages import METHOD, body, request
 
 from smartconnectors.common.v1 import bid_pb2
@@ -46,6 +47,8 @@ class Measured:
     calls_per_s: float
     p50_ms: float
     p99_ms: float
+    cpu_us: float
+    """Of the server, for each call; 0 where that cannot be told."""
 
 
 def h2load_path() -> str:
@@ -70,6 +73,8 @@ class Server:
     variant: str
     process: subprocess.Popen[str]
     port: int = 0
+    http: str = ""
+    """Where its metrics are scraped while it is measured; empty: nowhere."""
     sent: int = 0
     """Calls that were sent to it; each must have been answered when it stops."""
 
@@ -85,6 +90,11 @@ class Server:
         if answer.result.status != bid_pb2.BID_STATUS_PLACED or not answer.result.request_id:
             raise BenchError(f"{self.variant}: not placed but {answer.result}")
 
+    def cpu_ns(self) -> int:
+        """What all its threads have used of the processors; 0 where that cannot be told."""
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(one.read_text().split()[0]) for one in threads)
+
     def stop(self) -> int:
         """How many calls it answered with OK, by its own account. Raises BenchError."""
         self.process.send_signal(signal.SIGTERM)
@@ -98,9 +108,9 @@ class Server:
         return int(json.loads(output.splitlines()[-1])["answered"])
 
 
-def _start(variant: str, state_dir: Path) -> Server:
+def _start(variant: str, state_dir: Path, collector: str) -> Server:
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.server", variant, str(state_dir)],
+        [sys.executable, "-m", "bench.server", variant, str(state_dir), collector],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -111,7 +121,8 @@ def _start(variant: str, state_dir: Path) -> Server:
     line = process.stdout.readline()
     if not line:
         raise BenchError(f"{variant}: did not start; what it said is above")
-    return Server(variant, process, port=int(json.loads(line)["port"]))
+    ready = json.loads(line)
+    return Server(variant, process, port=int(ready["port"]), http=ready["http"])
 
 
 @contextlib.contextmanager
@@ -119,9 +130,10 @@ def running(variants: list[str], state_dir: Path) -> Iterator[dict[str, Server]]
     """Starts every variant; what is still running at the end is killed."""
     servers: dict[str, Server] = {}
     try:
-        for variant in variants:
-            servers[variant] = _start(variant, state_dir / variant)
-        yield servers
+        with collecting() as collector:
+            for variant in variants:
+                servers[variant] = _start(variant, state_dir / variant, collector)
+            yield servers
     finally:
         for server in servers.values():
             if server.process.poll() is None:
@@ -144,7 +156,10 @@ class Generator:
         is not seen here but counted by the server.
         """
         self._latencies.unlink(missing_ok=True)
-        output = self._call(server, load, calls)
+        before_ns = server.cpu_ns()
+        with scraping(server.http):
+            output = self._call(server, load, calls)
+        cpu_ns = server.cpu_ns() - before_ns
         server.sent += calls
         done = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored", output)
         finished = re.search(r"finished in [\d.]+\w+, ([\d.]+) req/s", output)
@@ -155,7 +170,10 @@ class Generator:
         lines = self._latencies.read_text().splitlines()
         micros = sorted(int(line.split("\t")[2]) for line in lines)
         return Measured(
-            float(finished.group(1)), _quantile(micros, 0.50) / 1000, _quantile(micros, 0.99) / 1000
+            float(finished.group(1)),
+            _quantile(micros, 0.50) / 1000,
+            _quantile(micros, 0.99) / 1000,
+            cpu_ns / calls / 1000,
         )
 
     def _call(self, server: Server, load: Load, calls: int) -> str:
