@@ -9,11 +9,12 @@ Baseline, `echo`: grpc.aio without anything: parses the bid, answers with an ans
 size. `chain`: the server as it is, every interceptor, SQLite with synchronous FULL, a log line for
 each bid, before a platform that accepts at once. `chain-observed`: the same, its metrics scraped
 each second and 1 % of its calls traced to an OTLP collector; `chain-unobserved`: without metrics
-and traces. How each call gets a request id of its own: `bench/messages.py`.
+and traces. These two are one process that is switched, because two differ by more than what is to
+be seen. How each call gets a request id of its own: `bench/messages.py`.
 
 What observing costs is the last figure: the processor time of a call without it, divided by that
-with it in the same round; the median has to be 0.97 at least. Processor time, because on a machine
-with others on it calls a second differ by more from round to round than 3 %.
+with it in the turn beside it; the median has to be 0.97 at least. Processor time, because on a
+machine with others on it calls a second differ by more from turn to turn than 3 %.
 
 A run fails when observing costs more, and when one call fails: h2load sees HTTP, each server counts
 what it answered with OK (the chain from the ledger on disk), and the two must agree.
@@ -41,17 +42,23 @@ from bench.report import Kept, Row, show
 
 BASELINE = "echo"
 OBSERVED, UNOBSERVED = "chain-observed", "chain-unobserved"
-VARIANTS = [BASELINE, "chain", OBSERVED, UNOBSERVED]
+SWITCHED = "chain-switched"
+VARIANTS = [BASELINE, "chain", SWITCHED]
+ROWS = [BASELINE, "chain", UNOBSERVED, OBSERVED]
 LEAST_KEPT = 0.97
 """Of a call's speed without metrics and traces, with them."""
 LOADS = (Load("64 in flight", 4, 16), Load("1 in flight", 1, 1))
 WARM_UP_CALLS = 500
+TURNS = 2
+"""Of each of the two that are compared closely, in one round."""
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 Figures = dict[tuple[str, str], list[Measured]]
 """(load, variant) -> one measurement a round."""
+Pairs = dict[str, list[tuple[Measured, Measured]]]
+"""Load -> (without metrics and traces, with them), in turns beside each other."""
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -109,7 +116,7 @@ def _rate(generator: Generator, server: Server, load: Load) -> float:
 
 def measure(
     servers: dict[str, Server], generator: Generator, rounds: int, seconds: float
-) -> Figures:
+) -> tuple[Figures, Pairs]:
     """Everybody's turn in each round. A fixed number of calls, so that it can be checked."""
     for server in servers.values():
         server.verify()
@@ -120,23 +127,44 @@ def measure(
         for rate in (_rate(generator, server, load),)
     }
     figures: Figures = {}
+    pairs: Pairs = {}
+    others = [name for name in servers if name != SWITCHED]
     for number in range(rounds):
         # Back and forth, so that a steady drift favours nobody.
-        order = list(servers) if number % 2 == 0 else list(reversed(servers))
+        order = others if number % 2 == 0 else others[::-1]
         for load in LOADS:
             for name in order:
-                if sys.stderr.isatty():
-                    print(
-                        f"\rround {number + 1}/{rounds}: {load.name}, {name}\033[K",
-                        end="",
-                        file=sys.stderr,
-                        flush=True,
-                    )
+                _say(f"round {number + 1}/{rounds}: {load.name}, {name}")
                 key = (load.name, name)
                 figures.setdefault(key, []).append(generator.run(servers[name], load, calls[key]))
+            _say(f"round {number + 1}/{rounds}: {load.name}, {OBSERVED} and {UNOBSERVED}")
+            turns = _turns(servers[SWITCHED], generator, load, calls[load.name, SWITCHED])
+            pairs.setdefault(load.name, []).extend(turns)
+            for place, name in enumerate((UNOBSERVED, OBSERVED)):
+                together = Measured.mean_of([turn[place] for turn in turns])
+                figures.setdefault((load.name, name), []).append(together)
+    _say("")
+    return figures, pairs
+
+
+def _turns(
+    server: Server, generator: Generator, load: Load, calls: int
+) -> list[tuple[Measured, Measured]]:
+    """(without, with) metrics and traces."""
+    turns = []
+    for number in range(TURNS):
+        one: dict[bool, Measured] = {}
+        for on in (False, True) if number % 2 == 0 else (True, False):
+            server.observe(on)
+            one[on] = generator.run(server, load, calls, observed=on)
+        turns.append((one[False], one[True]))
+    return turns
+
+
+def _say(progress: str) -> None:
+    """On a terminal, in the place of what was said before."""
     if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr)
-    return figures
+        print(f"\r{progress}\033[K", end="", file=sys.stderr, flush=True)
 
 
 def rows_of(figures: Figures) -> list[Row]:
@@ -159,20 +187,17 @@ def rows_of(figures: Figures) -> list[Row]:
             )
         )
     order = {name: index for index, name in enumerate([load.name for load in LOADS])}
-    return sorted(rows, key=lambda r: (order[r.load], VARIANTS.index(r.variant)))
+    return sorted(rows, key=lambda r: (order[r.load], ROWS.index(r.variant)))
 
 
-def kept_of(figures: Figures) -> list[Kept]:
+def kept_of(pairs: Pairs) -> list[Kept]:
     """What is kept of the speed of a call when it is observed."""
     kept = []
-    for load in LOADS:
-        pairs = list(zip(figures[load.name, UNOBSERVED], figures[load.name, OBSERVED], strict=True))
-        shares = [without.cpu_us / seen.cpu_us for without, seen in pairs if seen.cpu_us]
-        rates = [seen.calls_per_s / without.calls_per_s for without, seen in pairs]
-        by_rate = statistics.median(rates)
-        kept.append(
-            Kept(load.name, statistics.median(shares) if shares else by_rate, by_rate, LEAST_KEPT)
-        )
+    for load, turns in pairs.items():
+        shares = [without.cpu_us / seen.cpu_us for without, seen in turns if seen.cpu_us]
+        by_rate = statistics.median(s.calls_per_s / w.calls_per_s for w, s in turns)
+        by_cpu = statistics.median(shares) if shares else by_rate
+        kept.append(Kept(load, by_cpu, by_rate, LEAST_KEPT))
     return kept
 
 
@@ -192,9 +217,9 @@ def run(chosen: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=chosen.state_dir) as scratch:
         generator = Generator(Path(scratch))
         with running(VARIANTS, Path(scratch)) as servers:
-            figures = measure(servers, generator, chosen.rounds, chosen.seconds)
+            figures, pairs = measure(servers, generator, chosen.rounds, chosen.seconds)
             counted = count(servers)
-    rows, kept = rows_of(figures), kept_of(figures)
+    rows, kept = rows_of(figures), kept_of(pairs)
     facts["rounds"] = f"{chosen.rounds} of about {chosen.seconds:g} s"
     wrong = {name: c for name, c in counted.items() if c["sent"] != c["answered"]}
     if chosen.json:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOAD_CORE = 1
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 60.0
+SPANS_SENT_EVERY_S = 1.0
 
 
 class BenchError(Exception):
@@ -50,6 +54,12 @@ class Measured:
     cpu_us: float
     """Of the server, for each call; 0 where that cannot be told."""
 
+    @classmethod
+    def mean_of(cls, several: Sequence[Measured]) -> Measured:
+        """Their means."""
+        rows = [dataclasses.astuple(one) for one in several]
+        return cls(*(statistics.fmean(column) for column in zip(*rows, strict=True)))
+
 
 def h2load_path() -> str:
     """Raises BenchError when it is not installed."""
@@ -74,7 +84,7 @@ class Server:
     process: subprocess.Popen[str]
     port: int = 0
     http: str = ""
-    """Where its metrics are scraped while it is measured; empty: nowhere."""
+    """Where its metrics are scraped while it is observed; empty: nowhere."""
     sent: int = 0
     """Calls that were sent to it; each must have been answered when it stops."""
 
@@ -89,6 +99,10 @@ class Server:
         self.sent += 1
         if answer.result.status != bid_pb2.BID_STATUS_PLACED or not answer.result.request_id:
             raise BenchError(f"{self.variant}: not placed but {answer.result}")
+
+    def observe(self, on: bool) -> None:
+        """Switches its metrics and traces."""
+        self.process.send_signal(signal.SIGUSR1 if on else signal.SIGUSR2)
 
     def cpu_ns(self) -> int:
         """What all its threads have used of the processors; 0 where that cannot be told."""
@@ -114,6 +128,7 @@ def _start(variant: str, state_dir: Path, collector: str) -> Server:
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, "OTEL_BSP_SCHEDULE_DELAY": f"{SPANS_SENT_EVERY_S * 1000:.0f}"},
         # Ctrl-C is for the benchmark, which then ends its servers.
         start_new_session=True,
     )
@@ -151,14 +166,19 @@ class Generator:
         self._body.write_bytes(body())
         self._latencies = scratch / "latencies"
 
-    def run(self, server: Server, load: Load, calls: int) -> Measured:
+    def run(
+        self, server: Server, load: Load, calls: int, *, observed: bool | None = None
+    ) -> Measured:
         """Sends exactly `calls` calls. Raises BenchError when one fails on the wire; a gRPC status
-        is not seen here but counted by the server.
+        is not seen here but counted by the server. `observed`: whether the server is; it is then
+        measured until all spans are sent.
         """
         self._latencies.unlink(missing_ok=True)
         before_ns = server.cpu_ns()
-        with scraping(server.http):
+        with scraping(server.http if observed else ""):
             output = self._call(server, load, calls)
+        if observed is not None:
+            time.sleep(2 * SPANS_SENT_EVERY_S)
         cpu_ns = server.cpu_ns() - before_ns
         server.sent += calls
         done = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored", output)

@@ -36,6 +36,7 @@ from smartconnectors_server.serving import pages_of
 from smartconnectors_server.settings import HttpSettings, Settings
 from smartconnectors_server.telemetry import Metrics, Telemetry, configure_logging
 from smartconnectors_server.telemetry.otlp import OtlpSpans
+from smartconnectors_server.telemetry.tracing import Tracer
 
 SERVER_CORE = 0
 SAMPLED = 0.01
@@ -67,26 +68,61 @@ class NumberedApplication(Application):
         self._chain.insert(0, NumberFirst(self.engines))
 
 
-class NoMetrics(Metrics):
-    """Counts nothing: what the server would be without metrics."""
+class SwitchedMetrics(Metrics):
+    """Counts while it is switched on. What is off costs one look at the switch."""
 
-    def bid(self, platform: str, **_: Any) -> None:
-        """Nothing."""
+    on = False
+
+    def bid(self, platform: str, **how: Any) -> None:
+        """As Metrics, when it is on."""
+        if self.on:
+            super().bid(platform, **how)
 
     def change(self, platform: str, method: str, status: str, reason: str) -> None:
-        """Nothing."""
+        """As Metrics, when it is on."""
+        if self.on:
+            super().change(platform, method, status, reason)
 
     def committed(self, platform: str, source: str, currency: str, micros: int) -> None:
-        """Nothing."""
+        """As Metrics, when it is on."""
+        if self.on:
+            super().committed(platform, source, currency, micros)
 
     def platform_call(self, platform: str, call: str, took_ns: int, trace_id: str = "") -> None:
-        """Nothing."""
+        """As Metrics, when it is on."""
+        if self.on:
+            super().platform_call(platform, call, took_ns, trace_id)
 
     def circuit(self, platform: str, before: str, after: str) -> None:
-        """Nothing."""
+        """As Metrics, when it is on."""
+        if self.on:
+            super().circuit(platform, before, after)
 
     def commit(self, took_s: float, steps: int) -> None:
-        """Nothing."""
+        """As Metrics, when it is on."""
+        if self.on:
+            super().commit(took_s, steps)
+
+
+class SwitchedTelemetry(Telemetry):
+    """Metrics, and one call of a hundred traced to a collector, while it is switched on."""
+
+    def __init__(self, collector: str) -> None:
+        self._counting = SwitchedMetrics()
+        super().__init__(spans=OtlpSpans(collector, insecure=True), metrics=self._counting)
+        self._tracers = {False: Tracer(0.0), True: Tracer(SAMPLED)}
+        self.switch(False)
+
+    def switch(self, on: bool) -> None:
+        """From the next call on."""
+        self._counting.on = on
+        self.tracer = self._tracers[on]
+
+    def switched_by_signals(self) -> None:
+        """SIGUSR1: on; SIGUSR2: off."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, self.switch, True)
+        loop.add_signal_handler(signal.SIGUSR2, self.switch, False)
 
 
 def settings_in(state_dir: Path) -> Settings:
@@ -126,9 +162,11 @@ async def chain(state_dir: Path, telemetry: Telemetry, *, scraped: bool = False)
     return settled_in(state_dir)
 
 
-def observed(collector: str) -> Telemetry:
-    """Metrics, and one call of a hundred traced to a collector."""
-    return Telemetry(spans=OtlpSpans(collector, insecure=True), sample_ratio=SAMPLED)
+async def chain_switched(state_dir: Path, collector: str) -> int:
+    """The same, observed or not; returns how many bids it committed."""
+    telemetry = SwitchedTelemetry(collector)
+    telemetry.switched_by_signals()
+    return await chain(state_dir, telemetry, scraped=True)
 
 
 def _example() -> pb.PlaceBidResponse:
@@ -208,8 +246,7 @@ def main() -> None:
     variants: Mapping[str, Callable[[], Coroutine[Any, Any, int]]] = {
         "echo": echo,
         "chain": lambda: chain(state_dir, Telemetry()),
-        "chain-observed": lambda: chain(state_dir, observed(collector), scraped=True),
-        "chain-unobserved": lambda: chain(state_dir, Telemetry(metrics=NoMetrics())),
+        "chain-switched": lambda: chain_switched(state_dir, collector),
     }
     # Nobody reads the log here, but each line is made and written all the same.
     with Path(os.devnull).open("w") as nowhere:
