@@ -85,6 +85,8 @@ class Server:
     port: int = 0
     http: str = ""
     """Where its metrics are scraped while it is observed; empty: nowhere."""
+    collector: str = ""
+    """Where its spans go."""
     sent: int = 0
     """Calls that were sent to it; each must have been answered when it stops."""
 
@@ -137,7 +139,7 @@ def _start(variant: str, state_dir: Path, collector: str) -> Server:
     if not line:
         raise BenchError(f"{variant}: did not start; what it said is above")
     ready = json.loads(line)
-    return Server(variant, process, port=int(ready["port"]), http=ready["http"])
+    return Server(variant, process, int(ready["port"]), ready["http"], collector)
 
 
 @contextlib.contextmanager
