@@ -1,4 +1,5 @@
-"""Fails unless an installed server starts, takes a call and drains: what a wheel has to do.
+"""Fails unless an installed server starts, takes a call, shows its dashboard and drains: what a
+wheel has to do.
 
     python .ci/serves.py build/wheel-check/bin
 
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 READY_WITHIN_S = 30
@@ -28,14 +30,26 @@ sys.exit(answer.status != health_pb2.HealthCheckResponse.SERVING)
 """
 
 
-def address_when_ready(server: subprocess.Popen[str]) -> str:
-    """The address that the server says it listens on. Raises SystemExit when it says none."""
+def addresses_when_ready(server: subprocess.Popen[str]) -> tuple[str, str]:
+    """Where the server says it listens, for gRPC and HTTP. Raises SystemExit when it says none."""
     assert server.stdout is not None
     readable, _, _ = select.select([server.stdout], [], [], READY_WITHIN_S)
     line = server.stdout.readline() if readable else ""
     if not line:
         raise SystemExit(f"the server was not ready within {READY_WITHIN_S} s")
-    return str(json.loads(line)["grpc"])
+    ready = json.loads(line)
+    return str(ready["grpc"]), str(ready["http"])
+
+
+def check_dashboard(http: str) -> None:
+    """Raises SystemExit unless the page is served, and the figures that it shows."""
+    with urllib.request.urlopen(f"http://{http}/", timeout=10) as page:
+        if b"<title>Smart connectors</title>" not in page.read():
+            raise SystemExit("the dashboard is not at /")
+    with urllib.request.urlopen(f"http://{http}/events", timeout=10) as events:
+        picture = json.loads(events.readline().removeprefix(b"data: "))
+    if not picture["platforms"]:
+        raise SystemExit("the dashboard has no platform to show")
 
 
 def main() -> int:
@@ -57,9 +71,10 @@ def main() -> int:
             text=True,
         )
         try:
-            address = address_when_ready(server)
+            address, http = addresses_when_ready(server)
             ready_s = time.perf_counter() - started
             subprocess.run([folder / "python", "-c", ASK, address], cwd=empty, check=True)
+            check_dashboard(http)
             server.send_signal(signal.SIGTERM)
             code = server.wait(DRAINED_WITHIN_S)
         finally:
@@ -67,7 +82,7 @@ def main() -> int:
     if code != 0:
         print(f"SIGTERM ended the server with exit code {code}", file=sys.stderr)
         return 1
-    print(f"ready in {ready_s:.1f} s at {address}, healthy, drained on SIGTERM")
+    print(f"ready in {ready_s:.1f} s at {address}, healthy, dashboard shown, drained on SIGTERM")
     return 0
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+from bench.collector import collecting, scraping
 from bench.messages import METHOD, body, request
 
 from smartconnectors.common.v1 import bid_pb2
@@ -24,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOAD_CORE = 1
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 60.0
+SPANS_SENT_EVERY_S = 1.0
 
 
 class BenchError(Exception):
@@ -46,6 +51,14 @@ class Measured:
     calls_per_s: float
     p50_ms: float
     p99_ms: float
+    cpu_us: float
+    """Of the server, for each call; 0 where that cannot be told."""
+
+    @classmethod
+    def mean_of(cls, several: Sequence[Measured]) -> Measured:
+        """Their means."""
+        rows = [dataclasses.astuple(one) for one in several]
+        return cls(*(statistics.fmean(column) for column in zip(*rows, strict=True)))
 
 
 def h2load_path() -> str:
@@ -70,6 +83,10 @@ class Server:
     variant: str
     process: subprocess.Popen[str]
     port: int = 0
+    http: str = ""
+    """Where its metrics are scraped while it is observed; empty: nowhere."""
+    collector: str = ""
+    """Where its spans go."""
     sent: int = 0
     """Calls that were sent to it; each must have been answered when it stops."""
 
@@ -85,6 +102,15 @@ class Server:
         if answer.result.status != bid_pb2.BID_STATUS_PLACED or not answer.result.request_id:
             raise BenchError(f"{self.variant}: not placed but {answer.result}")
 
+    def observe(self, on: bool) -> None:
+        """Switches its metrics and traces."""
+        self.process.send_signal(signal.SIGUSR1 if on else signal.SIGUSR2)
+
+    def cpu_ns(self) -> int:
+        """What all its threads have used of the processors; 0 where that cannot be told."""
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(one.read_text().split()[0]) for one in threads)
+
     def stop(self) -> int:
         """How many calls it answered with OK, by its own account. Raises BenchError."""
         self.process.send_signal(signal.SIGTERM)
@@ -98,12 +124,13 @@ class Server:
         return int(json.loads(output.splitlines()[-1])["answered"])
 
 
-def _start(variant: str, state_dir: Path) -> Server:
+def _start(variant: str, state_dir: Path, collector: str) -> Server:
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.server", variant, str(state_dir)],
+        [sys.executable, "-m", "bench.server", variant, str(state_dir), collector],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, "OTEL_BSP_SCHEDULE_DELAY": f"{SPANS_SENT_EVERY_S * 1000:.0f}"},
         # Ctrl-C is for the benchmark, which then ends its servers.
         start_new_session=True,
     )
@@ -111,7 +138,8 @@ def _start(variant: str, state_dir: Path) -> Server:
     line = process.stdout.readline()
     if not line:
         raise BenchError(f"{variant}: did not start; what it said is above")
-    return Server(variant, process, port=int(json.loads(line)["port"]))
+    ready = json.loads(line)
+    return Server(variant, process, int(ready["port"]), ready["http"], collector)
 
 
 @contextlib.contextmanager
@@ -119,9 +147,10 @@ def running(variants: list[str], state_dir: Path) -> Iterator[dict[str, Server]]
     """Starts every variant; what is still running at the end is killed."""
     servers: dict[str, Server] = {}
     try:
-        for variant in variants:
-            servers[variant] = _start(variant, state_dir / variant)
-        yield servers
+        with collecting() as collector:
+            for variant in variants:
+                servers[variant] = _start(variant, state_dir / variant, collector)
+            yield servers
     finally:
         for server in servers.values():
             if server.process.poll() is None:
@@ -139,12 +168,20 @@ class Generator:
         self._body.write_bytes(body())
         self._latencies = scratch / "latencies"
 
-    def run(self, server: Server, load: Load, calls: int) -> Measured:
+    def run(
+        self, server: Server, load: Load, calls: int, *, observed: bool | None = None
+    ) -> Measured:
         """Sends exactly `calls` calls. Raises BenchError when one fails on the wire; a gRPC status
-        is not seen here but counted by the server.
+        is not seen here but counted by the server. `observed`: whether the server is; it is then
+        measured until all spans are sent.
         """
         self._latencies.unlink(missing_ok=True)
-        output = self._call(server, load, calls)
+        before_ns = server.cpu_ns()
+        with scraping(server.http if observed else ""):
+            output = self._call(server, load, calls)
+        if observed is not None:
+            time.sleep(2 * SPANS_SENT_EVERY_S)
+        cpu_ns = server.cpu_ns() - before_ns
         server.sent += calls
         done = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored", output)
         finished = re.search(r"finished in [\d.]+\w+, ([\d.]+) req/s", output)
@@ -155,7 +192,10 @@ class Generator:
         lines = self._latencies.read_text().splitlines()
         micros = sorted(int(line.split("\t")[2]) for line in lines)
         return Measured(
-            float(finished.group(1)), _quantile(micros, 0.50) / 1000, _quantile(micros, 0.99) / 1000
+            float(finished.group(1)),
+            _quantile(micros, 0.50) / 1000,
+            _quantile(micros, 0.99) / 1000,
+            cpu_ns / calls / 1000,
         )
 
     def _call(self, server: Server, load: Load, calls: int) -> str:

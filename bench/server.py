@@ -1,8 +1,10 @@
-"""The servers that are measured, each a process of its own: `python -m bench.server VARIANT DIR`.
+"""The servers that are measured, each a process of its own: `python -m bench.server VARIANT DIR
+COLLECTOR`.
 
-Prints one line of JSON when it takes calls, `{"port": n}`, and one when it has been stopped by
-SIGTERM, `{"answered": n}`: how many calls it answered with OK. The chain reads that number from the
-audit ledger on disk, so a bid that was refused, replayed or lost is not in it.
+Prints one line of JSON when it takes calls, `{"port": n, "http": "..."}` (empty: nobody scrapes
+it), and one when it has been stopped by SIGTERM, `{"answered": n}`: how many calls it answered with
+OK. The chain reads that number from the audit ledger on disk, so a bid that was refused, replayed
+or lost is not in it. COLLECTOR is where its spans go, when it makes any.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,8 +25,6 @@ import uvloop
 from bench.messages import BID_MICROS, METHOD, Numbering
 from bench.null_platform import PLATFORM
 from google.protobuf.message import Message
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from smartconnectors.common.v1 import bid_pb2, budget_pb2
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
@@ -32,9 +32,11 @@ from smartconnectors_server.app import Application
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.interceptors import Engines, Next
 from smartconnectors_server.ledger.store import FILE_NAME
-from smartconnectors_server.settings import Settings
-from smartconnectors_server.telemetry import Telemetry, configure_logging
+from smartconnectors_server.serving import pages_of
+from smartconnectors_server.settings import HttpSettings, Settings
+from smartconnectors_server.telemetry import Metrics, Telemetry, configure_logging
 from smartconnectors_server.telemetry.otlp import OtlpSpans
+from smartconnectors_server.telemetry.tracing import Tracer
 
 SERVER_CORE = 0
 SAMPLED = 0.01
@@ -66,12 +68,61 @@ class NumberedApplication(Application):
         self._chain.insert(0, NumberFirst(self.engines))
 
 
-class NullExporter(SpanExporter):
-    """Takes spans and forgets them."""
+class SwitchedMetrics(Metrics):
+    """Counts while it is switched on. What is off costs one look at the switch."""
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        del spans
-        return SpanExportResult.SUCCESS
+    on = False
+
+    def bid(self, platform: str, **how: Any) -> None:
+        """As Metrics, when it is on."""
+        if self.on:
+            super().bid(platform, **how)
+
+    def change(self, platform: str, method: str, status: str, reason: str) -> None:
+        """As Metrics, when it is on."""
+        if self.on:
+            super().change(platform, method, status, reason)
+
+    def committed(self, platform: str, source: str, currency: str, micros: int) -> None:
+        """As Metrics, when it is on."""
+        if self.on:
+            super().committed(platform, source, currency, micros)
+
+    def platform_call(self, platform: str, call: str, took_ns: int, trace_id: str = "") -> None:
+        """As Metrics, when it is on."""
+        if self.on:
+            super().platform_call(platform, call, took_ns, trace_id)
+
+    def circuit(self, platform: str, before: str, after: str) -> None:
+        """As Metrics, when it is on."""
+        if self.on:
+            super().circuit(platform, before, after)
+
+    def commit(self, took_s: float, steps: int) -> None:
+        """As Metrics, when it is on."""
+        if self.on:
+            super().commit(took_s, steps)
+
+
+class SwitchedTelemetry(Telemetry):
+    """Metrics, and one call of a hundred traced to a collector, while it is switched on."""
+
+    def __init__(self, collector: str) -> None:
+        self._counting = SwitchedMetrics()
+        super().__init__(spans=OtlpSpans(collector, insecure=True), metrics=self._counting)
+        self._tracers = {False: Tracer(0.0), True: Tracer(SAMPLED)}
+        self.switch(False)
+
+    def switch(self, on: bool) -> None:
+        """From the next call on."""
+        self._counting.on = on
+        self.tracer = self._tracers[on]
+
+    def switched_by_signals(self) -> None:
+        """SIGUSR1: on; SIGUSR2: off."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, self.switch, True)
+        loop.add_signal_handler(signal.SIGUSR2, self.switch, False)
 
 
 def settings_in(state_dir: Path) -> Settings:
@@ -99,15 +150,23 @@ def settled_in(state_dir: Path) -> int:
         return int(rows.fetchone()[0])
 
 
-async def chain(state_dir: Path, *, traced: bool) -> int:
+async def chain(state_dir: Path, telemetry: Telemetry, *, scraped: bool = False) -> int:
     """The whole chain; returns how many bids it committed."""
-    spans = OtlpSpans("", insecure=True, exporter=NullExporter()) if traced else None
-    telemetry = Telemetry(spans=spans, sample_ratio=SAMPLED)
     application = NumberedApplication(settings_in(state_dir), telemetry)
     ready = await application.start()
-    await _serve_until_stopped(int(ready.grpc_address.rpartition(":")[2]))
+    pages = pages_of(application)
+    http = await pages.start(HttpSettings(port=0, enabled=scraped))
+    await _serve_until_stopped(int(ready.grpc_address.rpartition(":")[2]), http)
+    await pages.stop()
     await application.stop()
     return settled_in(state_dir)
+
+
+async def chain_switched(state_dir: Path, collector: str) -> int:
+    """The same, observed or not; returns how many bids it committed."""
+    telemetry = SwitchedTelemetry(collector)
+    telemetry.switched_by_signals()
+    return await chain(state_dir, telemetry, scraped=True)
 
 
 def _example() -> pb.PlaceBidResponse:
@@ -172,22 +231,22 @@ async def echo() -> int:
     return answered
 
 
-async def _serve_until_stopped(port: int) -> None:
+async def _serve_until_stopped(port: int, http: str = "") -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    print(json.dumps({"port": port}), flush=True)
+    print(json.dumps({"port": port, "http": http}), flush=True)
     await stopped.wait()
 
 
 def main() -> None:
     """Serves the variant named on the command line."""
-    variant, state_dir = sys.argv[1], Path(sys.argv[2])
+    variant, state_dir, collector = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[SERVER_CORE]})
     variants: Mapping[str, Callable[[], Coroutine[Any, Any, int]]] = {
         "echo": echo,
-        "chain": lambda: chain(state_dir, traced=False),
-        "chain-traced": lambda: chain(state_dir, traced=True),
+        "chain": lambda: chain(state_dir, Telemetry()),
+        "chain-switched": lambda: chain_switched(state_dir, collector),
     }
     # Nobody reads the log here, but each line is made and written all the same.
     with Path(os.devnull).open("w") as nowhere:

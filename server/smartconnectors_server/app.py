@@ -28,6 +28,7 @@ from smartconnectors_server.assembly import (
 )
 from smartconnectors_server.budget import (
     Candidates,
+    Courses,
     Keeper,
     Reconciler,
     SpendReports,
@@ -53,7 +54,7 @@ from smartconnectors_server.interceptors import (
     compose,
     remembered_changes,
 )
-from smartconnectors_server.ledger import LEDGERS, LedgerError
+from smartconnectors_server.ledger import LEDGERS, Hold, LedgerError, shadow_of
 from smartconnectors_server.listening import ConnectionRules
 from smartconnectors_server.platform_service import PlatformServicer
 from smartconnectors_server.platforms import PLATFORMS
@@ -137,7 +138,9 @@ class Application:
         self.tallies = Tallies(self.ledger, self._clock)
         candidates = candidates_of(self._modes, settings)
         self.candidates = Candidates(self.ledger, self.tallies, candidates)
-        self.keeper = Keeper(self.ledger, self.watch, self.candidates.settled)
+        books = [shadow_of(name) if name in shadowed else name for name in self._modes]
+        self.courses = Courses(self.ledger, books)
+        self.keeper = Keeper(self.ledger, self.watch, self._settled)
         self.runtimes: dict[str, PlatformRuntime] = {
             name: runtime_of(
                 platform,
@@ -160,6 +163,7 @@ class Application:
             self.customers,
             self.tallies,
             self.candidates,
+            self.courses,
         )
         gauges.export(self.telemetry.metrics, self.engines, self.watch, self.deliveries)
         self._chain = [make(self.engines) for make in INTERCEPTORS]
@@ -214,6 +218,7 @@ class Application:
             await self._open_deliveries()
             await self.tallies.open()
             await self.candidates.open()
+            self.courses.begin()
             for runtime in self.runtimes.values():
                 await runtime.limiter.open()
                 await runtime.reports.open()
@@ -234,6 +239,7 @@ class Application:
                 ("tallies", self.tallies.run()),
                 ("alerts", self.conditions.run(self.runtimes)),
                 ("deliveries", self.deliveries.run()),
+                ("courses", self.courses.recall(self.ledger.now_ns())),
             )
         ]
         return Ready(
@@ -364,6 +370,10 @@ class Application:
             self._methods,
             lambda spec: compose(inner, spec, self._servicers[spec.platform].of(spec.name)),
         )
+
+    def _settled(self, hold: Hold) -> None:
+        self.candidates.settled(hold)
+        self.courses.settled(hold)
 
     async def _report_health(self) -> None:
         """NOT_SERVING while the ledger is out of reach. An open breaker stays SERVING."""

@@ -74,6 +74,12 @@ def _of_budget(state: BudgetState) -> Iterator[tuple[Metric, tuple[str, ...], fl
     if first_micros:
         yield names.BUDGET_UTILIZATION, budget, state.used_micros() / first_micros
     yield names.BUDGET_VETOES, budget, state.vetoed_count
+    if bids := state.accepted_count + state.vetoed_count:
+        yield names.BUDGET_VETO_RATIO, budget, state.vetoed_count / bids
+    if state.reported is not None:
+        yield names.BUDGET_REPORTED, (*budget, currency), state.reported.spend_micros
+        age_s = (state.at_ns - state.reported.as_of_ns) / NANOS_PER_SECOND
+        yield names.BUDGET_REPORTED_AGE, budget, max(0.0, age_s)
     yield names.BUDGET_PAUSED, budget, state.paused
     yield names.BUDGET_ALERT_LEVEL, budget, alert_level(state)
 

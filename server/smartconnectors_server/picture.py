@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
+from smartconnectors_server.budget import Course
 from smartconnectors_server.budget.refusal import window_text
 from smartconnectors_server.clock import NANOS_PER_MILLI, NANOS_PER_SECOND
 from smartconnectors_server.interceptors import Engines, PlatformRuntime
@@ -29,7 +30,11 @@ def picture(engines: Engines, alerts: AlertLog, *, ready: bool) -> dict[str, Any
         "now_ms": now_ns // NANOS_PER_MILLI,
         "version": VERSION,
         "ready": ready,
-        "platforms": [_platform(runtime, budgets, holds) for runtime in engines.runtimes.values()],
+        "paused": keeper.pause_of(()) is not None,
+        "platforms": [
+            _platform(runtime, budgets, holds, engines.courses.of(runtime.book))
+            for runtime in engines.runtimes.values()
+        ],
         "budgets": [budget for budget_id, budget in budgets.items() if budget_id not in shown][
             :MOST_BUDGETS
         ],
@@ -51,7 +56,6 @@ def picture(engines: Engines, alerts: AlertLog, *, ready: bool) -> dict[str, Any
         "steps": [
             {
                 "at_ms": step.start_ns // NANOS_PER_MILLI,
-                "committed_micros": dict(step.committed_micros),
                 "bids": dict(step.bids),
             }
             for step in recent.steps(now_ns)
@@ -112,7 +116,10 @@ def _budget(state: BudgetState) -> dict[str, Any]:
 
 
 def _platform(
-    runtime: PlatformRuntime, budgets: Mapping[str, dict[str, Any]], holds: Iterable[Hold]
+    runtime: PlatformRuntime,
+    budgets: Mapping[str, dict[str, Any]],
+    holds: Iterable[Hold],
+    course: Course,
 ) -> dict[str, Any]:
     limiter, breaker = runtime.limiter, runtime.breaker
     state = breaker.state.value
@@ -134,6 +141,12 @@ def _platform(
             hold.platform == runtime.book and hold.state.value == "deferred" for hold in holds
         ),
         "budget": budgets[runtime.book],
+        "course": {
+            "from_ms": course.from_ns // NANOS_PER_MILLI,
+            "step_s": course.step_ns / NANOS_PER_SECOND,
+            "steps": course.steps,
+            "micros": course.micros,
+        },
     }
 
 

@@ -239,6 +239,7 @@ async def test_metrics_count_what_callers_were_told(
     assert seen.value(names.BUDGET_UTILIZATION, "google_ads") == 0.9
     assert seen.value(names.BUDGET_ALERT_LEVEL, "google_ads") == 1
     assert seen.value(names.BUDGET_VETOES, "google_ads") == 1
+    assert seen.value(names.BUDGET_VETO_RATIO, "google_ads") == 0.25
     assert seen.value(names.PLATFORM_SECONDS, "google_ads", "change") == 3
     assert seen.value(names.CIRCUIT_STATE, "google_ads", "closed") == 1
     assert seen.value(names.CIRCUIT_STATE, "google_ads", "open") == 0

@@ -14,6 +14,7 @@ from smartconnectors_server.budget.candidates import (
     Candidate,
     Candidates,
 )
+from smartconnectors_server.budget.course import Course, Courses
 from smartconnectors_server.budget.daily import DayLimit, day_limits, tightest
 from smartconnectors_server.budget.dispatches import InFlight
 from smartconnectors_server.budget.keeper import Keeper
@@ -47,6 +48,8 @@ __all__ = [
     "CampaignStanding",
     "Candidate",
     "Candidates",
+    "Course",
+    "Courses",
     "DayLimit",
     "FallbackPrice",
     "Finding",

@@ -15,10 +15,14 @@ from smartconnectors_server.cli.connection import (
     TimeoutMs,
 )
 from smartconnectors_server.cli.failure import CommandFailed, ExitCode
+from smartconnectors_server.cli.status import CONNECTOR_COLUMNS, connector_row, connectors_of
 
 if TYPE_CHECKING:
     from smartconnectors.client import Client
     from smartconnectors.common.v1.budget_pb2 import BudgetStats
+    from smartconnectors.common.v1.connector_pb2 import ConnectorStatus
+
+CONNECTORS_EVERY_S = 1.0
 
 BudgetId = Annotated[str, typer.Argument(metavar="BUDGET", help="For example google_ads.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; the audit ledger keeps it.")]
@@ -36,15 +40,31 @@ def watch(
     target: Target = DEFAULT_TARGET,
     as_json: Json = False,
 ) -> None:
-    """Follow budgets as they change, until Ctrl-C."""
+    """Follow budgets as they change, until Ctrl-C.
+
+    On a terminal, every platform's mode, breaker, quota and open bids stand above them.
+    """
+    import asyncio
     import contextlib
+
+    from grpc import aio
 
     from smartconnectors.budgets.v1.budget_service_pb2 import WatchBudgetStatsRequest
     from smartconnectors_server.cli import output
 
+    async def look(client: Client, show: Tables) -> None:
+        while True:
+            # Of a server that is gone, the stream below says so.
+            with contextlib.suppress(aio.AioRpcError):
+                show.show_connectors(await connectors_of(client, DEFAULT_TIMEOUT_MS / 1000))
+            await asyncio.sleep(CONNECTORS_EVERY_S)
+
     async def work(client: Client) -> None:
-        show = _Live() if not as_json and output.on_terminal() else _Lines(as_json)
-        with show:
+        show = Tables() if not as_json and output.on_terminal() else _Lines(as_json)
+        with show, contextlib.ExitStack() as stack:
+            if isinstance(show, Tables):
+                looking = asyncio.ensure_future(look(client, show))
+                stack.callback(looking.cancel)
             stream = client.budgets.WatchBudgetStats(WatchBudgetStatsRequest(budget_ids=budget_ids))
             seen = 0
             async for change in stream:
@@ -83,13 +103,14 @@ class _Lines:
             typer.echo(f"{moment} {stats.budget_id}: {output.budget_text(stats)}")
 
 
-class _Live:
-    """A table that changes in place."""
+class Tables:
+    """Tables that change in place: platforms above, budgets below."""
 
     def __init__(self) -> None:
         from rich.live import Live
 
         self._stats: dict[str, BudgetStats] = {}
+        self._connectors: list[ConnectorStatus] = []
         self._live = Live(auto_refresh=False)
 
     def __enter__(self) -> Self:
@@ -100,12 +121,25 @@ class _Live:
         self._live.stop()
 
     def show(self, stats: BudgetStats) -> None:
+        self._stats[stats.budget_id] = stats
+        self._draw()
+
+    def show_connectors(self, connectors: list[ConnectorStatus]) -> None:
+        self._connectors = connectors
+        self._draw()
+
+    def _draw(self) -> None:
+        from rich.console import Group
+
         from smartconnectors_server.cli import output
 
-        self._stats[stats.budget_id] = stats
-        rows = [output.stats_row(self._stats[name]) for name in sorted(self._stats)]
-        table = output.rich_table(*output.compact_stats(output.STATS_COLUMNS, rows))
-        self._live.update(table, refresh=True)
+        platforms = [connector_row(one) for one in self._connectors]
+        budgets = [output.stats_row(self._stats[name]) for name in sorted(self._stats)]
+        tables = []
+        if platforms:
+            tables.append(output.rich_table(CONNECTOR_COLUMNS, platforms))
+        tables.append(output.rich_table(*output.compact_stats(output.STATS_COLUMNS, budgets)))
+        self._live.update(Group(*tables), refresh=True)
 
 
 @group.command("set")

@@ -51,7 +51,7 @@ def status(
         typer.echo(json.dumps(document, ensure_ascii=False))
         return
     typer.echo(f"{target}: {serving}")
-    rows = [_connector_row(one) for one in connectors]
+    rows = [connector_row(one) for one in connectors]
     output.print_table(CONNECTOR_COLUMNS, rows, empty="No platforms.")
     typer.echo()
     columns: Sequence[str] = output.STATS_COLUMNS
@@ -65,21 +65,28 @@ async def _seen(
     client: Client, timeout_s: float
 ) -> tuple[str, list[ConnectorStatus], list[BudgetStats]]:
     """(health, connectors, budgets) as the server tells them."""
-    import asyncio
-
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     from smartconnectors.budgets.v1.budget_service_pb2 import ListBudgetStatsRequest
-    from smartconnectors_server.platforms import PLATFORMS
 
     stub: Any = health_pb2_grpc.HealthStub(client.channel)  # its methods carry no types
     health = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
     answer = await client.budgets.ListBudgetStats(ListBudgetStatsRequest(), timeout=timeout_s)
+    told = await connectors_of(client, timeout_s)
+    serving = health_pb2.HealthCheckResponse.ServingStatus.Name(health.status)
+    return serving, told, list(answer.stats)
+
+
+async def connectors_of(client: Client, timeout_s: float) -> list[ConnectorStatus]:
+    """What the server says of each platform that it serves to this caller. Raises AioRpcError."""
+    import asyncio
+
+    from smartconnectors_server.platforms import PLATFORMS
+
     told = await asyncio.gather(
         *(_connector(client, platform, timeout_s) for platform in PLATFORMS.values())
     )
-    serving = health_pb2.HealthCheckResponse.ServingStatus.Name(health.status)
-    return serving, [one for one in told if one is not None], list(answer.stats)
+    return [one for one in told if one is not None]
 
 
 async def _connector(
@@ -100,7 +107,7 @@ async def _connector(
     return told
 
 
-def _connector_row(one: ConnectorStatus) -> list[str]:
+def connector_row(one: ConnectorStatus) -> list[str]:
     """One platform under CONNECTOR_COLUMNS."""
     from smartconnectors.common.v1.bid_pb2 import CircuitState
     from smartconnectors.common.v1.connector_pb2 import ConnectorMode

@@ -7,6 +7,7 @@ storm of restarts; `/readyz` says whether bids are admitted.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable
@@ -86,8 +87,10 @@ class Pages:
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
         await response.prepare(request)
-        async for event in self._live.events():
-            await response.write(event)
+        # Who closes a page hangs up in the middle of it.
+        with contextlib.suppress(ConnectionResetError):
+            async for event in self._live.events():
+                await response.write(event)
         return response
 
     async def _exposition(self, request: web.Request) -> web.Response:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from smartconnectors_server.budget import Candidates, Keeper, Tallies
+from smartconnectors_server.budget import Candidates, Courses, Keeper, Tallies
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.circuitbreaker import CircuitBreaker
 from smartconnectors_server.clock import Clock
@@ -94,6 +94,7 @@ class Engines:
     customers: Customers
     tallies: Tallies
     candidates: Candidates
+    courses: Courses
 
     def runtime(self, call: Call) -> PlatformRuntime:
         """The platform that a call is for."""

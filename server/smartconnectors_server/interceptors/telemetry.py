@@ -82,17 +82,16 @@ def count(metrics: Metrics, call: Call, outcome: str, took_ns: int, *, refused: 
 
 def remember(recent: Recent, call: Call, outcome: str, at_ns: int, error: Exception | None) -> None:
     """Adds a call that has ended to the last minutes."""
-    hold, platform = call.hold, call.spec.platform
     if error is not None:
         retry_s = getattr(error, "retry_after_s", None)
         retry_at_ns = None if retry_s is None else at_ns + round(retry_s * NANOS_PER_SECOND)
         message = getattr(error, "message", "")
-        recent.refused(Refusal(at_ns, platform, call.campaign_id, outcome, message, retry_at_ns))
+        recent.refused(
+            Refusal(at_ns, call.spec.platform, call.campaign_id, outcome, message, retry_at_ns)
+        )
     if call.spec.kind is Kind.BID and not call.replayed:
         source = "" if call.priced is None else call.priced.source.value
         recent.bid(at_ns, "refused" if error is not None else source)
-    if outcome == _PLACED and hold is not None and not call.replayed:
-        recent.committed(at_ns, platform, hold.amount_micros)
 
 
 def tell(

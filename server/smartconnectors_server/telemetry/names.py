@@ -171,6 +171,25 @@ BUDGET_VETOES = Metric(
     ("budget",),
     "Bids that this budget refused inside its first window.",
 )
+BUDGET_VETO_RATIO = Metric(
+    "smartconnectors_budget_veto_ratio",
+    "gauge",
+    ("budget",),
+    "Those bids, of them and the accepted ones together; absent while there are none.",
+)
+BUDGET_REPORTED = Metric(
+    "smartconnectors_budget_reported_micros",
+    "gauge",
+    ("budget", "currency"),
+    "What the platform says it billed on the present day of the ad account; absent until it has "
+    "said so. It counts against nothing.",
+)
+BUDGET_REPORTED_AGE = Metric(
+    "smartconnectors_budget_reported_age_seconds",
+    "gauge",
+    ("budget",),
+    "How long ago the platform said so.",
+)
 BUDGET_PAUSED = Metric(
     "smartconnectors_budget_paused",
     "gauge",

@@ -1,5 +1,5 @@
-"""The last minutes in memory, for whoever opens the dashboard: what was committed, who decided it,
-what was refused. Bounded, and gone with the process; the audit ledger is what lasts.
+"""The last minutes in memory, for whoever opens the dashboard: who decided bids, and what was
+refused. Bounded, and gone with the process; the audit ledger is what lasts.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ class Stretch:
     """What happened in one step of time."""
 
     start_ns: int
-    committed_micros: dict[str, int] = field(default_factory=dict)
-    """By platform."""
     bids: dict[str, int] = field(default_factory=dict)
     """By `ai`, `fallback` and `refused`."""
 
@@ -43,11 +41,6 @@ class Recent:
     def __init__(self) -> None:
         self._stretches: deque[Stretch] = deque(maxlen=STEPS)
         self._refusals: deque[Refusal] = deque(maxlen=MOST_REFUSALS)
-
-    def committed(self, at_ns: int, platform: str, micros: int) -> None:
-        """A platform accepted an amount."""
-        sums = self._at(at_ns).committed_micros
-        sums[platform] = sums.get(platform, 0) + micros
 
     def bid(self, at_ns: int, who: str) -> None:
         """A bid was answered: `ai`, `fallback`, or `refused`."""

@@ -29,6 +29,7 @@ from smartconnectors.meta.v1.meta_service_pb2 import (
     PauseCampaignResponse,
     ResumeCampaignResponse,
 )
+from smartconnectors_server.cli.budgets import Tables
 
 if TYPE_CHECKING:
     from tests.server.cli.conftest import CannedServer, Cli
@@ -137,6 +138,22 @@ def test_status_as_json_has_health_and_the_contracts_fields(ask: Cli, server: Ca
     assert [one["platform"] for one in document["connectors"]] == ["meta"]
     assert document["connectors"][0]["used_calls"] == "12"
     assert document["stats"][0]["committed_micros"] == "225000000"
+
+
+def test_watch_on_a_terminal_shows_platforms_above_their_budgets(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    with Tables() as tables:
+        tables.show(stats(225))
+        tables.show_connectors([a_connector()])
+        tables.show(stats(400, paused=True))
+    shown = capsys.readouterr().out
+    for text in ("meta", "sandbox", "open, tries again in 2.5 s", "12 of 200 in 1 h"):
+        assert text in shown
+    assert shown.index("meta") < shown.index("google_ads")
+    assert "$400.00" in shown
+    assert "$225.00" not in shown
 
 
 def test_watch_prints_a_line_for_each_change_and_ends_after_its_count(
