@@ -101,6 +101,11 @@ class Caller:
         stats: budget_pb2.BudgetStats = (await self._budgets.GetBudgetStats(request)).stats
         return stats
 
+    async def alerts(self) -> list[budgets_pb2.Alert]:
+        """The newest, newest first."""
+        request = budgets_pb2.ListAlertsRequest(newest_first=True)
+        return list((await self._budgets.ListAlerts(request)).alerts)
+
     async def close(self) -> None:
         """Hangs up."""
         await self._channel.close()

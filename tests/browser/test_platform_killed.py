@@ -21,6 +21,7 @@ from playwright.async_api import expect
 from prometheus_client.parser import text_string_to_metric_families
 from tests.browser.stage import Stage, bid, eventually
 
+from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 from smartconnectors.common.v1 import budget_pb2
 from smartconnectors_server.telemetry import names
 
@@ -77,6 +78,20 @@ def in_the_log(stage: Stage) -> Observer:
     async def look() -> str:
         changes = changes_in(stage.log)
         return str(changes[-1]["after"]) if changes else "closed"
+
+    return look
+
+
+ALERTS = {
+    budgets_pb2.ALERT_KIND_CIRCUIT_OPENED: "open",
+    budgets_pb2.ALERT_KIND_CIRCUIT_CLOSED: "closed",
+}
+
+
+def in_the_alerts(stage: Stage) -> Observer:
+    async def look() -> str:
+        told = [ALERTS[a.kind] for a in await stage.caller.alerts() if a.kind in ALERTS]
+        return told[0] if told else "closed"
 
     return look
 
@@ -140,6 +155,7 @@ async def test_a_platform_that_is_killed_under_load_is_told_alike_by_all_within_
             "dashboard": on_the_page(page),
             "metrics": in_the_metrics(session, stage),
             "log": in_the_log(stage),
+            "alert": in_the_alerts(stage),
         }
         delays: dict[str, dict[str, float]] = {}
         async with load(stage):
@@ -148,6 +164,9 @@ async def test_a_platform_that_is_killed_under_load_is_told_alike_by_all_within_
             delays["open"] = await _delays_s(observers, stage, "open", stage.kill_sandbox(PLATFORM))
             await expect(page.locator("#news")).to_contain_text("Google Ads: breaker OPEN")
             await expect(page.locator("#holds tbody")).to_contain_text("deferred")
+            await expect(page.locator("#alerts tbody")).to_contain_text(
+                "circuit breaker has opened"
+            )
             assert (await stage.caller.stats()).deferred_micros > 0
             await page.screenshot(path=screenshots / "killed-2-during.png", full_page=True)
             delays["closed"] = await _delays_s(
