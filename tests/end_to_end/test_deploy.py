@@ -192,7 +192,8 @@ def test_promtool_has_nothing_to_say_against_the_rules(arguments: tuple[str, ...
     promtool = shutil.which("promtool")
     if promtool is None:
         why = "no promtool here; on Debian and Ubuntu it is in the package prometheus"
-        assert os.environ.get("CI") != "true", why
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
         pytest.skip(why)
     done = subprocess.run([promtool, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
