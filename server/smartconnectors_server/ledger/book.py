@@ -352,7 +352,7 @@ class Book(Figures):
         changed = dataclasses.replace(
             hold,
             state=state,
-            answer=answer or hold.answer,
+            answer=answer,
             error=error,
             note=note or hold.note,
             updated_ns=now_ns,

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from smartconnectors_server.budget import duration_text
-from smartconnectors_server.budget.refusal import exceeded, paused, window_text
+from smartconnectors_server.budget.refusal import (
+    exceeded,
+    paused,
+    spoken,
+    window_text,
+    without_figures,
+)
+from smartconnectors_server.errors import BudgetExceeded, LedgerUnavailable
 from smartconnectors_server.ledger import (
     ALL,
     BudgetState,
@@ -15,6 +22,7 @@ from smartconnectors_server.ledger import (
     Pause,
     Refused,
     SlidingWindow,
+    Unavailable,
 )
 
 USD = 1_000_000
@@ -163,3 +171,34 @@ def test_a_window_is_said_as_people_say_it() -> None:
     assert window_text(CalendarWindow("day", "Europe/Berlin")) == (
         "the current day (Europe/Berlin)"
     )
+
+
+def test_a_ledger_that_is_away_is_said_and_soon_asked_again() -> None:
+    with (
+        pytest.raises(LedgerUnavailable, match=r"the disk is full\. Nothing is admitted\.") as said,
+        spoken(),
+    ):
+        raise Unavailable("the disk is full")
+    assert said.value.retry_after_s == 1.0
+    with spoken():
+        pass
+
+
+@pytest.mark.parametrize("blocked_by", ["", "limit"])
+def test_who_may_not_see_the_figures_reads_which_budget_and_until_when(blocked_by: str) -> None:
+    kept = {"budget_id": "google_ads", "amount_micros": "300000000", "currency_code": "USD"}
+    kept |= {"blocked_by": blocked_by} if blocked_by else {}
+    figures = {"limit_micros": "500000000", "committed_micros": "1", "held_micros": "2"}
+    seen = BudgetExceeded(
+        "google_ads: $300.00 does not fit",
+        retry_after_s=7.5,
+        metadata={**kept, **figures},
+        quota_subject="google_ads",
+    )
+    said = without_figures(seen)
+    assert said.message == (
+        "google_ads: the amount does not fit. Its figures are not for this caller. Platform "
+        "setting unchanged."
+    )
+    assert said.metadata == kept
+    assert (said.retry_after_s, said.quota_subject) == (7.5, "google_ads")

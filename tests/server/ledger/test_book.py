@@ -167,3 +167,11 @@ def test_a_doubt_says_why_and_since_when(book: Book) -> None:
     )
     settled = book.settle(hold.hold_id, LATER).hold
     assert settled.note == "lost", "nothing newer was said"
+
+
+def test_that_more_is_reported_than_was_committed_is_a_line_of_the_budget_and_platform(
+    book: Book,
+) -> None:
+    (line,) = book.tell_over(PLATFORM, "meta", 7 * USD, "more", NOW).entries
+    assert (line.verb, line.budget_ids, line.platform) == ("alert", (PLATFORM,), "meta")
+    assert (line.amount_micros, line.note, line.at_ns) == (7 * USD, "more", NOW)

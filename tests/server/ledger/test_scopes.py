@@ -8,7 +8,7 @@ import pytest
 from tests.conformance.ledger.bench import PLATFORM, USD, WINDOW_S, ask, budget, daily
 
 from smartconnectors_server.ledger import Budget, Hold, Limit, Paused, Refused, SlidingWindow
-from smartconnectors_server.ledger.records import ALL, Pause
+from smartconnectors_server.ledger.records import ALL, EVERY_CAMPAIGN, Pause
 from smartconnectors_server.ledger.scopes import Scopes
 
 SECOND = 10**9
@@ -203,3 +203,22 @@ def test_a_budget_that_is_configured_as_paused_is_and_a_pause_that_is_known_keep
     scopes.pause(known)
     scopes.configure(budget(OTHER, paused=True), 1)
     assert scopes.pause_of((OTHER,)) == known
+
+
+def test_only_campaigns_of_a_platform_that_gives_each_a_budget_lack_one() -> None:
+    other = "meta/campaigns/7"
+    known = f"{PLATFORM}/campaigns/8"
+    asked = (PLATFORM, OTHER, "unknown", CAMPAIGN, known, other)
+    assert scopes_of(budget(), budget(known)).lacking(asked) == []
+    every = budget(f"{PLATFORM}/campaigns/{EVERY_CAMPAIGN}", 40 * USD)
+    scopes = scopes_of(budget(), budget(known), every)
+    assert scopes.lacking(asked) == [budget(CAMPAIGN, 40 * USD)]
+
+
+def test_what_is_paused_says_so_until_it_is_resumed() -> None:
+    scopes = scopes_of(budget())
+    scopes.pause(Pause(PLATFORM, "stop", 1))
+    assert scopes.budget(PLATFORM).paused
+    scopes.resume(PLATFORM)
+    assert not scopes.budget(PLATFORM).paused
+    assert scopes.pause_of([PLATFORM]) is None

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import sqlite3
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from smartconnectors_server.ledger import Damaged, Entry, Hold, HoldState
 from smartconnectors_server.ledger.chain import GENESIS, link
 from smartconnectors_server.ledger.mark import FILE_NAME as MARK_NAME
 from smartconnectors_server.ledger.mark import marked
-from smartconnectors_server.ledger.records import Step
+from smartconnectors_server.ledger.records import Step, Tally
+from smartconnectors_server.ledger.reported import KEPT_DAYS, Over, ReportedDay
 from smartconnectors_server.ledger.store import FILE_NAME, Batch, Store
 
 DAMAGE = "ends at audit line 1, but 3 were committed.* up to 2 lines of money are forgotten"
@@ -49,6 +51,10 @@ def of_holds(*holds: Hold) -> Batch:
     return Batch([Step(holds, ())])
 
 
+def reported(day: str) -> ReportedDay:
+    return ReportedDay(PLATFORM, "1001", day, USD, "USD", "UTC", 1)
+
+
 def everything(store: Store) -> list[Entry]:
     return store.entries("", "", 0, 1_000)
 
@@ -70,6 +76,9 @@ def test_a_batch_is_empty_only_when_nothing_is_in_it() -> None:
     assert Batch(steps=[Step()])
     assert Batch(calls=[("x", 1, 1)])
     assert Batch(limits=[("x", None, 1)])
+    assert Batch(reported=[reported("2026-11-29")])
+    assert Batch(overs=[Over(PLATFORM, "2026-11-29", acted=False)])
+    assert Batch(tallies=[Tally("x", "PLACED", 1, 1, 0, 1, 1)])
     assert Batch().steps is not Batch().steps
 
 
@@ -111,10 +120,11 @@ def test_a_batch_that_is_written_again_writes_only_what_is_new(
     assert marked(tmp_path) == (3, third.hash)
 
 
-def test_the_hash_is_of_the_note_as_the_file_gives_it_back(store: Store) -> None:
-    store.write(of_lines(line(1, note="zero \0 and half a pair \ud800")))
+def test_the_hash_is_of_the_texts_as_the_file_gives_them_back(store: Store) -> None:
+    odd = "zero \0 and half a pair \ud800"
+    store.write(of_lines(line(1, note=odd, actor=odd)))
     (entry,) = everything(store)
-    assert entry.note == "zero ? and half a pair ?"
+    assert entry.note == entry.actor == "zero ? and half a pair ?"
     assert entry.hash == link(GENESIS, entry)
 
 
@@ -310,3 +320,24 @@ def test_what_is_no_database_is_let_go_of(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.DatabaseError, match="is not a database") as raised:
         Store(tmp_path)
     assert open_files(tmp_path) == [], f"nothing is left open by {raised.value!r}"
+
+
+def test_of_what_was_reported_the_newest_days_are_kept(store: Store) -> None:
+    first = date(2026, 1, 1)
+    days = [reported(str(first + timedelta(days=number))) for number in range(KEPT_DAYS + 1)]
+    over = Over(PLATFORM, days[-1].day, acted=True)
+    store.write(Batch(reported=days, overs=[over]))
+    assert store.reported.reported_days() == days
+    assert store.reported.overs() == [over]
+    store.purge(0, 0)
+    assert store.reported.reported_days() == days[1:]
+
+
+def test_what_is_erased_is_nowhere_in_the_directory(store: Store, tmp_path: Path) -> None:
+    planted = b"who-this-is" * 40
+    store.write(of_holds(hold("h1", customer="c0ffee", request=planted)))
+    store.write(of_holds(*(hold(f"h{n}", request=b"another's") for n in range(2, 50))))
+    assert store.erase("c0ffee") == 1
+    store.forget_what_was_overwritten()
+    for file in tmp_path.iterdir():
+        assert planted.hex().encode() not in file.read_bytes(), file.name

@@ -64,3 +64,16 @@ async def test_more_calls_than_it_holds_restore_a_full_bucket(clock: ManualClock
     bucket = BurstLimit(5, 10.0, clock.wall_ns)
     await bucket.restore([(clock.wall_ns(), 1000)], clock.wall_ns())
     assert bucket.wait_ns() == pytest.approx(100_000_000, rel=1e-3)
+
+
+@pytest.mark.parametrize(("level", "room"), [(0, 7), (2, 5), (7, 0), (50, 0)])
+async def test_a_bucket_can_be_filled_at_any_time(
+    level: float, room: int, clock: ManualClock
+) -> None:
+    bucket = BurstLimit(7, 10.0, clock.wall_ns)
+    clock.advance(10.0)
+    bucket.fill(level)
+    for _ in range(room):
+        assert bucket.wait_ns() == 0
+        await bucket.take()
+    assert bucket.wait_ns() == pytest.approx(100_000_000, rel=1e-3)

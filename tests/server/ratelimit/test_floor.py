@@ -86,3 +86,11 @@ def test_a_pause_without_end_is_one_of_a_day() -> None:
     under_test.tighten(NOW, math.inf, math.inf)
     assert under_test.not_before_ns == NOW + 86_400 * SECOND
     assert under_test.limit(NOW) == 10
+
+
+def test_what_the_platform_has_ordered_stands_for_another_limit() -> None:
+    under_test = floor()
+    under_test.tighten(NOW, None, 90)
+    under_test.follow(limit=200, least=40)
+    assert under_test.limit(NOW) == 120
+    assert under_test.limit(NOW + 60 * SECOND) == 200
