@@ -41,6 +41,7 @@ class Mix:
         limit_usd: of each platform's budget; far below what is bid, mostly.
         removals: campaigns disappear, so that platforms reject bids on them.
         operator: how many acts of an operator a second; `acts` are which.
+        gather_ms: how long a busy ledger collects, and so how long bids are held before their call.
     """
 
     faults: tuple[FaultKind, ...] = ()
@@ -53,6 +54,7 @@ class Mix:
     removals: bool = False
     operator: float = 4.0
     acts: tuple[str, ...] = ("limit", "pause")
+    gather_ms: float = 3.0
 
 
 MIXES: Mapping[str, Mix] = {
@@ -60,6 +62,7 @@ MIXES: Mapping[str, Mix] = {
     "short window": Mix(window_s=2.0, limit_usd=100, faults=(FaultKind.SLOW,)),
     "lossy": Mix(faults=LOSSES),
     "outage": Mix(outages=True, faults=(FaultKind.SERVER_ERROR, FaultKind.QUOTA)),
+    "caught": Mix(outages=True, faults=(FaultKind.SERVER_ERROR,), gather_ms=30.0),
     "long outage": Mix(outages=True, outage_s=3.0, open_s=5.0, window_s=1.0, limit_usd=100),
     "quarrel": Mix(removals=True, every_s=0.2, limit_usd=600),
     "operator": Mix(faults=LOSSES, operator=15.0, acts=("limit", "pause", "settle")),
@@ -74,7 +77,7 @@ _MIXES_OF: Mapping[Place | Write, tuple[str, ...]] = {
     **dict.fromkeys([*Place, *Write], _ANY),
     Place.DEFERRED_DISPATCH: ("outage",),
     Write.DEFER_NEW: ("outage",),
-    Write.DEFER: ("outage",),
+    Write.DEFER: ("caught",),
     Write.DISPATCH: ("outage",),
     Write.SUPERSEDE: ("outage", "long outage"),
     Write.EXPIRE: ("long outage",),
@@ -154,6 +157,7 @@ def document(mix: Mix, endpoints: Mapping[str, str], state_dir: str) -> dict[str
             "drain_pause_s": 0,
             "log_format": "json",
         },
+        "ledger": {"gather_ms": mix.gather_ms},
         "reconciler": {"interval_s": 0.05},
         "total_budget": {"limit": str(limits[TOTAL]), "window_s": mix.window_s},
         "platforms": {
