@@ -52,17 +52,19 @@ def collecting() -> Iterator[str]:
 
 @contextlib.contextmanager
 def scraping(http: str) -> Iterator[None]:
-    """Scrapes, at once and then each second, as Prometheus would; not at all without an address."""
+    """Scrapes each second, as Prometheus would, from the middle of the first on: as often as there
+    are seconds. Not at all without an address.
+    """
     ended = threading.Event()
 
     def scrape() -> None:
         _stay_on_the_other_core()
         request = urllib.request.Request(f"http://{http}/metrics", headers={"Accept": OPENMETRICS})
-        while True:
+        wait_s = SCRAPE_EVERY_S / 2
+        while not ended.wait(wait_s):
             with urllib.request.urlopen(request, timeout=30) as page:
                 page.read()
-            if ended.wait(SCRAPE_EVERY_S):
-                return
+            wait_s = SCRAPE_EVERY_S
 
     thread = threading.Thread(target=scrape)
     if http:

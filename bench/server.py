@@ -68,40 +68,20 @@ class NumberedApplication(Application):
         self._chain.insert(0, NumberFirst(self.engines))
 
 
+COUNTING = ("bid", "change", "committed", "platform_call", "circuit", "commit", "alert_delivery")
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Counts nothing."""
+
+
 class SwitchedMetrics(Metrics):
-    """Counts while it is switched on. What is off costs one look at the switch."""
+    """Counts while it is switched on, by the very methods that a server has."""
 
-    on = False
-
-    def bid(self, platform: str, **how: Any) -> None:
-        """As Metrics, when it is on."""
-        if self.on:
-            super().bid(platform, **how)
-
-    def change(self, platform: str, method: str, status: str, reason: str) -> None:
-        """As Metrics, when it is on."""
-        if self.on:
-            super().change(platform, method, status, reason)
-
-    def committed(self, platform: str, source: str, currency: str, micros: int) -> None:
-        """As Metrics, when it is on."""
-        if self.on:
-            super().committed(platform, source, currency, micros)
-
-    def platform_call(self, platform: str, call: str, took_ns: int, trace_id: str = "") -> None:
-        """As Metrics, when it is on."""
-        if self.on:
-            super().platform_call(platform, call, took_ns, trace_id)
-
-    def circuit(self, platform: str, before: str, after: str) -> None:
-        """As Metrics, when it is on."""
-        if self.on:
-            super().circuit(platform, before, after)
-
-    def commit(self, took_s: float, steps: int) -> None:
-        """As Metrics, when it is on."""
-        if self.on:
-            super().commit(took_s, steps)
+    def switch(self, on: bool) -> None:
+        """From the next count on."""
+        for name in COUNTING:
+            setattr(self, name, getattr(super(), name) if on else _nothing)
 
 
 class SwitchedTelemetry(Telemetry):
@@ -115,7 +95,7 @@ class SwitchedTelemetry(Telemetry):
 
     def switch(self, on: bool) -> None:
         """From the next call on."""
-        self._counting.on = on
+        self._counting.switch(on)
         self.tracer = self._tracers[on]
 
     def switched_by_signals(self) -> None:
