@@ -114,7 +114,7 @@ def without_figures(error: BudgetExceeded) -> BudgetExceeded:
     again.
     """
     kept = ("budget_id", "amount_micros", "currency_code", "blocked_by")
-    budget_id = error.metadata.get("budget_id", "")
+    budget_id = error.metadata["budget_id"]
     return BudgetExceeded(
         f"{budget_id}: the amount does not fit. Its figures are not for this caller. Platform "
         "setting unchanged.",

@@ -22,10 +22,10 @@ async def free(limiter: RateLimiter, *, reserved: bool = False) -> int:
 async def test_another_limit_counts_what_was_called_before_it(clock: ManualClock) -> None:
     limiter = await opened(clock, limit=100, reserve_percent=10)
     await limiter.take(40)
-    limiter.follow(limit=150, burst=None, reserve_percent=20)
-    assert (limiter.limit, limiter.used(), limiter.headroom()) == (150, 40, 80)
-    assert await free(limiter) == 80
-    assert await free(limiter, reserved=True) == 30
+    limiter.follow(limit=400, burst=None, reserve_percent=25)
+    assert (limiter.limit, limiter.used(), limiter.headroom()) == (400, 40, 260)
+    assert await free(limiter) == 260
+    assert await free(limiter, reserved=True) == 100
     limiter.follow(limit=100, burst=None, reserve_percent=0)
     assert limiter.headroom() == 0
     clock.advance(60.0)

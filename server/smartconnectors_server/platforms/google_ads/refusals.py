@@ -18,6 +18,7 @@ is too large, after the change was made.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,9 @@ def _code_of(error_code: Any) -> str:
     return f"{category}.{known.name if known else number}"
 
 
+_STREAM_REMOVED = re.compile(r"Stream removed \((.*)\)", re.DOTALL)
+
+
 def said_by(error: Exception, library: Library) -> Said | None:
     """What the exception says; None when it is not an answer of the server at all."""
     status_error = _rpc_error_in(error)
@@ -97,7 +101,9 @@ def said_by(error: Exception, library: Library) -> Said | None:
                 failure = library.failure.FromString(value)
             except DecodeError:
                 failure = None
-    return Said(status_error.code(), status_error.details() or "", failure, request_id)
+    # A deadline that passes while the answer arrives is told by gRPC in other words.
+    details = _STREAM_REMOVED.sub(r"\1", status_error.details() or "")
+    return Said(status_error.code(), details, failure, request_id)
 
 
 def _rpc_error_in(error: Exception) -> grpc.aio.AioRpcError | None:

@@ -159,3 +159,10 @@ def test_a_code_of_a_later_version_is_told_by_its_number(library: Library) -> No
     newer = AioRpcError(S.INVALID_ARGUMENT, Metadata(), trailing)
     translated, _ = translate(newer, library, changes=True)
     assert translated.metadata["platform_errors"] == "range_error.99"
+
+
+@pytest.mark.parametrize("words", ["Deadline Exceeded", "Stream removed (Deadline Exceeded)"])
+def test_a_timeout_reads_the_same_whenever_grpc_noticed_it(library: Library, words: str) -> None:
+    noticed = AioRpcError(S.DEADLINE_EXCEEDED, Metadata(), Metadata(), details=words)
+    unknown, _ = translate(noticed, library, changes=True)
+    assert unknown.message.endswith("DEADLINE_EXCEEDED: Deadline Exceeded")
