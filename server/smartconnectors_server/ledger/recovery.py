@@ -24,7 +24,6 @@ from smartconnectors_server.ledger.records import (
 )
 from smartconnectors_server.ledger.store import Store
 
-CLOCK_DIFFERENCE_WORTH_A_WORD_S = 60.0
 _CALENDAR_SECONDS = {"hour": 3_600, "day": 86_400 + 3_600, "month": 32 * 86_400}
 
 log = logging.getLogger(__name__)
