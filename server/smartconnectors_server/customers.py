@@ -7,7 +7,6 @@ is a file: whoever takes another one over to another machine keeps the hashes.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import secrets
@@ -64,7 +63,7 @@ class Customers:
     def _digest(self, purpose: bytes, what: bytes) -> str:
         if not self._key:
             raise RuntimeError("the site key was not read")
-        return hmac.new(self._key, purpose + b"\0" + what, hashlib.sha256).hexdigest()
+        return hmac.digest(self._key, purpose + b"\0" + what, "sha256").hex()
 
 
 def _make(path: Path) -> None:

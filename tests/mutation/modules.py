@@ -44,6 +44,8 @@ MODULES: dict[str, Stages] = {
         (f"{_LEDGER}/test_damage.py", f"{_LEDGER}/test_sqlite.py"),
         (_BUDGET,),
     ),
+    "ledger/known_ids.py": ((f"{_LEDGER}/test_known_ids.py",),),
+    "ledger/request_ids.py": ((f"{_LEDGER}/test_store.py",), (f"{_LEDGER}/test_sqlite.py",)),
     "ledger/group_commit.py": (
         (f"{_LEDGER}/test_group_commit.py",),
         (f"{_LEDGER}/test_commits.py",),

@@ -17,6 +17,7 @@ from tests.mutation.table import (
 )
 
 AUDITED = "tests/server/ledger/test_audit_alerts.py::"
+KNOWN_IDS = "tests/server/ledger/test_known_ids.py::"
 DELIVERY = "tests/server/alerts/test_delivery.py::"
 
 STORE = (
@@ -96,9 +97,23 @@ STORE = (
     Mutant(
         "late truth is hidden by the memory that an id is absent",
         "ledger/sqlite.py",
-        "self._absent.pop((step.hold.platform, step.hold.request_id), None)",
+        "self._ids.add((step.hold.platform, step.hold.request_id))",
         "assert step.hold",
         (SQLITE + "test_late_truth_binds_an_id_that_was_known_to_be_absent",),
+    ),
+    Mutant(
+        "an id that the file has is taken for a new one",
+        "ledger/known_ids.py",
+        "                for _, key in rows:\n                    self._set(bits, key)\n",
+        "",
+        (KNOWN_IDS + "test_what_the_file_has_is_known_however_many_pages_it_is_on",),
+    ),
+    Mutant(
+        "an id that is reserved is taken for a new one later",
+        "ledger/known_ids.py",
+        "                self._set(bits, key)\n\n",
+        "                assert bits\n\n",
+        (KNOWN_IDS + "test_what_is_added_while_the_file_is_read_in_is_known_at_every_moment",),
     ),
     Mutant(
         "lost lines are not missed",

@@ -90,7 +90,9 @@ UNSEEN: Mapping[str, str] = {
     "truth is dropped when an operator was wrong": "of what an operator has ended without looking"
     " a world expects nothing more",
     "late truth is hidden by the memory that an id is absent": "wants a hold that an operator gave"
-    " back and the book has forgotten, which takes 50,000 others",
+    " back and the book has forgotten, which takes 10,000 others",
+    "an id that is reserved is taken for a new one later": "wants a hold that the book has"
+    " forgotten, which takes 10,000 others",
     "deferring may grow": _BEHIND + "who defers a hold takes the smaller of the two amounts",
     "an older bid that comes back takes the place of a newer one": _WORDS
     + "which of two bids waits; the sums are right for either",

@@ -22,7 +22,6 @@ from tests.soak.processes import Control, Running, SoakError, running
 from tests.soak.table import Table
 
 from smartconnectors_server.ledger.book import REMEMBERED_CLOSED_HOLDS
-from smartconnectors_server.ledger.forgetting import REMEMBERED_ABSENT
 from smartconnectors_server.platforms import PLATFORMS
 
 WINDOW_S = 60.0
@@ -215,12 +214,6 @@ class Soak:
         """Until what the server remembers by count is as much as it will be, else what follows
         would look like a leak. Half the run at most.
         """
-        await asyncio.gather(
-            *(
-                self._ask_unknown(platform, REMEMBERED_ABSENT // len(PLATFORMS) + 1)
-                for platform in sorted(PLATFORMS)
-            )
-        )
         await self._until(self._plan.least_warm_up_s)
         while self._now_s() < self._plan.seconds / 2:
             if self._target.closed_holds() >= REMEMBERED_CLOSED_HOLDS:
@@ -228,10 +221,6 @@ class Soak:
             await asyncio.sleep(COUNT_EVERY_S)
         self.outcome.closed_holds_when_warm = self._target.closed_holds()
         self.outcome.warm_s = self._now_s()
-
-    async def _ask_unknown(self, platform: str, times: int) -> None:
-        for _ in range(times):
-            await self._callers.ask_unknown(platform)
 
     # Watching
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from smartconnectors_server.clock import NANOS_PER_SECOND
@@ -13,19 +12,8 @@ from smartconnectors_server.ledger.store import FORGET_AT_ONCE
 KEEP_CLOSED_S = 86_400
 PURGE_EVERY_S = 600
 PURGE_MORE_S = 0.5
-REMEMBERED_ABSENT = 10_000
 
 log = logging.getLogger(__name__)
-
-
-class Absent(OrderedDict[tuple[str, str], None]):
-    """(platform, request id) that the file is known not to have: the last ten thousand."""
-
-    def remember(self, key: tuple[str, str]) -> None:
-        """Remembers one more, in the place of the oldest when there are too many."""
-        self[key] = None
-        if len(self) > REMEMBERED_ABSENT:
-            self.popitem(last=False)
 
 
 class Forgetting:

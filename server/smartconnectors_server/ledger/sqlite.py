@@ -20,8 +20,9 @@ from smartconnectors_server.ledger.alert_log import AlertLog
 from smartconnectors_server.ledger.alerts import AlertLevel
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.erasing import erase
-from smartconnectors_server.ledger.forgetting import Absent, Forgetting
+from smartconnectors_server.ledger.forgetting import Forgetting
 from smartconnectors_server.ledger.group_commit import GroupCommit
+from smartconnectors_server.ledger.known_ids import KnownIds
 from smartconnectors_server.ledger.lock import DirectoryLock
 from smartconnectors_server.ledger.reader import Reader, Seen
 from smartconnectors_server.ledger.records import (
@@ -70,7 +71,9 @@ class SqliteLedger:
         self._book = Book()
         self._lock: DirectoryLock | None = None
         self._store: Store | None = None
-        self._absent = Absent()
+        self._ids = KnownIds(
+            self.flush, lambda at: self._reader.read(lambda: self._disk.ids.after(at))
+        )
         self._unwritten_truths: set[str] = set()  # settled late; the file has not heard yet
         self.alerts = AlertLog(
             later=self._commits.later,
@@ -113,6 +116,7 @@ class SqliteLedger:
 
     async def close(self) -> None:
         await self._commits.stop()
+        await self._ids.stop()
         await self._reader.stop()
         if self._store is not None:
             self._store.close()
@@ -173,7 +177,7 @@ class SqliteLedger:
         if known is not None:
             raise DuplicateRequest(known)
         step = self._book.reserve(reservation, self.now_ns())
-        self._absent.pop((reservation.platform, reservation.request_id), None)
+        self._ids.add((reservation.platform, reservation.request_id))
         await self._durable_or_give_back(step)
         return step.hold
 
@@ -197,9 +201,9 @@ class SqliteLedger:
         step = self._book.settle(
             hold_id, self.now_ns(), answer=answer, note=note, late=late, actor=actor
         )
-        self._absent.pop((step.hold.platform, step.hold.request_id), None)
         if not late:
             return self._later(step)
+        self._ids.add((step.hold.platform, step.hold.request_id))
         # A crash would bring back that it was given back, and nobody would look it up any more.
         self._unwritten_truths.add(hold_id)
         await self._commits.durable(step)
@@ -286,17 +290,16 @@ class SqliteLedger:
     # Looking
 
     async def find(self, platform: str, request_id: str) -> Hold | None:
-        hold = self._book.find(platform, request_id)
-        key = (platform, request_id)
+        hold, key = self._book.find(platform, request_id), (platform, request_id)
         if hold is not None and hold.hold_id in self._unwritten_truths:
             await self._commits.durable()
             self._unwritten_truths.discard(hold.hold_id)
         if hold is not None and hold.state is HoldState.SUPERSEDED:
             # Not told before it is on disk: a crash would bring it back, and it would be placed.
             await self._commits.durable()
-        if hold is not None or key in self._absent:
+        if hold is not None or self._ids.lacks(key):
             return hold
-        hold = await self._reader.read(lambda: self._disk.find(platform, request_id))
+        hold = await self._reader.read(lambda: self._disk.ids.find(*key))
         if hold is not None:
             # The file may not have heard yet of what became of it.
             hold = self._book.get(hold.hold_id) or hold
@@ -305,12 +308,11 @@ class SqliteLedger:
         if reserved_meanwhile is not None:
             return reserved_meanwhile
         # This process is the only writer, so what is absent stays absent until it reserves.
-        self._absent.remember(key)
+        self._ids.looked_up_in_vain(key)
         return None
 
     async def get(self, hold_id: str) -> Hold | None:
-        hold = self._book.get(hold_id)
-        return hold or await self._reader.read(lambda: self._disk.get(hold_id))
+        return self._book.get(hold_id) or await self._reader.read(lambda: self._disk.get(hold_id))
 
     def state(self, budget_id: str) -> BudgetState:
         state = self._book.state(budget_id, self.now_ns())
@@ -392,6 +394,7 @@ class SqliteLedger:
 
     async def _after_commit(self, batch: Batch) -> None:
         self.alerts.committed(batch.steps)
+        self._ids.read_in_when_due()
         await self._forgetting.when_due(
             self.now_ns(), lambda *before: self._commits.run(self._disk.purge, *before)
         )

@@ -42,6 +42,7 @@ from smartconnectors_server.ledger.reported import (
     write_days,
     write_overs,
 )
+from smartconnectors_server.ledger.request_ids import RequestIds
 from smartconnectors_server.ledger.rows import (
     ERASE_HOLDS,
     INSERT_CALLS,
@@ -277,6 +278,11 @@ class Store:
         return AlertTables(self._reader)
 
     @property
+    def ids(self) -> RequestIds:
+        """Request ids."""
+        return RequestIds(self._reader)
+
+    @property
     def reported(self) -> ReportedTables:
         """What platforms reported."""
         return ReportedTables(self._reader)
@@ -349,15 +355,6 @@ class Store:
         """One hold."""
         found = self._reader.execute("SELECT record FROM holds WHERE hold_id = ?", (hold_id,))
         row = found.fetchone()
-        return None if row is None else Hold.from_json(row[0])
-
-    def find(self, platform: str, request_id: str) -> Hold | None:
-        """The newest hold that binds the request id."""
-        row = self._reader.execute(
-            "SELECT record FROM holds WHERE platform = ? AND request_id = ? AND state <> ?"
-            " ORDER BY hold_id DESC LIMIT 1",
-            (platform, request_id, HoldState.RELEASED.value),
-        ).fetchone()
         return None if row is None else Hold.from_json(row[0])
 
     def entries(

@@ -348,7 +348,7 @@ async def test_late_truth_binds_an_id_that_was_known_to_be_absent(
         assert await ledger.find(PLATFORM, "a") is None  # from here on known to be absent
         await ledger.settle(hold.hold_id, late=True)
         await ledger.record_calls("x", 1, 1)
-        ledger._book._by_request.clear()  # as memory does after 50,000 further holds
+        ledger._book._by_request.clear()  # as memory does after 10,000 further holds
         found = await ledger.find(PLATFORM, "a")
         assert found is not None
         assert found.state is HoldState.SETTLED

@@ -161,7 +161,7 @@ def test_a_disk_that_is_full_says_so_and_nothing_else(store: Store) -> None:
 
 def test_a_new_file_holds_nothing(store: Store) -> None:
     assert (store.last_sequence(), store.last_at_ns()) == (0, 0)
-    assert store.base() is store.get("h1") is store.find(PLATFORM, "r") is None
+    assert store.base() is store.get("h1") is store.ids.find(PLATFORM, "r") is None
     assert store.last_about(PLATFORM, "limit") is None
     assert store.limits() == {}
     assert everything(store) == store.open_holds() == store.recent_settled() == []
@@ -217,10 +217,22 @@ def test_holds_are_read_by_state_id_and_request(store: Store) -> None:
     store.write(of_holds(*opened, settled, released))
     assert store.open_holds() == opened[::-1]
     assert store.get("h4") == released
-    assert store.find(PLATFORM, "r") == settled, "the released one does not bind it"
+    assert store.ids.find(PLATFORM, "r") == settled, "the released one does not bind it"
     changed = dataclasses.replace(settled, answer=b"x")
     store.write(of_holds(changed))
     assert store.get("h2") == changed
+
+
+def test_request_ids_are_read_a_thousand_at_a_time_in_the_order_of_their_holds(
+    store: Store,
+) -> None:
+    holds = [hold(f"h{n:04d}", request_id=f"r{n % 7}") for n in range(1_001)]
+    holds[3] = dataclasses.replace(holds[3], state=HoldState.RELEASED, platform="other")
+    store.write(of_holds(*holds[::-1]))
+    first = store.ids.after("")
+    assert first == [(h.hold_id, (h.platform, h.request_id)) for h in holds[:1_000]]
+    assert store.ids.after("h0999") == [("h1000", (PLATFORM, "r6"))]
+    assert store.ids.after("h1000") == []
 
 
 def test_the_last_prices_of_each_platform_are_read_oldest_first(store: Store) -> None:

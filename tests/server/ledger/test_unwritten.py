@@ -92,7 +92,7 @@ async def test_whoever_looks_while_another_reserves_sees_that(
             ledger.reserve(ask("a", USD)), ledger.find(PLATFORM, "a")
         )
         assert found == held
-        assert (PLATFORM, "a") not in ledger._absent
+        assert not ledger._ids.lacks((PLATFORM, "a"))
 
 
 async def test_an_id_that_was_absent_is_not_once_it_was_reserved(
@@ -104,18 +104,6 @@ async def test_an_id_that_was_absent_is_not_once_it_was_reserved(
         await ledger.flush()
         ledger._book._by_request.clear()  # as memory does after many further holds
         assert await ledger.find(PLATFORM, "a") == settled
-
-
-async def test_of_ids_that_were_absent_the_last_ten_thousand_are_remembered(
-    tmp_path: Path, clock: ManualClock
-) -> None:
-    async with opened(tmp_path, clock) as ledger:
-        ledger._absent.update({(PLATFORM, str(number)): None for number in range(9_999)})
-        for request_id in ("one more", "and another"):
-            assert await ledger.find(PLATFORM, request_id) is None
-            assert len(ledger._absent) == 10_000
-        kept = [request_id for _, request_id in ledger._absent]
-        assert (kept[0], kept[-2:]) == ("1", ["one more", "and another"])
 
 
 async def test_who_gives_up_a_reserve_leaves_a_line_that_says_so(
