@@ -65,7 +65,7 @@ class NumberedApplication(Application):
 
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
         super().__init__(settings, platforms={PLATFORM.name: PLATFORM}, telemetry=telemetry)
-        self._chain.insert(0, NumberFirst(self.engines))
+        self.core.chain.insert(0, NumberFirst(self.core.engines))
 
 
 COUNTING = ("bid", "change", "committed", "platform_call", "circuit", "commit", "alert_delivery")

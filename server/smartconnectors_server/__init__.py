@@ -1,1 +1,1 @@
-"""Smart connectors: an ad-bidding service that cannot overspend. `app.py` puts it together."""
+"""Smart connectors: an ad-bidding service that cannot overspend. `core.py` puts it together."""

@@ -22,13 +22,14 @@ log = logging.getLogger(__name__)
 
 def pages_of(application: Application) -> Pages:
     """What a server shows over HTTP."""
+    core = application.core
     return Pages(
         application.telemetry.metrics,
         lambda: application.ready,
-        lambda: picture(application.engines, application.ledger.alerts, ready=application.ready),
-        application.engines.clock,
-        application.auth.gatekeeper,
-        application.keeper,
+        lambda: picture(core.engines, core.ledger.alerts, ready=application.ready),
+        core.engines.clock,
+        core.auth.gatekeeper,
+        core.keeper,
     )
 
 
@@ -62,7 +63,7 @@ async def serve(
             f"{error.strerror or error}. Give it another --http-port."
         ) from None
     if read_again is not None:
-        loop.add_signal_handler(signal.SIGHUP, application.reloader.ask, read_again)
+        loop.add_signal_handler(signal.SIGHUP, application.core.reloader.ask, read_again)
     on_ready(dataclasses.replace(ready, http_address=http_address))
     await asked_to_stop.wait()
     log.info("draining (process %d)", os.getpid())

@@ -147,6 +147,7 @@ class Server(Link):
     def __init__(self, app: Application, address: str) -> None:
         super().__init__(address)
         self.app = app
+        self.core = app.core
         self._stopped = False
 
     async def stop_server(self) -> None:

@@ -36,7 +36,7 @@ async def test_an_account_in_the_budget_s_currency_is_bid_on(stage: Stage, say: 
     )
     answer = await server.place(say.bid("r1", 300, ltv_usd=900, campaign="2001"))
     assert answer.status == bid_pb2.BID_STATUS_PLACED
-    account = server.app.runtimes["google_ads"].facts[""]
+    account = server.core.runtimes["google_ads"].facts[""]
     assert (account.currency_code, account.time_zone) == ("JPY", "America/New_York")
 
 
@@ -76,7 +76,7 @@ async def test_a_bid_goes_to_the_account_that_it_names(stage: Stage, say: Words)
     assert accounts_changed(stage, "a") == ["1000000001"]
     assert accounts_changed(stage, "b") == [EU]
     assert await server.money() == {"committed": 21_000_000}, "one budget over all accounts"
-    assert set(server.app.runtimes["google_ads"].facts) == {"default", "eu"}
+    assert set(server.core.runtimes["google_ads"].facts) == {"default", "eu"}
 
 
 async def test_one_campaign_id_in_two_accounts_is_two_targets(stage: Stage, say: Words) -> None:
@@ -85,7 +85,7 @@ async def test_one_campaign_id_in_two_accounts_is_two_targets(stage: Stage, say:
     await server.place(say.bid("b", 10, account="eu"))
     refused = await say.refused(server.place(say.bid("c", 20, account="eu")))
     assert refused.metadata["target"] == "accounts/eu/campaigns/1001"
-    targets = [hold.target for hold in server.app.keeper.recent_settled("google_ads")]
+    targets = [hold.target for hold in server.core.keeper.recent_settled("google_ads")]
     assert targets == ["campaigns/1001", "accounts/eu/campaigns/1001"]
 
 
@@ -100,7 +100,7 @@ async def test_a_batch_over_two_accounts_is_one_change_for_each(stage: Stage, sa
     assert statuses == {bid_pb2.BID_STATUS_PLACED}
     assert sorted(entry.facts["customer_id"] for entry in stage.mutates()) == ["1000000001", EU]
     # Two mutates and two reads, and each took its share of the quota.
-    assert server.app.runtimes["google_ads"].limiter.used() == 4
+    assert server.core.runtimes["google_ads"].limiter.used() == 4
 
 
 async def test_a_lost_answer_is_looked_up_in_its_own_account(stage: Stage, say: Words) -> None:
@@ -137,7 +137,7 @@ async def test_the_only_account_need_not_be_named(stage: Stage, say: Words) -> N
     await server.place(say.bid("a", 10))
     await server.place(say.bid("b", 11, account="eu"))
     assert accounts_changed(stage, "a") == accounts_changed(stage, "b") == [EU]
-    (_, hold) = server.app.keeper.recent_settled("google_ads")
+    (_, hold) = server.core.keeper.recent_settled("google_ads")
     assert hold.target == "campaigns/1001"
 
 

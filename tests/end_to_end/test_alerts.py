@@ -213,7 +213,7 @@ async def test_bids_do_not_wait_for_a_receiver_that_hangs(
     for number in range(10):
         request = say.bid(f"b{number}", 1, campaign=f"100{number % 4 + 1}", ltv_usd=5 + number)
         await server.place(request, timeout=2)
-    pending = server.app.deliveries.pending
+    pending = server.core.books.deliveries.pending
     await say.eventually(pending, lambda counts: counts == {"log": 0, "oncall": 2})
 
 
@@ -225,7 +225,7 @@ async def test_a_ledger_that_cannot_be_written_is_told_once_it_can(
     other.execute("BEGIN IMMEDIATE")
     assert (await say.refused(server.place(say.bid("b")))).reason == "LEDGER_UNAVAILABLE"
     told = Subject(Condition.LEDGER)
-    await say.eventually(lambda: server.app.ledger.alerts.has_told(told), bool)
+    await say.eventually(lambda: server.core.ledger.alerts.has_told(told), bool)
     other.execute("ROLLBACK")
     other.close()
     await say.eventually(lambda: recorded(server), lambda ids: len(ids) == 1)
@@ -242,7 +242,7 @@ async def test_the_dashboard_shows_the_newest_and_whether_they_stand(
     app = server.app
 
     def shown() -> list[tuple[str, bool]]:
-        alerts = picture(app.engines, app.ledger.alerts, ready=True)["alerts"]
+        alerts = picture(app.core.engines, app.core.ledger.alerts, ready=True)["alerts"]
         return [(alert["kind"], alert["stands"]) for alert in alerts]
 
     newest = [("budget_exhausted", True), ("budget_warning", False)]

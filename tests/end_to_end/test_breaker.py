@@ -112,7 +112,7 @@ async def test_a_slow_probe_opens_the_breaker_again_and_what_waits_goes_on_waiti
     await server.place(first)
     await server.place(second)
     await stage.fault(FaultKind.SLOW, delay_ms=SLOWER_MS, method="")  # the read of the campaign
-    breaker, keeper = server.app.runtimes["google_ads"].breaker, server.app.keeper
+    breaker, keeper = server.core.runtimes["google_ads"].breaker, server.core.keeper
     # Seen in one look, since the breaker does not stay open for long.
     seen = await say.eventually(
         lambda: (breaker.open_count, keeper.state("google_ads").open_micros),
@@ -195,8 +195,8 @@ async def test_a_paused_budget_keeps_deferred_bids_from_being_placed(
     await server.place(say.bid("waits", 15, campaign="1004"))
     asked: Any = {"budget_id": "google_ads", "reason": "audit"}
     await server.budgets.PauseBudget(budgets_pb2.PauseBudgetRequest(**asked))
-    await say.eventually(server.app.runtimes["google_ads"].breaker.would_admit, bool)
-    await server.app._deferred.look()
+    await say.eventually(server.core.runtimes["google_ads"].breaker.would_admit, bool)
+    await server.core.deferred.look()
     assert stage.mutates("waits") == []
     assert (await server.money())["deferred"] == 15 * USD
     await server.budgets.ResumeBudget(budgets_pb2.ResumeBudgetRequest(**asked))

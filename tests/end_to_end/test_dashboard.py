@@ -161,8 +161,8 @@ async def test_pausing_takes_a_token_of_an_operator_and_is_on_record(
         200,
         {"scope": "google_ads", "paused": True},
     )
-    assert server.app.keeper.state("google_ads").paused
-    page = await server.app.keeper.entries(
+    assert server.core.keeper.state("google_ads").paused
+    page = await server.core.keeper.entries(
         budget_id="google_ads", request_id="", size=1000, token=""
     )
     (line,) = [line for line in page.rows if line.verb == "pause"]
@@ -174,7 +174,7 @@ async def test_pausing_takes_a_token_of_an_operator_and_is_on_record(
         assert (await browser.post(address, wrong, "operates"))[0] == 400
     resumed = {**asked, "paused": False}
     assert (await browser.post(address, resumed, "operates"))[0] == 200
-    assert not server.app.keeper.state("google_ads").paused
+    assert not server.core.keeper.state("google_ads").paused
 
 
 async def test_without_access_control_nobody_can_pause_from_a_browser(
@@ -184,7 +184,7 @@ async def test_without_access_control_nobody_can_pause_from_a_browser(
     address = await browser.open(server)
     asked = {"scope": "all", "paused": True, "reason": "a look"}
     assert (await browser.post(address, asked))[0] == 403
-    assert not server.app.keeper.state("google_ads").paused
+    assert not server.core.keeper.state("google_ads").paused
     stats = await server.budgets.ListBudgetStats(budgets_pb2.ListBudgetStatsRequest())
     assert not any(one.paused for one in stats.stats)
 

@@ -59,7 +59,7 @@ async def test_a_caller_that_hangs_up_before_money_is_held_ends_the_call(
 
     await say.refused(server.place(say.bid("waits", 16), timeout=0.1))
     await first
-    await say.eventually(lambda: len(server.app.runtimes["google_ads"].targets), lambda n: n == 0)
+    await say.eventually(lambda: len(server.core.runtimes["google_ads"].targets), lambda n: n == 0)
     assert len(stage.mutates()) == 1
     assert await server.money() == {"committed": AMOUNT}
     # Nothing is remembered of it, so the same id may be used again.

@@ -265,12 +265,12 @@ async def _(stage: Stage, say: Words) -> Any:
     blocker.execute("BEGIN IMMEDIATE")
     try:
         refusal = await say.refused(server.place(say.bid("r", 15, campaign="1002")))
-        assert not server.app.ledger.available
+        assert not server.core.ledger.available
         assert stage.mutates("r") == []
     finally:
         blocker.execute("ROLLBACK")
         blocker.close()
-    await say.eventually(lambda: server.app.ledger.available, bool, within_s=20)
+    await say.eventually(lambda: server.core.ledger.available, bool, within_s=20)
     return (
         refusal,
         server,

@@ -171,7 +171,7 @@ async def test_neither_an_open_breaker_nor_a_full_and_paused_budget_stops_a_paus
     await bid_on(server, name, "first")
     assert (await say.refused(bid_on(server, name, "second", "1002"))).reason == "BUDGET_EXCEEDED"
     await pause(server, name)
-    breaker = server.app.runtimes[name].breaker
+    breaker = server.core.runtimes[name].breaker
     while breaker.would_admit():
         breaker.acquire().fail()
     assert await pause_campaigns(server) == {f"{name} 1001": "PAUSED"}

@@ -158,7 +158,7 @@ async def test_an_open_breaker_stays_serving(stage: Stage, say: Words) -> None:
     server = await stage.serve(circuit_breaker={"failure_threshold": 1})
     await stage.fault(FaultKind.REFUSE)
     await say.refused(server.place(say.bid("r", 15)))
-    assert server.app.runtimes["google_ads"].breaker.state.value == "open"
+    assert server.core.runtimes["google_ads"].breaker.state.value == "open"
     assert {await health(server, service) for service in ("", *SERVICES)} == {SERVING}
 
 

@@ -81,5 +81,5 @@ async def test_a_report_that_hangs_opens_no_breaker_and_delays_no_bid(
     await arrival
     assert count > 10
     assert longest_s < 1
-    assert server.app.runtimes["google_ads"].breaker.open_count == 0
+    assert server.core.runtimes["google_ads"].breaker.open_count == 0
     assert len(stage.mutates()) == count + 1

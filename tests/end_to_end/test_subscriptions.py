@@ -34,7 +34,7 @@ async def test_a_subscriber_sees_the_budget_at_once_and_then_the_settled_bid(
         seen = following
     assert (seen.committed_micros, seen.held_micros) == (15 * USD, 0)
     watch.cancel()
-    await say.eventually(lambda: server.app.watch.subscribers, lambda n: n == 0)
+    await say.eventually(lambda: server.core.books.watch.subscribers, lambda n: n == 0)
 
 
 async def test_the_sequence_of_a_budget_grows_with_every_change(stage: Stage, say: Words) -> None:

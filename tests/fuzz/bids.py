@@ -25,9 +25,10 @@ from tests.fuzz.promises import MOST_TRAILER_BYTES, check_no_secret, logs
 from tests.fuzz.stage import Stage
 
 from smartconnectors.common.v1 import bid_pb2
-from smartconnectors_server.app import Application, load_settings
+from smartconnectors_server.app import load_settings
 from smartconnectors_server.budget import Verb
 from smartconnectors_server.call import Call, MethodSpec
+from smartconnectors_server.core import Core
 from smartconnectors_server.interceptors import compose
 from smartconnectors_server.interceptors.status import STATUS_DETAILS_KEY, StatusError
 from smartconnectors_server.ledger import BudgetState
@@ -119,7 +120,7 @@ class House:
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._stages: dict[str, Stage] = {}
-        self.app: Application
+        self.core: Core
         self._clock: Any = None
         self._telemetry = _Listening()
         self._sent = 0
@@ -140,20 +141,19 @@ class House:
                 "options": OPTIONS[name],
             }
         self._clock = next(iter(self._stages.values())).clock
-        app = self.app = Application(
-            load_settings(None, {}, document), clock=self._clock, telemetry=self._telemetry
-        )
-        await app.ledger.open(app._budgets)
-        app.customers.open()
-        for runtime in app.runtimes.values():
+        settings = load_settings(None, {}, document)
+        core = self.core = Core(settings, PLATFORMS, self._clock, self._telemetry)
+        await core.ledger.open(core.budgets)
+        core.customers.open()
+        for runtime in core.runtimes.values():
             await runtime.limiter.open()
-        app._connections.begin()
-        for runtime in app.runtimes.values():
+        core.connections.begin()
+        for runtime in core.runtimes.values():
             await runtime.connector()
 
     async def close(self) -> None:
-        await self.app._connections.close()
-        await self.app.ledger.close()
+        await self.core.connections.close()
+        await self.core.ledger.close()
         for stage in self._stages.values():
             await stage.close()
 
@@ -179,14 +179,14 @@ class House:
         for text in (told, *kept.lines, *self._telemetry.events):
             check_no_secret(text, secrets)
         assert not kept.errors, kept.errors
-        assert self.app.ledger.available
+        assert self.core.ledger.available
         return said
 
     async def _said(self, case: Request, spec: MethodSpec) -> Any:
         """The response, or the status that the call ends with."""
         content = case.content(f"bid-{self._sent}")
-        handler = getattr(self.app._servicers[case.platform], spec.name)
-        chain = compose(self.app._chain, spec, handler)
+        handler = getattr(self.core.servicers[case.platform], spec.name)
+        chain = compose(self.core.chain, spec, handler)
         call = Call(spec=spec, started_ns=self._clock.monotonic_ns())
         try:
             raw: Any = await chain(content, call)
@@ -218,11 +218,11 @@ class House:
 
     async def end_doubts(self) -> None:
         """Ends what is in doubt, as an operator would, so that no later case meets it."""
-        for hold in self.app.keeper.open_holds():
-            await self.app.keeper.resolve(hold, Verb.RELEASE, note="fuzzed")
+        for hold in self.core.keeper.open_holds():
+            await self.core.keeper.resolve(hold, Verb.RELEASE, note="fuzzed")
 
     def _money(self, platform: str) -> BudgetState:
-        return self.app.keeper.state(platform)
+        return self.core.keeper.state(platform)
 
 
 def check_status(error: StatusError) -> None:

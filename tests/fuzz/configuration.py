@@ -154,7 +154,7 @@ class Configurations:
         except StartupError as error:
             self._check_message(str(error))
             return
-        for budget in application._budgets:
+        for budget in application.core.budgets:
             Book().configure(budget)
 
     def _check_message(self, message: str) -> None:

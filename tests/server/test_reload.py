@@ -129,7 +129,7 @@ async def test_a_changed_secret_is_named_and_not_shown(
     application: Application, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     after = in_state(tmp_path, google_ads={"options": {"refresh_token": SECRET}})
-    await application.reloader.reload(lambda: after)
+    await application.core.reloader.reload(lambda: after)
     assert "platforms.google_ads.options.refresh_token" in caplog.text
     assert SECRET not in caplog.text
 
@@ -137,13 +137,13 @@ async def test_a_changed_secret_is_named_and_not_shown(
 async def test_a_broken_file_changes_nothing_and_says_what_is_wrong(
     application: Application, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = application.engines.settings
+    before = application.core.engines.settings
     path = tmp_path / "broken.toml"
     path.write_text(
         f'[platforms.google_ads.options]\nrefresh_tokn = "{SECRET}"\n[server]\nport=1\n'
     )
-    await application.reloader.reload(lambda: load_settings(path, {}))
-    assert application.engines.settings is before
+    await application.core.reloader.reload(lambda: load_settings(path, {}))
+    assert application.core.engines.settings is before
     assert "refused, nothing has changed" in caplog.text
     assert "server.port: unknown key" in caplog.text
     assert SECRET not in caplog.text

@@ -153,7 +153,7 @@ class Caller:
     def _request(self, asked: Asked) -> Message:
         """What it asks for is decided at its first attempt, and stays so."""
         if asked.greed_micros >= 0 and isinstance(asked.bid, bid_pb2.BidRequest):
-            keeper = self._server.app.keeper
+            keeper = self._server.core.keeper
             ids = keeper.budget_ids_of(asked.platform, asked.bid.campaign_id)
             budgets = set(keeper.budget_ids()).intersection(ids)
             left = min(keeper.state(budget_id).remaining_micros() for budget_id in budgets)

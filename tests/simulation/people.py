@@ -87,7 +87,7 @@ class Operator:
     async def _act(self, server: Server) -> None:
         chance = self._chance
         scope = chance.choice(self._scopes)
-        sick = [name for name, r in server.app.runtimes.items() if r.breaker.state is State.OPEN]
+        sick = [name for name, r in server.core.runtimes.items() if r.breaker.state is State.OPEN]
         stopped = self._pauses.known()
         if sick and chance.random() < 0.5:
             await self.set_paused(server, chance.choice(sick), True)
@@ -104,7 +104,7 @@ class Operator:
         micros = self._chance.choice([first // 2, first * 9 // 10, first, first + 60 * USD])
         self._say(f"operator: {scope.budget_id} may have {micros} micros")
         self._limits.asks(scope.budget_id, micros, self._now_s())
-        await server.app.keeper.set_limit(scope.budget_id, micros, "as I please")
+        await server.core.keeper.set_limit(scope.budget_id, micros, "as I please")
         self._limits.has(scope.budget_id, micros, self._now_s())
 
     async def set_paused(self, server: Server, budget_id: str, paused: bool) -> None:
@@ -112,7 +112,7 @@ class Operator:
         self._say(f"operator: {budget_id} {'stops' if paused else 'goes on'}")
         if not paused:
             self._pauses.may_run(budget_id)
-        await server.app.keeper.set_paused(budget_id, paused, "as I please")
+        await server.core.keeper.set_paused(budget_id, paused, "as I please")
         if paused:
             self._pauses.paused(budget_id, self._now_s())
 
@@ -123,7 +123,7 @@ class Operator:
         sent.
         """
         await asyncio.sleep(self._chance.uniform(0.0, 0.1))
-        keeper = server.app.keeper
+        keeper = server.core.keeper
         try:
             hold = await keeper.find(platform.name, request_id)
             if hold is None or hold.state not in {HoldState.HELD, HoldState.IN_DOUBT}:

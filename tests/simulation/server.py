@@ -17,8 +17,9 @@ from tests.simulation.terms import WorldTerms
 from tests.simulation.world import VirtualClock
 
 from smartconnectors.common.v1 import bid_pb2, campaign_pb2, errors_pb2
-from smartconnectors_server.app import Application, load_settings
+from smartconnectors_server.assembly import load_settings
 from smartconnectors_server.call import Call, Kind, MethodSpec
+from smartconnectors_server.core import Core
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.interceptors import Idempotency, compose, remembered_changes
 from smartconnectors_server.interceptors.status import StatusError
@@ -77,20 +78,20 @@ class Server:
         platforms: Mapping[str, ScriptedPlatform],
         clock: VirtualClock,
     ) -> None:
-        self.app = Application(
+        self.core = Core(
             load_settings(None, {}, terms.document(str(state_dir))),
-            platforms={name: registered(PLATFORMS[name], p) for name, p in platforms.items()},
-            clock=clock,
-            telemetry=_Silent(),
+            {name: registered(PLATFORMS[name], p) for name, p in platforms.items()},
+            clock,
+            _Silent(),
         )
-        assert isinstance(self.app.ledger, SqliteLedger)
-        self.ledger = self.app.ledger
+        assert isinstance(self.core.ledger, SqliteLedger)
+        self.ledger = self.core.ledger
         self._clock = clock
         self._methods: dict[tuple[str, str], MethodSpec] = {}
         for name in platforms:
             service = PLATFORMS[name].service
             for method in service.methods:
-                spec = self.app._methods.get(f"/{service.full_name}/{method.name}")
+                spec = self.core.methods.get(f"/{service.full_name}/{method.name}")
                 assert spec is not None
                 self._methods[name, method.name] = spec
 
@@ -109,17 +110,17 @@ class Server:
         return spec
 
     async def begin(self) -> None:
-        """All of `Application.start` but the sockets."""
-        app = self.app
-        await app.ledger.open(app._budgets)
-        app.customers.open()
-        for name, runtime in app.runtimes.items():
+        """Opens what holds money, and begins what resolves it."""
+        core = self.core
+        await core.ledger.open(core.budgets)
+        core.customers.open()
+        for name, runtime in core.runtimes.items():
             await runtime.limiter.open()
-            runtime.last_change_ns.update(remembered_changes(app.engines, name))
-        app._connections.begin()
-        app._background = [
-            asyncio.create_task(app._reconciler.run()),
-            asyncio.create_task(app._deferred.run()),
+            runtime.last_change_ns.update(remembered_changes(core.engines, name))
+        core.connections.begin()
+        core._background = [
+            asyncio.create_task(core.reconciler.run()),
+            asyncio.create_task(core.deferred.run()),
         ]
 
     # Calling
@@ -129,7 +130,7 @@ class Server:
     ) -> Any:
         """The response. Raises ConnectorError, as the status says it."""
         spec = self._methods[platform, method]
-        chain = compose(self.app._chain, spec, getattr(self.app._servicers[platform], method))
+        chain = compose(self.core.chain, spec, getattr(self.core.servicers[platform], method))
         try:
             raw = await chain(request.SerializeToString(), self._new_call(spec, deadline_s))
         except StatusError as error:
@@ -177,7 +178,7 @@ class Server:
             async for request in requests:
                 yield spec.request_class(bid=request).SerializeToString()
 
-        servicer = self.app._servicers[platform]
+        servicer = self.core.servicers[platform]
         answers = servicer.StreamBids(raws(), self._new_call(spec, None))
         async with contextlib.aclosing(cast("AsyncGenerator[Any, None]", answers)):
             async for message in answers:
@@ -196,27 +197,27 @@ class Server:
     # Ending
 
     async def end(self) -> None:
-        """All of `Application.stop` but the sockets."""
-        app = self.app
-        app.watch.close()
-        for servicer in app._servicers.values():
+        """Drains and ends what was begun."""
+        core = self.core
+        core.books.watch.close()
+        for servicer in core.servicers.values():
             servicer.end_streams()
         await self.drain()
-        await app._deferred.drain()
-        for task in app._background:
+        await core.deferred.drain()
+        for task in core._background:
             task.cancel()
-        await asyncio.gather(*app._background, return_exceptions=True)
-        await app._connections.close()
+        await asyncio.gather(*core._background, return_exceptions=True)
+        await core.connections.close()
 
     async def drain(self) -> None:
         """Returns when every call that holds money has ended."""
-        for interceptor in self.app._chain:
+        for interceptor in self.core.chain:
             if isinstance(interceptor, Idempotency):
                 await interceptor.drain()
 
     async def close(self) -> None:
         """The last of the end: nothing more is held, and the ledger is closed."""
-        await self.app.ledger.close()
+        await self.core.ledger.close()
 
     def die(self) -> None:
         """As the kernel does it: files are closed, and nothing more is written."""

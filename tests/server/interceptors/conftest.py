@@ -163,27 +163,28 @@ class House:
 
     def __init__(self, app: Application, script: Script, clock: ManualClock) -> None:
         self.app = app
+        self.core = app.core
         self.script = script
         self.clock = clock
-        self.runtime = app.runtimes["google_ads"]
-        self._inner = app._chain[1:]  # inside the boundary to gRPC: messages and exceptions
+        self.runtime = app.core.runtimes["google_ads"]
+        self._inner = app.core.chain[1:]  # inside the boundary to gRPC: messages and exceptions
 
     async def call(self, request: Any, *, deadline_s: float | None = None) -> Any:
         """What the method that takes this request answers. Raises ConnectorError."""
         name = type(request).__name__.removesuffix("Request")
-        spec = self.app._methods.get(PATH + name)
+        spec = self.core.methods.get(PATH + name)
         assert spec is not None
         now_ns = self.clock.monotonic_ns()
         deadline_ns = None if deadline_s is None else now_ns + round(deadline_s * 1e9)
-        chain = compose(self._inner, spec, getattr(self.app._servicers["google_ads"], name))
+        chain = compose(self._inner, spec, getattr(self.core.servicers["google_ads"], name))
         return await chain(request, Call(spec=spec, started_ns=now_ns, deadline_ns=deadline_ns))
 
     def stream(self, raws: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         """What StreamBids answers to these messages."""
-        spec = self.app._methods.get(PATH + "StreamBids")
+        spec = self.core.methods.get(PATH + "StreamBids")
         assert spec is not None
         call = Call(spec=spec, started_ns=self.clock.monotonic_ns())
-        return self.app._servicers["google_ads"].StreamBids(raws, call)
+        return self.core.servicers["google_ads"].StreamBids(raws, call)
 
     def begin(self, request: Any, *, deadline_s: float | None = None) -> asyncio.Task[Any]:
         """The same as a task."""
@@ -202,11 +203,11 @@ class House:
 
     @property
     def state(self) -> BudgetState:
-        return self.app.keeper.state("google_ads")
+        return self.core.keeper.state("google_ads")
 
     def money(self, budget_id: str = "google_ads") -> dict[str, int]:
         """What the budget counts, in micros; what is zero is left out."""
-        state = self.app.keeper.state(budget_id)
+        state = self.core.keeper.state(budget_id)
         figures = {
             "committed": state.limits[0].committed_micros,
             "held": state.held_micros,
@@ -216,7 +217,7 @@ class House:
         return {name: micros for name, micros in figures.items() if micros}
 
     def holds(self, state: HoldState | None = None) -> int:
-        return len(self.app.keeper.open_holds(state))
+        return len(self.core.keeper.open_holds(state))
 
     async def until(self, holds: Callable[[], Any], *, passing_s: float = 0.0) -> None:
         """Lets others run until it holds. `passing_s`: of the clock's time, meanwhile, each time

@@ -27,8 +27,8 @@ def missing(house: House, path: str, name: str, request: Any, scope: Scope) -> s
     """What a restricted caller lacks for a method called `name` in the service of `path`; empty:
     nothing.
     """
-    auth = next(each for each in house.app._chain if isinstance(each, Auth))
-    known = house.app._methods.get(path)
+    auth = next(each for each in house.core.chain if isinstance(each, Auth))
+    known = house.core.methods.get(path)
     assert known is not None
     spec = dataclasses.replace(known, name=name)
     call = Call(spec, 0, caller=Caller("somebody", Role.OPERATE, scope))
@@ -99,4 +99,4 @@ async def test_platforms_and_campaigns_that_a_change_names_are_judged(
 async def test_every_method_that_leaves_out_by_itself_what_may_not_be_seen_is_there(
     house: House,
 ) -> None:
-    assert {spec.name for spec in house.app._methods} >= ANSWERS_WHAT_MAY_BE_SEEN
+    assert {spec.name for spec in house.core.methods} >= ANSWERS_WHAT_MAY_BE_SEEN

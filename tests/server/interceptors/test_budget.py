@@ -71,7 +71,7 @@ async def test_an_unknown_outcome_says_which_hold_and_to_ask_again_with_the_same
 
     house.script.sends = lost
     refusal = await house.refused(make_bid("r"))
-    (hold,) = house.app.keeper.open_holds(HoldState.IN_DOUBT)
+    (hold,) = house.core.keeper.open_holds(HoldState.IN_DOUBT)
     assert refusal.metadata == {
         "platform_status": "INTERNAL",
         "request_id": "r",
@@ -150,9 +150,9 @@ async def test_an_operator_cannot_give_back_what_is_being_sent(
     house.script.sends = slow
     call = house.begin(make_bid("r"))
     await house.until(lambda: house.script.sent)
-    (hold,) = house.app.keeper.open_holds()
+    (hold,) = house.core.keeper.open_holds()
     with pytest.raises(errors.RequestInProgress):
-        await house.app.keeper.end_by_operator(hold.hold_id, settled=False, reason="looks stuck")
+        await house.core.keeper.end_by_operator(hold.hold_id, settled=False, reason="looks stuck")
     assert house.money() == {"held": 15 * USD}
     answered.set()
     assert (await call).result.status

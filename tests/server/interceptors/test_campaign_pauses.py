@@ -39,11 +39,11 @@ def outcomes(standings: list[CampaignStanding]) -> dict[str, CampaignOutcome]:
 
 async def pause(house: House, *ids: str, within_s: float = 30.0) -> dict[str, CampaignOutcome]:
     chosen = list(ids) or None
-    return outcomes(await house.app.campaigns.pause(NAME, chosen, "stop", within_s=within_s))
+    return outcomes(await house.core.campaigns.pause(NAME, chosen, "stop", within_s=within_s))
 
 
 async def resume(house: House, *ids: str) -> dict[str, CampaignOutcome]:
-    return outcomes(await house.app.campaigns.resume(NAME, list(ids) or None, "go on"))
+    return outcomes(await house.core.campaigns.resume(NAME, list(ids) or None, "go on"))
 
 
 async def bid_on(house: House, make_bid: Callable[..., Any], *campaigns: str) -> None:
@@ -125,7 +125,7 @@ async def test_neither_an_open_breaker_nor_a_full_or_paused_budget_stops_a_pause
     house = await build(budget={"limit": "5"})
     await bid_on(house, make_bid, "1")
     assert (await house.refused(make_bid("full", 5, campaign="2"))).reason == "BUDGET_EXCEEDED"
-    await house.app.keeper.set_paused("all", True, "stop")
+    await house.core.keeper.set_paused("all", True, "stop")
     house.open_breaker()
     assert await pause(house) == {"1": PAUSED}
 
@@ -152,7 +152,7 @@ async def test_one_that_fails_keeps_none_of_the_others_from_being_paused(house: 
             raise errors[request.update.campaign_id]
 
     house.script.sends = some_fail
-    standings = await house.app.campaigns.pause(NAME, ["1", "2", "3"], "stop")
+    standings = await house.core.campaigns.pause(NAME, ["1", "2", "3"], "stop")
     reasons = {one.campaign_id: one.error.reason for one in standings if one.error is not None}
     assert outcomes(standings)["3"] is PAUSED
     assert reasons == {"1": "PLATFORM_REJECTED", "2": "INTERNAL"}
@@ -185,7 +185,7 @@ async def test_what_cannot_be_paused_in_time_says_why(house: House) -> None:
         raise RateLimited("later", retry_after_s=5.0)
 
     house.script.sends = limited
-    (standing,) = await house.app.campaigns.pause(NAME, ["1"], "stop", within_s=4.0)
+    (standing,) = await house.core.campaigns.pause(NAME, ["1"], "stop", within_s=4.0)
     assert standing.outcome is CampaignOutcome.FAILED
     assert standing.error is not None
     assert (standing.error.reason, standing.error.retry_after_s) == ("RATE_LIMITED", 5.0)
@@ -202,7 +202,7 @@ async def test_a_pause_goes_on_when_its_caller_hangs_up(house: House) -> None:
     await house.until(lambda: "pause 1" in house.script.log)
     asked.cancel()
     go_on.set()
-    await house.app.campaigns.drain()
+    await house.core.campaigns.drain()
     assert house.script.status == {"1": False, "2": False}
 
 
@@ -245,14 +245,14 @@ async def test_in_shadow_mode_nothing_is_paused(build: Build) -> None:
 
 async def test_an_unknown_platform_is_named_with_those_that_there_are(house: House) -> None:
     with pytest.raises(NotFound, match="'mega'; there are: google_ads"):
-        await house.app.campaigns.pause("mega", None, "stop")
+        await house.core.campaigns.pause("mega", None, "stop")
     with pytest.raises(InvalidBid, match="whose campaigns"):
-        await house.app.campaigns.pause("", ["1"], "stop")
+        await house.core.campaigns.pause("", ["1"], "stop")
 
 
 async def test_who_and_why_are_in_the_audit_ledger(house: House) -> None:
-    await house.app.campaigns.pause(NAME, ["1"], "too fast", "alice")
-    page = await house.app.keeper.entries(
+    await house.core.campaigns.pause(NAME, ["1"], "too fast", "alice")
+    page = await house.core.keeper.entries(
         budget_id=f"{NAME}/campaigns/1", request_id="", size=10, token=""
     )
     (line,) = page.rows

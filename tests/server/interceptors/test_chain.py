@@ -42,7 +42,7 @@ async def test_every_method_has_exactly_the_parts_of_the_chain_that_are_for_it(
 ) -> None:
     parts = {
         spec.name: [i.name for i in INTERCEPTORS if i.applies_to(spec)]
-        for spec in house.app._methods
+        for spec in house.core.methods
     }
     all_of_it = [interceptor.name for interceptor in INTERCEPTORS]
     assert parts.pop("PlaceBid") == all_of_it
@@ -90,7 +90,7 @@ async def test_an_exhausted_rate_limit_refuses_before_anything_is_written(
     await house.call(make_bid("first"))
     error = await house.refused(make_bid("second", 16))
     assert isinstance(error, RateLimited)
-    page = await house.app.keeper.entries(budget_id="", request_id="second", size=10, token="")
+    page = await house.core.keeper.entries(budget_id="", request_id="second", size=10, token="")
     assert page.rows == ()
 
 

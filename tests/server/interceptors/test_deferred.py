@@ -121,7 +121,7 @@ async def test_a_deferred_bid_that_was_provably_not_sent_waits_again_with_the_li
     house: House, make_bid: Callable[..., Any]
 ) -> None:
     await defer(house, make_bid("r"))
-    (hold,) = house.app.keeper.open_holds()
+    (hold,) = house.core.keeper.open_holds()
 
     async def unreachable(request: Any, call: Any) -> None:
         raise PlatformUnavailable("refused")
@@ -129,7 +129,7 @@ async def test_a_deferred_bid_that_was_provably_not_sent_waits_again_with_the_li
     good, house.script.sends = house.script.sends, unreachable
     await house.pass_time(OPEN_S + 1)
     await house.until(lambda: house.script.sent and house.holds(HoldState.DEFERRED))
-    (again,) = house.app.keeper.open_holds()
+    (again,) = house.core.keeper.open_holds()
     assert (again.hold_id, again.expires_ns) == (hold.hold_id, hold.expires_ns)
     house.script.sends = good
     await house.pass_time(OPEN_S + 1)
@@ -182,11 +182,11 @@ async def test_what_an_operator_has_paused_is_not_planned_either(
     house: House, make_bid: Callable[..., Any]
 ) -> None:
     await defer(house, make_bid("r"))
-    await house.app.keeper.set_paused("google_ads", True, "a look at it")
+    await house.core.keeper.set_paused("google_ads", True, "a look at it")
     house.script.log.clear()
     await house.pass_time(OPEN_S + 5)
     assert house.script.log == []
-    await house.app.keeper.set_paused("google_ads", False, "all is well")
+    await house.core.keeper.set_paused("google_ads", False, "all is well")
     await house.until(lambda: house.money() == {"committed": 15 * USD}, passing_s=0.1)
 
 

@@ -42,15 +42,15 @@ class Reload:
         self._path = key.replace("platforms.*", "platforms.google_ads").replace("*", "1").split(".")
 
     async def to(self, value: Any) -> tuple[Change, ...]:
-        settings = changed(self._house.app.engines.settings, self._path, value)
-        return await self._house.app.reloader.take(settings)
+        settings = changed(self._house.core.engines.settings, self._path, value)
+        return await self._house.core.reloader.take(settings)
 
 
 async def a_limit(house: House, reload: Reload, bid: MakeBid) -> None:
     assert await house.status(bid("before")) == "PLACED"
     await reload.to(20 * USD)
     assert (await house.refused(bid("after"))).reason == "BUDGET_EXCEEDED"
-    page = await house.app.keeper.entries(budget_id="", request_id="", size=50, token="")
+    page = await house.core.keeper.entries(budget_id="", request_id="", size=50, token="")
     assert [line.note for line in page.rows if line.verb == "limit"] == ["configuration reload"]
 
 
@@ -212,9 +212,9 @@ async def a_quiet_period(house: House, reload: Reload, bid: MakeBid) -> None:
 
 async def told(house: House) -> list[str]:
     """The kinds of all alerts."""
-    house.app.conditions.look(house.app.runtimes)
-    await house.app.ledger.flush()
-    return [alert.kind.value for alert in await house.app.ledger.alerts.page(0, 100)]
+    house.core.books.conditions.look(house.core.runtimes)
+    await house.core.ledger.flush()
+    return [alert.kind.value for alert in await house.core.ledger.alerts.page(0, 100)]
 
 
 async def a_time_in_doubt(house: House, reload: Reload, bid: MakeBid) -> None:
@@ -226,10 +226,10 @@ async def a_time_in_doubt(house: House, reload: Reload, bid: MakeBid) -> None:
 
 
 async def a_slow_commit(house: House, reload: Reload, bid: MakeBid) -> None:
-    house.app.conditions.committed(0.5)
+    house.core.books.conditions.committed(0.5)
     assert await told(house) == []
     await reload.to(400)
-    house.app.conditions.committed(0.5)
+    house.core.books.conditions.committed(0.5)
     assert await told(house) == ["ledger_slow"]
 
 
@@ -272,7 +272,7 @@ async def a_format(house: House, reload: Reload, bid: MakeBid) -> None:
 async def some_kinds(house: House, reload: Reload, bid: MakeBid) -> None:
     async with received(house, reload, ("ledger_slow",)) as receiver:
         house.open_breaker()
-        house.app.conditions.committed(5.0)
+        house.core.books.conditions.committed(5.0)
         await receiver.until(1)
         assert receiver.got[0].document["type"] == "ledger_slow"
 
@@ -341,12 +341,12 @@ async def test_a_key_that_needs_a_restart_keeps_all_others_from_changing(
     house: House, make_bid: MakeBid
 ) -> None:
     settings = changed(
-        house.app.engines.settings, ["platforms", "google_ads", "budget", "limit"], 1 * USD
+        house.core.engines.settings, ["platforms", "google_ads", "budget", "limit"], 1 * USD
     )
     settings = changed(settings, ["platforms", "google_ads", "timeout_ms"], 9999)
     settings = changed(settings, ["server", "grpc_port"], 1)
     with pytest.raises(ReloadRefused) as caught:
-        await house.app.reloader.take(settings)
+        await house.core.reloader.take(settings)
     assert str(caught.value) == (
         "a restart is needed for platforms.google_ads.timeout_ms, server.grpc_port"
     )
@@ -356,7 +356,7 @@ async def test_a_key_that_needs_a_restart_keeps_all_others_from_changing(
 async def test_an_operator_s_limit_stays_when_the_file_s_has_not_changed(
     house: House, make_bid: MakeBid
 ) -> None:
-    await house.app.keeper.set_limit("google_ads", 20 * USD, "careful today")
+    await house.core.keeper.set_limit("google_ads", 20 * USD, "careful today")
     await Reload(house, "platforms.*.max_step_percent").to(1000.0)
     assert house.state.limits[0].limit.limit_micros == 20 * USD
 
@@ -364,7 +364,7 @@ async def test_an_operator_s_limit_stays_when_the_file_s_has_not_changed(
 async def test_a_limit_that_has_changed_in_the_file_goes_before_an_operator_s(
     house: House,
 ) -> None:
-    await house.app.keeper.set_limit("google_ads", 20 * USD, "careful today")
+    await house.core.keeper.set_limit("google_ads", 20 * USD, "careful today")
     await Reload(house, "platforms.*.budget.limit").to(50 * USD)
     assert house.state.limits[0].limit.limit_micros == 50 * USD
 
@@ -388,12 +388,12 @@ async def test_a_lower_quota_never_lets_more_through_than_it_says(
 async def test_a_ledger_that_is_away_keeps_everything_from_changing(
     house: House, make_bid: MakeBid
 ) -> None:
-    await house.app.ledger.close()
-    before = house.app.engines.settings
+    await house.core.ledger.close()
+    before = house.core.engines.settings
     settings = changed(before, ["platforms", "google_ads", "budget", "limit"], 1 * USD)
     settings = changed(settings, ["platforms", "google_ads", "min_deadline_ms"], 9000)
     with pytest.raises(ReloadRefused, match="cannot be written"):
-        await house.app.reloader.take(settings)
-    assert house.app.engines.settings is before
+        await house.core.reloader.take(settings)
+    assert house.core.engines.settings is before
     assert house.runtime.settings.min_deadline_ms != 9000
     assert house.state.limits[0].limit.limit_micros == 100 * USD

@@ -95,7 +95,7 @@ async def test_shadow_money_is_no_money_of_the_live_budgets_and_survives_a_resta
         assert house.money(budget_id) == {}
 
     house = await moved(build, house, "live", **settings)
-    assert house.app.keeper.budget_ids() == ("google_ads", "google_ads/campaigns/1", "total")
+    assert house.core.keeper.budget_ids() == ("google_ads", "google_ads/campaigns/1", "total")
     assert await house.status(make_bid("e", 40)) == "PLACED"
     for budget_id in ("google_ads", "total", "google_ads/campaigns/1"):
         assert house.money(budget_id) == {"committed": 40 * USD}
@@ -130,7 +130,7 @@ async def test_a_shadow_that_a_crash_left_in_doubt_blocks_nobody_live_and_is_giv
     build: Build, make_bid: MakeBid
 ) -> None:
     house = await build(mode="shadow", **CARELESS)
-    await house.app.keeper.reserve(
+    await house.core.keeper.reserve(
         Reservation(
             platform=SHADOW,
             request_id="cut-off",
@@ -245,17 +245,17 @@ async def test_a_pause_stops_bids_in_shadow_mode_as_it_would_live(
     build: Build, make_bid: MakeBid, scope: str
 ) -> None:
     house = await build(mode="shadow", total_budget={"limit": "90"}, **CARELESS)
-    await house.app.keeper.set_paused(scope, True, "a rehearsal")
+    await house.core.keeper.set_paused(scope, True, "a rehearsal")
     error = await house.refused(make_bid("r"))
     assert isinstance(error, BudgetPaused)
     assert error.metadata["budget_id"] == scope
-    await house.app.keeper.set_paused(scope, False, "goes on")
+    await house.core.keeper.set_paused(scope, False, "goes on")
     assert await house.status(make_bid("r")) == "SHADOWED"
 
 
 async def test_a_pause_of_the_shadow_stops_no_live_bid(build: Build, make_bid: MakeBid) -> None:
     house = await build(mode="shadow", **CARELESS)
-    await house.app.keeper.set_paused(SHADOW, True, "a rehearsal")
+    await house.core.keeper.set_paused(SHADOW, True, "a rehearsal")
     house = await moved(build, house, "live", **CARELESS)
     assert await house.status(make_bid("r")) == "PLACED"
 

@@ -25,13 +25,13 @@ CARELESS: dict[str, Any] = {"min_interval_s": 0, "min_change_percent": 0}
 
 def counted(house: House) -> dict[str, tuple[int, int]]:
     """Outcome -> how many, and their sum in dollars."""
-    return {t.outcome: (t.count, t.sum_micros // USD) for t in house.app.tallies.of(SHADOW)}
+    return {t.outcome: (t.count, t.sum_micros // USD) for t in house.core.books.tallies.of(SHADOW)}
 
 
 def candidate(house: House, book: str = "google_ads") -> dict[str, tuple[int, int]]:
     """The same of what its candidate limit weighed."""
-    subject = house.app.candidates.subject(book)
-    return {t.outcome: (t.count, t.sum_micros // USD) for t in house.app.tallies.of(subject)}
+    subject = house.core.books.candidates.subject(book)
+    return {t.outcome: (t.count, t.sum_micros // USD) for t in house.core.books.tallies.of(subject)}
 
 
 async def test_every_bid_is_counted_by_what_became_of_it_or_why_it_was_refused(
@@ -53,7 +53,7 @@ async def test_every_bid_is_counted_by_what_became_of_it_or_why_it_was_refused(
         "STEP_TOO_LARGE": (1, 10),
         "INVALID_BID": (1, 3),
     }
-    worst = house.app.tallies.one(SHADOW, "BUDGET_EXCEEDED").worst_micros
+    worst = house.core.books.tallies.one(SHADOW, "BUDGET_EXCEEDED").worst_micros
     assert worst == (40 - 15) * USD
 
 
@@ -61,10 +61,10 @@ async def test_the_first_and_the_last_time_are_told(build: Build, make_bid: Make
     house = await build(mode="shadow", **CARELESS)
     times = []
     for request_id in ("a", "b", "c"):
-        times.append(house.app.keeper.now_ns())
+        times.append(house.core.keeper.now_ns())
         await house.call(make_bid(request_id))
         house.clock.advance(5)
-    told = house.app.tallies.one(SHADOW, "SHADOWED")
+    told = house.core.books.tallies.one(SHADOW, "SHADOWED")
     assert (told.first_ns, told.last_ns) == (times[0], times[2])
 
 
@@ -83,7 +83,7 @@ async def test_a_bid_that_many_callers_wait_for_is_counted_once(
     build: Build, make_bid: MakeBid
 ) -> None:
     house = await build(mode="shadow", **CARELESS)
-    (idempotency,) = (i for i in house.app._chain if isinstance(i, Idempotency))
+    (idempotency,) = (i for i in house.core.chain if isinstance(i, Idempotency))
     plan, everybody = house.script.plans, asyncio.Event()
 
     async def once_everybody_waits(request: Any, priced: Any) -> Plan:
@@ -169,7 +169,7 @@ async def test_a_candidate_refuses_nothing_and_says_what_it_would_have_vetoed(
         "WOULD_VETO": (2, 40),
         "LIMIT_VETOED": (1, 20),
     }
-    assert house.app.candidates.used_micros("google_ads") == 50 * USD
+    assert house.core.books.candidates.used_micros("google_ads") == 50 * USD
     assert house.money() == {"committed": 90 * USD}
 
 
@@ -202,7 +202,7 @@ async def test_a_candidates_window_and_counts_go_on_after_a_restart(
         await house.call(make_bid(f"r{number}", 20))
     await house.app.stop()
     house = await build(**settings)
-    assert house.app.candidates.used_micros("google_ads") == 40 * USD
+    assert house.core.books.candidates.used_micros("google_ads") == 40 * USD
     await house.call(make_bid("r3", 20))
     await house.call(make_bid("small", 10))
     assert candidate(house) == {"ADMITTED": (3, 50), "WOULD_VETO": (2, 40)}
