@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from smartconnectors_server.ledger.audit_alerts import AlertRules
@@ -252,6 +253,11 @@ class Audit:
                         f"admitted, which makes {used} of {limit.limit_micros} micros in "
                         f"{budget_id}",
                     )
+
+    @property
+    def alerts(self) -> Mapping[str, int]:
+        """What alerts stand after the last line, as the file names them -> the line of each."""
+        return self._alerts.stands
 
     def balances(self) -> list[Balance]:
         """Every budget as of the last line, by id."""

@@ -16,6 +16,8 @@ class AlertRules:
     def __init__(self) -> None:
         self._levels: dict[str, int] = {}
         self._standing: set[tuple[str, str, str]] = set()
+        self.stands: dict[str, int] = {}
+        """What stands now, as the file names it -> the line that said so."""
 
     def forget(self, budget_id: str) -> None:
         """A budget was configured: its level may be told anew, as when it was away meanwhile."""
@@ -26,21 +28,24 @@ class AlertRules:
         word = line.note.partition(":")[0]
         begins = line.verb == "alert"
         if word in _CONDITIONS:
-            self._take_condition((word, line.platform, line.request_id), begins)
+            self._take_condition((word, line.platform, line.request_id), begins, line.sequence)
         elif word == "REPORTED":
             if not begins or not line.platform:
                 raise ValueError("no platform's report is told so")
         elif word in _LEVELS:
             (budget_id,) = line.budget_ids
-            self._take_level(budget_id, _LEVELS.index(word), begins)
+            level = _LEVELS.index(word)
+            self._take_level(budget_id, level, begins)
+            self._tell(f"BUDGET {budget_id} ", line.sequence if level else 0)
         else:
             raise ValueError(f"{word!r} is nothing that alerts are about")
 
-    def _take_condition(self, subject: tuple[str, str, str], begins: bool) -> None:
+    def _take_condition(self, subject: tuple[str, str, str], begins: bool, number: int) -> None:
         if begins == (subject in self._standing):
             told = "begins while it stands" if begins else "ends and does not stand"
             raise ValueError(f"{subject[0]} of {subject[1:]} {told}")
         (self._standing.add if begins else self._standing.remove)(subject)
+        self._tell(" ".join(subject), number if begins else 0)
 
     def _take_level(self, budget_id: str, level: int, begins: bool) -> None:
         stood = self._levels.get(budget_id)
@@ -48,3 +53,10 @@ class AlertRules:
             came = f"{_LEVELS[level]} from {_LEVELS[stood]}"
             raise ValueError(f"{budget_id} comes to {came} by {'alert' if begins else 'alert_end'}")
         self._levels[budget_id] = level
+
+    def _tell(self, subject: str, number: int) -> None:
+        """`number` 0: it stands no more."""
+        if number:
+            self.stands[subject] = number
+        else:
+            self.stands.pop(subject, None)

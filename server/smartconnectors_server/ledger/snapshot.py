@@ -67,6 +67,7 @@ class Snapshot:
         try:
             self._compare_holds(audit)
             self._compare_limits(audit)
+            self._compare_alerts(audit)
         except (sqlite3.Error, ValueError) as error:
             raise Broken(0, f"the file cannot be read: {error}") from None
         return audit
@@ -107,3 +108,16 @@ class Snapshot:
                     f"the limit of {budget_id} is {limit_micros} micros in the file and "
                     f"{balance.limits[0].limit_micros} by its lines",
                 )
+
+    def _compare_alerts(self, audit: Audit) -> None:
+        in_file = dict(self._file.execute("SELECT subject, sequence FROM standing_alerts"))
+        for subject in sorted(in_file.keys() | audit.alerts.keys()):
+            by_file, by_lines = (told.get(subject) for told in (in_file, audit.alerts))
+            if by_file == by_lines:
+                continue
+            of_file, of_lines = (f"line {n}" if n else "none" for n in (by_file, by_lines))
+            raise Broken(
+                0,
+                f"the alert of {subject.strip()} stands by {of_file} in the file and by {of_lines} "
+                "by its lines",
+            )

@@ -12,9 +12,15 @@ from smartconnectors_server.ledger.records import Entry
 
 
 def line(
-    verb: str, word: str, budget_id: str = "a", platform: str = "", request: str = ""
+    verb: str,
+    word: str,
+    budget_id: str = "a",
+    platform: str = "",
+    request: str = "",
+    number: int = 1,
 ) -> Entry:
-    return Entry(1, verb, (budget_id,), "", platform, request, 0, "USD", f"{word}: figures")
+    note = f"{word}: figures"
+    return Entry(1, verb, (budget_id,), "", platform, request, 0, "USD", note, sequence=number)
 
 
 def taken(*lines: Entry) -> AlertRules:
@@ -88,3 +94,23 @@ def test_a_report_that_is_over_is_told_as_often_as_days_are_and_has_no_end() -> 
 def test_what_alerts_are_not_about_is_refused() -> None:
     with pytest.raises(ValueError, match="'RUMOUR' is nothing that alerts are about"):
         taken(line("alert", "RUMOUR"))
+
+
+def test_what_stands_is_known_by_the_line_that_said_so() -> None:
+    rules = taken(
+        line("alert", "WARNING", number=1),
+        line("alert", "WARNING", "b", number=2),
+        line("alert", "EXHAUSTED", number=3),
+        line("alert", "CIRCUIT", platform="p", number=4),
+        line("alert", "IN_DOUBT", platform="p", request="r", number=5),
+        line("alert", "IN_DOUBT", platform="p", request="s", number=6),
+        line("alert", "LEDGER", number=7),
+        line("alert", "REPORTED", platform="p", number=8),
+        line("alert_end", "CRITICAL", number=9),
+        line("alert_end", "IN_DOUBT", platform="p", request="r", number=10),
+        line("alert_end", "NONE", "b", number=11),
+        line("alert_end", "NONE", "never told of", number=12),
+    )
+    rules.forget("a")
+    stands = {"BUDGET a ": 9, "CIRCUIT p ": 4, "IN_DOUBT p s": 6, "LEDGER  ": 7}
+    assert rules.stands == stands

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from tests.conformance.ledger.bench import all_entries
+from tests.conformance.ledger.bench import PLATFORM, USD, all_entries, ask
 from tests.server.ledger.lived import BUDGETS, chained, lived
 
 from smartconnectors_server.clock import ManualClock
@@ -94,6 +94,27 @@ async def test_a_pause_that_was_taken_out_of_the_file_is_found_out(
     verified(tmp_path)
     changed(tmp_path, "UPDATE limits SET paused = 0")
     with pytest.raises(Broken, match="google_ads/campaigns/1 is paused by the lines alone"):
+        verified(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("DELETE FROM standing_alerts", "by none in the file and by line 4 by its lines"),
+        ("UPDATE standing_alerts SET sequence = 3", "by line 3 in the file and by line 4 by its"),
+        ("INSERT INTO standing_alerts VALUES ('LEDGER  ', 1)", "LEDGER stands by line 1 in the"),
+    ],
+)
+async def test_a_standing_alert_that_was_changed_is_found_out(
+    tmp_path: Path, clock: ManualClock, statement: str, why: str
+) -> None:
+    ledger = SqliteLedger(tmp_path, clock)
+    await ledger.open(BUDGETS)
+    await ledger.reserve(ask("a", 190 * USD))
+    await ledger.close()
+    assert list(verified(tmp_path).alerts.items()) == [(f"BUDGET {PLATFORM} ", 4)]
+    changed(tmp_path, statement)
+    with pytest.raises(Broken, match=why):
         verified(tmp_path)
 
 
