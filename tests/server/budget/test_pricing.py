@@ -66,6 +66,7 @@ def test_each_platform_has_its_multiplier(platform: str, multiplier: int) -> Non
 def test_only_the_last_hundred_ltvs_count() -> None:
     assert price(ltvs(*([1] * 300), *([9] * 100))) == FallbackPrice(9, 9)
     assert price(ltvs(*([1] * 51), *([9] * 49))) == FallbackPrice(1, 1)
+    assert price(ltvs(*([1] * 50), *([9] * 50))) == FallbackPrice(5, 5)
 
 
 def test_a_bid_without_an_ltv_does_not_pull_the_median_down() -> None:
@@ -92,6 +93,7 @@ def test_a_price_that_rounds_to_nothing_is_none() -> None:
     [
         ([Sample(100, 0)], 0, 100),  # nothing to cap by
         ([Sample(100, 0)], 60, 60),  # the request's own bid
+        ([Sample(100, 0)], 1, 1),  # however small
         ([Sample(100, 0)], 160, 100),  # a cap, not a floor
         ([Sample(100, 30), Sample(100, 50)], 0, 50),  # the largest of the last hundred
         ([Sample(100, 30)], 60, 60),  # the request's own bid comes first, also when it is larger

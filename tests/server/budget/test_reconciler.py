@@ -197,13 +197,17 @@ async def test_what_an_operator_gave_back_in_error_enters_when_it_was_applied(ho
     assert sums(house.ledger.state(PLATFORM)) == (1, 0, 0, 0)
 
 
-async def asked_at_s(house: House, looker: Reconciler, platforms: Platforms, s: int) -> list[int]:
-    """Looks every second, for so long; at which of them the platform was asked."""
+async def asked_at_s(
+    house: House, looker: Reconciler, platforms: Platforms, s: int, name: str = ""
+) -> list[int]:
+    """Looks every second, for so long; at which of them the platform was asked: of this request, or
+    of any.
+    """
     at_s = []
     for now_s in range(s):
         before = len(platforms.asked)
         await looker.look()
-        at_s += [now_s] * (len(platforms.asked) - before)
+        at_s += [now_s for asked in platforms.asked[before:] if name in ("", asked)]
         house.clock.advance(1)
     return at_s
 
@@ -271,6 +275,90 @@ async def test_a_short_wait_for_our_own_quota_or_breaker_grows_no_longer(
     platforms = Platforms(a=error)
     looker = reconciler(house, platforms)
     assert await asked_at_s(house, looker, platforms, 20) == list(range(20))
+
+
+async def test_a_platform_that_says_how_long_it_will_be_down_is_not_asked_before(
+    house: House,
+) -> None:
+    await in_doubt(house, "a")
+    platforms = Platforms(a=PlatformUnavailable("down", retry_after_s=33.0))
+    looker = reconciler(house, platforms)
+    # Longer than it says, once its own wait has grown to that.
+    assert await asked_at_s(house, looker, platforms, 300) == [0, 33, 66, 99, 132, 165, 225, 285]
+
+
+@pytest.mark.parametrize("error", [PlatformUnavailable("down"), UnknownTarget("gone")])
+async def test_a_short_interval_is_where_waiting_begins(house: House, error: Exception) -> None:
+    await in_doubt(house, "a")
+    platforms = Platforms(a=error)
+    looker = reconciler(house, platforms, interval_s=0.25)
+    looks = []
+    for number in range(16):
+        before = len(platforms.asked)
+        await looker.look()
+        looks += [number] * (len(platforms.asked) - before)
+        house.clock.advance(0.25)
+    assert looks == [0, 1, 3, 7, 15]
+
+
+async def test_an_interval_above_the_longest_is_the_longest(house: House) -> None:
+    await in_doubt(house, "a")
+    platforms = Platforms(a=PlatformUnavailable("down"))
+    looker = reconciler(house, platforms, interval_s=100.0)
+    assert await asked_at_s(house, looker, platforms, 350) == [0, 100, 200, 300]
+
+
+@pytest.mark.parametrize(
+    "error", [PlatformUnavailable("for this one", retry_after_s=1.0), KeyError("unforeseen")]
+)
+async def test_a_hold_that_cannot_be_looked_up_is_asked_for_less_and_less_while_others_can_be(
+    house: House, error: Exception
+) -> None:
+    await in_doubt(house, "a")
+    house.clock.advance(1_000_000)
+    others = [await in_doubt(house, name) for name in "bc"]
+    platforms = Platforms(a=error, b=NOT_APPLIED, c=NOT_APPLIED)
+    looker = Reconciler(
+        house.keeper,
+        house.clock,
+        platforms.lookup,
+        interval_s=2.0,
+        max_interval_s=60.0,
+        quiet_period_s=lambda _: 1_000_000.0,
+    )
+    assert await asked_at_s(house, looker, platforms, 40, "a") == [0, 2, 6, 14, 30]
+    assert [await state_of(house, hold) for hold in others] == [HoldState.IN_DOUBT] * 2
+
+
+async def test_a_platform_that_fails_again_after_it_was_back_waits_as_at_first(
+    house: House,
+) -> None:
+    await in_doubt(house, "a")
+    down = PlatformUnavailable("down")
+    platforms = Platforms(a=down, b=down)
+    looker = reconciler(house, platforms)
+    await asked_at_s(house, looker, platforms, 14)
+    platforms.answers["a"] = APPLIED
+    await looker.look()
+    await in_doubt(house, "b")
+    assert await asked_at_s(house, looker, platforms, 14) == [0, 2, 6]
+
+
+async def test_the_log_says_what_was_found_and_what_was_not(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="smartconnectors_server.budget.reconciler")
+    for name in "abc":
+        await in_doubt(house, name)
+    looker = reconciler(
+        house, Platforms(a=APPLIED, b=KeyError("odd"), c=PlatformUnavailable("down"))
+    )
+    await looker.look()
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "request a: settle (looked up 0.0 s after the call ended: applied)"),
+        ("ERROR", "request b stays in doubt"),
+        ("INFO", "request c stays in doubt: down"),
+    ]
 
 
 async def test_it_looks_every_interval(house: House) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.conformance.ledger.bench import PLATFORM, USD, ask, budget, daily
 
-from smartconnectors_server.ledger import DuplicateRequest, Hold, HoldNotOpen, HoldState
+from smartconnectors_server.ledger import ALL, DuplicateRequest, Hold, HoldNotOpen, HoldState
 from smartconnectors_server.ledger.book import Book
 
 NOW = 1_700_000_000 * 10**9
@@ -42,6 +42,26 @@ def test_open_holds_are_shown_all_or_by_state(book: Book) -> None:
     first, second = held(book), waiting(book, "b")
     assert book.open_holds() == (first, second)
     assert book.open_holds(HoldState.DEFERRED) == (second,)
+
+
+def test_a_pause_is_a_change_of_every_budget_that_it_stops_and_of_no_other(book: Book) -> None:
+    book.configure(budget("meta"))
+
+    def sequences() -> tuple[int, int]:
+        return book.state(PLATFORM, NOW).sequence, book.state("meta", NOW).sequence
+
+    (line,) = book.set_paused("meta", True, "why", NOW).entries
+    assert (line.sequence, line.currency_code, line.amount_micros) == (1, "USD", 0)
+    assert sequences() == (0, 1)
+    (line,) = book.set_paused(ALL, True, "why", NOW).entries
+    assert (line.sequence, line.currency_code) == (2, "")
+    assert sequences() == (2, 2)
+
+
+def test_an_erasure_is_a_line_about_no_money(book: Book) -> None:
+    (line,) = book.record_erasure("hash", "why", NOW, actor="somebody").entries
+    assert (line.verb, line.customer, line.actor) == ("erase", "hash", "somebody")
+    assert (line.amount_micros, line.budget_ids, line.hold_id) == (0, (), "")
 
 
 def test_of_closed_holds_the_ten_thousand_that_changed_last_are_remembered(book: Book) -> None:

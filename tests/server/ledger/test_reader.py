@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -71,3 +72,73 @@ async def test_a_reader_that_was_stopped_takes_no_more() -> None:
     await reader.stop()
     with pytest.raises(Unavailable, match="not open"):
         await reader.read(lambda: 1)
+
+
+async def test_what_is_no_ledger_is_unavailable_and_not_an_error_of_its_own() -> None:
+    async with reading(5.0) as reader:
+        with pytest.raises(Unavailable, match=r"^the ledger cannot be read: invalid literal"):
+            await reader.read(lambda: int("x"))
+
+
+async def test_one_look_is_under_way_at_a_time() -> None:
+    under_way: list[int] = []
+    overlapped: list[int] = []
+
+    def look(number: int) -> None:
+        under_way.append(number)
+        threading.Event().wait(0.002)
+        overlapped.extend(one for one in under_way if one != number)
+        under_way.remove(number)
+
+    async with reading(5.0) as reader:
+        await asyncio.gather(*(reader.read(partial(look, n)) for n in range(10)))
+    assert overlapped == []
+
+
+async def test_what_is_refused_during_a_stall_is_not_looked_up_afterwards() -> None:
+    goes_on = threading.Event()
+    looked: list[int] = []
+    async with reading(0.05) as reader:
+        with pytest.raises(Unavailable):
+            await reader.read(goes_on.wait)
+        with pytest.raises(Unavailable):
+            await reader.read(partial(looked.append, 1))
+        goes_on.set()
+    assert looked == []
+
+
+async def test_stopping_waits_for_the_look_that_is_under_way_and_ends_the_thread() -> None:
+    goes_on = threading.Event()
+    reader = Reader(0.01)
+    with pytest.raises(Unavailable):
+        await reader.read(goes_on.wait)
+    stopping = asyncio.ensure_future(reader.stop())
+    await asyncio.sleep(0.02)
+    assert not stopping.done()
+    (thread,) = (t for t in threading.enumerate() if t.name == "ledger-reads_0")
+    goes_on.set()
+    await stopping
+    await asyncio.to_thread(thread.join, 10)
+    assert not thread.is_alive()
+    assert reader._under_way == set()
+
+
+async def test_a_look_that_nobody_waits_for_any_more_may_fail_in_silence() -> None:
+    goes_on = threading.Event()
+    complaints: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+
+    def fails() -> None:
+        goes_on.wait()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async with reading(5.0) as reader:
+        asked = asyncio.ensure_future(reader.read(fails))
+        await asyncio.sleep(0.001)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        goes_on.set()
+    del asked
+    gc.collect()
+    assert complaints == []

@@ -18,7 +18,11 @@ class Stores:
     def __init__(self) -> None:
         self.of: dict[str, ListStore] = {}
 
+    async def meanwhile(self, platform: str) -> None:
+        """What happens while calls are recorded."""
+
     async def record_calls(self, platform: str, at_ns: int, count: int) -> None:
+        await self.meanwhile(platform)
         await self.of.setdefault(platform, ListStore()).record_calls(platform, at_ns, count)
 
     async def calls_since(self, platform: str, since_ns: int) -> tuple[tuple[int, int], ...]:
@@ -68,6 +72,42 @@ async def test_no_report_is_made_while_bids_have_left_less_than_the_share() -> N
     assert quota.limiter.headroom() == 0
 
 
+async def test_a_share_of_one_call_is_one_call() -> None:
+    quota = Quota(10, 10)
+    await quota.start()
+    assert quota.reports.share == 1
+    assert [await quota.report() for _ in range(3)] == [True, False, False]
+
+
+async def test_a_share_is_in_hundredths_of_the_limit_and_rounded_down() -> None:
+    for limit, percent, share in ((1000, 10, 100), (1000, 0.55, 5), (99, 1, 0)):
+        quota = Quota(limit, percent)
+        await quota.start()
+        assert quota.reports.share == share
+
+
+async def test_a_report_that_bids_leave_no_room_for_uses_up_nothing_of_its_share() -> None:
+    quota = Quota(100, 10)
+    await quota.start()
+    await quota.limiter.take(91)
+    assert [await quota.report() for _ in range(3)] == [False] * 3
+    assert await quota.stores.calls_since("meta/reports", 0) == ()
+
+
+async def test_what_bids_take_while_a_report_is_recorded_is_left_to_them() -> None:
+    class Busy(Stores):
+        async def meanwhile(self, platform: str) -> None:
+            if platform == "meta/reports":
+                await quota.limiter.take(1)
+
+    quota = Quota(100, 10)
+    quota.stores = Busy()
+    await quota.start()
+    await quota.limiter.take(90)
+    assert not await quota.report()
+    assert quota.limiter.headroom() == 9
+
+
 async def test_a_restart_forgets_no_report() -> None:
     quota = Quota(100, 3)
     await quota.start()
@@ -79,8 +119,9 @@ async def test_a_restart_forgets_no_report() -> None:
 async def test_a_share_of_less_than_a_call_says_which_setting_to_raise() -> None:
     quota = Quota(5, 10)
     await quota.start()
-    with pytest.raises(RateLimited, match=r"reported_spend\.quota_percent"):
+    with pytest.raises(RateLimited, match=r"reported_spend\.quota_percent") as caught:
         await quota.reports.take()
+    assert caught.value.retry_after_s == 60.0
 
 
 STEPS = st.lists(
