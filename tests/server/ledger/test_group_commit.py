@@ -14,6 +14,7 @@ import pytest
 from smartconnectors_server.ledger import Unavailable
 from smartconnectors_server.ledger.group_commit import GroupCommit
 from smartconnectors_server.ledger.records import Step
+from smartconnectors_server.ledger.reported import Over, ReportedDay
 from smartconnectors_server.ledger.store import Batch
 
 
@@ -22,12 +23,14 @@ class Disk:
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
+        self.attempts = 0
         self.error: BaseException | None = None
         self.may_go_on = threading.Event()
         self.may_go_on.set()
         self.begun = threading.Event()
 
     def write(self, batch: Batch) -> None:
+        self.attempts += 1
         self.begun.set()
         assert self.may_go_on.wait(30)
         if self.error is not None:
@@ -217,6 +220,17 @@ async def test_a_failed_commit_refuses_who_waits_and_loses_nothing() -> None:
         assert disk.calls == [1, 2]
 
 
+async def test_a_disk_that_is_away_is_not_tried_again_at_once() -> None:
+    disk = Disk()
+    async with committing(disk, gather_s=0.0) as commits:
+        disk.error = sqlite3.OperationalError("disk I/O error")
+        with pytest.raises(Unavailable):
+            await commits.durable(calls=("x", 0, 1))
+        for _ in range(20):  # each takes as long as an attempt would
+            await asyncio.to_thread(disk.may_go_on.wait)
+        assert disk.attempts == 1
+
+
 async def test_a_failed_commit_of_nothing_is_tried_again_too() -> None:
     """Nothing is taken meanwhile, so nothing would come that could be tried."""
     disk = Disk()
@@ -272,12 +286,20 @@ async def test_what_a_failed_commit_left_is_written_before_what_came_meanwhile()
     disk = Disk()
     async with committing(disk) as commits:
         disk.may_go_on.clear()
-        first = asyncio.ensure_future(commits.durable(Step(), calls=("x", 0, 1), limit=("x", 1, 0)))
+        days = [ReportedDay("x", "1", f"2026-11-0{n}", 1, "USD", "UTC", 1) for n in (1, 2)]
+        overs = [Over("x", f"2026-11-0{n}", acted=False) for n in (1, 2)]
+        first = asyncio.ensure_future(
+            commits.durable(
+                Step(), calls=("x", 0, 1), limit=("x", 1, 0), reported=(days[:1], overs[:1])
+            )
+        )
         await until(disk.begun.is_set)
         disk.error = sqlite3.OperationalError("disk I/O error")
         later = Step()
         commits.later(later)
-        second = asyncio.ensure_future(commits.durable(calls=("x", 0, 2), limit=("x", 2, 0)))
+        second = asyncio.ensure_future(
+            commits.durable(calls=("x", 0, 2), limit=("x", 2, 0), reported=(days[1:], overs[1:]))
+        )
         await asyncio.sleep(0)
         disk.may_go_on.set()
         with pytest.raises(Unavailable):
@@ -287,6 +309,7 @@ async def test_what_a_failed_commit_left_is_written_before_what_came_meanwhile()
         (batch,) = disk.batches
         assert [count for _, _, count in batch.calls] == [1, 2]
         assert batch.limits == [("x", 1, 0), ("x", 2, 0)]
+        assert (batch.reported, batch.overs) == (days, overs)
         assert len(batch.steps) == 2
         assert batch.steps[1] is later
 

@@ -19,6 +19,7 @@ from tests.conformance.ledger.bench import (
     sums,
 )
 from tests.server.ledger.test_embedded import opened
+from tests.server.ledger.test_group_commit import until
 
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.ledger import (
@@ -104,6 +105,19 @@ async def test_an_id_that_was_absent_is_not_once_it_was_reserved(
         await ledger.flush()
         ledger._book._by_request.clear()  # as memory does after many further holds
         assert await ledger.find(PLATFORM, "a") == settled
+
+
+async def test_for_a_new_id_the_file_is_not_looked_at_and_for_an_old_one_it_is(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    async with opened(tmp_path, clock) as ledger:
+        await commit(ledger, "old", USD)
+    async with opened(tmp_path, clock) as ledger:
+        await until(lambda: ledger._ids.lacks((PLATFORM, "new")))
+        await ledger._reader.stop()
+        assert await ledger.find(PLATFORM, "new") is None
+        with pytest.raises(Unavailable):
+            await ledger.find(PLATFORM, "old")
 
 
 async def test_who_gives_up_a_reserve_leaves_a_line_that_says_so(
