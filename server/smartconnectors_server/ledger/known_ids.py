@@ -1,6 +1,5 @@
 """Which request ids the file may have, so that it is not looked at for one that it cannot have:
-nearly all that come are new, and a look costs a change of threads, more than the rest of a bid's
-way through the ledger.
+nearly all that come are new, and a look costs a change of threads, a tenth of what a bid costs.
 """
 
 from __future__ import annotations

@@ -297,7 +297,7 @@ class SqliteLedger:
         if hold is not None and hold.state is HoldState.SUPERSEDED:
             # Not told before it is on disk: a crash would bring it back, and it would be placed.
             await self._commits.durable()
-        if hold is not None or self._ids.lacks(key):
+        if hold is not None or (self._ids.lacks(key) and self._reader.available):
             return hold
         hold = await self._reader.read(lambda: self._disk.ids.find(*key))
         if hold is not None:

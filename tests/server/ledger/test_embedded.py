@@ -45,9 +45,13 @@ PURGE_EVERY_NS = 600 * 10**9
 
 @asynccontextmanager
 async def opened(
-    directory: Path, clock: ManualClock, *budgets: Budget, gather_ms: float = 1.0
+    directory: Path,
+    clock: ManualClock,
+    *budgets: Budget,
+    gather_ms: float = 1.0,
+    commit_timeout_s: float = 5.0,
 ) -> AsyncIterator[SqliteLedger]:
-    ledger = SqliteLedger(directory, clock, gather_ms=gather_ms)
+    ledger = SqliteLedger(directory, clock, gather_ms=gather_ms, commit_timeout_s=commit_timeout_s)
     await ledger.open(budgets or (budget(),))
     try:
         yield ledger

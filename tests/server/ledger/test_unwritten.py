@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,22 @@ async def test_for_a_new_id_the_file_is_not_looked_at_and_for_an_old_one_it_is(
         assert await ledger.find(PLATFORM, "new") is None
         with pytest.raises(Unavailable):
             await ledger.find(PLATFORM, "old")
+
+
+async def test_while_the_file_cannot_be_read_new_ids_are_refused_as_health_says(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    goes_on = threading.Event()
+    async with opened(tmp_path, clock, commit_timeout_s=0.05) as ledger:
+        await until(lambda: ledger._ids.lacks((PLATFORM, "new")))
+        with pytest.raises(Unavailable):
+            await ledger._reader.read(goes_on.wait)
+        assert not ledger.available
+        with pytest.raises(Unavailable, match="cannot be read"):
+            await ledger.reserve(ask("new", USD))
+        goes_on.set()
+        await until(lambda: ledger.available)
+        await ledger.reserve(ask("new", USD))
 
 
 async def test_who_gives_up_a_reserve_leaves_a_line_that_says_so(
