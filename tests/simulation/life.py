@@ -152,7 +152,7 @@ class Life:
 
         for platform in world.platforms.values():
             platform.taken = taken
-            platform.looked_for = partial(meddle, platform, likely=0.3)
+            platform.looked_for = partial(meddle, platform, likely=0.6)
 
     def _plan_death(self, loop: asyncio.AbstractEventLoop, rush_s: float) -> None:
         """At some instant, soon after a change has arrived, at a write to the disk, or when the
