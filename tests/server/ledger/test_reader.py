@@ -25,6 +25,12 @@ async def reading(timeout_s: float) -> AsyncIterator[Reader]:
         await reader.stop()
 
 
+def looking_thread() -> threading.Thread:
+    """The one on which looks are under way."""
+    (thread,) = (one for one in threading.enumerate() if one.name == "ledger-reads_0")
+    return thread
+
+
 async def test_what_was_seen_is_returned() -> None:
     async with reading(5.0) as reader:
         seen = await asyncio.gather(*(reader.read(partial(str, n)) for n in range(10)))
@@ -115,7 +121,7 @@ async def test_stopping_waits_for_the_look_that_is_under_way_and_ends_the_thread
     stopping = asyncio.ensure_future(reader.stop())
     await asyncio.sleep(0.02)
     assert not stopping.done()
-    (thread,) = (t for t in threading.enumerate() if t.name == "ledger-reads_0")
+    thread = looking_thread()
     goes_on.set()
     await stopping
     await asyncio.to_thread(thread.join, 10)
@@ -138,7 +144,10 @@ async def test_a_look_that_nobody_waits_for_any_more_may_fail_in_silence() -> No
         await asyncio.sleep(0.001)
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
+        thread = looking_thread()
         goes_on.set()
+    # Until its thread has ended, that knows of it.
+    await asyncio.to_thread(thread.join, 10)
     del asked
     gc.collect()
     assert complaints == []
