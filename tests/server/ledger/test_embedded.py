@@ -21,6 +21,7 @@ from tests.conformance.ledger.bench import (
     commit,
     deferred,
 )
+from tests.server.ledger.test_group_commit import until
 from tests.server.ledger.test_store import hold, of_holds, open_files
 
 from smartconnectors_server.clock import ManualClock
@@ -43,6 +44,13 @@ DAY_NS = 86_400 * 10**9
 PURGE_EVERY_NS = 600 * 10**9
 
 
+async def read_in(ledger: SqliteLedger) -> None:
+    """Returns when the file has been read in: who looks at it beside the ledger's own reader while
+    that is in the middle of a look would see what that look sees.
+    """
+    await until(lambda: ledger._ids.lacks(("", "")))
+
+
 @asynccontextmanager
 async def opened(
     directory: Path,
@@ -53,6 +61,7 @@ async def opened(
 ) -> AsyncIterator[SqliteLedger]:
     ledger = SqliteLedger(directory, clock, gather_ms=gather_ms, commit_timeout_s=commit_timeout_s)
     await ledger.open(budgets or (budget(),))
+    await read_in(ledger)
     try:
         yield ledger
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from tests.conformance.ledger.bench import (
     deferred,
     sums,
 )
+from tests.server.ledger.test_embedded import read_in
+from tests.server.ledger.test_group_commit import until
 
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.ledger import (
@@ -42,17 +44,11 @@ async def opened(
 ) -> AsyncIterator[SqliteLedger]:
     ledger = SqliteLedger(directory, clock, gather_ms=1, commit_timeout_s=commit_timeout_s)
     await ledger.open([budget()])
+    await read_in(ledger)
     try:
         yield ledger
     finally:
         await ledger.close()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Returns when it is so."""
-    async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110 - no event of another thread's reaches this loop
-            await asyncio.sleep(0.005)
 
 
 def fill_the_disk(ledger: SqliteLedger) -> None:
