@@ -16,11 +16,15 @@ Key = tuple[str, str]
 SLOTS = 1 << 26
 """8 MiB of bits: with a million ids in the file, the file is looked at for one new id in 65."""
 REMEMBERED_ABSENT = 10_000
+TRY_AGAIN_AFTER = 1_000
+"""So many more ids are added before a file is read in again that could not be."""
 
 
 class KnownIds:
-    """A bit for each of many hash values, set for every id that the file has or will get. So when
-    a bit is missing, the id certainly is. Until the file has been read in, any may be there.
+    """A Bloom filter with one hash.
+
+    The bit of every id that the file has or will get is set, so when a bit is missing, the id
+    certainly is. Until the file has been read in, any may be there.
 
     One thread sets bits, the event loop's: of two that change one byte, one would be lost.
     """
@@ -61,8 +65,8 @@ class KnownIds:
             return True
         if self._complete is None:
             return False
-        slot = hash(key) % self._slots
-        return not self._complete[slot >> 3] & 1 << (slot & 7)
+        byte, bit = self._place(key)
+        return not self._complete[byte] & bit
 
     def looked_up_in_vain(self, key: Key) -> None:
         """The file does not have it. Of these the last ten thousand are remembered."""
@@ -98,10 +102,16 @@ class KnownIds:
             self._complete = bits
             self._read_in_at = self._added + max(count, self._slots >> 4)
         except Unavailable:
-            pass  # until it can be read everything is as it was; it stays due
+            # Until it can be read everything is as it was.
+            self._read_in_at = self._added + TRY_AGAIN_AFTER
         finally:
             self._growing = self._reading_in = None
 
     def _set(self, bits: bytearray, key: Key) -> None:
+        byte, bit = self._place(key)
+        bits[byte] |= bit
+
+    def _place(self, key: Key) -> tuple[int, int]:
+        """The byte of a key's bit, and the bit in it."""
         slot = hash(key) % self._slots
-        bits[slot >> 3] |= 1 << (slot & 7)
+        return slot >> 3, 1 << (slot & 7)

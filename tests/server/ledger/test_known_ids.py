@@ -26,6 +26,7 @@ class File:
         self.content = [key(number) for number in numbers]
         self.waiting: list[Key] = []
         self.fails = False
+        self.damaged_from = MANY
         self.pages_read = 0
         self.let: asyncio.Semaphore | None = None
         """How many more pages are read; None: all."""
@@ -42,7 +43,10 @@ class File:
             await self.let.acquire()
         self.pages_read += 1
         rows = [(f"h{at:06d}", one) for at, one in enumerate(self.content)]
-        return [row for row in rows if row[0] > after][:A_PAGE]
+        page = [row for row in rows if row[0] > after][:A_PAGE]
+        if page and page[-1] in rows[self.damaged_from :]:
+            raise Unavailable("database disk image is malformed")
+        return page
 
 
 def known(file: File, slots: int = MANY) -> KnownIds:
@@ -120,8 +124,22 @@ async def test_while_the_file_cannot_be_read_any_id_may_be_there_and_it_is_tried
     await read_in(ids)
     assert lacking(ids, range(3)) == []
     file.fails = False
+    for number in range(1_000):
+        await read_in(ids)
+        assert lacking(ids, range(3)) == []
+        ids.add(key(1_000_000 + number))
     await read_in(ids)
     assert lacking(ids, range(3)) == [0, 2]
+
+
+async def test_a_file_that_cannot_be_read_to_its_end_is_not_begun_with_every_commit() -> None:
+    """Where one page is damaged, all before it would be read again and again."""
+    file = File(*range(3 * A_PAGE))
+    file.damaged_from = A_PAGE
+    ids = known(file)
+    for _ in range(10):
+        await read_in(ids)
+    assert file.pages_read == 2
 
 
 async def test_a_file_that_was_read_in_is_read_anew_when_many_more_were_added() -> None:
@@ -199,6 +217,12 @@ async def test_it_takes_eight_mebibytes_whatever_the_file_has() -> None:
     assert ids._complete is not None
     assert len(ids._complete) == 8 * 1024 * 1024
     assert lacking(ids, range(3)) == [0, 2]
+
+
+async def test_every_bit_is_of_use() -> None:
+    ids = known(File(*range(500)), slots=64)
+    await read_in(ids)
+    assert ids._complete == bytearray(b"\xff" * 8)
 
 
 @given(
