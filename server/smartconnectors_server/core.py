@@ -48,10 +48,12 @@ class Core:
         budgets: as they are configured, with their shadows.
         services: what is served, but for health and reflection.
         methods: what is known of each method.
-        books: what remembers money.
-        engines: what the chain works with.
+        books: what remembers money; `ledger` and `keeper` are theirs.
+        engines: what the chain works with; `runtimes` and `customers` are theirs.
         chain: the interceptors, outermost first.
         servicers: by platform.
+        campaigns: who pauses them at their platforms.
+        reloader: who takes a changed configuration.
     """
 
     def __init__(

@@ -116,6 +116,7 @@ class SpendReports:
             except (ConnectorError, LedgerError) as error:
                 self._failed(platform, str(error))
             except Exception:
+                # If this task died of it, nothing would be read any more.
                 log.exception("%s: unforeseen error while reported spend was read", platform)
             else:
                 if self._failing.pop(platform, None):

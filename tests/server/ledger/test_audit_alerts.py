@@ -36,7 +36,10 @@ OVER = line("alert", "REPORTED", platform="p")
 
 
 def test_levels_rise_by_alerts_fall_by_their_ends_and_may_rise_anew() -> None:
-    taken(*RISE, line("alert_end", "NONE"), line("alert", "WARNING"), line("alert", "WARNING", "b"))
+    fallen = (*RISE, line("alert_end", "NONE"))
+    assert taken(*fallen).stands == {}
+    risen = taken(*fallen, line("alert", "WARNING", number=7), line("alert", "WARNING", "b"))
+    assert risen.stands == {"BUDGET a ": 7, "BUDGET b ": 1}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,8 @@ def test_a_budget_that_is_configured_anew_may_be_told_anew() -> None:
     rules = taken(*RISE)
     rules.forget("a")
     rules.forget("never heard of")
-    rules.take(line("alert", "WARNING"))
+    rules.take(line("alert", "WARNING", number=4))
+    assert rules.stands == {"BUDGET a ": 4}
 
 
 def test_a_condition_begins_and_ends_in_turns_for_each_platform_and_request() -> None:
@@ -81,7 +85,8 @@ def test_a_condition_begins_and_ends_in_turns_for_each_platform_and_request() ->
 
 @pytest.mark.parametrize("word", [condition.value for condition in Condition])
 def test_every_condition_is_known(word: str) -> None:
-    taken(line("alert", word), line("alert_end", word))
+    assert list(taken(line("alert", word)).stands) == [f"{word}  "]
+    assert taken(line("alert", word), line("alert_end", word)).stands == {}
 
 
 def test_a_report_that_is_over_is_told_as_often_as_days_are_and_has_no_end() -> None:

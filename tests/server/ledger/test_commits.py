@@ -56,6 +56,7 @@ async def test_what_nobody_waits_for_is_written_also_when_nothing_else_is_under_
         await commits.durable(calls=("x", 0, 1))
         commits.later(Step())
         await until(lambda: len(disk.batches) == 2)
+        assert [len(batch.steps) for batch in disk.batches] == [0, 1]
 
 
 async def test_what_nobody_waits_for_waits_for_company_also_after_a_commit() -> None:

@@ -102,6 +102,7 @@ async def test_what_nobody_waits_for_is_written_too() -> None:
     async with committing(disk) as commits:
         commits.later(Step())
         await until(lambda: len(disk.batches) == 1)
+        assert disk.batches[0].steps == [Step()]
 
 
 async def test_stopping_writes_what_is_queued_and_waits_for_no_company() -> None:
@@ -202,6 +203,7 @@ async def test_who_never_started_stops_at_once() -> None:
     async with asyncio.timeout(10):
         commits = GroupCommit(disk.write, nothing, gather_s=0.001, commit_timeout_s=5.0)
         await commits.stop()
+    assert disk.attempts == 0
 
 
 async def test_a_failed_commit_refuses_who_waits_and_loses_nothing() -> None:
