@@ -9,7 +9,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ ANOTHER_DAY = 1_000_000
 """Added to a seed whose day never came to the point."""
 RUNS_A_LINE = 10
 Addressed = Mapping[str, tuple[Any, str]]
+Attempt = Callable[[int, str, Addressed, Path], Awaitable[Result | None]]
+"""Runs one seed at one point; None: it says nothing about that point."""
 
 
 def schedule(runs: int, points: Sequence[str], seed: int) -> list[tuple[int, str]]:
@@ -68,10 +70,23 @@ def command(seed: int, point: str) -> str:
     return f"python -m tests.crash --runs 1 --seed {seed} {point}"
 
 
+def _notes(error: Exception, otherwise: str) -> list[str]:
+    return list(getattr(error, "__notes__", ())) or [otherwise]
+
+
 class Campaign:
     """All runs of a schedule, in a few lanes that each have sandboxes of their own."""
 
-    def __init__(self, plan: Sequence[tuple[int, str]], directory: Path) -> None:
+    def __init__(
+        self,
+        plan: Sequence[tuple[int, str]],
+        directory: Path,
+        attempt: Attempt = run_until_reached,
+        command: Callable[[int, str], str] = command,
+    ) -> None:
+        """`command`: what a person types to repeat one run."""
+        self._attempt = attempt
+        self._command = command
         self._plan = iter(plan)
         self._count = len(plan)
         self._directory = directory
@@ -90,10 +105,10 @@ class Campaign:
             for seed, point in self._plan:
                 try:
                     directory = self._directory / str(number)
-                    result = await run_until_reached(seed, point, sandboxes, directory)
+                    result = await self._attempt(seed, point, sandboxes, directory)
                 except Exception as error:  # noqa: BLE001 - one run that fails does not end the rest
                     self.failed += 1
-                    self._say([f"{' '.join(error.__notes__)}: {error!r}"])
+                    self._say([f"{' '.join(_notes(error, self._command(seed, point)))}: {error!r}"])
                 else:
                     self._take(point, result)
                 self._tell()
@@ -101,10 +116,10 @@ class Campaign:
     def _take(self, point: str, result: Result | None) -> None:
         if result is None:
             self.unreached[point] += 1
-            self._say([f"{point} was not reached in {TRIES} tries"])
+            self._say([f"{point} was not reached"])
             return
         self.results.append(result)
-        again, found = command(result.seed, result.point), result.findings
+        again, found = self._command(result.seed, result.point), result.findings
         self._say([f"{again}: {one}" for one in (*found.lost, *found.doubled, *found.overshot)])
 
     @staticmethod

@@ -35,12 +35,12 @@ def rows(results: Sequence[Result], points: Iterable[str]) -> dict[str, dict[str
     return {**table, "all": row(results)}
 
 
-def print_table(table: dict[str, dict[str, int]], out: TextIO) -> None:
-    """The table: coloured on a terminal, plain elsewhere."""
+def print_table(table: dict[str, dict[str, int]], out: TextIO, heading: str = "killed at") -> None:
+    """The table: coloured on a terminal, plain elsewhere. `heading` is that of the points."""
     colour = out.isatty() and not os.environ.get("NO_COLOR")
-    width = max(map(len, table))
-    heading = f"{'killed at':{width}}  " + "  ".join(f"{name:>8}" for name in COLUMNS)
-    out.write(f"{_BOLD}{heading}{_PLAIN}\n" if colour else f"{heading}\n")
+    width = max(map(len, (*table, heading)))
+    head = f"{heading:{width}}  " + "  ".join(f"{name:>8}" for name in COLUMNS)
+    out.write(f"{_BOLD}{head}{_PLAIN}\n" if colour else f"{head}\n")
     for name, sums in table.items():
         line = f"{name:{width}}  " + "  ".join(f"{sums[column]:8}" for column in COLUMNS)
         bad = sums["lost"] or sums["doubled"] or sums["overshot"] or not sums["runs"]

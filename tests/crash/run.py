@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import shutil
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tests.crash import mixes
 from tests.crash.actors import World
 from tests.crash.compare import Evidence, Findings, all_entries, compare
 from tests.crash.mixes import ANYWHEN, CAMPAIGNS, MIXES
-from tests.crash.sent import Table
+from tests.crash.sent import Applied, Table
 from tests.crash.server import KILLED, ServerProcess
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
@@ -72,10 +72,10 @@ async def run(
     mix_name = chance.choice(mixes.mixes_of(point))
     times = chance.choice([1, 1, 2, 3, 5, 8]) if mixes.happens_often(point) else 1
     result = Result(point, seed, mix_name, f"{point}:{times}")
-    _empty(directory)
+    empty(directory)
     for sandbox, _ in sandboxes.values():
         await sandbox.reset()
-    one = _Run(chance, result, sandboxes, directory)
+    one = Run(chance, result, sandboxes, directory)
     try:
         async with one.actors():
             if await one.first_life():
@@ -87,13 +87,14 @@ async def run(
     return result
 
 
-def _empty(directory: Path) -> None:
+def empty(directory: Path) -> None:
+    """Makes it a directory that has nothing in it."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
 
 
-class _Run:
-    """One day of a server's."""
+class Run:
+    """The lives of one server, its callers, and the comparison at the end."""
 
     def __init__(
         self,
@@ -166,16 +167,19 @@ class _Run:
 
     # Lives
 
-    async def _start(self, failpoint: str = "") -> ServerProcess:
-        server = await ServerProcess.start(self.directory, self.document, failpoint)
+    async def start(self, failpoint: str = "", wrapper: Sequence[str] = ()) -> ServerProcess:
+        """Starts one more server, which is closed at the end whatever happens."""
+        server = await ServerProcess.start(self.directory, self.document, failpoint, wrapper)
         self._lives.append(server)
         return server
 
-    def _open(self, server: ServerProcess) -> None:
+    def open(self, server: ServerProcess) -> None:
+        """Lets callers use it."""
         self.world.server = server
         self.world.up.set()
 
-    def _died(self, server: ServerProcess) -> None:
+    def died(self, server: ServerProcess) -> None:
+        """Counts a server that was killed; callers wait for the next one."""
         self.world.up.clear()
         assert server.process.returncode == KILLED, f"it ended with {server.process.returncode}"
         self.result.kills += 1
@@ -183,61 +187,74 @@ class _Run:
     async def first_life(self) -> bool:
         """Until it dies at its point; False when it never comes there."""
         anywhen = self.result.point == ANYWHEN
-        server = await self._start("" if anywhen else self.result.armed)
+        server = await self.start("" if anywhen else self.result.armed)
         if await server.ready():
-            self._open(server)
+            self.open(server)
             if anywhen:
                 await asyncio.sleep(self.chance.uniform(0.05, 2.0))
                 server.kill()
             if not await server.ended(REACHED_WITHIN_S):
                 return False
-        self._died(server)
+        self.died(server)
         return True
 
     async def lives_between(self) -> None:
         """Some servers die again while they recover."""
         while self.chance.random() < 0.3:
-            server = await self._start(self.chance.choice(mixes.IN_RECOVERY))
+            server = await self.start(self.chance.choice(mixes.IN_RECOVERY))
             if await server.ready():
-                self._open(server)
+                self.open(server)
                 if not await server.ended(self.chance.uniform(0.1, 1.2)):
                     server.kill()
                     await server.ended(5)
-            self._died(server)
+            self.died(server)
 
     async def last_life(self) -> None:
         """The weather clears, everybody learns what became of their bids, and it is compared."""
+        await self.clear_weather()
+        server = await self.start()
+        if not await server.ready():
+            raise Stuck(f"it does not start: {(self.directory / 'serve.log').read_text()[-2000:]}")
+        await self.conclude(server)
+
+    async def clear_weather(self) -> None:
+        """No faults from now on."""
         for task in self._weather:
             task.cancel()
         for sandbox in self.world.sandboxes.values():
             await sandbox.clear_faults()
-        server = await self._start()
-        if not await server.ready():
-            raise Stuck(f"it does not start: {(self.directory / 'serve.log').read_text()[-2000:]}")
+
+    async def conclude(self, server: ServerProcess) -> None:
+        """Waits until every caller knows what became of its bids, and compares. Raises Stuck."""
         self.result.in_doubt = await self._holds(server, budgets_pb2.HOLD_STATE_IN_DOUBT)
         for name in self.world.platforms:
             request = budgets_pb2.ResumeBudgetRequest(budget_id=name, reason="a new day")
             await server.budgets.ResumeBudget(request, timeout=ANSWER_WITHIN_S)
         self.world.last_life = True
-        self._open(server)
+        self.open(server)
         await self._until_all_is_known(server)
         self.result.bids = len(self.table.bids)
-        applied = [
-            change
-            for name, sandbox in self.world.sandboxes.items()
-            for change in self.table.applied(name, sandbox.journal())
-        ]
+        entries = await all_entries(server.budgets)
+        applied = self.applied(entries)
         self.result.applied = len(applied)
         evidence = Evidence(
             self.table.bids,
             applied,
-            await all_entries(server.budgets),
+            entries,
             self.world.told,
             self.world.most_micros,
             self.world.mix.window_s,
         )
         self.result.findings = compare(evidence)
         self.result.findings.lost += self._audited()
+
+    def applied(self, _entries: Sequence[budgets_pb2.LedgerEntry]) -> list[Applied]:
+        """Every change that took effect at a platform, by the platforms' own journals."""
+        return [
+            change
+            for name, sandbox in self.world.sandboxes.items()
+            for change in self.table.applied(name, sandbox.journal())
+        ]
 
     def _audited(self) -> list[str]:
         """What is wrong with the file itself: the chain of its lines, and every balance anew."""

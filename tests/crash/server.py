@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +63,15 @@ class ServerProcess:
 
     @classmethod
     async def start(
-        cls, directory: Path, document: Mapping[str, Any], failpoint: str = ""
+        cls,
+        directory: Path,
+        document: Mapping[str, Any],
+        failpoint: str = "",
+        wrapper: Sequence[str] = (),
     ) -> ServerProcess:
-        """Starts it; `failpoint` is where it dies. Its log is `serve.log` in the directory."""
+        """Starts it; `failpoint` is where it dies. `wrapper` is the beginning of a command that
+        runs the server in its own place. The server's log is `serve.log` in the directory.
+        """
         config = directory / "serve.toml"
         server = {**document["server"], "failpoint": failpoint}
         config.write_text(toml({**document, "server": server, "http": {"port": 0}}))
@@ -75,6 +81,7 @@ class ServerProcess:
         )
         with (directory / "serve.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
+                *wrapper,
                 sys.executable,
                 *("-m", "smartconnectors_server", "serve", "--config", str(config)),
                 stdout=asyncio.subprocess.PIPE,

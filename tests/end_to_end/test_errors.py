@@ -270,7 +270,7 @@ async def _(stage: Stage, say: Words) -> Any:
     finally:
         blocker.execute("ROLLBACK")
         blocker.close()
-    await say.eventually(lambda: server.core.ledger.available, bool, within_s=20)
+    await say.eventually(lambda: server.core.ledger.available, bool)
     return (
         refusal,
         server,

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import signal
 import sqlite3
-import statistics
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
@@ -30,7 +29,6 @@ SERVICES = (
     "smartconnectors.budgets.v1.BudgetService",
     *(platform.service.full_name for platform in PLATFORMS.values()),
 )
-READY_WITHIN_S = 1.5
 
 
 async def health(link: Link, service: str = "") -> int:
@@ -150,7 +148,7 @@ async def test_health_says_not_serving_while_the_ledger_is_out_of_reach_and_serv
     assert (await server.stats()).committed_micros == AMOUNT  # reading still works
     blocker.execute("ROLLBACK")
     blocker.close()
-    await say.eventually(lambda: health(server), lambda seen: seen == SERVING, within_s=20)
+    await say.eventually(lambda: health(server), lambda seen: seen == SERVING)
     assert (await server.place(say.bid("r", 15, campaign="1002"))).status
 
 
@@ -225,16 +223,6 @@ async def test_a_damaged_ledger_is_refused_and_not_emptied(stage: Stage, say: Wo
     assert code == 1
     assert "Cannot start" in said
     assert "Traceback" not in said
-
-
-async def test_a_server_is_ready_within_a_second_and_a_half(stage: Stage) -> None:
-    """The median of three: the platform's library is imported after the server is ready."""
-    took_s = []
-    for number in range(3):
-        process = await stage.process(state=f"state-{number}")
-        took_s.append(process.ready_s)
-        await process.kill()
-    assert statistics.median(took_s) < READY_WITHIN_S, took_s
 
 
 # What anybody may ask a server

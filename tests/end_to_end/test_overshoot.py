@@ -45,7 +45,7 @@ async def bid_all(server: Server, say: Words, table: Table) -> tuple[set[str], s
 
     async def one(request_id: str) -> None:
         try:
-            result = await server.place(table.requests[request_id], timeout=30)
+            result = await server.place(table.requests[request_id])
         except grpc.aio.AioRpcError as error:
             if say.refusal_of(error).reason != "BUDGET_EXCEEDED":
                 raise

@@ -208,6 +208,19 @@ def test_help_imports_nothing_that_is_slow() -> None:
         assert command in done.stdout
 
 
+def test_no_library_of_a_platform_is_imported_to_start_a_server() -> None:
+    program = (
+        "import sys\n"
+        "import smartconnectors_server.serving\n"
+        "slow = ('google.ads', 'google.auth', 'google.api_core')\n"
+        "sys.exit(', '.join(n for n in sorted(sys.modules) if n.startswith(slow)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     "command", ["serve", "demo", "sandbox", "init", "check-config", "bid", "status", "watch"]
 )

@@ -14,8 +14,8 @@ from typing import Any, Self
 
 from smartconnectors_server.platforms import PLATFORMS
 
-READY_WITHIN_S = 20.0
-STOPPED_WITHIN_S = 20.0
+READY_WITHIN_S = 90.0
+STOPPED_WITHIN_S = 60.0
 
 
 class ProcessFailed(Exception):

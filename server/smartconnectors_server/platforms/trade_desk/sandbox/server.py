@@ -8,6 +8,7 @@ from aiohttp import web
 
 from smartconnectors_server.clock import Clock, SystemClock
 from smartconnectors_server.connector.fault_proxy import Address, FaultProxy
+from smartconnectors_server.connector.forms import body_of
 from smartconnectors_server.connector.sandbox import (
     Billed,
     Fault,
@@ -100,7 +101,7 @@ class TradeDeskSandbox:
 
     async def _handle(self, request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = Asked(request.method, request.path, headers, await request.read())
+        asked = Asked(request.method, request.path, headers, await body_of(request))
         reply = await self._play(asked)
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
 
