@@ -22,7 +22,7 @@ FLAGS = (
 )
 DESKTOP, PHONE = (1280, 900), (360, 740)
 """Width and height."""
-WITHIN_MS = 10_000
+WITHIN_MS = 60_000
 """What a page shows, it shows by then."""
 Scheme = Literal["light", "dark"]
 

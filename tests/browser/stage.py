@@ -44,7 +44,7 @@ def free_port() -> int:
 
 
 async def eventually(
-    look: Callable[[], Awaitable[Any]], until: Callable[[Any], bool], within_s: float = 20.0
+    look: Callable[[], Awaitable[Any]], until: Callable[[Any], bool], within_s: float = 120.0
 ) -> Any:
     """What is seen once `until` holds of it. Fails with the last thing seen."""
     deadline = time.monotonic() + within_s

@@ -41,13 +41,13 @@ async def resume(server: Link, scope: str) -> None:
 async def pause_campaigns(server: Link, **asked: Any) -> dict[str, str]:
     """Campaign -> what became of it."""
     request = pb.PauseCampaignsRequest(reason="stop", **asked)
-    answer = await server.budgets.PauseCampaigns(request, timeout=20)
+    answer = await server.budgets.PauseCampaigns(request, timeout=60)
     return outcomes(answer)
 
 
 async def resume_campaigns(server: Link, **asked: Any) -> dict[str, str]:
     request = pb.ResumeCampaignsRequest(reason="go on", **asked)
-    return outcomes(await server.budgets.ResumeCampaigns(request, timeout=20))
+    return outcomes(await server.budgets.ResumeCampaigns(request, timeout=60))
 
 
 def outcomes(answer: Any) -> dict[str, str]:
@@ -77,7 +77,7 @@ async def bid_on(
         request_serializer=type(request).SerializeToString,
         response_deserializer=GetMessageClass(method.output_type).FromString,
     )
-    return await call(request, timeout=20)
+    return await call(request, timeout=60)
 
 
 async def bid_without_end(server: Server, say: Words, number: int, campaign: str) -> None:
@@ -207,7 +207,7 @@ async def is_paused(stage: Stage, name: str) -> bool:
         request_serializer=type(request).SerializeToString,
         response_deserializer=GetMessageClass(method.output_type).FromString,
     )
-    return bool((await call(request, timeout=20)).result.changed)
+    return bool((await call(request, timeout=60)).result.changed)
 
 
 @pytest.mark.parametrize("name", NAMES)

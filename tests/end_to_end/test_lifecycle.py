@@ -40,7 +40,7 @@ async def health(link: Link, service: str = "") -> int:
 async def refusal_to_start(stage: Stage, *arguments: str, **overrides: Any) -> tuple[int, str]:
     """(exit code, what it said) of a `serve` that must not start."""
     process = await stage.spawn(*arguments, **overrides)
-    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
     assert output == b""
     assert process.returncode is not None
     return process.returncode, (stage.directory / "serve.log").read_text()
@@ -117,7 +117,7 @@ async def test_whoever_watches_health_does_not_hold_up_the_drain(stage: Stage, s
     stub: Any = health_pb2_grpc.HealthStub(server.channel)
     watch = stub.Watch(health_pb2.HealthCheckRequest(service=""))
     assert (await watch.read()).status == SERVING
-    await asyncio.wait_for(server.stop_server(), 5)
+    await asyncio.wait_for(server.stop_server(), 60)
     assert (await watch.read()).status == NOT_SERVING
     assert await watch.read() is grpc.aio.EOF
 

@@ -128,7 +128,7 @@ class Caller:
 
     def send(self, raw: bytes, method: str = PLACE_BID) -> None:
         call: Any = self._channel.unary_unary(method)
-        call(raw, timeout=20)
+        call(raw, timeout=60)
 
     def refused(self, raw: bytes, method: str = PLACE_BID) -> Refusal:
         """What the server says to bytes that it must refuse, the ledger untouched."""
@@ -344,7 +344,7 @@ def test_a_stream_refuses_what_is_malformed_by_the_name_of_its_field(
     for raw, field in ((b"\xff\xff", "(request)"), (too_long.SerializeToString(), "budget_ids[0]")):
         before = caller.ledger()
         with pytest.raises(grpc.RpcError) as caught:
-            next(iter(watch(raw, timeout=20)))
+            next(iter(watch(raw, timeout=60)))
         refusal = say.refusal_of(caught.value)
         assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
         assert refusal.fields == (field,)

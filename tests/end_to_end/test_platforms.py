@@ -62,7 +62,7 @@ class Caller:
             request_serializer=GetMessageClass(descriptor.input_type).SerializeToString,
             response_deserializer=GetMessageClass(descriptor.output_type).FromString,
         )
-        return await call(self.request(method) if request is None else request, timeout=20)
+        return await call(self.request(method) if request is None else request, timeout=60)
 
     def stream(self, requests: AsyncIterator[Any]) -> Any:
         """A StreamBids."""

@@ -25,7 +25,7 @@ from smartconnectors_server.settings import ServerSettings
 
 LONG_MS = 60_000
 UNHURRIED = ConnectionRules(LONG_MS, LONG_MS, LONG_MS, LONG_MS, LONG_MS)
-WITHIN_S = 10.0
+WITHIN_S = 60.0
 APART = (("grpc.use_local_subchannel_pool", 1),)
 """Channels with this do not share a connection."""
 _STREAMS_SETTING = b"\x00\x03"

@@ -70,7 +70,7 @@ async def called(
 ) -> grpc.StatusCode:
     async with Caller(address, token, credentials) as caller:
         return await code_of(
-            caller.channel.unary_unary(path)(b"", metadata=caller.metadata, timeout=20)
+            caller.channel.unary_unary(path)(b"", metadata=caller.metadata, timeout=60)
         )
 
 

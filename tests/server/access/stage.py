@@ -224,7 +224,7 @@ class Caller:
             request_serializer=type(request).SerializeToString,
             response_deserializer=None if answer is None else answer.FromString,
         )
-        return call(request, metadata=self.metadata, timeout=20)
+        return call(request, metadata=self.metadata, timeout=60)
 
 
 async def code_of(call: Any) -> grpc.StatusCode:

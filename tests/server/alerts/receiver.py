@@ -101,7 +101,7 @@ class Receiver:
         """The ids of what was answered well, in order."""
         return [delivery.id for delivery in self.got if 200 <= delivery.status < 300]
 
-    async def until(self, count: int, within_s: float = 10.0) -> None:
+    async def until(self, count: int, within_s: float = 120.0) -> None:
         """Waits until so many requests have come."""
         async with asyncio.timeout(within_s):
             while len(self.got) < count:

@@ -21,7 +21,7 @@ async def everybody_acts() -> None:
 
 
 async def next_of(updates: AsyncIterator[BudgetState]) -> BudgetState:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await anext(updates)
 
 

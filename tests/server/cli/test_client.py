@@ -44,7 +44,7 @@ async def failure_of(server: CannedServer) -> ServiceError:
     """How a single PlaceBid fails."""
     async with Client(server.target) as client:
         with pytest.raises(aio.AioRpcError) as caught:
-            await client.google_ads.PlaceBid(a_bid("r1"), timeout=10)
+            await client.google_ads.PlaceBid(a_bid("r1"), timeout=60)
     return error_of(caught.value)
 
 
@@ -121,7 +121,7 @@ async def test_a_bid_goes_to_the_platform_whose_request_it_is(
     request = messages.PlaceBidRequest(bid=BidRequest(request_id="r1", campaign_id="1001"))
     async with Client(server.target) as client:
         assert await client.bid(request) == placed
-        assert await getattr(client, platform).PlaceBid(request, timeout=10) == placed
+        assert await getattr(client, platform).PlaceBid(request, timeout=60) == placed
     assert server.requests == [request, request]
 
 

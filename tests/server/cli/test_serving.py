@@ -24,7 +24,7 @@ from smartconnectors_server.platforms import PLATFORMS
 if TYPE_CHECKING:
     from tests.server.cli.conftest import Cli
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 """A machine that is busy with something else is not a failure of ours."""
 
 Start = Callable[..., Awaitable[asyncio.subprocess.Process]]

@@ -61,7 +61,7 @@ async def test_what_nobody_waits_for_is_written_also_when_nothing_else_is_under_
 
 async def test_what_nobody_waits_for_waits_for_company_also_after_a_commit() -> None:
     disk = Disk()
-    async with asyncio.timeout(10), committing(disk, gather_s=1_000.0) as commits:
+    async with asyncio.timeout(60), committing(disk, gather_s=1_000.0) as commits:
         await commits.durable(calls=("x", 0, 1))
         for _ in range(3):
             commits.later(Step())
@@ -109,7 +109,7 @@ async def test_who_hears_of_commits_and_fails_keeps_nobody_waiting(
     )
     commits.start()
     for number in range(3):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await commits.durable(calls=("x", 0, number))
     assert disk.calls == [0, 1, 2]
     await commits.stop()

@@ -56,7 +56,7 @@ async def test_while_a_look_stalls_nobody_waits_for_another() -> None:
                 await reader.read(goes_on.wait)
             assert not reader.available
         goes_on.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not reader.available:  # noqa: ASYNC110 - no event of the thread's is told here
                 await asyncio.sleep(0.001)
         assert await reader.read(lambda: 1) == 1
