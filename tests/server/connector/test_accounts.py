@@ -19,6 +19,7 @@ from smartconnectors_server.connector import (
     OneByOne,
     Placed,
     QuotaSignal,
+    Traffic,
     account_named,
 )
 from smartconnectors_server.errors import InvalidBid, PlatformUnavailable, RateLimited
@@ -68,7 +69,8 @@ class Gate:
         yield
 
     @asynccontextmanager
-    async def read(self, what: str) -> AsyncIterator[None]:
+    async def read(self, what: str, traffic: Traffic = Traffic.READS) -> AsyncIterator[None]:
+        del traffic
         if self.shut:
             raise RateLimited("no more")
         self.taken += 1

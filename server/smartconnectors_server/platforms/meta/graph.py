@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
-from smartconnectors_server.connector import QuotaSignal
+from smartconnectors_server.connector import QuotaSignal, Traffic
 from smartconnectors_server.connector.http import Answer, HttpTransport
 from smartconnectors_server.connector.secrecy import hidden
 from smartconnectors_server.errors import ConnectorError, OutcomeUnknown, PlatformUnavailable
@@ -56,12 +56,14 @@ class GraphApi:
         self,
         options: MetaOptions,
         *,
+        account_id: str,
         endpoint: str | None,
         timeout_ms: int,
         on_quota: Callable[[QuotaSignal], None],
     ) -> None:
-        """`endpoint`: a sandbox as `host:port` or as a URL, spoken to with the sandbox's own
-        credentials, so that the real ones cannot be sent there; None: Meta.
+        """`account_id`: the ad account whose quota counts. `endpoint`: a sandbox as `host:port` or
+        as a URL, spoken to with the sandbox's own credentials, so that the real ones cannot be sent
+        there; None: Meta.
         """
         in_sandbox = endpoint is not None
         token = sandbox_access.ACCESS_TOKEN if in_sandbox else options.access_token
@@ -74,6 +76,7 @@ class GraphApi:
             if each
         )
         self._version = options.api_version
+        self._account_id = account_id
         self._on_quota = on_quota
         self._http = HttpTransport("Meta", _url_of(endpoint), timeout_ms=timeout_ms)
         self._is_open = False
@@ -115,7 +118,7 @@ class GraphApi:
             params={**query, **self._proof_field()},
             timeout_ms=timeout_ms,
         )
-        return self._understood(_answered(answer), changes=False)
+        return self._understood(_answered(answer), changes=False, traffic=Traffic.REPORTS)
 
     async def post(self, node_id: str, form: Form, *, validate_only: bool) -> str:
         """Changes one node; returns Meta's trace id.
@@ -169,24 +172,34 @@ class GraphApi:
             return error
         return answered.trace_id
 
-    def _understood(self, answered: Answered, *, changes: bool) -> Any:
+    def _understood(
+        self, answered: Answered, *, changes: bool, traffic: Traffic = Traffic.BIDS
+    ) -> Any:
         """What came back. Hands on what was said of our quota, whatever came."""
         self.quota_tier = usage.tier_of(answered.headers) or self.quota_tier
-        document, error, signal = refusals.read(answered, changes=changes, secrets=self._secrets)
-        self._heard(signal)
+        document, error, signals = refusals.read(
+            answered,
+            changes=changes,
+            account_id=self._account_id,
+            traffic=traffic,
+            secrets=self._secrets,
+        )
+        self._heard(signals)
         if error is not None:
             raise error
         return document
 
     def _check_changed(self, answered: Answered) -> None:
         """Raises what the answer to one change means, unless it was made."""
-        error, signal = refusals.changed(answered, secrets=self._secrets)
-        self._heard(signal)
+        error, signals = refusals.changed(
+            answered, account_id=self._account_id, secrets=self._secrets
+        )
+        self._heard(signals)
         if error is not None:
             raise error
 
-    def _heard(self, signal: QuotaSignal | None) -> None:
-        if signal is not None:
+    def _heard(self, signals: Sequence[QuotaSignal]) -> None:
+        for signal in signals:
             detail = hidden(signal.detail, self._secrets)
             self._on_quota(dataclasses.replace(signal, detail=detail))
 

@@ -19,6 +19,7 @@ from smartconnectors_server.connector import (
     Placed,
     Sent,
     SpendReport,
+    Traffic,
 )
 from smartconnectors_server.errors import (
     ConnectorError,
@@ -57,6 +58,7 @@ class MetaConnector:
         account_id = options.ad_account_id or (USD_ACCOUNT if in_sandbox else "")
         self._graph = GraphApi(
             options,
+            account_id=account_id,
             endpoint=context.endpoint,
             timeout_ms=context.timeout_ms,
             on_quota=context.gate.tighten,
@@ -205,7 +207,7 @@ class MetaConnector:
                 await self._graph.post(ad_set_id, form, validate_only=update.validate_only)
                 continue
             # The call has paid for one. Meta takes no two ad sets of a campaign in one batch.
-            async with self._gate.read("audience"):
+            async with self._gate.read("audience", Traffic.BIDS):
                 await self._graph.post(ad_set_id, form, validate_only=update.validate_only)
         return changes.answer
 

@@ -27,9 +27,10 @@ from smartconnectors_server.platforms.meta.sandbox.failures import (
     Refused,
     invalid,
     too_many_calls,
+    too_many_insights,
     unknown_object,
 )
-from smartconnectors_server.platforms.meta.sandbox.meter import Meter
+from smartconnectors_server.platforms.meta.sandbox.meter import INSIGHTS, MANAGEMENT, Meter
 from smartconnectors_server.platforms.meta.sandbox.rules import Rules
 
 MAX_BATCH = 50
@@ -66,6 +67,11 @@ class Asked:
     def is_batch(self) -> bool:
         """True for a batch."""
         return self.method == "POST" and not self.segments and "batch" in self.parameters
+
+    @property
+    def is_insights(self) -> bool:
+        """True for a report."""
+        return self.segments[1:] == ["insights"]
 
     @property
     def name(self) -> str:
@@ -144,27 +150,27 @@ class Answers:
         except Refused as refused:
             facts = {"credentials": _credentials(asked), "errors": [refused.name]}
             self._journal.append(asked.name, changes=True, applied=False, facts=facts)
-            return self._refusal(refused, trace_id, "")
+            return self._refusal(refused, trace_id, asked)
         answers = [self._answer_one(part, in_batch=True) for part in parts]
         with_headers = asked.parameters.get("include_headers", "true") != "false"
         document = [_part_answer(each, with_headers=with_headers) for each in answers]
-        return Reply(200, document, self._headers(trace_id, ""))
+        return Reply(200, document, self._headers(trace_id, asked))
 
     def refusal(self, asked: Asked, refused: Refused, *, throttled_ms: int | None = None) -> Reply:
         """Says no, changes nothing, and writes that into the journal."""
         facts = {"credentials": _credentials(asked), "errors": [refused.name]}
         self._journal.append(asked.name, changes=asked.changes, applied=False, facts=facts)
-        return self._refusal(refused, self._trace_id(), "", throttled_ms=throttled_ms)
+        return self._refusal(refused, self._trace_id(), asked, throttled_ms=throttled_ms)
 
     def quota_refusal(self, asked: Asked, delay_ms: int) -> Reply:
         """Says that the quota is used up."""
-        return self.refusal(asked, too_many_calls(), throttled_ms=delay_ms)
+        refused = too_many_insights() if asked.is_insights else too_many_calls()
+        return self.refusal(asked, refused, throttled_ms=delay_ms)
 
     def _answer_one(self, asked: Asked, *, in_batch: bool = False) -> Reply:
         self._meter.count()
         trace_id = self._trace_id()
         facts: dict[str, Any] = {"credentials": _credentials(asked), "batch": in_batch}
-        account = ""
         try:
             self._authenticate(asked)
             if asked.changes:
@@ -172,13 +178,12 @@ class Answers:
             else:
                 facts |= {"object_id": "/".join(asked.segments), **_read_facts(asked)}
                 applied, document = True, self._get(asked)
-            account = str(facts.get("account_id", ""))
         except Refused as refused:
             facts["errors"] = [refused.name]
             self._journal.append(asked.name, changes=asked.changes, applied=False, facts=facts)
-            return self._refusal(refused, trace_id, account)
+            return self._refusal(refused, trace_id, asked)
         self._journal.append(asked.name, changes=asked.changes, applied=applied, facts=facts)
-        return Reply(200, document, self._headers(trace_id, account))
+        return Reply(200, document, self._headers(trace_id, asked))
 
     def _check_campaigns(self, parts: Sequence[Asked]) -> None:
         """Raises Refused when two parts post to ad sets of one campaign."""
@@ -259,17 +264,27 @@ class Answers:
         return node
 
     def _refusal(
-        self, refused: Refused, trace_id: str, account: str, *, throttled_ms: int | None = None
+        self, refused: Refused, trace_id: str, asked: Asked, *, throttled_ms: int | None = None
     ) -> Reply:
-        headers = self._headers(trace_id, account, throttled_ms=throttled_ms)
+        headers = self._headers(trace_id, asked, throttled_ms=throttled_ms)
         return Reply(refused.status, refused.body(trace_id), headers)
 
     def _headers(
-        self, trace_id: str, account: str, *, throttled_ms: int | None = None
+        self, trace_id: str, asked: Asked, *, throttled_ms: int | None = None
     ) -> Mapping[str, str]:
-        named = account or sandbox_access.USD_ACCOUNT.removeprefix("act_")
-        usage = self._meter.headers(named, throttled_ms=throttled_ms)
+        use_case = INSIGHTS if asked.is_insights else MANAGEMENT
+        account = self._account_of(asked)
+        usage = self._meter.headers(account, use_case=use_case, throttled_ms=throttled_ms)
         return {**usage, "x-fb-trace-id": trace_id, "facebook-api-version": "v26.0"}
+
+    def _account_of(self, asked: Asked) -> str:
+        """The account whose quota a request takes, without `act_`; a batch is the dollar one's."""
+        node_id = asked.segments[0] if asked.segments else sandbox_access.USD_ACCOUNT
+        if _ACCOUNT.fullmatch(node_id):
+            return node_id.removeprefix("act_")
+        node = self._world.nodes.get(node_id)
+        dollars = sandbox_access.USD_ACCOUNT.removeprefix("act_")
+        return dollars if node is None else str(node.values["account_id"])
 
     def _trace_id(self) -> str:
         return f"Sandbox{next(self._trace_numbers):08d}"

@@ -132,8 +132,8 @@ def _of_plan(plan: Plan, document: Document) -> dict[str, Any]:
     answered = answer_in(document)
     if answered is None:
         return found
-    error, signal = refusals.changed(answered)
-    found |= quota_document(signal)
+    error, signals = refusals.changed(answered, account_id=account_of(document))
+    found |= quota_document(*signals)
     if error is not None:
         return {**found, **error_document(error)}
     is_bid = document["method"] == "PlaceBid"
