@@ -16,6 +16,7 @@ from smartconnectors_server.connector import (
     Connector,
     Mode,
     Platform,
+    Traffic,
     account_named,
 )
 from smartconnectors_server.customers import Customers
@@ -94,6 +95,14 @@ class PlatformRuntime:
             return orders_for(account_named(getattr(request, field_name).account, self.accounts))
         except InvalidBid:
             return orders_for(None)  # only a campaign's pause or resumption may name none here
+
+    def throttled_s(self, traffic: Traffic) -> float:
+        """Seconds for which the platform still asks this traffic, of one account at least, to wait;
+        0: it does not.
+        """
+        engine = self.reports if traffic is Traffic.REPORTS else self.limiter
+        accounts = (None, *self.accounts) if len(self.accounts) > 1 else (None,)
+        return max(engine.ordered_wait_s(orders_for(one, traffic)) for one in accounts)
 
     async def connector(self) -> Connector:
         """The connector, once it is connected. Raises PlatformUnavailable when it cannot be."""

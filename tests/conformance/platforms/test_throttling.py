@@ -18,7 +18,7 @@ from smartconnectors_server.clock import SystemClock
 from smartconnectors_server.connector import Context, Mode, Platform
 from smartconnectors_server.connector.sandbox import CHANGES, Fault, FaultKind, Sandbox
 from smartconnectors_server.errors import RateLimited
-from smartconnectors_server.interceptors.gate import WireGate
+from smartconnectors_server.interceptors.gate import WireGate, orders_for
 from smartconnectors_server.ratelimit import LowPriority, RateLimiter
 from smartconnectors_server.telemetry import Telemetry
 
@@ -67,8 +67,8 @@ async def _throttled(platform: Platform, accounts: tuple[str, ...]) -> Throttled
     breaker = CircuitBreaker(BreakerSettings(failure_threshold=100), clock)
     made = Throttled(platform, sandbox, limiter, reports, await sandbox.start(), {}, {})
     for account in accounts:
-        own = {"account": account} if account else {}
-        gate = WireGate(platform.name, limiter, reports, breaker, clock, Telemetry(), **own)
+        name = None if len(accounts) == 1 else account
+        gate = WireGate(platform.name, limiter, reports, breaker, clock, Telemetry(), name)
         options = platform.options.model_validate({})
         context = Context(Mode.SANDBOX, options, made.endpoint, TIMEOUT_MS, gate, clock, TIMEOUT_MS)
         connector = platform.connector(context)
@@ -78,13 +78,25 @@ async def _throttled(platform: Platform, accounts: tuple[str, ...]) -> Throttled
     return made
 
 
-@pytest.fixture(params=[("",)], ids=["one account"])
-async def throttled(platform: Platform, request: pytest.FixtureRequest) -> AsyncIterator[Throttled]:
-    made = await _throttled(platform, request.param)
+async def _opened(platform: Platform, *accounts: str) -> AsyncIterator[Throttled]:
+    made = await _throttled(platform, accounts)
     yield made
     for bench in made.benches.values():
         await bench.connector.close()
     await made.sandbox.close()
+
+
+@pytest.fixture
+async def throttled(platform: Platform) -> AsyncIterator[Throttled]:
+    """With one account."""
+    async for made in _opened(platform, ""):
+        yield made
+
+
+@pytest.fixture
+async def two_accounts(platform: Platform) -> AsyncIterator[Throttled]:
+    async for made in _opened(platform, "", "other"):
+        yield made
 
 
 async def test_a_throttled_report_leaves_bids_alone(throttled: Throttled) -> None:
@@ -120,3 +132,26 @@ async def test_a_pause_is_tried_while_the_platform_asks_for_patience(throttled: 
     paused = await bench.set_paused("1002", paused=True)
     assert paused.changed
     assert bench.applied() == 1
+
+
+async def test_reports_of_one_account_leave_bids_of_every_account_alone(
+    two_accounts: Throttled,
+) -> None:
+    await two_accounts.throttle_reports()
+    for account, bench in two_accounts.benches.items():
+        two_accounts.limiter.check(obeys=orders_for(account))
+        await bench.bid("1001", f"for-{account}")
+
+
+async def test_a_refused_read_of_a_bid_is_not_asked_for_again_before_its_time(
+    throttled: Throttled,
+) -> None:
+    bench = throttled.benches[""]
+    await bench.set_paused("1001", paused=False)
+    await throttled.sandbox.add_fault(Fault(FaultKind.QUOTA, delay_ms=HALF_AN_HOUR_MS))
+    with pytest.raises(RateLimited):
+        await bench.bid("1002", "refused")
+    asked = len(throttled.sandbox.journal())
+    with pytest.raises(RateLimited):
+        await bench.bid("1003", "not-asked")
+    assert len(throttled.sandbox.journal()) == asked

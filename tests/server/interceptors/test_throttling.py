@@ -116,3 +116,30 @@ async def test_a_deferred_bid_of_a_throttled_account_holds_up_no_other(
     await house.pass_time(31)
     await house.until(lambda: "eu" in house.script.sent)
     assert "us" not in house.script.sent
+
+
+async def connector_status(house: House) -> Any:
+    return (await house.call(ads_pb2.GetConnectorStatusRequest())).status
+
+
+async def test_a_throttled_report_is_shown_as_one(house: House) -> None:
+    await house.until(lambda: house.runtime.is_connected)
+    async with gate_of(house).report("spend"):
+        gate_of(house).tighten(WAIT)
+    status = await connector_status(house)
+    assert status.reports_throttled_for.ToSeconds() == 1800
+    assert not status.HasField("bids_throttled_for")
+    exposed = house.app.core.engines.telemetry.metrics.exposition("")[0].decode()
+    name = "smartconnectors_throttled_seconds"
+    assert f'{name}{{platform="google_ads",traffic="reports"}} 1800.0' in exposed
+    assert f'{name}{{platform="google_ads",traffic="bids"}} 0.0' in exposed
+
+
+async def test_a_throttled_account_is_shown_among_several(build: Build) -> None:
+    house = await build(accounts=ACCOUNTS)
+    await house.until(lambda: house.runtime.is_connected)
+    gate_of(house).tighten(WAIT)
+    status = await connector_status(house)
+    assert status.bids_throttled_for.ToSeconds() == 1800
+    assert not status.HasField("reports_throttled_for")
+    assert house.runtime.throttled_s(Traffic.LOGIN) == 0
