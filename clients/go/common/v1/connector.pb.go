@@ -403,8 +403,8 @@ func (x *FieldViolation) GetDescription() string {
 }
 
 // A campaign to pause or to resume. Pausing one that is paused is no change, so a repeated call is
-// harmless. Pausing passes exhausted and paused budgets and an open circuit breaker, and may use
-// the share of the quota that is kept for it.
+// harmless. Pausing passes exhausted and paused budgets and an open circuit breaker, may use the
+// share of the quota that is kept for it, and is sent while the platform asks for patience.
 type CampaignStatusUpdate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The platform's own id of the campaign, 64 characters at most.

@@ -85,7 +85,11 @@ class MetaConnector:
                 return wire.plan_bid(request, priced, intent, campaign)
             case pb.UpdateCampaignBudgetRequest():
                 campaign_id = knobs.check_id("update.campaign_id", request.update.campaign_id)
-                plan = daily_budget.plan(request, priced, await self._reader.campaign(campaign_id))
+                campaign = await self._reader.campaign(campaign_id)
+                plan = daily_budget.plan(request, priced, campaign)
+                if plan.lowers_exposure:
+                    least = await self._reader.least_daily_budget(campaign.currency_code)
+                    daily_budget.check_least(plan, campaign, least)
                 if not plan.unchanged:
                     self._budget_changes.check(plan.wire.ad_set_id)
                 return plan

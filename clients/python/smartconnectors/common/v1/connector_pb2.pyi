@@ -242,8 +242,8 @@ Global___FieldViolation: _TypeAlias = FieldViolation  # noqa: Y015
 @_typing.final
 class CampaignStatusUpdate(_message.Message):
     """A campaign to pause or to resume. Pausing one that is paused is no change, so a repeated call is
-    harmless. Pausing passes exhausted and paused budgets and an open circuit breaker, and may use
-    the share of the quota that is kept for it.
+    harmless. Pausing passes exhausted and paused budgets and an open circuit breaker, may use the
+    share of the quota that is kept for it, and is sent while the platform asks for patience.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -115,6 +115,7 @@ class Answers:
         self._world = open_world()
         self._rules = Rules(self._world, self._clock)
         self._meter.reset()
+        self._hides_minimum_budgets = False
 
     def add_ad_sets(self, campaign_id: str, count: int) -> None:
         """Gives a campaign that many more ad sets, as its first one is."""
@@ -131,6 +132,14 @@ class Answers:
             self._world.nodes[own["id"]] = Node("campaign", {**campaign.values, **own})
             inner = {"id": f"{number}1", "campaign_id": own["id"]}
             self._world.nodes[inner["id"]] = Node("adset", {**ad_set.values, **inner})
+
+    def set_currency(self, account_id: str, currency_code: str) -> None:
+        """Has an account bill in another currency."""
+        self._world.nodes[account_id].values["currency"] = currency_code
+
+    def hide_minimum_budgets(self) -> None:
+        """Refuses to tell minimum budgets, as to a user who may not see them."""
+        self._hides_minimum_budgets = True
 
     def remove_campaign(self, campaign_id: str) -> None:
         """Removes a campaign and its ad sets. Raises KeyError when there is none."""
@@ -243,6 +252,10 @@ class Answers:
             return fields.render(self._world, node, wanted)
         if node.kind == "account" and asked.segments[1:] == ["insights"]:
             return insights.page(self._world, node, parameters, self._billed)
+        if node.kind == "account" and asked.segments[1:] == ["minimum_budgets"]:
+            if self._hides_minimum_budgets:
+                raise unknown_object("get", "/".join(asked.segments))
+            return {"data": [fields.chosen(self._world.minimum_budgets(node), wanted)]}
         kind = fields.edge_kind(node, asked.segments[1])
         if kind is None or len(asked.segments) > 2:
             raise unknown_object("get", "/".join(asked.segments))

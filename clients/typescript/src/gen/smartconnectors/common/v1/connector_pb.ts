@@ -230,8 +230,8 @@ export const FieldViolationSchema: GenMessage<FieldViolation> = /*@__PURE__*/
 
 /**
  * A campaign to pause or to resume. Pausing one that is paused is no change, so a repeated call is
- * harmless. Pausing passes exhausted and paused budgets and an open circuit breaker, and may use
- * the share of the quota that is kept for it.
+ * harmless. Pausing passes exhausted and paused budgets and an open circuit breaker, may use the
+ * share of the quota that is kept for it, and is sent while the platform asks for patience.
  *
  * @generated from message smartconnectors.common.v1.CampaignStatusUpdate
  */
