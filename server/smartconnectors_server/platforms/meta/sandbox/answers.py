@@ -35,7 +35,8 @@ from smartconnectors_server.platforms.meta.sandbox.rules import Rules
 
 MAX_BATCH = 50
 
-_VERSION = re.compile(r"v(2[3-9])\.0")
+_VERSION = re.compile(r"v(2[5-9])\.0")
+"""Older ones have ended."""
 _OWN_PARAMETERS = frozenset(
     {"access_token", "appsecret_proof", "batch", "include_headers", "execution_options"}
 )
@@ -240,11 +241,10 @@ class Answers:
     def _get(self, asked: Asked) -> Any:
         parameters = asked.parameters
         wanted = fields.parse(parameters.get("fields", ""))
+        if "ids" in parameters:
+            raise invalid("Multi-ID requests are not available to apps made since 2026-11-04.")
         if not asked.segments:
-            ids = [each for each in parameters.get("ids", "").split(",") if each]
-            if not ids:
-                raise unknown_object("get", "")
-            return {each: fields.render(self._world, self._node(each), wanted) for each in ids}
+            raise unknown_object("get", "")
         node = self._node(asked.segments[0])
         if node.kind == "account":
             node.values["timezone_name"] = self._billed.time_zone
