@@ -20,7 +20,7 @@ from smartconnectors_server.connector import QuotaSignal, Traffic
 from smartconnectors_server.connector.http import Answer, HttpTransport
 from smartconnectors_server.connector.secrecy import hidden
 from smartconnectors_server.errors import ConnectorError, OutcomeUnknown, PlatformUnavailable
-from smartconnectors_server.platforms.meta import refusals, sandbox_access, usage
+from smartconnectors_server.platforms.meta import read_back, refusals, sandbox_access, usage
 from smartconnectors_server.platforms.meta.options import MetaOptions
 from smartconnectors_server.platforms.meta.refusals import Answered
 from smartconnectors_server.platforms.meta.wire import Form
@@ -37,11 +37,19 @@ def batch_form(posts: Sequence[tuple[str, Form]], *, validate_only: Sequence[boo
         {
             "method": "POST",
             "relative_url": node_id,
-            "body": urlencode(_with_validation(form, validate_only=only)),
+            "body": urlencode(posted(form, validate_only=only)),
         }
         for (node_id, form), only in zip(posts, validate_only, strict=True)
     ]
     return {"batch": json.dumps(parts)}
+
+
+def posted(form: Form, *, validate_only: bool) -> Form:
+    """A form as it is posted: with what is to be read back, or to be validated alone."""
+    if validate_only:
+        return {**form, "execution_options": _VALIDATE_ONLY}
+    fields = read_back.fields_of(form)
+    return {**form, "fields": fields} if fields else form
 
 
 def status_form(*, paused: bool) -> Form:
@@ -134,10 +142,10 @@ class GraphApi:
             self._path(node_id),
             changes=True,
             headers=self._headers(),
-            form={**_with_validation(form, validate_only=validate_only), **self._proof_field()},
+            form={**posted(form, validate_only=validate_only), **self._proof_field()},
         )
         answered = _answered(answer)
-        self._check_changed(answered)
+        self._check_changed(answered, node_id, {} if validate_only else form)
         return answered.trace_id
 
     async def batch(
@@ -159,15 +167,18 @@ class GraphApi:
         if not isinstance(document, list):
             raise OutcomeUnknown("Meta's answer to the batch is not a list of answers")
         answers = [*document, *([None] * len(posts))][: len(posts)]
-        return [self._understood_part(part) for part in answers]
+        return [
+            self._understood_part(part, node_id, {} if only else form)
+            for part, (node_id, form), only in zip(answers, posts, validate_only, strict=True)
+        ]
 
-    def _understood_part(self, part: Any) -> str | ConnectorError:
+    def _understood_part(self, part: Any, node_id: str, form: Form) -> str | ConnectorError:
         # null is Meta's word for a part that it did not finish in time.
         if not isinstance(part, dict) or not isinstance(part.get("code"), int):
             return OutcomeUnknown("Meta gave no answer to this part of the batch")
         answered = Answered(part["code"], _headers_of(part.get("headers")), str(part.get("body")))
         try:
-            self._check_changed(answered)
+            self._check_changed(answered, node_id, form)
         except ConnectorError as error:
             return error
         return answered.trace_id
@@ -189,10 +200,10 @@ class GraphApi:
             raise error
         return document
 
-    def _check_changed(self, answered: Answered) -> None:
+    def _check_changed(self, answered: Answered, node_id: str, form: Form) -> None:
         """Raises what the answer to one change means, unless it was made."""
         error, signals = refusals.changed(
-            answered, account_id=self._account_id, secrets=self._secrets
+            answered, node_id, form, account_id=self._account_id, secrets=self._secrets
         )
         self._heard(signals)
         if error is not None:
@@ -230,10 +241,6 @@ def _proof(app_secret: SecretStr, token: SecretStr) -> str:
     if not key:
         return ""
     return hmac.new(key.encode(), token.get_secret_value().encode(), hashlib.sha256).hexdigest()
-
-
-def _with_validation(form: Form, *, validate_only: bool) -> Form:
-    return {**form, "execution_options": _VALIDATE_ONLY} if validate_only else form
 
 
 def _answered(answer: Answer) -> Answered:

@@ -2,7 +2,8 @@
 
 | answer | a change | a read |
 |---|---|---|
-| 2xx with the object, or `{"success": true}` | accepted | read |
+| 2xx with the object as it was to be, or `{"success": true}` | accepted | read |
+| 2xx with another value than was sent | OutcomeUnknown | |
 | an error of `_THROTTLING`, whatever the status | RateLimited | RateLimited |
 | an unknown object: 100/33, 803 | UnknownTarget | UnknownTarget |
 | transient: 1, 2, none or negative, `is_transient`, or 5xx | OutcomeUnknown | PlatformUnavailable |
@@ -33,7 +34,7 @@ from smartconnectors_server.errors import (
     UnknownTarget,
     plain,
 )
-from smartconnectors_server.platforms.meta import usage
+from smartconnectors_server.platforms.meta import read_back, usage
 
 BUDGET_CHANGES = (613, 1487632)
 """The daily budget of an ad set was changed too often."""
@@ -158,13 +159,27 @@ def read(
 
 
 def changed(
-    answered: Answered, *, account_id: str, secrets: Iterable[str] = ()
+    answered: Answered,
+    object_id: str,
+    form: Mapping[str, str],
+    *,
+    account_id: str,
+    secrets: Iterable[str] = (),
 ) -> tuple[ConnectorError | None, Sequence[QuotaSignal]]:
-    """(the error to raise unless one node was changed, what was said of our quota)."""
+    """(the error to raise unless the object was changed so, what was said of our quota)."""
     document, error, signals = read(answered, changes=True, account_id=account_id, secrets=secrets)
-    if error is None and not (isinstance(document, dict) and document.get("success") is True):
-        error = _unanswered("it does not say that it succeeded", {}, changes=True)
-    return error, signals
+    if error is not None:
+        return error, signals
+    if not isinstance(document, dict):
+        return _unanswered("it is not an object", {}, changes=True), signals
+    if name := read_back.says_otherwise(form, document):
+        words = f"it shows another {name} than was sent"
+        return _unanswered(words, {}, changes=True), signals
+    if document.get("success", True) is not True or not (
+        "success" in document or read_back.says_all(object_id, form, document)
+    ):
+        return _unanswered("it does not say that it succeeded", {}, changes=True), signals
+    return None, signals
 
 
 def _document(body: bytes | str) -> Any:

@@ -191,7 +191,7 @@ async def test_the_token_is_in_a_header_and_nowhere_else(graph: GraphApi, canned
     posted, read = canned.requests
     assert posted["headers"]["Authorization"] == "Bearer sandbox-access-token"
     assert posted["path"] == "/v26.0/10011"
-    assert set(posted["form"]) == {"status", "appsecret_proof"}
+    assert set(posted["form"]) == {"status", "fields", "appsecret_proof"}
     assert "token" not in read["path"]
 
 

@@ -177,13 +177,13 @@ def test_what_does_not_say_whether_it_was_made_leaves_a_change_in_doubt(answer: 
     "body", ["{}", "[]", '{"success": false}', '{"success": "true"}', '{"id": "10011"}']
 )
 def test_a_change_is_made_only_when_it_says_so(body: str) -> None:
-    error, _ = refusals.changed(Answered(200, {}, body), account_id="act_1")
+    error, _ = refusals.changed(Answered(200, {}, body), "10011", {}, account_id="act_1")
     assert type(error) is OutcomeUnknown
 
 
 def test_a_change_that_says_so_is_made() -> None:
     answer = Answered(200, {}, '{"success": true}')
-    assert refusals.changed(answer, account_id="act_1") == (None, ())
+    assert refusals.changed(answer, "10011", {}, account_id="act_1") == (None, ())
 
 
 def test_metas_words_for_people_are_handed_on() -> None:

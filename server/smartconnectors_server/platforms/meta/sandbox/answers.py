@@ -38,7 +38,7 @@ MAX_BATCH = 50
 _VERSION = re.compile(r"v(2[5-9])\.0")
 """Older ones have ended."""
 _OWN_PARAMETERS = frozenset(
-    {"access_token", "appsecret_proof", "batch", "include_headers", "execution_options"}
+    {"access_token", "appsecret_proof", "batch", "include_headers", "execution_options", "fields"}
 )
 _ACCOUNT = re.compile(r"act_[0-9]{1,20}")
 
@@ -117,6 +117,7 @@ class Answers:
         self._rules = Rules(self._world, self._clock)
         self._meter.reset()
         self._hides_minimum_budgets = False
+        self._ignored: set[str] = set()
 
     def add_ad_sets(self, campaign_id: str, count: int) -> None:
         """Gives a campaign that many more ad sets, as its first one is."""
@@ -133,6 +134,10 @@ class Answers:
             self._world.nodes[own["id"]] = Node("campaign", {**campaign.values, **own})
             inner = {"id": f"{number}1", "campaign_id": own["id"]}
             self._world.nodes[inner["id"]] = Node("adset", {**ad_set.values, **inner})
+
+    def ignore_changes(self, object_id: str) -> None:
+        """Takes changes of one object from now on, and makes none of them."""
+        self._ignored.add(object_id)
 
     def set_currency(self, account_id: str, currency_code: str) -> None:
         """Has an account bill in another currency."""
@@ -234,9 +239,13 @@ class Answers:
         if node is None or node.kind == "account":
             raise unknown_object("post", node_id)
         staged = self._rules.stage(node, form)
-        if not validate_only:
+        applied = not validate_only and node_id not in self._ignored
+        if applied:
             self._rules.commit(staged, form)
-        return not validate_only, {"success": True}
+        if validate_only or "fields" not in asked.parameters:
+            return applied, {"success": True}
+        wanted = fields.parse(asked.parameters["fields"])
+        return applied, fields.render(self._world, self._world.nodes[node_id], wanted)
 
     def _get(self, asked: Asked) -> Any:
         parameters = asked.parameters
