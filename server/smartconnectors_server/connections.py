@@ -121,14 +121,8 @@ class Connections:
             sandbox = runtime.platform.sandbox()
             endpoint = await sandbox.start()
             self._sandboxes.append(sandbox)
-        gate = WireGate(
-            runtime.name,
-            runtime.limiter,
-            runtime.reports,
-            runtime.breaker,
-            self._engines.clock,
-            self._engines.telemetry,
-        )
+        gate = self._gate(runtime, None)
+        several = len(runtime.accounts) > 1
         each = {
             name: runtime.platform.connector(
                 Context(
@@ -136,7 +130,7 @@ class Connections:
                     options=options,
                     endpoint=endpoint,
                     timeout_ms=runtime.settings.timeout_ms,
-                    gate=gate,
+                    gate=self._gate(runtime, name) if several else gate,
                     clock=self._engines.clock,
                     report_timeout_ms=runtime.settings.reported_spend.timeout_ms,
                 )
@@ -153,6 +147,17 @@ class Connections:
             raise
         self._connectors.append(connector)
         return connector
+
+    def _gate(self, runtime: PlatformRuntime, account: str | None) -> WireGate:
+        return WireGate(
+            runtime.name,
+            runtime.limiter,
+            runtime.reports,
+            runtime.breaker,
+            self._engines.clock,
+            self._engines.telemetry,
+            account,
+        )
 
     async def _check_account(
         self, runtime: PlatformRuntime, account: str, connector: Connector

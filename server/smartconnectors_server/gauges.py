@@ -9,6 +9,7 @@ from smartconnectors_server.alerts import Deliveries
 from smartconnectors_server.budget import Watch
 from smartconnectors_server.circuitbreaker import State
 from smartconnectors_server.clock import NANOS_PER_SECOND
+from smartconnectors_server.connector import Traffic
 from smartconnectors_server.interceptors import Engines
 from smartconnectors_server.ledger import (
     OPEN_STATES,
@@ -96,6 +97,8 @@ def _of_platforms(engines: Engines) -> Iterator[tuple[Metric, tuple[str, ...], f
         yield names.RATE_LIMIT, platform, runtime.limiter.limit
         yield names.RATE_LIMIT_USED, platform, runtime.limiter.used()
         yield names.RATE_LIMIT_HEADROOM, platform, runtime.limiter.headroom()
+        for traffic in Traffic:
+            yield names.THROTTLED, (name, traffic.value), runtime.throttled_s(traffic)
         for state in State:
             yield names.CIRCUIT_STATE, (name, state.value), runtime.breaker.state is state
         yield names.CONNECTED, (name, runtime.mode.value), runtime.is_connected

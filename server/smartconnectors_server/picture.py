@@ -9,6 +9,7 @@ from typing import Any
 from smartconnectors_server.budget import Course
 from smartconnectors_server.budget.refusal import window_text
 from smartconnectors_server.clock import NANOS_PER_MILLI, NANOS_PER_SECOND
+from smartconnectors_server.connector import Traffic
 from smartconnectors_server.interceptors import Engines, PlatformRuntime
 from smartconnectors_server.ledger import AlertLog, BudgetState, Hold, alert_level
 from smartconnectors_server.telemetry.recent import STEP_NS
@@ -136,6 +137,7 @@ def _platform(
             "used": limiter.used(),
             "headroom": limiter.headroom(),
         },
+        "throttled_s": {traffic.value: runtime.throttled_s(traffic) for traffic in Traffic},
         "fallback_count": runtime.fallback_count,
         "deferred_count": sum(
             hold.platform == runtime.book and hold.state.value == "deferred" for hold in holds

@@ -9,7 +9,7 @@ from smartconnectors.common.v1 import bid_pb2, connector_pb2
 from smartconnectors_server.budget import Keeper
 from smartconnectors_server.call import Call, MethodSpec, MethodTable
 from smartconnectors_server.clock import NANOS_PER_SECOND
-from smartconnectors_server.connector import Mode
+from smartconnectors_server.connector import Mode, Traffic
 from smartconnectors_server.errors import ConnectorError, NotFound
 from smartconnectors_server.interceptors import ManyBids, PlatformRuntime
 from smartconnectors_server.interceptors.answers import add_budget, stored_answer
@@ -130,6 +130,12 @@ class PlatformServicer:
         if state == "open":
             wait_ns = round(runtime.breaker.retry_after_s() * NANOS_PER_SECOND)
             status.circuit_retry_after.CopyFrom(duration(wait_ns))
+        for throttled_for, traffic in (
+            (status.bids_throttled_for, Traffic.BIDS),
+            (status.reports_throttled_for, Traffic.REPORTS),
+        ):
+            if wait_s := runtime.throttled_s(traffic):
+                throttled_for.CopyFrom(duration(round(wait_s * NANOS_PER_SECOND)))
         response: Any = call.spec.response_class()
         response.status.CopyFrom(status)
         return response

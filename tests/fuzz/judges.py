@@ -10,6 +10,7 @@ import enum
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from google.protobuf.message import DecodeError
 from tests.fuzz.middle import Exchange
@@ -33,31 +34,53 @@ def meta(exchange: Exchange) -> list[Verdict]:
         document = strict_json(exchange.body)
     except ValueError:
         return [Verdict.UNCLEAR]
+    head, _, body = exchange.request.partition(b"\r\n\r\n")
+    posted = dict(parse_qsl(body.decode()))
     if isinstance(document, list) and 200 <= exchange.status < 300:
-        return [_meta_part(part) for part in document]
-    return [_meta_one(exchange.status, document)]
+        parts = [*json.loads(posted.get("batch", "[]")), *([{}] * len(document))]
+        return [_meta_part(part, asked) for part, asked in zip(document, parts, strict=False)]
+    path = head.split(b" ", 2)[1].decode().partition("?")[0]
+    return [_meta_one(exchange.status, document, path.rpartition("/")[2], posted)]
 
 
-def _meta_part(part: Any) -> Verdict:
+def _meta_part(part: Any, asked: Any) -> Verdict:
     if not isinstance(part, dict) or type(part.get("code")) is not int:
         return Verdict.UNCLEAR
     try:
         return _meta_one(
-            part["code"], strict_json(str(part.get("body")).encode("utf-8", "replace"))
+            part["code"],
+            strict_json(str(part.get("body")).encode("utf-8", "replace")),
+            str(asked.get("relative_url")),
+            dict(parse_qsl(str(asked.get("body", "")))),
         )
     except ValueError:
         return Verdict.UNCLEAR
 
 
-def _meta_one(status: int, document: Any) -> Verdict:
+def _meta_one(status: int, document: Any, object_id: str, posted: Mapping[str, str]) -> Verdict:
+    """With `fields`, Meta answers a change with these fields of the object as they are then."""
     if not isinstance(document, dict):
         return Verdict.UNCLEAR
     error = document.get("error")
     if error is not None:
         readable = isinstance(error, dict) and type(error.get("code")) is int and error["code"] > 0
         return Verdict.REFUSED if readable else Verdict.UNCLEAR
-    done = document.get("success") is True and 200 <= status < 300
-    return Verdict.DONE if done else Verdict.UNCLEAR
+    asked = [name for name in posted.get("fields", "").split(",") if name]
+    shown = [name for name in asked if name in document]
+    read_back = document.get("id") == object_id and bool(asked) and shown == asked
+    right = all(_as_posted(posted[name], document[name]) for name in shown)
+    success = document.get("success")
+    done = right and (
+        success is True or (success is None and "success" not in document and read_back)
+    )
+    return Verdict.DONE if done and 200 <= status < 300 else Verdict.UNCLEAR
+
+
+def _as_posted(posted: str, shown: Any) -> bool:
+    """Text and whole numbers are shown as posted, objects with what was posted in them."""
+    if posted.startswith("{"):
+        return isinstance(shown, dict) and json.loads(posted).items() <= shown.items()
+    return type(shown) in (int, str) and str(shown) == posted
 
 
 def trade_desk(exchange: Exchange) -> list[Verdict]:

@@ -14,7 +14,7 @@ from tests.fuzz.middle_http import HttpMiddle
 
 from smartconnectors_server.call import Call, MethodSpec, Plan, Priced
 from smartconnectors_server.clock import SystemClock
-from smartconnectors_server.connector import Context, Mode, QuotaSignal
+from smartconnectors_server.connector import Context, Mode, QuotaSignal, Traffic
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.platforms import PLATFORMS
 
@@ -43,7 +43,8 @@ class Gate:
     signals: list[QuotaSignal] = field(default_factory=list)
 
     @asynccontextmanager
-    async def read(self, what: str) -> AsyncIterator[None]:
+    async def read(self, what: str, traffic: Traffic = Traffic.READS) -> AsyncIterator[None]:
+        del traffic
         yield
 
     @asynccontextmanager

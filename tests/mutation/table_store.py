@@ -341,7 +341,9 @@ CHAIN_OF_GUARDS = (
     Mutant(
         "a call is sent beyond the platform's quota",
         "interceptors/rate_limit.py",
-        "        await runtime.limiter.take(call.weight, reserved=call.spec.urgent)\n",
+        "        await runtime.limiter.take(\n"
+        "            call.weight, reserved=call.spec.urgent, obeys=runtime.obeys(request)\n"
+        "        )\n",
         "",
         (SIMULATION,),
     ),

@@ -112,7 +112,7 @@ class SpendReports:
                 await self.read_once(platform)
             except RateLimited as error:
                 wait_s = min(interval_s, max(SOONEST_S, error.retry_after_s or interval_s))
-                self._failed(platform, error.message)
+                self._failed(platform, f"reports have to wait, bids have not: {error.message}")
             except (ConnectorError, LedgerError) as error:
                 self._failed(platform, str(error))
             except Exception:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         AccountFacts,
         Platform,
         QuotaSignal,
+        Traffic,
     )
     from smartconnectors_server.ratelimit import RateLimiter
     from smartconnectors_server.settings import PlatformSettings, Settings
@@ -113,10 +114,10 @@ class PacedGate:
         self._durations_ms = durations_ms
 
     @asynccontextmanager
-    async def read(self, what: str) -> AsyncIterator[None]:
+    async def read(self, what: str, traffic: Traffic | None = None) -> AsyncIterator[None]:
         from smartconnectors_server.errors import RateLimited
 
-        del what
+        del what, traffic
         while True:
             try:
                 await self._limiter.take()
@@ -134,6 +135,10 @@ class PacedGate:
         return nullcontext()
 
     def tighten(self, signal: QuotaSignal) -> None:
+        from smartconnectors_server.connector import Traffic
+
+        if signal.binds and Traffic.BIDS not in signal.binds:
+            return  # it asks for no report
         self._limiter.tighten(
             retry_after_s=signal.retry_after_s, usage_percent=signal.usage_percent
         )

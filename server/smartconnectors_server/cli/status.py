@@ -18,6 +18,8 @@ from smartconnectors_server.cli.connection import (
 from smartconnectors_server.cli.platforms import ask, method_of, request_of
 
 if TYPE_CHECKING:
+    from google.protobuf.duration_pb2 import Duration
+
     from smartconnectors.client import Client
     from smartconnectors.common.v1.budget_pb2 import BudgetStats
     from smartconnectors.common.v1.connector_pb2 import ConnectorStatus
@@ -123,7 +125,24 @@ def connector_row(one: ConnectorStatus) -> list[str]:
         ConnectorMode.Name(one.mode).removeprefix("CONNECTOR_MODE_").lower(),
         "yes" if one.connected else "no",
         circuit.replace("_", " "),
-        f"{one.used_calls} of {one.rate_limit_calls} in {window}",
+        f"{one.used_calls} of {one.rate_limit_calls} in {window}{_throttled(one)}",
         str(one.deferred_count),
         str(one.in_doubt_count),
     ]
+
+
+def _throttled(one: ConnectorStatus) -> str:
+    """What the platform asks to wait, to be put behind the calls; empty: nothing."""
+    said = ""
+    if one.HasField("bids_throttled_for"):
+        said += f"; bids are throttled for {_duration_text(one.bids_throttled_for)}"
+    if one.HasField("reports_throttled_for"):
+        said += f"; reports are throttled for {_duration_text(one.reports_throttled_for)}"
+        said += "" if one.HasField("bids_throttled_for") else ", bids are not"
+    return said
+
+
+def _duration_text(length: Duration) -> str:
+    from smartconnectors_server.cli import output
+
+    return output.duration_text(length.ToNanoseconds() / 1e9)

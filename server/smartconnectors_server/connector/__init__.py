@@ -15,6 +15,7 @@ from smartconnectors_server.connector._base import (
     Platform,
     QuotaSignal,
     Sent,
+    Traffic,
 )
 from smartconnectors_server.connector.accounts import Accounts, account_named
 from smartconnectors_server.connector.facts import (
@@ -46,6 +47,7 @@ __all__ = [
     "Sent",
     "SpendReport",
     "SpendRow",
+    "Traffic",
     "account_named",
     "check_account_currency",
     "time_zone_warning",

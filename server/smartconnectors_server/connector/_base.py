@@ -41,6 +41,19 @@ class Mode(enum.Enum):
     """The real platform."""
 
 
+class Traffic(enum.Enum):
+    """The kinds of calls that a platform may limit apart from each other."""
+
+    BIDS = "bids"
+    """Bids, and every change and read. What limits bids limits the reads below too."""
+    READS = "reads"
+    """Reads that bids are planned by, where the platform limits them apart from changes."""
+    REPORTS = "reports"
+    """Reports of what was billed."""
+    LOGIN = "login"
+    """Fetching a token."""
+
+
 @dataclass(frozen=True, slots=True)
 class QuotaSignal:
     """What a platform said of its own quota. It only ever tightens our limits.
@@ -49,20 +62,31 @@ class QuotaSignal:
         retry_after_s: no call before this many seconds have passed; 0: no such order.
         usage_percent: how much of its quota the platform says is used; None: it did not say.
         detail: the platform's own words, for logs.
+        binds: the traffic that it is about; empty: reports when a report was answered, logins when
+            a login was, else bids. The answer to a report or a login binds reports or logins alone,
+            whatever is said here.
+        every_account: whether it is about the application or the token, and so about every account
+            of the platform, and not about the account that was called alone.
     """
 
     retry_after_s: float = 0.0
     usage_percent: float | None = None
     detail: str = ""
+    binds: tuple[Traffic, ...] = ()
+    every_account: bool = False
 
 
 class Gate(Protocol):
-    """The way to the wire for everything that is not the bid itself."""
+    """The way to the wire for everything that is not the bid itself, of one account."""
 
-    def read(self, what: str) -> AbstractAsyncContextManager[None]:
-        """Around one wire call that changes nothing (`what` names it for telemetry): takes one
-        call of the platform's quota and one permit of its breaker, and tells the breaker how it
-        went. Raises RateLimited, or PlatformUnavailable while the breaker is open.
+    def read(
+        self, what: str, traffic: Traffic = Traffic.READS
+    ) -> AbstractAsyncContextManager[None]:
+        """Around one wire call that is not the bid itself (`what` names it for telemetry): takes
+        one call of the platform's quota and one permit of its breaker, and tells the breaker how
+        it went. `traffic`: BIDS for a further change, LOGIN for fetching a token.
+
+        Raises RateLimited, or PlatformUnavailable while the breaker is open.
         """
         ...
 
@@ -75,13 +99,15 @@ class Gate(Protocol):
         ...
 
     def urgent(self) -> AbstractContextManager[None]:
-        """Inside of it reads pass an open breaker and may use the reserved share of the quota: for
-        what a campaign cannot be paused without.
+        """Inside of it reads pass an open breaker, may use the reserved share of the quota and are
+        made although the platform asks for patience: for what a campaign cannot be paused without.
         """
         ...
 
     def tighten(self, signal: QuotaSignal) -> None:
-        """Hands on what the platform said of its quota, on success as on failure."""
+        """Hands on what the platform said of its quota, on success as on failure. Called inside
+        `read` or `report` for what was said there.
+        """
         ...
 
 

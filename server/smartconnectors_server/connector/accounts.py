@@ -9,7 +9,7 @@ a further account changes nothing for the first.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from smartconnectors.common.v1.connector_pb2 import CampaignStatusUpdate
 from smartconnectors_server.budget import Finding, SpendReport
 from smartconnectors_server.call import Call, Plan, Priced
-from smartconnectors_server.connector._base import Connector, Gate, Placed, Sent
+from smartconnectors_server.connector._base import Connector, Gate, Placed, Sent, Traffic
 from smartconnectors_server.connector.facts import AccountCampaigns, AccountFacts
 from smartconnectors_server.errors import ConnectorError, InvalidBid, PlatformUnavailable
 
@@ -74,6 +74,7 @@ class Accounts:
     async def plan(self, request: Message, priced: Priced) -> Plan:
         name = self._name(request)
         plan = await self._connectors[name].plan(request, priced)
+        self._account_of[_campaign_of(request)] = name
         return replace(plan, target=_prefix(name) + plan.target)
 
     def defers(self, request: Message) -> bool:
@@ -94,8 +95,14 @@ class Accounts:
                 by_account.setdefault(self._name(request), []).append(request)
             except InvalidBid:
                 continue  # each of them is refused for itself
+        failed: ConnectorError | None = None
         for name, own in by_account.items():
-            await self._connectors[name].prefetch(own)
+            try:
+                await self._connectors[name].prefetch(own)
+            except ConnectorError as error:
+                failed = error  # one account that cannot be read keeps no other from it
+        if failed is not None:
+            raise failed
 
     async def place_many(self, planned: Sequence[tuple[Message, Call]]) -> Sequence[Placed]:
         """One batch for each account, one after another; one that fails fails alone."""
@@ -122,7 +129,8 @@ class Accounts:
     ) -> Sequence[Placed]:
         async with AsyncExitStack() as quota:
             for _ in range(unpaid):
-                await quota.enter_async_context(self._gate.read("batch of a further account"))
+                batch = self._gate.read("batch of a further account", Traffic.BIDS)
+                await quota.enter_async_context(batch)
             return await connector.place_many(planned)
 
     async def lookup(self, sent: Sent) -> Finding:
@@ -131,12 +139,21 @@ class Accounts:
         return await self._connectors[name].lookup(replace(sent, target=target))
 
     async def running(self, campaign_ids: Sequence[str]) -> Mapping[str, bool]:
-        """Asked of every account; each knows its own campaigns."""
+        """Asked of every account; each knows its own campaigns. One that cannot be asked leaves its
+        campaigns out. Raises when none can be asked.
+        """
         found: dict[str, bool] = {}
+        failures: list[ConnectorError] = []
         for name, connector in self._connectors.items():
-            own = await connector.running(campaign_ids)
+            try:
+                own = await connector.running(campaign_ids)
+            except ConnectorError as error:
+                failures.append(error)
+                continue
             self._account_of.update(dict.fromkeys(own, name))
             found.update(own)
+        if len(failures) == len(self._connectors):
+            raise failures[0]
         return found
 
     async def account(self) -> AccountFacts:
@@ -172,10 +189,22 @@ class Accounts:
         """A method of the platform's service, of the account that the request names."""
 
         async def forward(request: Any, call: Call) -> Any:
+            if call.spec.urgent:
+                await self._find(request.update)
             own = self._connectors[self._name(request)]
             return await getattr(own, method)(request, call)
 
         return forward
+
+    async def _find(self, update: CampaignStatusUpdate) -> None:
+        """Looks which account a campaign is in that has to be paused, unless that is known. Also
+        while quota or breaker stand before other reads, because it cannot be paused without.
+        """
+        known = update.account or update.campaign_id in self._account_of
+        if known or DEFAULT in self._connectors:
+            return
+        with self._gate.urgent(), suppress(ConnectorError):
+            await self.running([update.campaign_id])
 
     def _name(self, request: Any) -> str:
         """Raises InvalidBid."""
@@ -187,6 +216,13 @@ class Accounts:
             if seen is not None:
                 return seen
         return account_named(common.account, self._connectors)
+
+
+def _campaign_of(request: Any) -> str:
+    """The campaign of a request that spends."""
+    fields = request.DESCRIPTOR.fields_by_name
+    campaign_id: str = (request.bid if "bid" in fields else request.update).campaign_id
+    return campaign_id
 
 
 def _prefix(name: str) -> str:

@@ -21,6 +21,7 @@ from smartconnectors_server.connector import (
     Platform,
     QuotaSignal,
     Sent,
+    Traffic,
 )
 from smartconnectors_server.connector.sandbox import CHANGES, Fault, FaultKind, Sandbox
 from smartconnectors_server.errors import ConnectorError
@@ -68,9 +69,18 @@ def error_document(error: ConnectorError) -> dict[str, Any]:
     return {"error": said}
 
 
-def quota_document(signal: QuotaSignal | None) -> dict[str, Any]:
-    """What our own limits are told; nothing when they are told nothing."""
-    return {} if signal is None else {"quota": dataclasses.asdict(signal)}
+def quota_document(*signals: QuotaSignal | None) -> dict[str, Any]:
+    """What our own limits are told: one signal, or a list of several; nothing when they are told
+    nothing. What a signal binds is left out when it is what was answered, for one account.
+    """
+    told = []
+    for signal in filter(None, signals):
+        one = dataclasses.asdict(signal)
+        one["binds"] = [traffic.value for traffic in signal.binds]
+        told.append({k: v for k, v in one.items() if v or k not in ("binds", "every_account")})
+    if not told:
+        return {}
+    return {"quota": told[0] if len(told) == 1 else told}
 
 
 async def play(platform: Platform, document: Document) -> dict[str, Any]:
@@ -99,7 +109,8 @@ class _OpenGate:
         self.ordered: QuotaSignal | None = None
 
     @asynccontextmanager
-    async def read(self, what: str) -> AsyncIterator[None]:
+    async def read(self, what: str, traffic: Traffic = Traffic.READS) -> AsyncIterator[None]:
+        del traffic
         del what
         yield
 

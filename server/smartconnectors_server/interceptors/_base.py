@@ -11,9 +11,17 @@ from smartconnectors_server.budget import Candidates, Courses, Keeper, Tallies
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.circuitbreaker import CircuitBreaker
 from smartconnectors_server.clock import Clock
-from smartconnectors_server.connector import AccountFacts, Connector, Mode, Platform
+from smartconnectors_server.connector import (
+    AccountFacts,
+    Connector,
+    Mode,
+    Platform,
+    Traffic,
+    account_named,
+)
 from smartconnectors_server.customers import Customers
-from smartconnectors_server.errors import PlatformUnavailable
+from smartconnectors_server.errors import InvalidBid, PlatformUnavailable
+from smartconnectors_server.interceptors.gate import orders_for
 from smartconnectors_server.interceptors.targets import TargetLocks
 from smartconnectors_server.ledger import shadow_of
 from smartconnectors_server.ratelimit import LowPriority, RateLimiter
@@ -71,6 +79,30 @@ class PlatformRuntime:
             and not connected.cancelled()
             and connected.exception() is None
         )
+
+    def obeys(self, request: Any) -> tuple[str, ...]:
+        """Whose orders about quota bind a request: those for every account, and with several
+        accounts those for the one that it names. A batch names none: each of its bids has asked
+        for itself.
+        """
+        if len(self.accounts) < 2:
+            return orders_for(None)
+        fields = getattr(getattr(request, "DESCRIPTOR", None), "fields_by_name", ())
+        field_name = next((name for name in ("bid", "update") if name in fields), None)
+        if field_name is None:
+            return orders_for(None)
+        try:
+            return orders_for(account_named(getattr(request, field_name).account, self.accounts))
+        except InvalidBid:
+            return orders_for(None)  # only a campaign's pause or resumption may name none here
+
+    def throttled_s(self, traffic: Traffic) -> float:
+        """Seconds for which the platform still asks this traffic, of one account at least, to wait;
+        0: it does not.
+        """
+        engine = self.reports if traffic is Traffic.REPORTS else self.limiter
+        accounts = (None, *self.accounts) if len(self.accounts) > 1 else (None,)
+        return max(engine.ordered_wait_s(orders_for(one, traffic)) for one in accounts)
 
     async def connector(self) -> Connector:
         """The connector, once it is connected. Raises PlatformUnavailable when it cannot be."""

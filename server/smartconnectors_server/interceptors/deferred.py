@@ -83,6 +83,8 @@ class DeferredBids:
                 return
             if not runtime.breaker.would_admit() or runtime.limiter.look() is not None:
                 return
+            if len(runtime.accounts) > 1 and self._account_waits(runtime, hold):
+                continue
             try:
                 go_on = await self._place(runtime, hold)
             except ConnectorError:
@@ -93,6 +95,14 @@ class DeferredBids:
                 continue
             if not go_on:
                 return
+
+    def _account_waits(self, runtime: PlatformRuntime, hold: Hold) -> bool:
+        """True while the platform has asked the bid's own account to wait, and not the others."""
+        spec = self._methods.get(hold.method)
+        if spec is None:
+            return False
+        obeys = runtime.obeys(spec.request_class.FromString(hold.request))
+        return runtime.limiter.look(obeys=obeys) is not None
 
     def _ready(self, book: str, holds: list[Hold]) -> list[Hold]:
         """Those that would not be refused for their target or their budgets in the end. They are

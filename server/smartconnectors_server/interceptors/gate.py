@@ -8,13 +8,46 @@ from contextvars import ContextVar
 
 from smartconnectors_server.circuitbreaker import CircuitBreaker, CircuitOpen, State
 from smartconnectors_server.clock import Clock
-from smartconnectors_server.connector import QuotaSignal
+from smartconnectors_server.connector import QuotaSignal, Traffic
 from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
-from smartconnectors_server.ratelimit import LowPriority, RateLimiter
+from smartconnectors_server.ratelimit import EVERYONE, LowPriority, RateLimiter
 from smartconnectors_server.telemetry import Telemetry, current, names
 
 _URGENT = ContextVar("_URGENT", default=False)
 """Whether the reads of the present task are on the way of a pause."""
+_TRAFFIC = ContextVar("_TRAFFIC", default=Traffic.BIDS)
+"""What the present call to the platform counts as there."""
+
+
+def orders_for(account: str | None, traffic: Traffic = Traffic.BIDS) -> tuple[str, ...]:
+    """Whose orders a call of the account obeys at the rate limiter: those for every account, and
+    the account's own. Reads obey those for bids too; logins obey none but their own.
+
+    `account` None: it is not known, so orders for single accounts are left to the platform.
+    """
+    own = _whose(account, traffic)
+    everyones = _whose(None, traffic)
+    obeyed = (everyones,) if account is None else (everyones, own)
+    return (*orders_for(account), *obeyed) if traffic is Traffic.READS else obeyed
+
+
+def _whose(account: str | None, traffic: Traffic) -> str:
+    """The name that orders for this traffic have at the rate limiter. Reports have one of their
+    own, so there they are everyone's.
+    """
+    kind = EVERYONE if traffic in (Traffic.BIDS, Traffic.REPORTS) else traffic.value
+    # No account's name has a blank, so none can be taken for a kind of traffic.
+    return kind if account is None else f"{kind} of {account}"
+
+
+@contextmanager
+def _counts_as(traffic: Traffic) -> Iterator[None]:
+    # Most platforms count reads and changes together; one that does not says so.
+    token = _TRAFFIC.set(Traffic.BIDS if traffic is Traffic.READS else traffic)
+    try:
+        yield
+    finally:
+        _TRAFFIC.reset(token)
 
 
 class BreakerOpen(PlatformUnavailable):
@@ -24,7 +57,7 @@ class BreakerOpen(PlatformUnavailable):
 
 
 class WireGate:
-    """A platform's gate. See `Gate` for what it promises."""
+    """The gate of one account of a platform. See `Gate` for what it promises."""
 
     def __init__(
         self,
@@ -34,35 +67,44 @@ class WireGate:
         breaker: CircuitBreaker,
         clock: Clock,
         telemetry: Telemetry,
+        account: str | None = None,
     ) -> None:
+        """`account`: its name in the settings; None: the platform has one account, or it is for
+        calls of no account in particular.
+        """
         self._platform = platform
         self._limiter = limiter
         self._reports = reports
         self._breaker = breaker
         self._clock = clock
         self._telemetry = telemetry
+        self._account = account
 
     @asynccontextmanager
-    async def read(self, what: str) -> AsyncIterator[None]:
-        urgent = _URGENT.get()
+    async def read(self, what: str, traffic: Traffic = Traffic.READS) -> AsyncIterator[None]:
+        urgent, obeys = _URGENT.get(), orders_for(self._account, traffic)
         try:
             permit = self._breaker.acquire()
         except CircuitOpen as error:
             if urgent:
                 await self._limiter.take(reserved=True)
-                yield
+                with _counts_as(traffic):
+                    yield
                 return
             raise BreakerOpen(
                 f"{self._platform}: the circuit breaker is open, so the {what} was not read",
                 retry_after_s=error.retry_after_s,
             ) from None
         try:
-            await self._limiter.take(reserved=urgent)
+            await self._limiter.take(reserved=urgent, obeys=obeys)
             permit.restart()
             started_ns = self._clock.monotonic_ns()
             tracer = self._telemetry.tracer
             try:
-                with tracer.inside(current.get(), names.SPAN_READ, self._clock, "client"):
+                with (
+                    tracer.inside(current.get(), names.SPAN_READ, self._clock, "client"),
+                    _counts_as(traffic),
+                ):
                     yield
             finally:
                 took_ns = self._clock.monotonic_ns() - started_ns
@@ -89,11 +131,14 @@ class WireGate:
             )
         permit = self._breaker.acquire()
         try:
-            await self._reports.take()
+            await self._reports.take(orders_for(self._account, Traffic.REPORTS))
             started_ns = self._clock.monotonic_ns()
             try:
-                with self._telemetry.tracer.inside(
-                    current.get(), names.SPAN_READ, self._clock, "client"
+                with (
+                    self._telemetry.tracer.inside(
+                        current.get(), names.SPAN_READ, self._clock, "client"
+                    ),
+                    _counts_as(Traffic.REPORTS),
                 ):
                     yield
             finally:
@@ -111,6 +156,11 @@ class WireGate:
             _URGENT.reset(token)
 
     def tighten(self, signal: QuotaSignal) -> None:
-        self._limiter.tighten(
-            retry_after_s=signal.retry_after_s, usage_percent=signal.usage_percent
-        )
+        heard_on = _TRAFFIC.get()
+        # Whatever the answer to a report says of bids, the answers to bids say it too.
+        bound = signal.binds if heard_on is Traffic.BIDS and signal.binds else (heard_on,)
+        account = None if signal.every_account else self._account
+        for traffic in bound:
+            engine = self._reports if traffic is Traffic.REPORTS else self._limiter
+            whose = _whose(account, traffic)
+            engine.tighten(signal.retry_after_s, signal.usage_percent, whose=whose)

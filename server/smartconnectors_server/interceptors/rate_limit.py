@@ -28,7 +28,9 @@ class RateLimit:
         runtime = self._engines.runtime(call)
         if runtime.mode is Mode.SHADOW and not call.validate_only:
             return _shadowed(request, call)
-        await runtime.limiter.take(call.weight, reserved=call.spec.urgent)
+        await runtime.limiter.take(
+            call.weight, reserved=call.spec.urgent, obeys=runtime.obeys(request)
+        )
         call.dispatched = True
         started_ns = self._engines.clock.monotonic_ns()
         if call.permit is not None:

@@ -6,7 +6,7 @@ survive a crash. `low_priority` is the share of calls that can wait.
 """
 
 from smartconnectors_server.ratelimit.claims import CallStore
-from smartconnectors_server.ratelimit.limiter import RateLimiter
+from smartconnectors_server.ratelimit.limiter import EVERYONE, RateLimiter
 from smartconnectors_server.ratelimit.low_priority import LowPriority
 
-__all__ = ["CallStore", "LowPriority", "RateLimiter"]
+__all__ = ["EVERYONE", "CallStore", "LowPriority", "RateLimiter"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from smartconnectors_server.clock import NANOS_PER_SECOND
 
 LONGEST_PAUSE_S = 86_400.0
@@ -52,3 +54,48 @@ class PlatformFloor:
         """Another configured limit; what the platform has ordered stands."""
         self._limit = limit
         self._least = least
+
+
+class Floors:
+    """What a platform has ordered, by whom it binds: every account, one account, or a kind of call.
+
+    A call names whose orders it obeys, so that what was said to others does not hold it up.
+    """
+
+    def __init__(self, limit: int, least: int, window_ns: int) -> None:
+        self._limit = limit
+        self._least = least
+        self._window_ns = window_ns
+        self._by_whom: dict[str, PlatformFloor] = {}
+
+    def of(self, whose: Iterable[str]) -> Iterator[PlatformFloor]:
+        """Those of them that were ever ordered anything."""
+        for one in whose:
+            floor = self._by_whom.get(one)
+            if floor is not None:
+                yield floor
+
+    def tighten(
+        self, whose: str, now_ns: int, retry_after_s: float | None, usage_percent: float | None
+    ) -> None:
+        """Takes in what the platform said to `whose`. See `PlatformFloor.tighten`."""
+        floor = self._by_whom.get(whose)
+        if floor is None:
+            floor = PlatformFloor(self._limit, self._least, self._window_ns)
+            self._by_whom[whose] = floor
+        floor.tighten(now_ns, retry_after_s, usage_percent)
+
+    def limit(self, whose: Iterable[str], now_ns: int) -> int:
+        """Calls in one window that the platform leaves to who obeys all of these."""
+        return min((floor.limit(now_ns) for floor in self.of(whose)), default=self._limit)
+
+    def not_before_ns(self, whose: Iterable[str]) -> int:
+        """No call before this by who obeys all of these."""
+        return max((floor.not_before_ns for floor in self.of(whose)), default=0)
+
+    def follow(self, limit: int, least: int) -> None:
+        """Another configured limit; what the platform has ordered remains in effect."""
+        self._limit = limit
+        self._least = least
+        for floor in self._by_whom.values():
+            floor.follow(limit, least)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.errors import RateLimited
 from smartconnectors_server.ratelimit.burst import BurstLimit
 from smartconnectors_server.ratelimit.claims import CallStore, Claims
-from smartconnectors_server.ratelimit.floor import PlatformFloor
+from smartconnectors_server.ratelimit.floor import Floors
 from smartconnectors_server.window import SlidingSum
 
 CLAIMS_PER_LIMIT = 50
 LONGEST_CLAIM_NS = NANOS_PER_SECOND
 CLAIMS_PER_WINDOW = 60
+EVERYONE = ""
+"""Whose orders bind every call of a platform but reserved ones."""
+_EVERYONE = (EVERYONE,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class RateLimiter:
         self._window_ns = round(window_s * NANOS_PER_SECOND)
         self._reserve = int(limit * reserve_percent / 100)
         self._calls = SlidingSum(self._window_ns)
-        self._floor = PlatformFloor(limit, max(1, self._reserve), self._window_ns)
+        self._floors = Floors(limit, max(1, self._reserve), self._window_ns)
         self._burst = self._bucket(burst)
         self._claims = Claims(
             platform,
@@ -105,7 +108,7 @@ class RateLimiter:
         _check(self._platform, limit, self._window_s, burst, reserve_percent)
         self._limit = limit
         self._reserve = int(limit * reserve_percent / 100)
-        self._floor.follow(limit, max(1, self._reserve))
+        self._floors.follow(limit, max(1, self._reserve))
         self._claims.follow(limit // CLAIMS_PER_LIMIT)
         self._burst = self._bucket(burst)
         if self._burst is not None:
@@ -133,34 +136,51 @@ class RateLimiter:
         """Calls in the window that ends now."""
         return self._calls.total(self._now_ns())
 
-    def headroom(self) -> int:
+    def headroom(self, obeys: Sequence[str] = _EVERYONE) -> int:
         """Calls that ordinary callers may still make in the window that ends now, the platform's
         orders considered and burst protection not; 0 while the platform has ordered a pause.
         """
         now_ns = self._now_ns()
-        if now_ns < self._floor.not_before_ns:
+        if now_ns < self._floors.not_before_ns(obeys):
             return 0
-        room = self._floor.limit(now_ns) - self._reserve
+        room = self._floors.limit(obeys, now_ns) - self._reserve
         return max(0, room - self._calls.total(now_ns))
 
-    def look(self, *, reserved: bool = False) -> float | None:
+    def ordered_wait_s(self, obeys: Sequence[str] = _EVERYONE) -> float:
+        """Seconds for which the platform has ordered no call; 0: it has not."""
+        wait_ns = self._floors.not_before_ns(obeys) - self._now_ns()
+        return max(0, wait_ns) / NANOS_PER_SECOND
+
+    def look(self, *, reserved: bool = False, obeys: Sequence[str] = _EVERYONE) -> float | None:
         """Seconds until one call would be admitted; None: now. Takes nothing and writes nothing."""
         now_ns = self._now_ns()
-        refusal = self._refusal(now_ns, reserved=reserved)
+        refusal = self._refusal(now_ns, reserved=reserved, obeys=obeys)
         return None if refusal is None else (refusal.ready_ns - now_ns) / NANOS_PER_SECOND
 
-    def check(self, *, reserved: bool = False, leave: int = 0) -> None:
+    def check(
+        self, *, reserved: bool = False, leave: int = 0, obeys: Sequence[str] = _EVERYONE
+    ) -> None:
         """Raises the RateLimited that `take` would raise now. Takes nothing and writes nothing."""
         now_ns = self._now_ns()
-        refusal = self._refusal(now_ns, reserved=reserved, leave=leave)
+        refusal = self._refusal(now_ns, reserved=reserved, leave=leave, obeys=obeys)
         if refusal is not None:
             raise self._rate_limited(refusal, now_ns, reserved=reserved)
 
-    async def take(self, count: int = 1, *, reserved: bool = False, leave: int = 0) -> None:
+    async def take(
+        self,
+        count: int = 1,
+        *,
+        reserved: bool = False,
+        leave: int = 0,
+        obeys: Sequence[str] = _EVERYONE,
+    ) -> None:
         """Takes `count` calls, all or none, which the caller makes right after.
 
-        `reserved`: may use the reserve. `leave`: only if that many calls are free afterwards, for
-        those that matter more. More calls than the limit or the burst never fit.
+        `reserved`: may use the reserve, and is made whatever the platform has ordered: a campaign
+        must be pausable while the platform asks for patience, and the platform can refuse by
+        itself. `leave`: only if that many calls are free afterwards, for those that matter more.
+        `obeys`: whose orders of the platform bind the call. More calls than the limit or the burst
+        never fit.
 
         Raises:
             RateLimited: not now; nothing was taken.
@@ -170,7 +190,7 @@ class RateLimiter:
             raise RuntimeError(f"the rate limiter of {self._platform} has not been opened")
         while True:
             now_ns = self._now_ns()
-            refusal = self._refusal(now_ns, count, reserved=reserved, leave=leave)
+            refusal = self._refusal(now_ns, count, reserved=reserved, leave=leave, obeys=obeys)
             if refusal is not None:
                 raise self._rate_limited(refusal, now_ns, reserved=reserved)
             if self._claims.use(now_ns, count):
@@ -182,36 +202,47 @@ class RateLimiter:
             await self._burst.take(count)
 
     def tighten(
-        self, retry_after_s: float | None = None, usage_percent: float | None = None
+        self,
+        retry_after_s: float | None = None,
+        usage_percent: float | None = None,
+        *,
+        whose: str = EVERYONE,
     ) -> None:
-        """Takes in what the platform said of its quota: no calls (reserved ones neither) for
+        """Takes in what the platform said of its quota: no calls (but reserved ones) for
         `retry_after_s` seconds; fewer calls while `usage_percent` of its quota is above 80.
+        `whose`: the calls that it binds are those that obey this.
 
         Never loosens the configured limit. A lower usage replaces a higher one at once, and a
         report counts for one window.
         """
-        self._floor.tighten(self._now_ns(), retry_after_s, usage_percent)
+        self._floors.tighten(whose, self._now_ns(), retry_after_s, usage_percent)
 
     def _refusal(
-        self, now_ns: int, count: int = 1, *, reserved: bool, leave: int = 0
+        self,
+        now_ns: int,
+        count: int = 1,
+        *,
+        reserved: bool,
+        leave: int = 0,
+        obeys: Sequence[str],
     ) -> _Refusal | None:
-        floor, kept = self._floor, leave + (0 if reserved else self._reserve)
-        allowed = floor.limit(now_ns) - kept
+        floors, kept = self._floors, leave + (0 if reserved else self._reserve)
+        bound = () if reserved else obeys
+        allowed = floors.limit(bound, now_ns) - kept
         wait_ns = 0 if self._burst is None else self._burst.wait_ns(count)
         used = self._calls.total(now_ns)
-        if used + count <= allowed and now_ns >= floor.not_before_ns and wait_ns == 0:
+        not_before_ns = floors.not_before_ns(bound)
+        if used + count <= allowed and now_ns >= not_before_ns and wait_ns == 0:
             return None
-        return max(
-            (
-                _Refusal("window", self._fits_at_ns(now_ns, self._limit - kept, count)),
-                _Refusal("burst", now_ns + wait_ns),
-                _Refusal("platform", floor.not_before_ns),
-                _Refusal(
-                    "platform", min(floor.lapses_ns, self._fits_at_ns(now_ns, allowed, count))
-                ),
-            ),
-            key=lambda refusal: refusal.ready_ns,
-        )
+        refusals = [
+            _Refusal("window", self._fits_at_ns(now_ns, self._limit - kept, count)),
+            _Refusal("burst", now_ns + wait_ns),
+            _Refusal("platform", not_before_ns),
+        ]
+        for floor in floors.of(bound):
+            fits_at_ns = self._fits_at_ns(now_ns, floor.limit(now_ns) - kept, count)
+            refusals.append(_Refusal("platform", min(floor.lapses_ns, fits_at_ns)))
+        return max(refusals, key=lambda refusal: refusal.ready_ns)
 
     def _fits_at_ns(self, now_ns: int, allowed: int, count: int) -> int:
         """When more calls are within `allowed`; an instant past any report if they never are."""

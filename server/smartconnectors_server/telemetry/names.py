@@ -220,6 +220,13 @@ RATE_LIMIT_HEADROOM = Metric(
     ("platform",),
     "Calls that may still be made now, after what the platform says of its own quota.",
 )
+THROTTLED = Metric(
+    "smartconnectors_throttled_seconds",
+    "gauge",
+    ("platform", "traffic"),
+    "For how long the platform still asks this traffic to wait: `bids`, `reads`, `reports` or "
+    "`login`. Throttled reports hold up no bids.",
+)
 CIRCUIT_STATE = Metric(
     "smartconnectors_circuit_state",
     "gauge",

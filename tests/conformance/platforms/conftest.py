@@ -20,6 +20,7 @@ from smartconnectors_server.connector import (
     Platform,
     QuotaSignal,
     Sent,
+    Traffic,
 )
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
@@ -43,7 +44,8 @@ class OpenGate:
         self.signals: list[QuotaSignal] = []
 
     @asynccontextmanager
-    async def read(self, what: str) -> AsyncIterator[None]:
+    async def read(self, what: str, traffic: Traffic = Traffic.READS) -> AsyncIterator[None]:
+        del traffic
         self.reads.append(what)
         yield
 

@@ -88,6 +88,28 @@ def columns_of(text: str) -> list[dict[str, str]]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("bids_s", "reports_s", "said"),
+    [
+        (0, 1800, "; reports are throttled for 30 min, bids are not"),
+        (60, 0, "; bids are throttled for 1 min"),
+        (60, 1800, "; bids are throttled for 1 min; reports are throttled for 30 min"),
+    ],
+)
+def test_status_says_what_a_platform_throttles(
+    ask: Cli, server: CannedServer, bids_s: int, reports_s: int, said: str
+) -> None:
+    one = a_connector()
+    if bids_s:
+        one.bids_throttled_for.FromSeconds(bids_s)
+    if reports_s:
+        one.reports_throttled_for.FromSeconds(reports_s)
+    server.will("ListBudgetStats", pb.ListBudgetStatsResponse())
+    server.will("meta/GetConnectorStatus", GetConnectorStatusResponse(status=one))
+    connectors = ask("status").out.split("\n", 1)[1].split("\n\n")[0]
+    assert columns_of(connectors)[0]["calls"] == f"12 of 200 in 1 h{said}"
+
+
 def test_status_shows_health_and_every_budget(ask: Cli, server: CannedServer) -> None:
     server.will(
         "ListBudgetStats",

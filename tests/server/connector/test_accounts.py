@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from smartconnectors.common.v1 import bid_pb2
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
-from smartconnectors_server.call import Call, MethodSpec
+from smartconnectors_server.call import Call, MethodSpec, Plan, Priced
 from smartconnectors_server.connector import (
     AccountCampaigns,
     Accounts,
@@ -19,6 +19,7 @@ from smartconnectors_server.connector import (
     OneByOne,
     Placed,
     QuotaSignal,
+    Traffic,
     account_named,
 )
 from smartconnectors_server.errors import InvalidBid, PlatformUnavailable, RateLimited
@@ -37,6 +38,30 @@ class Account(OneByOne):
         self.fails = False
         self.closed = False
         self.told: AccountCampaigns | None = None
+        self.prefetched: list[str] = []
+        self.runs: dict[str, bool] = {}
+        self.paused: list[str] = []
+        self.gate: Gate | None = None
+
+    async def plan(self, request: Message, priced: Priced) -> Plan:
+        del request, priced
+        return Plan("campaigns/1", 0)
+
+    async def prefetch(self, requests: Sequence[Message]) -> None:
+        if self.fails:
+            raise RateLimited("not now")
+        self.prefetched += [cast(Any, request).bid.campaign_id for request in requests]
+
+    async def running(self, campaign_ids: Sequence[str]) -> dict[str, bool]:
+        if self.gate is not None and self.gate.is_urgent:
+            self.gate.urgent_reads += 1
+        if self.fails:
+            raise RateLimited("not now")
+        return {one: self.runs[one] for one in campaign_ids if one in self.runs}
+
+    async def PauseCampaign(self, request: Any, call: Call) -> None:  # noqa: N802
+        del call
+        self.paused.append(request.update.campaign_id)
 
     async def campaigns(self) -> AccountCampaigns | None:
         return self.told
@@ -62,13 +87,18 @@ class Gate:
     def __init__(self) -> None:
         self.taken = 0
         self.shut = False
+        self.is_urgent = False
+        self.urgent_reads = 0
 
     @contextmanager
     def urgent(self) -> Iterator[None]:
+        self.is_urgent = True
         yield
+        self.is_urgent = False
 
     @asynccontextmanager
-    async def read(self, what: str) -> AsyncIterator[None]:
+    async def read(self, what: str, traffic: Traffic = Traffic.READS) -> AsyncIterator[None]:
+        del traffic
         if self.shut:
             raise RateLimited("no more")
         self.taken += 1
@@ -89,7 +119,12 @@ class Two:
     def __init__(self) -> None:
         self.eu, self.us, self.gate = Account(), Account(), Gate()
         connectors: Any = {"eu": self.eu, "us": self.us}
+        self.eu.gate = self.us.gate = self.gate
         self.accounts = Accounts(connectors, self.gate)
+
+    async def plan(self, account: str, campaign_id: str) -> None:
+        bid = bid_pb2.BidRequest(campaign_id=campaign_id, account=account)
+        await self.accounts.plan(pb.PlaceBidRequest(bid=bid), Priced("r", 1, 1, "USD"))
 
     async def place(self, *names: str) -> list[str]:
         """What became of a bid for each of these accounts."""
@@ -179,3 +214,62 @@ def test_an_account_that_there_is_not_is_never_guessed(asked: str, names: tuple[
     with pytest.raises(InvalidBid) as caught:
         account_named(asked, names)
     assert all(name in caught.value.message for name in names)
+
+
+async def test_an_account_that_cannot_be_read_ahead_keeps_no_other_from_it(two: Two) -> None:
+    two.eu.fails = True
+    bids = [
+        pb.PlaceBidRequest(bid=bid_pb2.BidRequest(campaign_id=name, account=name))
+        for name in ("eu", "us")
+    ]
+    with pytest.raises(RateLimited):
+        await two.accounts.prefetch(bids)
+    assert two.us.prefetched == ["us"]
+
+
+async def test_an_account_that_cannot_be_asked_leaves_its_campaigns_out(two: Two) -> None:
+    two.us.runs = {"2": True}
+    two.eu.fails = True
+    assert await two.accounts.running(["1", "2"]) == {"2": True}
+
+
+async def test_when_no_account_can_be_asked_that_is_said(two: Two) -> None:
+    two.eu.fails = two.us.fails = True
+    with pytest.raises(RateLimited):
+        await two.accounts.running(["1"])
+
+
+async def pause(two: Two, campaign_id: str) -> None:
+    spec = MethodSpec.of(PLATFORMS["google_ads"].service.methods_by_name["PauseCampaign"])
+    request = pb.PauseCampaignRequest()
+    request.update.campaign_id = campaign_id
+    await two.accounts.PauseCampaign(request, Call(spec, 0))
+
+
+async def test_a_pause_that_names_no_account_is_sent_to_the_campaigns_own(two: Two) -> None:
+    two.us.runs = {"2": True}
+    await pause(two, "2")
+    assert (two.eu.paused, two.us.paused) == ([], ["2"])
+    assert two.gate.urgent_reads == 2, "which account it is in, past what stands before reads"
+
+
+async def test_a_pause_of_what_was_bid_on_needs_no_look_at_its_account(two: Two) -> None:
+    await two.plan("us", "2")
+    two.eu.fails = two.us.fails = True
+    await pause(two, "2")
+    assert two.us.paused == ["2"]
+    assert two.gate.urgent_reads == 0
+
+
+async def test_one_throttled_account_keeps_no_campaign_of_another_from_being_paused(
+    two: Two,
+) -> None:
+    two.us.runs = {"2": True}
+    two.eu.fails = True
+    await pause(two, "2")
+    assert two.us.paused == ["2"]
+
+
+async def test_a_pause_of_a_campaign_that_no_account_knows_asks_for_the_account(two: Two) -> None:
+    with pytest.raises(InvalidBid, match="names no account"):
+        await pause(two, "9")

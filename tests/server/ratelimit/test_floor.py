@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartconnectors_server.ratelimit.floor import PlatformFloor
+from smartconnectors_server.ratelimit.floor import Floors, PlatformFloor
 
 SECOND = 10**9
 NOW = 1_700_000_000 * SECOND
@@ -94,3 +94,26 @@ def test_what_the_platform_has_ordered_stands_for_another_limit() -> None:
     under_test.follow(limit=200, least=40)
     assert under_test.limit(NOW) == 120
     assert under_test.limit(NOW + 60 * SECOND) == 200
+
+
+def test_who_obeys_several_orders_waits_for_the_longest_and_has_the_smallest_limit() -> None:
+    floors = Floors(limit=100, least=10, window_ns=60 * SECOND)
+    floors.tighten("one", NOW, 30.0, 90.0)
+    floors.tighten("other", NOW, 5.0, 100.0)
+    assert [floors.limit(whose, NOW) for whose in (("one",), ("other",), ("third",), ())] == [
+        55,
+        10,
+        100,
+        100,
+    ]
+    assert floors.limit(("one", "other", "third"), NOW) == 10
+    assert floors.not_before_ns(("one", "other")) == NOW + 30 * SECOND
+    assert floors.not_before_ns(("third",)) == 0
+
+
+def test_another_limit_is_everyones_with_and_without_orders() -> None:
+    floors = Floors(limit=100, least=10, window_ns=60 * SECOND)
+    floors.tighten("one", NOW, None, 90.0)
+    floors.follow(limit=200, least=40)
+    floors.tighten("other", NOW, None, 100.0)
+    assert [floors.limit((whose,), NOW) for whose in ("one", "other", "third")] == [120, 40, 200]

@@ -174,25 +174,79 @@ async def test_a_reserve_always_leaves_one_call_for_the_others(clock: ManualCloc
     await refusal(limiter, reserved=True)
 
 
-async def test_a_pause_ordered_by_the_platform_holds_for_every_call(clock: ManualClock) -> None:
+async def test_a_pause_ordered_by_the_platform_holds_for_ordinary_calls(
+    clock: ManualClock,
+) -> None:
     limiter = await opened(clock, reserve_percent=10.0)
     limiter.tighten(retry_after_s=30.0)
     limiter.tighten(retry_after_s=5.0)
     assert limiter.headroom() == 0
-    for reserved in (False, True):
-        error = await refusal(limiter, reserved=reserved)
-        assert error.retry_after_s == 30.0
-        assert error.metadata["limited_by"] == "platform"
-        assert error.message == (
-            "google_ads: 0 of 100 calls used in the last 60 s, and the platform asks for fewer. "
-            "Next call in 30.0 s."
-        )
+    assert limiter.ordered_wait_s() == 30.0
+    error = await refusal(limiter)
+    assert error.retry_after_s == 30.0
+    assert error.metadata["limited_by"] == "platform"
+    assert error.message == (
+        "google_ads: 0 of 100 calls used in the last 60 s, and the platform asks for fewer. "
+        "Next call in 30.0 s."
+    )
     clock.advance_ns(30 * 10**9 - 1)
     await refusal(limiter)
     assert limiter.headroom() == 0
     clock.advance_ns(1)
     assert limiter.headroom() == 90
+    assert limiter.ordered_wait_s() == 0.0
     await limiter.take()
+    clock.advance(1.0)
+    assert limiter.ordered_wait_s() == 0.0
+
+
+async def test_a_reserved_call_is_made_while_the_platform_has_ordered_a_pause(
+    clock: ManualClock,
+) -> None:
+    limiter = await opened(clock, reserve_percent=10.0)
+    limiter.tighten(retry_after_s=30.0, usage_percent=100.0)
+    assert limiter.look(reserved=True) is None
+    limiter.check(reserved=True)
+    await limiter.take(reserved=True)
+    assert limiter.used() == 1
+
+
+async def test_a_reserved_call_counts_in_our_own_limit_whatever_the_platform_orders(
+    clock: ManualClock,
+) -> None:
+    limiter = await opened(clock, limit=3, reserve_percent=50.0)
+    limiter.tighten(retry_after_s=300.0)
+    for _ in range(3):
+        await limiter.take(reserved=True)
+    error = await refusal(limiter, reserved=True)
+    assert (error.retry_after_s, error.metadata["limited_by"]) == (60.0, "window")
+
+
+async def test_what_the_platform_orders_binds_those_calls_alone_that_obey_it(
+    clock: ManualClock,
+) -> None:
+    limiter = await opened(clock)
+    limiter.tighten(retry_after_s=30.0, whose="one")
+    limiter.tighten(retry_after_s=10.0, usage_percent=100.0, whose="other")
+    limiter.check()
+    limiter.check(obeys=("", "third"))
+    assert [limiter.look(obeys=("", whose)) for whose in ("one", "other")] == [30.0, 10.0]
+    assert limiter.look(obeys=("one", "other")) == 30.0
+    assert [limiter.ordered_wait_s(("one",)), limiter.ordered_wait_s()] == [30.0, 0.0]
+    assert [limiter.headroom(), limiter.headroom(("one",))] == [100, 0]
+    clock.advance(10.0)
+    assert limiter.headroom(("other",)) == 1
+    await limiter.take()
+    with pytest.raises(RateLimited) as caught:
+        await limiter.take(obeys=("", "other"))
+    assert caught.value.retry_after_s == 50.0, "the report lapses before the call leaves"
+
+
+async def test_what_binds_everyone_binds_those_with_orders_of_their_own(clock: ManualClock) -> None:
+    limiter = await opened(clock)
+    limiter.tighten(retry_after_s=30.0)
+    limiter.tighten(retry_after_s=5.0, whose="one")
+    assert limiter.look(obeys=("", "one")) == 30.0
 
 
 async def test_the_platforms_usage_shrinks_the_limit_until_it_lapses(clock: ManualClock) -> None:
@@ -221,7 +275,7 @@ async def test_a_full_quota_at_the_platform_still_leaves_the_reserve(clock: Manu
     limiter = await opened(clock, reserve_percent=10.0)
     limiter.tighten(usage_percent=100.0)
     assert (await refusal(limiter)).retry_after_s == 60.0
-    for _ in range(10):
+    for _ in range(100):
         await limiter.take(reserved=True)
     await refusal(limiter, reserved=True)
 

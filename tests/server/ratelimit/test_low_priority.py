@@ -94,6 +94,57 @@ async def test_a_report_that_bids_leave_no_room_for_uses_up_nothing_of_its_share
     assert await quota.stores.calls_since("meta/reports", 0) == ()
 
 
+async def test_reports_that_the_platform_throttles_wait_and_leave_bids_alone() -> None:
+    quota = Quota(100, 10)
+    await quota.start()
+    quota.reports.tighten(retry_after_s=1800.0, usage_percent=100.0)
+    assert quota.limiter.look() is None
+    assert quota.limiter.headroom() == 100
+    assert quota.reports.ordered_wait_s() == 1800.0
+    quota.clock.advance(0.5)
+    with pytest.raises(RateLimited) as caught:
+        await quota.reports.take()
+    assert caught.value.retry_after_s == 1799.5
+    assert caught.value.metadata == {"limited_by": "platform"}
+    assert caught.value.quota_subject == "meta/reports"
+    assert caught.value.message == (
+        "meta: reports are throttled by the platform for another 1800 s; bids and pauses are not"
+    )
+    quota.clock.advance(1799.5)
+    assert await quota.report()
+
+
+async def test_reports_of_one_account_leave_those_of_another_alone() -> None:
+    quota = Quota(100, 10)
+    await quota.start()
+    quota.reports.tighten(retry_after_s=1800.0, whose="eu")
+    assert [quota.reports.ordered_wait_s(("eu",)), quota.reports.ordered_wait_s()] == [1800.0, 0.0]
+    await quota.reports.take(("", "us"))
+    with pytest.raises(RateLimited):
+        await quota.reports.take(("", "eu"))
+
+
+async def test_reports_of_an_account_that_has_used_most_of_its_quota_are_fewer() -> None:
+    quota = Quota(100, 10)
+    await quota.start()
+    quota.reports.tighten(usage_percent=100.0, whose="eu")
+    await quota.reports.take(("", "eu"))
+    with pytest.raises(RateLimited):
+        await quota.reports.take(("", "eu"))
+    await quota.reports.take(("", "us"))
+
+
+@pytest.mark.parametrize("whose", ["", "eu"])
+async def test_reports_wait_while_the_platform_asks_bids_to_wait(whose: str) -> None:
+    quota = Quota(100, 10)
+    await quota.start()
+    quota.limiter.tighten(retry_after_s=30.0, whose=whose)
+    with pytest.raises(RateLimited) as caught:
+        await quota.reports.take(("", "eu"))
+    assert caught.value.retry_after_s == 30.0
+    assert await quota.stores.calls_since("meta/reports", 0) == ()
+
+
 async def test_what_bids_take_while_a_report_is_recorded_is_left_to_them() -> None:
     class Busy(Stores):
         async def meanwhile(self, platform: str) -> None:

@@ -136,9 +136,13 @@ type CampaignBudgetResult struct {
 	// The platform's budget after this update.
 	Budget *BudgetStats `protobuf:"bytes,8,opt,name=budget,proto3" json:"budget,omitempty"`
 	// True: this is the stored answer of an earlier call with the same request id.
-	Replayed      bool `protobuf:"varint,9,opt,name=replayed,proto3" json:"replayed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Replayed bool `protobuf:"varint,9,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	// The most that the platform says it may bill by this budget on a single day, in micros: on some
+	// days more than the budget itself, made up for on others. 0: it does not say, or this is not
+	// told.
+	MostSpendADayMicros int64 `protobuf:"varint,12,opt,name=most_spend_a_day_micros,json=mostSpendADayMicros,proto3" json:"most_spend_a_day_micros,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *CampaignBudgetResult) Reset() {
@@ -232,6 +236,13 @@ func (x *CampaignBudgetResult) GetReplayed() bool {
 		return x.Replayed
 	}
 	return false
+}
+
+func (x *CampaignBudgetResult) GetMostSpendADayMicros() int64 {
+	if x != nil {
+		return x.MostSpendADayMicros
+	}
+	return 0
 }
 
 // Audiences to add to a campaign's targeting and to take from it. Adding one that is there and
@@ -404,7 +415,7 @@ const file_smartconnectors_common_v1_campaign_proto_rawDesc = "" +
 	"\x13daily_budget_micros\x18\x03 \x01(\x03R\x11dailyBudgetMicros\x12#\n" +
 	"\rcurrency_code\x18\x04 \x01(\tR\fcurrencyCode\x12#\n" +
 	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\x12\x18\n" +
-	"\aaccount\x18\x06 \x01(\tR\aaccount\"\xbe\x03\n" +
+	"\aaccount\x18\x06 \x01(\tR\aaccount\"\xf4\x03\n" +
 	"\x14CampaignBudgetResult\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12<\n" +
@@ -415,7 +426,8 @@ const file_smartconnectors_common_v1_campaign_proto_rawDesc = "" +
 	"\rcurrency_code\x18\x06 \x01(\tR\fcurrencyCode\x12,\n" +
 	"\x12platform_budget_id\x18\a \x01(\tR\x10platformBudgetId\x12>\n" +
 	"\x06budget\x18\b \x01(\v2&.smartconnectors.common.v1.BudgetStatsR\x06budget\x12\x1a\n" +
-	"\breplayed\x18\t \x01(\bR\breplayed\"\xca\x01\n" +
+	"\breplayed\x18\t \x01(\bR\breplayed\x124\n" +
+	"\x17most_spend_a_day_micros\x18\f \x01(\x03R\x13mostSpendADayMicros\"\xca\x01\n" +
 	"\x0eAudienceUpdate\x12\x1f\n" +
 	"\vcampaign_id\x18\x01 \x01(\tR\n" +
 	"campaignId\x12(\n" +

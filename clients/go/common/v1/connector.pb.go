@@ -110,9 +110,15 @@ type ConnectorStatus struct {
 	// Bids that wait for the circuit breaker.
 	DeferredCount int64 `protobuf:"varint,12,opt,name=deferred_count,json=deferredCount,proto3" json:"deferred_count,omitempty"`
 	// Bids whose outcome is not known yet.
-	InDoubtCount  int64 `protobuf:"varint,13,opt,name=in_doubt_count,json=inDoubtCount,proto3" json:"in_doubt_count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	InDoubtCount int64 `protobuf:"varint,13,opt,name=in_doubt_count,json=inDoubtCount,proto3" json:"in_doubt_count,omitempty"`
+	// For how long the platform still asks bids, of one of its accounts at least, to wait. Pauses are
+	// sent all the same. Unset: it does not.
+	BidsThrottledFor *durationpb.Duration `protobuf:"bytes,18,opt,name=bids_throttled_for,json=bidsThrottledFor,proto3" json:"bids_throttled_for,omitempty"`
+	// For how long the platform still asks reports of spend to wait. That holds up no bid. Unset: it
+	// does not.
+	ReportsThrottledFor *durationpb.Duration `protobuf:"bytes,19,opt,name=reports_throttled_for,json=reportsThrottledFor,proto3" json:"reports_throttled_for,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *ConnectorStatus) Reset() {
@@ -234,6 +240,20 @@ func (x *ConnectorStatus) GetInDoubtCount() int64 {
 		return x.InDoubtCount
 	}
 	return 0
+}
+
+func (x *ConnectorStatus) GetBidsThrottledFor() *durationpb.Duration {
+	if x != nil {
+		return x.BidsThrottledFor
+	}
+	return nil
+}
+
+func (x *ConnectorStatus) GetReportsThrottledFor() *durationpb.Duration {
+	if x != nil {
+		return x.ReportsThrottledFor
+	}
+	return nil
 }
 
 // Why one bid of a batch or stream was refused: what a unary call says in its status.
@@ -383,8 +403,8 @@ func (x *FieldViolation) GetDescription() string {
 }
 
 // A campaign to pause or to resume. Pausing one that is paused is no change, so a repeated call is
-// harmless. Pausing passes exhausted and paused budgets and an open circuit breaker, and may use
-// the share of the quota that is kept for it.
+// harmless. Pausing passes exhausted and paused budgets and an open circuit breaker, may use the
+// share of the quota that is kept for it, and is sent while the platform asks for patience.
 type CampaignStatusUpdate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The platform's own id of the campaign, 64 characters at most.
@@ -527,7 +547,7 @@ var File_smartconnectors_common_v1_connector_proto protoreflect.FileDescriptor
 
 const file_smartconnectors_common_v1_connector_proto_rawDesc = "" +
 	"\n" +
-	")smartconnectors/common/v1/connector.proto\x12\x19smartconnectors.common.v1\x1a\x1egoogle/protobuf/duration.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\x1a&smartconnectors/common/v1/errors.proto\"\x8d\x05\n" +
+	")smartconnectors/common/v1/connector.proto\x12\x19smartconnectors.common.v1\x1a\x1egoogle/protobuf/duration.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\x1a&smartconnectors/common/v1/errors.proto\"\xa5\x06\n" +
 	"\x0fConnectorStatus\x12\x1a\n" +
 	"\bplatform\x18\x01 \x01(\tR\bplatform\x12<\n" +
 	"\x04mode\x18\x02 \x01(\x0e2(.smartconnectors.common.v1.ConnectorModeR\x04mode\x12\x1c\n" +
@@ -543,7 +563,9 @@ const file_smartconnectors_common_v1_connector_proto_rawDesc = "" +
 	" \x01(\v2&.smartconnectors.common.v1.BudgetStatsR\x06budget\x12%\n" +
 	"\x0efallback_count\x18\v \x01(\x03R\rfallbackCount\x12%\n" +
 	"\x0edeferred_count\x18\f \x01(\x03R\rdeferredCount\x12$\n" +
-	"\x0ein_doubt_count\x18\r \x01(\x03R\finDoubtCount\"\x8b\x03\n" +
+	"\x0ein_doubt_count\x18\r \x01(\x03R\finDoubtCount\x12G\n" +
+	"\x12bids_throttled_for\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\x10bidsThrottledFor\x12M\n" +
+	"\x15reports_throttled_for\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x13reportsThrottledFor\"\x8b\x03\n" +
 	"\bBidError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12>\n" +
 	"\x06reason\x18\x02 \x01(\x0e2&.smartconnectors.common.v1.ErrorReasonR\x06reason\x12\x18\n" +
@@ -611,15 +633,17 @@ var file_smartconnectors_common_v1_connector_proto_depIdxs = []int32{
 	8,  // 2: smartconnectors.common.v1.ConnectorStatus.circuit_retry_after:type_name -> google.protobuf.Duration
 	8,  // 3: smartconnectors.common.v1.ConnectorStatus.rate_limit_window:type_name -> google.protobuf.Duration
 	9,  // 4: smartconnectors.common.v1.ConnectorStatus.budget:type_name -> smartconnectors.common.v1.BudgetStats
-	10, // 5: smartconnectors.common.v1.BidError.reason:type_name -> smartconnectors.common.v1.ErrorReason
-	8,  // 6: smartconnectors.common.v1.BidError.retry_after:type_name -> google.protobuf.Duration
-	6,  // 7: smartconnectors.common.v1.BidError.metadata:type_name -> smartconnectors.common.v1.BidError.MetadataEntry
-	3,  // 8: smartconnectors.common.v1.BidError.violations:type_name -> smartconnectors.common.v1.FieldViolation
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	8,  // 5: smartconnectors.common.v1.ConnectorStatus.bids_throttled_for:type_name -> google.protobuf.Duration
+	8,  // 6: smartconnectors.common.v1.ConnectorStatus.reports_throttled_for:type_name -> google.protobuf.Duration
+	10, // 7: smartconnectors.common.v1.BidError.reason:type_name -> smartconnectors.common.v1.ErrorReason
+	8,  // 8: smartconnectors.common.v1.BidError.retry_after:type_name -> google.protobuf.Duration
+	6,  // 9: smartconnectors.common.v1.BidError.metadata:type_name -> smartconnectors.common.v1.BidError.MetadataEntry
+	3,  // 10: smartconnectors.common.v1.BidError.violations:type_name -> smartconnectors.common.v1.FieldViolation
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_smartconnectors_common_v1_connector_proto_init() }

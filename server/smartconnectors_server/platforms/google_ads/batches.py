@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
 from smartconnectors_server.call import Call
-from smartconnectors_server.connector import Gate, Placed
+from smartconnectors_server.connector import Gate, Placed, Traffic
 from smartconnectors_server.errors import ConnectorError, InternalError
 from smartconnectors_server.platforms.google_ads.reader import Reader
 from smartconnectors_server.platforms.google_ads.transport import Transport
@@ -96,7 +96,7 @@ class Sender:
         try:
             if first:
                 return await self._send_group(group)
-            async with self._gate.read("further mutate of a batch"):
+            async with self._gate.read("further mutate of a batch", Traffic.BIDS):
                 return await self._send_group(group)
         except ConnectorError as error:
             return [error] * len(group)

@@ -26,7 +26,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from smartconnectors_server.connector import QuotaSignal
+from smartconnectors_server.connector import QuotaSignal, Traffic
 from smartconnectors_server.connector.secrecy import hidden
 from smartconnectors_server.errors import (
     ConnectorError,
@@ -53,6 +53,16 @@ _REFUSING = frozenset(
         grpc.StatusCode.UNIMPLEMENTED,
     }
 )
+_DEVELOPER = 3
+"""QuotaErrorDetails.rate_scope: all that the project asks for, whatever the account."""
+_READS_ALONE = frozenset(
+    {
+        "quota_error.EXCESSIVE_SHORT_TERM_QUERY_RESOURCE_CONSUMPTION",
+        "quota_error.EXCESSIVE_LONG_TERM_QUERY_RESOURCE_CONSUMPTION",
+    }
+)
+_ONE_METHOD = re.compile("per method|^get requests", re.IGNORECASE)
+"""Names of buckets that searches have for themselves."""
 _TRANSIENT = frozenset({"internal_error", "database_error"})
 
 
@@ -144,7 +154,7 @@ def meaning(
     if said.request_id:
         metadata["platform_request_id"] = hidden(said.request_id, secrets)
     if said.status is grpc.StatusCode.RESOURCE_EXHAUSTED and said.failure is not None:
-        return _too_many(said, words, metadata)
+        return _too_many(said, words, metadata, changes=changes)
     transient = any(code.partition(".")[0] in _TRANSIENT for code in said.codes)
     if said.status not in _REFUSING or transient:
         return _unanswered(changes, words, metadata), None
@@ -179,7 +189,7 @@ def _unanswered(changes: bool, words: str, metadata: dict[str, str]) -> Connecto
 
 
 def _too_many(
-    said: Said, words: str, metadata: dict[str, str]
+    said: Said, words: str, metadata: dict[str, str], *, changes: bool
 ) -> tuple[ConnectorError, QuotaSignal]:
     details = [error.details.quota_error_details for error in said.failure.errors]
     delay_s = max(
@@ -194,4 +204,15 @@ def _too_many(
         metadata=metadata,
         quota_subject="google_ads",
     )
-    return error, QuotaSignal(retry_after_s=retry_after_s, detail=detail)
+    every_account = any(detail.rate_scope == _DEVELOPER for detail in details)
+    # The cost of queries is counted apart from changes, and some buckets are of one method.
+    only_reads = not changes and (
+        _READS_ALONE.issuperset(said.codes)
+        or all(_ONE_METHOD.search(each.rate_name) is not None for each in details)
+    )
+    return error, QuotaSignal(
+        retry_after_s=retry_after_s,
+        detail=detail,
+        binds=(Traffic.READS,) if details and only_reads else (),
+        every_account=every_account,
+    )

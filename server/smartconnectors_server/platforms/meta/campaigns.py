@@ -11,7 +11,7 @@ from smartconnectors.meta.v1 import meta_service_pb2 as pb
 from smartconnectors_server.call import Plan, Priced
 from smartconnectors_server.connector import CampaignFacts
 from smartconnectors_server.errors import InvalidBid
-from smartconnectors_server.platforms.meta import knobs, wire
+from smartconnectors_server.platforms.meta import knobs, minor_units, wire
 from smartconnectors_server.platforms.meta.knobs import Intent
 from smartconnectors_server.platforms.meta.state import AdSet, Campaign, Listed
 
@@ -25,6 +25,7 @@ def told_of(listed: Listed) -> CampaignFacts:
     fitting: tuple[str, ...] = ()
     moves = why_not = ""
     try:
+        minor_units.check("bid.currency_code", campaign.currency_code)
         ad_set = wire.chosen_ad_set("", campaign, "ad_set_id")
         fitting, moves = _moved(campaign, ad_set)
     except InvalidBid as error:

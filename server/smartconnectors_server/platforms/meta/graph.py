@@ -16,11 +16,11 @@ from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
-from smartconnectors_server.connector import QuotaSignal
+from smartconnectors_server.connector import QuotaSignal, Traffic
 from smartconnectors_server.connector.http import Answer, HttpTransport
 from smartconnectors_server.connector.secrecy import hidden
 from smartconnectors_server.errors import ConnectorError, OutcomeUnknown, PlatformUnavailable
-from smartconnectors_server.platforms.meta import refusals, sandbox_access, usage
+from smartconnectors_server.platforms.meta import read_back, refusals, sandbox_access, usage
 from smartconnectors_server.platforms.meta.options import MetaOptions
 from smartconnectors_server.platforms.meta.refusals import Answered
 from smartconnectors_server.platforms.meta.wire import Form
@@ -37,11 +37,19 @@ def batch_form(posts: Sequence[tuple[str, Form]], *, validate_only: Sequence[boo
         {
             "method": "POST",
             "relative_url": node_id,
-            "body": urlencode(_with_validation(form, validate_only=only)),
+            "body": urlencode(posted(form, validate_only=only)),
         }
         for (node_id, form), only in zip(posts, validate_only, strict=True)
     ]
     return {"batch": json.dumps(parts)}
+
+
+def posted(form: Form, *, validate_only: bool) -> Form:
+    """A form as it is posted: with what is to be read back, or to be validated alone."""
+    if validate_only:
+        return {**form, "execution_options": _VALIDATE_ONLY}
+    fields = read_back.fields_of(form)
+    return {**form, "fields": fields} if fields else form
 
 
 def status_form(*, paused: bool) -> Form:
@@ -56,12 +64,14 @@ class GraphApi:
         self,
         options: MetaOptions,
         *,
+        account_id: str,
         endpoint: str | None,
         timeout_ms: int,
         on_quota: Callable[[QuotaSignal], None],
     ) -> None:
-        """`endpoint`: a sandbox as `host:port` or as a URL, spoken to with the sandbox's own
-        credentials, so that the real ones cannot be sent there; None: Meta.
+        """`account_id`: the ad account whose quota counts. `endpoint`: a sandbox as `host:port` or
+        as a URL, spoken to with the sandbox's own credentials, so that the real ones cannot be sent
+        there; None: Meta.
         """
         in_sandbox = endpoint is not None
         token = sandbox_access.ACCESS_TOKEN if in_sandbox else options.access_token
@@ -74,6 +84,7 @@ class GraphApi:
             if each
         )
         self._version = options.api_version
+        self._account_id = account_id
         self._on_quota = on_quota
         self._http = HttpTransport("Meta", _url_of(endpoint), timeout_ms=timeout_ms)
         self._is_open = False
@@ -115,7 +126,7 @@ class GraphApi:
             params={**query, **self._proof_field()},
             timeout_ms=timeout_ms,
         )
-        return self._understood(_answered(answer), changes=False)
+        return self._understood(_answered(answer), changes=False, traffic=Traffic.REPORTS)
 
     async def post(self, node_id: str, form: Form, *, validate_only: bool) -> str:
         """Changes one node; returns Meta's trace id.
@@ -131,10 +142,10 @@ class GraphApi:
             self._path(node_id),
             changes=True,
             headers=self._headers(),
-            form={**_with_validation(form, validate_only=validate_only), **self._proof_field()},
+            form={**posted(form, validate_only=validate_only), **self._proof_field()},
         )
         answered = _answered(answer)
-        self._check_changed(answered)
+        self._check_changed(answered, node_id, {} if validate_only else form)
         return answered.trace_id
 
     async def batch(
@@ -156,37 +167,50 @@ class GraphApi:
         if not isinstance(document, list):
             raise OutcomeUnknown("Meta's answer to the batch is not a list of answers")
         answers = [*document, *([None] * len(posts))][: len(posts)]
-        return [self._understood_part(part) for part in answers]
+        return [
+            self._understood_part(part, node_id, {} if only else form)
+            for part, (node_id, form), only in zip(answers, posts, validate_only, strict=True)
+        ]
 
-    def _understood_part(self, part: Any) -> str | ConnectorError:
+    def _understood_part(self, part: Any, node_id: str, form: Form) -> str | ConnectorError:
         # null is Meta's word for a part that it did not finish in time.
         if not isinstance(part, dict) or not isinstance(part.get("code"), int):
             return OutcomeUnknown("Meta gave no answer to this part of the batch")
         answered = Answered(part["code"], _headers_of(part.get("headers")), str(part.get("body")))
         try:
-            self._check_changed(answered)
+            self._check_changed(answered, node_id, form)
         except ConnectorError as error:
             return error
         return answered.trace_id
 
-    def _understood(self, answered: Answered, *, changes: bool) -> Any:
+    def _understood(
+        self, answered: Answered, *, changes: bool, traffic: Traffic = Traffic.BIDS
+    ) -> Any:
         """What came back. Hands on what was said of our quota, whatever came."""
         self.quota_tier = usage.tier_of(answered.headers) or self.quota_tier
-        document, error, signal = refusals.read(answered, changes=changes, secrets=self._secrets)
-        self._heard(signal)
+        document, error, signals = refusals.read(
+            answered,
+            changes=changes,
+            account_id=self._account_id,
+            traffic=traffic,
+            secrets=self._secrets,
+        )
+        self._heard(signals)
         if error is not None:
             raise error
         return document
 
-    def _check_changed(self, answered: Answered) -> None:
+    def _check_changed(self, answered: Answered, node_id: str, form: Form) -> None:
         """Raises what the answer to one change means, unless it was made."""
-        error, signal = refusals.changed(answered, secrets=self._secrets)
-        self._heard(signal)
+        error, signals = refusals.changed(
+            answered, node_id, form, account_id=self._account_id, secrets=self._secrets
+        )
+        self._heard(signals)
         if error is not None:
             raise error
 
-    def _heard(self, signal: QuotaSignal | None) -> None:
-        if signal is not None:
+    def _heard(self, signals: Sequence[QuotaSignal]) -> None:
+        for signal in signals:
             detail = hidden(signal.detail, self._secrets)
             self._on_quota(dataclasses.replace(signal, detail=detail))
 
@@ -217,10 +241,6 @@ def _proof(app_secret: SecretStr, token: SecretStr) -> str:
     if not key:
         return ""
     return hmac.new(key.encode(), token.get_secret_value().encode(), hashlib.sha256).hexdigest()
-
-
-def _with_validation(form: Form, *, validate_only: bool) -> Form:
-    return {**form, "execution_options": _VALIDATE_ONLY} if validate_only else form
 
 
 def _answered(answer: Answer) -> Answered:

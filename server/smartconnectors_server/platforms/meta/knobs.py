@@ -59,6 +59,7 @@ def check_id(field: str, entity_id: str) -> str:
 def intent_of(request: pb.PlaceBidRequest, priced: Priced) -> Intent:
     """What is wanted. Raises InvalidBid naming the field that makes it impossible."""
     check_id("bid.campaign_id", request.bid.campaign_id)
+    minor_units.check("bid.currency_code", priced.currency_code)
     if request.ad_set_id:
         check_id("ad_set_id", request.ad_set_id)
     knob = request.WhichOneof("knob") or "min_roas"

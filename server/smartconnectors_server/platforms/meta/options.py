@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
@@ -10,6 +11,13 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from smartconnectors_server.connector import Options
 
 DEFAULT_VERSION = "v26.0"
+VERSION_ENDS = {
+    "v23.0": date(2026, 6, 9),
+    "v24.0": date(2026, 11, 10),
+    "v25.0": date(2027, 2, 23),
+}
+"""When versions of the Marketing API end, as Meta has announced (read 2026-11-30). Newer ones have
+no date yet."""
 
 ENVIRONMENT = {
     "META_ACCESS_TOKEN": "access_token",
@@ -45,7 +53,8 @@ class MetaOptions(Options):
     business_id: str = Field("", pattern=r"^[0-9]{0,20}$", examples=["1234567890"])
     """The business that owns the account. It is not an ad account, and no call needs it."""
     api_version: str = Field(DEFAULT_VERSION, pattern=r"^v[0-9]{2}\.[0-9]$")
-    """The Graph API's version."""
+    """The version of the Graph API and the Marketing API. A warning is logged from 90 days before
+    its announced end."""
     cache_ttl_s: float = Field(60.0, ge=0, le=3600)
     """How long what was read of a campaign may be used to plan its next change."""
 

@@ -17,14 +17,21 @@ from smartconnectors_server.connector import (
     SpendReport,
 )
 from smartconnectors_server.connector.spend import UnreadableReport
-from smartconnectors_server.errors import InvalidBid, PlatformUnavailable, UnknownTarget
-from smartconnectors_server.platforms.meta import campaigns, spend
+from smartconnectors_server.errors import (
+    InvalidBid,
+    PlatformRejected,
+    PlatformUnavailable,
+    UnknownTarget,
+)
+from smartconnectors_server.platforms.meta import campaigns, minor_units, spend
 from smartconnectors_server.platforms.meta.cache import CampaignCache, NoSuchCampaign
 from smartconnectors_server.platforms.meta.graph import GraphApi
 from smartconnectors_server.platforms.meta.state import (
     ACCOUNT_QUERY,
     AD_SET_QUERY,
     AD_SETS_PER_READ,
+    MINIMUM_BUDGETS_EDGE,
+    MINIMUM_BUDGETS_QUERY,
     TARGETING_FIELDS,
     AdSet,
     Campaign,
@@ -34,12 +41,14 @@ from smartconnectors_server.platforms.meta.state import (
     ad_set_of,
     campaigns_of,
     campaigns_query,
+    least_budget_of,
     listing_of,
     listing_query,
     nodes_of,
 )
 
 CAMPAIGNS_PER_READ = 50
+_LEAST_TTL_NS = 3600 * NANOS_PER_SECOND
 _LISTING_PAGES = 8
 """At most, because Meta may put fewer campaigns on a page than were asked for."""
 
@@ -60,6 +69,8 @@ class Reader:
         self._clock = clock
         self._account: tuple[str, str] | None = None
         """Its time zone and currency, for reports."""
+        self._least: tuple[int, int] | None = None
+        """Its least daily budget, and when that was read."""
         self.cache = CampaignCache(clock, ttl_s, self._read)
 
     async def campaign(self, campaign_id: str, ad_set_id: str = "") -> Campaign:
@@ -111,13 +122,38 @@ class Reader:
         return nodes
 
     async def account(self) -> AccountFacts:
-        """The ad account as it is now. Raises UnknownTarget."""
-        return await self._get(
+        """The ad account as it is now. Raises UnknownTarget, and PlatformRejected when it is in a
+        currency whose unit Meta does not document.
+        """
+        facts = await self._get(
             "account",
             self._account_id,
             ACCOUNT_QUERY,
             lambda answer: account_of(answer, self._graph.quota_tier),
         )
+        try:
+            minor_units.digits_of(facts.currency_code)
+        except minor_units.UndocumentedCurrency as error:
+            raise PlatformRejected(f"{self._account_id}: {error}") from None
+        return facts
+
+    async def least_daily_budget(self, currency_code: str) -> int:
+        """The least daily budget of any ad set of the account, in minor units, as read within the
+        last hour; 0: Meta does not tell it.
+        """
+        now_ns = self._clock.monotonic_ns()
+        if self._least is None or now_ns - self._least[1] >= _LEAST_TTL_NS:
+            try:
+                units = await self._get(
+                    "minimum budgets",
+                    f"{self._account_id}/{MINIMUM_BUDGETS_EDGE}",
+                    MINIMUM_BUDGETS_QUERY,
+                    lambda answer: least_budget_of(answer, currency_code),
+                )
+            except (PlatformRejected, UnknownTarget):
+                units = 0  # Meta refuses a budget that is too low by itself
+            self._least = units, now_ns
+        return self._least[0]
 
     async def campaigns(self) -> AccountCampaigns:
         """The account's campaigns as they are now, page by page."""

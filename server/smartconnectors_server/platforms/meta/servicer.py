@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 
 from google.protobuf.message import Message
 
 from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult, CampaignStatusUpdate
 from smartconnectors.meta.v1 import meta_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
+from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.connector import (
     AccountCampaigns,
     AccountFacts,
@@ -19,7 +21,9 @@ from smartconnectors_server.connector import (
     Placed,
     Sent,
     SpendReport,
+    Traffic,
 )
+from smartconnectors_server.connector.api_versions import end_warning
 from smartconnectors_server.errors import (
     ConnectorError,
     InternalError,
@@ -39,9 +43,11 @@ from smartconnectors_server.platforms.meta import (
 )
 from smartconnectors_server.platforms.meta.budget_changes import BudgetChanges
 from smartconnectors_server.platforms.meta.graph import MAX_BATCH, GraphApi, status_form
-from smartconnectors_server.platforms.meta.options import MetaOptions
+from smartconnectors_server.platforms.meta.options import VERSION_ENDS, MetaOptions
 from smartconnectors_server.platforms.meta.reader import Reader
 from smartconnectors_server.platforms.meta.sandbox_access import USD_ACCOUNT
+
+log = logging.getLogger(__name__)
 
 
 class MetaConnector:
@@ -53,10 +59,13 @@ class MetaConnector:
         options = context.options
         assert isinstance(options, MetaOptions)
         self._gate = context.gate
+        self._clock = context.clock
+        self._api_version = options.api_version
         in_sandbox = context.mode is Mode.SANDBOX
         account_id = options.ad_account_id or (USD_ACCOUNT if in_sandbox else "")
         self._graph = GraphApi(
             options,
+            account_id=account_id,
             endpoint=context.endpoint,
             timeout_ms=context.timeout_ms,
             on_quota=context.gate.tighten,
@@ -68,6 +77,10 @@ class MetaConnector:
         self._budget_changes = BudgetChanges(context.clock)
 
     async def connect(self) -> None:
+        today = datetime.fromtimestamp(self._clock.wall_ns() / NANOS_PER_SECOND, UTC).date()
+        warning = end_warning("meta", self._api_version, VERSION_ENDS, today)
+        if warning is not None:
+            log.warning(warning)
         await self._graph.open()
 
     async def close(self) -> None:
@@ -83,7 +96,11 @@ class MetaConnector:
                 return wire.plan_bid(request, priced, intent, campaign)
             case pb.UpdateCampaignBudgetRequest():
                 campaign_id = knobs.check_id("update.campaign_id", request.update.campaign_id)
-                plan = daily_budget.plan(request, priced, await self._reader.campaign(campaign_id))
+                campaign = await self._reader.campaign(campaign_id)
+                plan = daily_budget.plan(request, priced, campaign)
+                if plan.lowers_exposure:
+                    least = await self._reader.least_daily_budget(campaign.currency_code)
+                    daily_budget.check_least(plan, campaign, least)
                 if not plan.unchanged:
                     self._budget_changes.check(plan.wire.ad_set_id)
                 return plan
@@ -205,7 +222,7 @@ class MetaConnector:
                 await self._graph.post(ad_set_id, form, validate_only=update.validate_only)
                 continue
             # The call has paid for one. Meta takes no two ad sets of a campaign in one batch.
-            async with self._gate.read("audience"):
+            async with self._gate.read("audience", Traffic.BIDS):
                 await self._graph.post(ad_set_id, form, validate_only=update.validate_only)
         return changes.answer
 

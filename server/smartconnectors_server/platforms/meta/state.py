@@ -181,6 +181,31 @@ def account_of(answer: Any, quota_tier: str = "") -> AccountFacts:
         raise UnreadableAnswer(f"{type(error).__name__} in the answer to a read") from None
 
 
+MINIMUM_BUDGETS_EDGE = "minimum_budgets"
+_MINIMA = (
+    "min_daily_budget_imp",
+    "min_daily_budget_high_freq",
+    "min_daily_budget_low_freq",
+    "min_daily_budget_video_views",
+)
+MINIMUM_BUDGETS_QUERY = ",".join(("currency", *_MINIMA))
+"""`fields` of a read of MINIMUM_BUDGETS_EDGE of an ad account."""
+
+
+def least_budget_of(answer: Any, currency_code: str) -> int:
+    """The least daily budget that any ad set of the account may have, in minor units: the smallest
+    of its minima, because Meta does not say which one goes with which goal. 0: it is not told.
+
+    Raises UnreadableAnswer.
+    """
+    try:
+        told = [each for each in answer["data"] if _text(each["currency"]) == currency_code]
+        minima = [_units(each.get(name)) for each in told for name in _MINIMA]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableAnswer(f"{type(error).__name__} in the answer to a read") from None
+    return min((units for units in minima if units), default=0)
+
+
 def ad_set_of(node: Any) -> AdSet:
     """One ad set. Raises UnreadableAnswer."""
     try:

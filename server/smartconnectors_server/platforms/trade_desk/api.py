@@ -4,11 +4,12 @@ whose token had run out.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from smartconnectors_server.clock import Clock
-from smartconnectors_server.connector import Gate, QuotaSignal
+from smartconnectors_server.connector import Gate, QuotaSignal, Traffic
 from smartconnectors_server.connector.http import Answer, HttpTransport
 from smartconnectors_server.errors import PlatformUnavailable
 from smartconnectors_server.platforms.trade_desk import amounts, answers
@@ -23,6 +24,8 @@ from smartconnectors_server.platforms.trade_desk.tokens import (
 PAGE_SIZE = 200
 FIRST_BACK_OFF_S = 2.0
 LONGEST_BACK_OFF_S = 300.0
+
+_LOGIN_PATH = "/authentication"
 
 Document = Mapping[str, Any]
 
@@ -62,7 +65,8 @@ class Api:
         self._credentials = credentials
         self._gate = gate
         self._tokens = Tokens(credentials, clock, self._log_in)
-        self._back_off = BackOff()
+        self._back_offs: defaultdict[str, BackOff] = defaultdict(BackOff)
+        """By endpoint, because each is limited for itself."""
 
     async def ready(self) -> None:
         """Fetches a token when there is none that lasts, so that a change need not wait for it.
@@ -106,7 +110,7 @@ class Api:
         token = await self._tokens.get()
         answer = await self._send("POST", path, body, token, changes=False, timeout_ms=timeout_ms)
         try:
-            return self._document(answer, changes=False)
+            return self._document(path, answer, changes=False)
         except TokenRefused:
             self._tokens.refused(token)  # the next one comes with a fresh token
             raise
@@ -123,7 +127,7 @@ class Api:
         dispatched()
         answer = await self._send(method, path, body, token, changes=True)
         try:
-            return self._document(answer, changes=True)
+            return self._document(path, answer, changes=True)
         except TokenRefused:
             self._tokens.refused(token)  # the next one comes with a fresh token
             raise
@@ -133,7 +137,7 @@ class Api:
     ) -> Document:
         async with self._gate.read(what):
             answer = await self._send(method, path, body, token, changes=False)
-            return self._document(answer, changes=False)
+            return self._document(path, answer, changes=False)
 
     async def _log_in(self) -> str:
         body = {
@@ -141,9 +145,10 @@ class Api:
             "Password": self._credentials.password.get_secret_value(),
             "TokenExpirationInMinutes": TOKEN_LIFE_MIN,
         }
-        async with self._gate.read("token"):
-            answer = await self._send("POST", "/authentication", body, "", changes=False)
-            token = self._document(answer, changes=False).get("Token")
+        # A login that is refused for quota must not stop bids that have a token.
+        async with self._gate.read("token", Traffic.LOGIN):
+            answer = await self._send("POST", _LOGIN_PATH, body, "", changes=False)
+            token = self._document(_LOGIN_PATH, answer, changes=False).get("Token")
             if isinstance(token, str) and token and token.isascii() and token.isprintable():
                 return token
             raise PlatformUnavailable("The Trade Desk answered the login without a token")
@@ -170,13 +175,23 @@ class Api:
             timeout_ms=timeout_ms,
         )
 
-    def _document(self, answer: Answer, *, changes: bool) -> Document:
+    def _document(self, path: str, answer: Answer, *, changes: bool) -> Document:
         retry_after_s = 0.0
+        back_off = self._back_offs[_endpoint_of(path, changes=changes)]
         if answer.status == answers.TOO_MANY:
-            retry_after_s = self._back_off.refused(answers.retry_after_of(answer))
-            self._gate.tighten(QuotaSignal(retry_after_s=retry_after_s, detail="429"))
+            retry_after_s = back_off.refused(answers.retry_after_of(answer))
+            # Each endpoint has a limit of its own, so a read that is refused stops no change.
+            binds = () if changes else (Traffic.READS,)
+            self._gate.tighten(QuotaSignal(retry_after_s, detail="429", binds=binds))
         elif 200 <= answer.status < 300:
-            self._back_off.passed()
+            back_off.passed()
         return answers.document_of(
             answer, changes=changes, retry_after_s=retry_after_s, secrets=self._tokens.secrets()
         )
+
+
+def _endpoint_of(path: str, *, changes: bool) -> str:
+    """`/adgroup/query/campaign` -> `adgroup/query`; ids are left out."""
+    parts = path.split("/")[1:3]
+    named = parts if parts[-1] in ("query", "reportexecution") else parts[:1]
+    return "/".join([*named, "change"] if changes else named)

@@ -31,7 +31,7 @@ class Connection:
         if exchange_url:
             transport = HttpTransport("The exchange", exchange_url, timeout_ms=timeout_ms)
             self._transports.append(transport)
-            self.exchange = Exchange(transport, context.gate)
+            self.exchange = Exchange(transport, context.clock)
 
     async def open(self) -> None:
         """Makes the sessions; connects nothing yet."""

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
-from smartconnectors_server.connector import Gate, QuotaSignal
+from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.connector.http import Answer, HttpTransport
 from smartconnectors_server.errors import OutcomeUnknown, PlatformRejected, RateLimited
 from smartconnectors_server.platforms.trade_desk import answers
 
 HEADERS = {"Content-Type": "application/json", "x-openrtb-version": "2.5"}
 DEFAULT_RETRY_S = 1.0
+LONGEST_WAIT_S = 86_400.0
 
 _ACCEPTED = (200, 204)
 _REQUEST_TIMEOUT = 408
 
 
 class Exchange:
-    """The exchange that bid responses are submitted to."""
+    """The exchange that bid responses are submitted to. What it says of its quota is about
+    auctions alone: The Trade Desk's own API has nothing to do with it.
+    """
 
-    def __init__(self, transport: HttpTransport, gate: Gate) -> None:
+    def __init__(self, transport: HttpTransport, clock: Clock) -> None:
         """`transport` goes to the submission URL itself."""
         self._transport = transport
-        self._gate = gate
+        self._clock = clock
+        self._not_before_ns = 0
+
+    def check(self) -> None:
+        """Raises RateLimited while the exchange asks for no bids."""
+        wait_s = (self._not_before_ns - self._clock.monotonic_ns()) / NANOS_PER_SECOND
+        if wait_s > 0:
+            raise RateLimited(
+                f"The exchange asks for no bids for another {math.ceil(wait_s)} s.",
+                retry_after_s=wait_s,
+                metadata={"limited_by": "platform"},
+                quota_subject="trade_desk/exchange",
+            )
 
     async def submit(self, response_json: str, dispatched: Callable[[], None]) -> None:
         """Submits a bid response, byte for byte as it was authored; returns when it was taken.
@@ -36,7 +52,8 @@ class Exchange:
         retry_after_s = answers.retry_after_of(answer) or DEFAULT_RETRY_S
         refusal = refusal_of(answer, retry_after_s)
         if isinstance(refusal, RateLimited):
-            self._gate.tighten(QuotaSignal(retry_after_s=retry_after_s, detail=refusal.message))
+            wait_ns = round(min(retry_after_s, LONGEST_WAIT_S) * NANOS_PER_SECOND)
+            self._not_before_ns = self._clock.monotonic_ns() + wait_ns
         if refusal is not None:
             raise refusal
 

@@ -22,6 +22,7 @@ from smartconnectors_server.connector import (
     OneByOne,
     Sent,
     SpendReport,
+    Traffic,
 )
 from smartconnectors_server.errors import (
     InternalError,
@@ -239,6 +240,8 @@ class TradeDeskConnector(OneByOne):
         return pb.ResumeCampaignResponse(result=result)
 
     async def _plan_auction(self, request: pb.PlaceBidRequest, priced: Priced) -> Plan:
+        if self._connection.exchange is not None and not request.bid.validate_only:
+            self._connection.exchange.check()
         advertiser, creatives = await self._account.creatives_of(
             request.bid.campaign_id, self._options.advertiser_id
         )
@@ -280,7 +283,7 @@ class TradeDeskConnector(OneByOne):
             if index == 0:
                 sent(await self._send(change, call))
             else:
-                async with self._gate.read("change of a further ad group"):
+                async with self._gate.read("change of a further ad group", Traffic.BIDS):
                     sent(await self._send(change, call))
 
     async def _send(self, change: wire.Change, call: Call) -> AdGroup:

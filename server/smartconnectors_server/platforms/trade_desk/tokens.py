@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.connector import Mode
+from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.platforms.trade_desk.options import TradeDeskOptions
 from smartconnectors_server.platforms.trade_desk.sandbox_access import SANDBOX_TOKEN
 
@@ -68,12 +69,19 @@ class Tokens:
         self._fetching = asyncio.Lock()
 
     async def get(self) -> str:
-        """A token that is not too old. Raises what the login raises."""
+        """A token that is good. Raises what the login raises when there is none."""
         if self._fixed:
             return self._fixed
         async with self._fetching:
             if not self._fetched or self._age_s() >= RENEW_AFTER_S:
-                self._fetched = await self._log_in()
+                try:
+                    fetched = await self._log_in()
+                except ConnectorError:
+                    # A login that is refused, for quota say, stops nothing while a token is good.
+                    if not self._fetched or self._age_s() >= TOKEN_LIFE_MIN * 60:
+                        raise
+                    return self._fetched
+                self._fetched = fetched
                 self._handed_out.append(self._fetched)
                 self._fetched_ns = self._clock.monotonic_ns()
             return self._fetched

@@ -14,7 +14,7 @@ from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
 from smartconnectors_server.call import Call, MethodSpec, Plan, Priced
 from smartconnectors_server.clock import ManualClock
-from smartconnectors_server.connector import Context, Finding, Mode, QuotaSignal, Sent
+from smartconnectors_server.connector import Context, Finding, Mode, QuotaSignal, Sent, Traffic
 from smartconnectors_server.connector.sandbox import JournalEntry
 from smartconnectors_server.platforms import google_ads
 from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
@@ -33,7 +33,8 @@ class OpenGate:
         self.signals: list[QuotaSignal] = []
 
     @asynccontextmanager
-    async def read(self, what: str) -> AsyncIterator[None]:
+    async def read(self, what: str, traffic: Traffic = Traffic.READS) -> AsyncIterator[None]:
+        del traffic
         self.reads.append(what)
         yield
 

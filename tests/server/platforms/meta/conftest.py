@@ -13,7 +13,7 @@ import pytest
 from smartconnectors.meta.v1 import meta_service_pb2 as pb
 from smartconnectors_server.call import Call, MethodSpec, Plan, Priced
 from smartconnectors_server.clock import ManualClock
-from smartconnectors_server.connector import Context, Finding, Mode, QuotaSignal, Sent
+from smartconnectors_server.connector import Context, Finding, Mode, QuotaSignal, Sent, Traffic
 from smartconnectors_server.connector.sandbox import JournalEntry
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.platforms import meta
@@ -36,7 +36,8 @@ class OpenGate:
         self.refuses: ConnectorError | None = None
 
     @asynccontextmanager
-    async def read(self, what: str) -> AsyncIterator[None]:
+    async def read(self, what: str, traffic: Traffic = Traffic.READS) -> AsyncIterator[None]:
+        del traffic
         if self.refuses is not None:
             raise self.refuses
         self.reads.append(what)

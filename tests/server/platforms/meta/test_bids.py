@@ -121,7 +121,7 @@ async def test_an_ad_set_of_another_campaign_is_an_unknown_target(rig: Rig) -> N
     ("account", "currency_code", "campaign_id", "bid_micros", "bid_amount"),
     [
         ("act_1000000002", "JPY", "2012", 1_500_000_000, 1500),
-        ("act_1000000003", "KWD", "3012", 1_234_000, 1234),
+        ("act_1000000003", "BHD", "3012", 1_230_000, 123),
         ("act_77", "USD", "1012", 12_340_000, 1234),
     ],
 )

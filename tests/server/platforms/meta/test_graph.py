@@ -70,7 +70,13 @@ async def graph(canned: Canned, signals: list[QuotaSignal]) -> AsyncIterator[Gra
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0]
     endpoint = f"{host}:{port}"
-    made = GraphApi(MetaOptions(), endpoint=endpoint, timeout_ms=10_000, on_quota=signals.append)
+    made = GraphApi(
+        MetaOptions(),
+        account_id="act_1",
+        endpoint=endpoint,
+        timeout_ms=10_000,
+        on_quota=signals.append,
+    )
     await made.open()
     yield made
     await made.close()
@@ -139,10 +145,10 @@ async def test_the_usage_of_every_part_is_heard(
     graph: GraphApi, canned: Canned, signals: list[QuotaSignal]
 ) -> None:
     def part(percent: int) -> dict[str, Any]:
-        usage = json.dumps({"call_count": percent})
-        return {**PLACED, "headers": [{"name": "x-app-usage", "value": usage}]}
+        usage = json.dumps({"acc_id_util_pct": percent})
+        return {**PLACED, "headers": [{"name": "x-ad-account-usage", "value": usage}]}
 
-    canned.headers = {"X-App-Usage": '{"call_count": 10}'}
+    canned.headers = {"X-Ad-Account-Usage": '{"acc_id_util_pct": 10}'}
     canned.body = [part(20), part(30)]
     await send(graph)
     assert [signal.usage_percent for signal in signals] == [10.0, 20.0, 30.0]
@@ -185,17 +191,21 @@ async def test_the_token_is_in_a_header_and_nowhere_else(graph: GraphApi, canned
     posted, read = canned.requests
     assert posted["headers"]["Authorization"] == "Bearer sandbox-access-token"
     assert posted["path"] == "/v26.0/10011"
-    assert set(posted["form"]) == {"status", "appsecret_proof"}
+    assert set(posted["form"]) == {"status", "fields", "appsecret_proof"}
     assert "token" not in read["path"]
 
 
 def test_the_real_token_goes_to_meta_alone() -> None:
     options = MetaOptions(access_token=SecretStr("real-token"), app_secret=SecretStr(""))
-    live = GraphApi(options, endpoint=None, timeout_ms=1000, on_quota=lambda _: None)
+    live = GraphApi(
+        options, account_id="act_1", endpoint=None, timeout_ms=1000, on_quota=lambda _: None
+    )
     assert live._http._base_url == GRAPH_URL
     assert live._headers() == {"Authorization": "Bearer real-token"}
     assert live._proof_field() == {}
-    elsewhere = GraphApi(options, endpoint="127.0.0.1:1", timeout_ms=1, on_quota=lambda _: None)
+    elsewhere = GraphApi(
+        options, account_id="act_1", endpoint="127.0.0.1:1", timeout_ms=1, on_quota=lambda _: None
+    )
     assert "real-token" not in str(elsewhere._headers())
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smartconnectors_server.connector import Traffic
 from smartconnectors_server.errors import (
     ConnectorError,
     Outcome,
@@ -29,35 +30,100 @@ def answered(status: int = 400, headers: dict[str, str] | None = None, **error: 
     return Answered(status, headers or {}, json.dumps(body))
 
 
-def meaning(answer: Answered, *, changes: bool = True, secrets: tuple[str, ...] = ()) -> Any:
-    _, error, signal = refusals.read(answer, changes=changes, secrets=secrets)
+def used_up(use_case: str, account: str = "1") -> dict[str, str]:
+    """The header of an account whose quota of a use case is used up for seven minutes."""
+    usage = {"type": use_case, "call_count": 100, "estimated_time_to_regain_access": 7}
+    return {"x-business-use-case-usage": json.dumps({account: [usage]})}
+
+
+def meaning(
+    answer: Answered,
+    *,
+    changes: bool = True,
+    traffic: Traffic = Traffic.BIDS,
+    secrets: tuple[str, ...] = (),
+) -> Any:
+    _, error, signals = refusals.read(
+        answer, changes=changes, account_id="act_1", traffic=traffic, secrets=secrets
+    )
     assert error is not None
-    return error, signal
+    return error, signals
 
 
 @pytest.mark.parametrize("code", THROTTLING)
 @pytest.mark.parametrize("status", [200, 400, 403, 429, 500])
 def test_a_throttling_code_is_a_rate_limit_whatever_the_status(code: int, status: int) -> None:
     for changes in (True, False):
-        error, signal = meaning(answered(status, code=code, is_transient=True), changes=changes)
+        error, signals = meaning(answered(status, code=code, is_transient=True), changes=changes)
         assert type(error) is RateLimited
         assert error.outcome is Outcome.NOT_SENT
-        assert error.retry_after_s == signal.retry_after_s > 0
+        assert all(error.retry_after_s == signal.retry_after_s > 0 for signal in signals)
 
 
 def test_the_headers_own_time_to_wait_wins_over_ours() -> None:
-    usage = {"1": [{"call_count": 100, "estimated_time_to_regain_access": 7}]}
-    headers = {"x-business-use-case-usage": json.dumps(usage)}
-    error, signal = meaning(answered(headers=headers, code=80004))
+    error, (signal,) = meaning(answered(headers=used_up("ads_management"), code=80004))
     assert error.retry_after_s == signal.retry_after_s == 420.0
     assert signal.usage_percent == 100.0
 
 
+@pytest.mark.parametrize(
+    ("code", "subcode", "every_account"),
+    [
+        (4, 0, True),
+        (17, 0, True),
+        (17, 2446079, False),
+        (341, 0, True),
+        (368, 0, True),
+        (613, 0, False),
+        (613, 1487742, False),
+        (613, 5044001, False),
+        (80004, 0, False),
+        (80004, 2446079, False),
+    ],
+)
+def test_a_refused_bid_holds_up_who_shares_its_quota(
+    code: int, subcode: int, every_account: bool
+) -> None:
+    _, (signal,) = meaning(answered(code=code, error_subcode=subcode))
+    assert (signal.binds, signal.every_account) == ((), every_account)
+
+
+@pytest.mark.parametrize(("code", "subcode"), [(32, 0), (80003, 2446079), (80014, 2446079)])
+def test_quota_of_another_object_or_use_case_holds_up_nothing_else(code: int, subcode: int) -> None:
+    error, signals = meaning(answered(code=code, error_subcode=subcode))
+    assert type(error) is RateLimited
+    assert error.retry_after_s == 300.0
+    assert signals == ()
+
+
+def test_quota_of_insights_holds_up_reports_whatever_was_refused_so() -> None:
+    answer = answered(code=80000, error_subcode=2446079)
+    _, (signal,) = meaning(answer)
+    assert signal.binds == (Traffic.REPORTS,)
+    _, (signal,) = meaning(answer, changes=False, traffic=Traffic.REPORTS)
+    assert (signal.retry_after_s, signal.binds) == (300.0, ())
+
+
+def test_a_refused_report_waits_for_as_long_as_insights_are_used_up() -> None:
+    for traffic in (Traffic.BIDS, Traffic.REPORTS):
+        answer = answered(headers=used_up("ads_insights"), code=80000)
+        error, (signal,) = meaning(answer, traffic=traffic)
+        assert error.retry_after_s == signal.retry_after_s == 420.0
+
+
+@pytest.mark.parametrize("account", ["1", "2"])
+def test_a_refused_bid_does_not_wait_for_another_use_case_or_company(account: str) -> None:
+    use_case = "ads_insights" if account == "1" else "ads_management"
+    error, signals = meaning(answered(headers=used_up(use_case, account), code=80004))
+    assert error.retry_after_s == 300.0
+    assert [s.retry_after_s for s in signals if s.binds == ()] == [300.0]
+
+
 def test_refused_budget_changes_wait_an_hour_and_slow_down_nothing_else() -> None:
-    error, signal = meaning(answered(code=613, error_subcode=1487632))
+    error, signals = meaning(answered(code=613, error_subcode=1487632))
     assert type(error) is RateLimited
     assert error.retry_after_s == 3600.0
-    assert signal is None
+    assert signals == ()
     assert refusals.is_budget_block(error)
     other, _ = meaning(answered(code=613, error_subcode=1487742))
     assert not refusals.is_budget_block(other)
@@ -111,12 +177,13 @@ def test_what_does_not_say_whether_it_was_made_leaves_a_change_in_doubt(answer: 
     "body", ["{}", "[]", '{"success": false}', '{"success": "true"}', '{"id": "10011"}']
 )
 def test_a_change_is_made_only_when_it_says_so(body: str) -> None:
-    error, _ = refusals.changed(Answered(200, {}, body))
+    error, _ = refusals.changed(Answered(200, {}, body), "10011", {}, account_id="act_1")
     assert type(error) is OutcomeUnknown
 
 
 def test_a_change_that_says_so_is_made() -> None:
-    assert refusals.changed(Answered(200, {}, '{"success": true}')) == (None, None)
+    answer = Answered(200, {}, '{"success": true}')
+    assert refusals.changed(answer, "10011", {}, account_id="act_1") == (None, ())
 
 
 def test_metas_words_for_people_are_handed_on() -> None:

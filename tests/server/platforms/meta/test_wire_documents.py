@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -56,6 +57,14 @@ async def test_the_sandbox_answers_the_read_like_the_fixture(raw: Raw, name: str
     )
 
 
+def read_back_of(part: dict[str, str]) -> dict[str, Any]:
+    """The ad set that a part of a batch sets a ROAS floor of, as it is answered."""
+    form = dict(parse_qsl(part["body"]))
+    shown = {name: form[name] for name in form["fields"].split(",")}
+    shown["bid_constraints"] = json.loads(form["bid_constraints"])
+    return {**shown, "id": part["relative_url"]}
+
+
 @pytest.mark.parametrize("name", sorted(EXEMPLARY))
 async def test_the_sandbox_takes_the_change_and_answers_like_the_fixture(
     raw: Raw, name: str
@@ -71,8 +80,8 @@ async def test_the_sandbox_takes_the_change_and_answers_like_the_fixture(
             form["include_headers"] = "false"
         status, body = await raw.post(path, **form)
         if isinstance(body, list):
-            parts = len(sent["form"]["batch"])
-            expected = {"status": 200, "body": [{"code": 200, "body": '{"success": true}'}] * parts}
-        else:
-            expected = document["platform_answer"]
+            answers = [(part["code"], json.loads(part["body"])) for part in body]
+            assert answers == [(200, read_back_of(part)) for part in sent["form"]["batch"]]
+            continue
+        expected = document["platform_answer"]
         assert (status, body) == (expected["status"], expected["body"])

@@ -13,7 +13,7 @@ import pytest
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as pb
 from smartconnectors_server.call import Call, MethodSpec, Plan, Priced
 from smartconnectors_server.clock import ManualClock
-from smartconnectors_server.connector import Context, Finding, Mode, QuotaSignal, Sent
+from smartconnectors_server.connector import Context, Finding, Mode, QuotaSignal, Sent, Traffic
 from smartconnectors_server.connector.sandbox import JournalEntry
 from smartconnectors_server.platforms.trade_desk import PLATFORM
 from smartconnectors_server.platforms.trade_desk.options import TradeDeskOptions
@@ -28,10 +28,12 @@ class OpenGate:
 
     def __init__(self) -> None:
         self.reads: list[str] = []
+        self.traffics: list[Traffic] = []
         self.signals: list[QuotaSignal] = []
 
     @asynccontextmanager
-    async def read(self, what: str) -> AsyncIterator[None]:
+    async def read(self, what: str, traffic: Traffic = Traffic.READS) -> AsyncIterator[None]:
+        self.traffics.append(traffic)
         self.reads.append(what)
         yield
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from smartconnectors_server.clock import ManualClock
-from smartconnectors_server.connector import Mode
+from smartconnectors_server.connector import Mode, Traffic
 from smartconnectors_server.connector.http import HttpTransport
 from smartconnectors_server.connector.sandbox import CHANGES, Fault, FaultKind
 from smartconnectors_server.errors import PlatformRejected, RateLimited
@@ -20,7 +20,13 @@ from smartconnectors_server.platforms.trade_desk.sandbox_access import (
     SANDBOX_PASSWORD,
     SANDBOX_TOKEN,
 )
-from smartconnectors_server.platforms.trade_desk.tokens import Credentials, credentials_for
+from smartconnectors_server.platforms.trade_desk.spend import EXECUTIONS_PATH
+from smartconnectors_server.platforms.trade_desk.tokens import (
+    RENEW_AFTER_S,
+    TOKEN_LIFE_MIN,
+    Credentials,
+    credentials_for,
+)
 
 if TYPE_CHECKING:
     from tests.server.platforms.trade_desk.conftest import OpenGate
@@ -64,6 +70,11 @@ def asked(sandbox: TradeDeskSandbox) -> list[str]:
 async def read(made: Api) -> str:
     document = await made.read("advertiser", "GET", "/advertiser/adv-usd")
     return str(document["CurrencyCode"])
+
+
+async def refused_report(made: Api, sandbox: TradeDeskSandbox) -> None:
+    await sandbox.add_fault(Fault(FaultKind.QUOTA))
+    await made.report(EXECUTIONS_PATH, {}, 5_000)
 
 
 async def change(made: Api) -> None:
@@ -144,22 +155,57 @@ async def test_a_query_is_read_page_by_page(make_api: MakeApi) -> None:
     assert gate.reads == ["creatives"] * 3
 
 
+@pytest.mark.parametrize("ask", [read, change])
 async def test_too_many_requests_wait_twice_as_long_each_time_until_one_passes(
-    make_api: MakeApi, sandbox: TradeDeskSandbox
+    make_api: MakeApi, sandbox: TradeDeskSandbox, ask: Callable[[Api], Awaitable[object]]
 ) -> None:
     made, gate = await make_api(token())
     await sandbox.add_fault(Fault(FaultKind.QUOTA, times=3))
     waits = []
-    for ask in (read, change, read):
+    for _ in range(3):
         with pytest.raises(RateLimited) as caught:
             await ask(made)
         waits.append(caught.value.retry_after_s)
     assert waits == [signal.retry_after_s for signal in gate.signals] == [2.0, 4.0, 8.0]
-    await read(made)
+    await ask(made)
+    await sandbox.add_fault(Fault(FaultKind.QUOTA))
+    with pytest.raises(RateLimited) as caught:
+        await ask(made)
+    assert caught.value.retry_after_s == 2.0
+
+
+async def test_a_read_that_is_refused_for_quota_binds_reads_and_lengthens_no_others_wait(
+    make_api: MakeApi, sandbox: TradeDeskSandbox
+) -> None:
+    made, gate = await make_api(token())
+    for _ in range(3):
+        await sandbox.add_fault(Fault(FaultKind.QUOTA))
+        with pytest.raises(RateLimited):
+            await read(made)
+    assert {signal.binds for signal in gate.signals} == {(Traffic.READS,)}
+    with pytest.raises(RateLimited):
+        await refused_report(made, sandbox)
+    assert gate.signals[-1].retry_after_s == 2.0
     await sandbox.add_fault(Fault(FaultKind.QUOTA, method=CHANGES))
     with pytest.raises(RateLimited) as caught:
         await change(made)
     assert caught.value.retry_after_s == 2.0
+    assert gate.signals[-1].binds == ()
+
+
+async def test_a_login_that_is_refused_stops_nothing_while_the_token_is_good(
+    make_api: MakeApi, sandbox: TradeDeskSandbox, clock: ManualClock
+) -> None:
+    made, gate = await make_api(login())
+    await read(made)
+    clock.advance(RENEW_AFTER_S)
+    await sandbox.add_fault(Fault(FaultKind.QUOTA))
+    assert await read(made) == "USD"
+    assert gate.traffics[-2:] == [Traffic.LOGIN, Traffic.READS]
+    clock.advance(TOKEN_LIFE_MIN * 60 - RENEW_AFTER_S)
+    await sandbox.add_fault(Fault(FaultKind.QUOTA))
+    with pytest.raises(RateLimited):
+        await read(made)
 
 
 def test_a_back_off_ends_somewhere_and_gives_way_to_what_is_asked() -> None:

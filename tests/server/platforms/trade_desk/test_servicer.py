@@ -209,8 +209,25 @@ async def test_an_exchange_under_a_fault_says_what_is_known(
             await rig.send(request, plan)
     await rig.sandbox.clear_faults()
     assert sum(entry.applied for entry in rig.changes()) == taken
-    asked = [signal.retry_after_s for signal in rig.gate.signals]
-    assert asked == ([7.0] if kind is FaultKind.QUOTA else [])
+    assert rig.gate.signals == [], "the exchange's quota is not The Trade Desk's"
+
+
+async def test_an_exchange_that_asks_for_patience_gets_no_auctions_and_stops_nothing_else(
+    rig: Rig,
+) -> None:
+    request = rig.auction()
+    plan = await rig.plan(request)
+    await rig.sandbox.add_fault(Fault(FaultKind.QUOTA, delay_ms=7_000, method=CHANGES))
+    with pytest.raises(RateLimited):
+        await rig.send(request, plan)
+    rig.clock.advance(6.5)
+    with pytest.raises(RateLimited, match="asks for no bids for another 1 s") as caught:
+        await rig.plan(rig.auction(request_id="bid-2"))
+    assert caught.value.retry_after_s == pytest.approx(0.5)
+    await rig.bid(rig.request("1002", "bid-3"))
+    rig.clock.advance(0.5)
+    await rig.bid(rig.auction(request_id="bid-4"))
+    assert sum(entry.applied for entry in rig.changes()) == 2
 
 
 async def test_a_batch_of_one_is_answered_like_the_bid_alone(rig: Rig) -> None:

@@ -81,6 +81,7 @@ class CampaignBudgetResult(_message.Message):
     PLATFORM_BUDGET_ID_FIELD_NUMBER: _builtins.int
     BUDGET_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    MOST_SPEND_A_DAY_MICROS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The caller's key."""
     status: _bid_pb2.BidStatus.ValueType
@@ -97,6 +98,11 @@ class CampaignBudgetResult(_message.Message):
     """The platform's name for what was changed."""
     replayed: _builtins.bool
     """True: this is the stored answer of an earlier call with the same request id."""
+    most_spend_a_day_micros: _builtins.int
+    """The most that the platform says it may bill by this budget on a single day, in micros: on some
+    days more than the budget itself, made up for on others. 0: it does not say, or this is not
+    told.
+    """
     @_builtins.property
     def budget(self) -> _budget_pb2.BudgetStats:
         """The platform's budget after this update."""
@@ -113,10 +119,11 @@ class CampaignBudgetResult(_message.Message):
         platform_budget_id: _builtins.str = ...,
         budget: _budget_pb2.BudgetStats | None = ...,
         replayed: _builtins.bool = ...,
+        most_spend_a_day_micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "committed_micros", b"committed_micros", "currency_code", b"currency_code", "daily_budget_micros", b"daily_budget_micros", "platform_budget_id", b"platform_budget_id", "previous_daily_budget_micros", b"previous_daily_budget_micros", "replayed", b"replayed", "request_id", b"request_id", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "committed_micros", b"committed_micros", "currency_code", b"currency_code", "daily_budget_micros", b"daily_budget_micros", "most_spend_a_day_micros", b"most_spend_a_day_micros", "platform_budget_id", b"platform_budget_id", "previous_daily_budget_micros", b"previous_daily_budget_micros", "replayed", b"replayed", "request_id", b"request_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

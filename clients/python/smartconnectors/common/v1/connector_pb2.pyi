@@ -70,6 +70,8 @@ class ConnectorStatus(_message.Message):
     FALLBACK_COUNT_FIELD_NUMBER: _builtins.int
     DEFERRED_COUNT_FIELD_NUMBER: _builtins.int
     IN_DOUBT_COUNT_FIELD_NUMBER: _builtins.int
+    BIDS_THROTTLED_FOR_FIELD_NUMBER: _builtins.int
+    REPORTS_THROTTLED_FOR_FIELD_NUMBER: _builtins.int
     platform: _builtins.str
     """`google_ads`, `meta`, `trade_desk`."""
     mode: Global___ConnectorMode.ValueType
@@ -104,6 +106,18 @@ class ConnectorStatus(_message.Message):
     def budget(self) -> _budget_pb2.BudgetStats:
         """Its budget."""
 
+    @_builtins.property
+    def bids_throttled_for(self) -> _duration_pb2.Duration:
+        """For how long the platform still asks bids, of one of its accounts at least, to wait. Pauses are
+        sent all the same. Unset: it does not.
+        """
+
+    @_builtins.property
+    def reports_throttled_for(self) -> _duration_pb2.Duration:
+        """For how long the platform still asks reports of spend to wait. That holds up no bid. Unset: it
+        does not.
+        """
+
     def __init__(
         self,
         *,
@@ -120,10 +134,12 @@ class ConnectorStatus(_message.Message):
         fallback_count: _builtins.int = ...,
         deferred_count: _builtins.int = ...,
         in_doubt_count: _builtins.int = ...,
+        bids_throttled_for: _duration_pb2.Duration | None = ...,
+        reports_throttled_for: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "circuit_retry_after", b"circuit_retry_after", "rate_limit_window", b"rate_limit_window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bids_throttled_for", b"bids_throttled_for", "budget", b"budget", "circuit_retry_after", b"circuit_retry_after", "rate_limit_window", b"rate_limit_window", "reports_throttled_for", b"reports_throttled_for"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "circuit_retry_after", b"circuit_retry_after", "circuit_state", b"circuit_state", "connected", b"connected", "deferred_count", b"deferred_count", "fallback_count", b"fallback_count", "headroom_calls", b"headroom_calls", "in_doubt_count", b"in_doubt_count", "mode", b"mode", "platform", b"platform", "rate_limit_calls", b"rate_limit_calls", "rate_limit_window", b"rate_limit_window", "used_calls", b"used_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bids_throttled_for", b"bids_throttled_for", "budget", b"budget", "circuit_retry_after", b"circuit_retry_after", "circuit_state", b"circuit_state", "connected", b"connected", "deferred_count", b"deferred_count", "fallback_count", b"fallback_count", "headroom_calls", b"headroom_calls", "in_doubt_count", b"in_doubt_count", "mode", b"mode", "platform", b"platform", "rate_limit_calls", b"rate_limit_calls", "rate_limit_window", b"rate_limit_window", "reports_throttled_for", b"reports_throttled_for", "used_calls", b"used_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -226,8 +242,8 @@ Global___FieldViolation: _TypeAlias = FieldViolation  # noqa: Y015
 @_typing.final
 class CampaignStatusUpdate(_message.Message):
     """A campaign to pause or to resume. Pausing one that is paused is no change, so a repeated call is
-    harmless. Pausing passes exhausted and paused budgets and an open circuit breaker, and may use
-    the share of the quota that is kept for it.
+    harmless. Pausing passes exhausted and paused budgets and an open circuit breaker, may use the
+    share of the quota that is kept for it, and is sent while the platform asks for patience.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from smartconnectors_server.platforms.meta.sandbox.accounts import (
     AUDIENCES,
+    BHD_ACCOUNT,
     FORBIDDEN_ACCOUNT,
     JPY_ACCOUNT,
-    KWD_ACCOUNT,
 )
 from smartconnectors_server.platforms.meta.sandbox.server import MetaSandbox
 from smartconnectors_server.platforms.meta.sandbox_access import USD_ACCOUNT
 
 __all__ = [
     "AUDIENCES",
+    "BHD_ACCOUNT",
     "FORBIDDEN_ACCOUNT",
     "JPY_ACCOUNT",
-    "KWD_ACCOUNT",
     "USD_ACCOUNT",
     "MetaSandbox",
 ]

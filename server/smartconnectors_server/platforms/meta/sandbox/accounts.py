@@ -13,7 +13,8 @@ from typing import Any
 from smartconnectors_server.platforms.meta.sandbox_access import USD_ACCOUNT
 
 JPY_ACCOUNT = "act_1000000002"
-KWD_ACCOUNT = "act_1000000003"
+BHD_ACCOUNT = "act_1000000003"
+"""Meta counts dinars of Bahrain in hundredths; ISO 4217 has thousandths."""
 FORBIDDEN_ACCOUNT = "act_1000000009"
 """An account that the sandbox's user may not touch."""
 
@@ -27,7 +28,15 @@ STARTED = "2026-01-01T00:00:00+0000"
 _ACCOUNTS = {
     USD_ACCOUNT: ("USD", 1000, 10_000),
     JPY_ACCOUNT: ("JPY", 2000, 100),
-    KWD_ACCOUNT: ("KWD", 3000, 100_000),
+    BHD_ACCOUNT: ("BHD", 3000, 10_000),
+}
+
+# currency -> the least daily budget for impressions, clicks, rare actions and video views, in minor
+# units: Meta's $1, $5, $40 and $5, and half of them in other currencies than some.
+_MINIMUM_BUDGETS = {
+    "USD": (100, 500, 4000, 500),
+    "JPY": (100, 500, 4000, 500),
+    "BHD": (20, 95, 755, 95),
 }
 
 _MIN_ROAS = {
@@ -64,6 +73,18 @@ class World:
             for node in self.nodes.values()
             if node.kind == kind and node.values.get(parent) == key
         ]
+
+    def minimum_budgets(self, account: Node) -> dict[str, Any]:
+        """The least daily budgets of an account, under Meta's names."""
+        currency = account.values["currency"]
+        impressions, clicks, rare, views = _MINIMUM_BUDGETS[currency]
+        return {
+            "currency": currency,
+            "min_daily_budget_imp": impressions,
+            "min_daily_budget_high_freq": clicks,
+            "min_daily_budget_low_freq": rare,
+            "min_daily_budget_video_views": views,
+        }
 
     def campaign_of(self, node: Node) -> Node:
         """The campaign itself, or the one that an ad set is in."""

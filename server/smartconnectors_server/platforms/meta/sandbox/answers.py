@@ -27,16 +27,18 @@ from smartconnectors_server.platforms.meta.sandbox.failures import (
     Refused,
     invalid,
     too_many_calls,
+    too_many_insights,
     unknown_object,
 )
-from smartconnectors_server.platforms.meta.sandbox.meter import Meter
+from smartconnectors_server.platforms.meta.sandbox.meter import INSIGHTS, MANAGEMENT, Meter
 from smartconnectors_server.platforms.meta.sandbox.rules import Rules
 
 MAX_BATCH = 50
 
-_VERSION = re.compile(r"v(2[3-9])\.0")
+_VERSION = re.compile(r"v(2[5-9])\.0")
+"""Older ones have ended."""
 _OWN_PARAMETERS = frozenset(
-    {"access_token", "appsecret_proof", "batch", "include_headers", "execution_options"}
+    {"access_token", "appsecret_proof", "batch", "include_headers", "execution_options", "fields"}
 )
 _ACCOUNT = re.compile(r"act_[0-9]{1,20}")
 
@@ -66,6 +68,11 @@ class Asked:
     def is_batch(self) -> bool:
         """True for a batch."""
         return self.method == "POST" and not self.segments and "batch" in self.parameters
+
+    @property
+    def is_insights(self) -> bool:
+        """True for a report."""
+        return self.segments[1:] == ["insights"]
 
     @property
     def name(self) -> str:
@@ -109,6 +116,8 @@ class Answers:
         self._world = open_world()
         self._rules = Rules(self._world, self._clock)
         self._meter.reset()
+        self._hides_minimum_budgets = False
+        self._ignored: set[str] = set()
 
     def add_ad_sets(self, campaign_id: str, count: int) -> None:
         """Gives a campaign that many more ad sets, as its first one is."""
@@ -125,6 +134,18 @@ class Answers:
             self._world.nodes[own["id"]] = Node("campaign", {**campaign.values, **own})
             inner = {"id": f"{number}1", "campaign_id": own["id"]}
             self._world.nodes[inner["id"]] = Node("adset", {**ad_set.values, **inner})
+
+    def ignore_changes(self, object_id: str) -> None:
+        """Takes changes of one object from now on, and makes none of them."""
+        self._ignored.add(object_id)
+
+    def set_currency(self, account_id: str, currency_code: str) -> None:
+        """Has an account bill in another currency."""
+        self._world.nodes[account_id].values["currency"] = currency_code
+
+    def hide_minimum_budgets(self) -> None:
+        """Refuses to tell minimum budgets, as to a user who may not see them."""
+        self._hides_minimum_budgets = True
 
     def remove_campaign(self, campaign_id: str) -> None:
         """Removes a campaign and its ad sets. Raises KeyError when there is none."""
@@ -144,27 +165,27 @@ class Answers:
         except Refused as refused:
             facts = {"credentials": _credentials(asked), "errors": [refused.name]}
             self._journal.append(asked.name, changes=True, applied=False, facts=facts)
-            return self._refusal(refused, trace_id, "")
+            return self._refusal(refused, trace_id, asked)
         answers = [self._answer_one(part, in_batch=True) for part in parts]
         with_headers = asked.parameters.get("include_headers", "true") != "false"
         document = [_part_answer(each, with_headers=with_headers) for each in answers]
-        return Reply(200, document, self._headers(trace_id, ""))
+        return Reply(200, document, self._headers(trace_id, asked))
 
     def refusal(self, asked: Asked, refused: Refused, *, throttled_ms: int | None = None) -> Reply:
         """Says no, changes nothing, and writes that into the journal."""
         facts = {"credentials": _credentials(asked), "errors": [refused.name]}
         self._journal.append(asked.name, changes=asked.changes, applied=False, facts=facts)
-        return self._refusal(refused, self._trace_id(), "", throttled_ms=throttled_ms)
+        return self._refusal(refused, self._trace_id(), asked, throttled_ms=throttled_ms)
 
     def quota_refusal(self, asked: Asked, delay_ms: int) -> Reply:
         """Says that the quota is used up."""
-        return self.refusal(asked, too_many_calls(), throttled_ms=delay_ms)
+        refused = too_many_insights() if asked.is_insights else too_many_calls()
+        return self.refusal(asked, refused, throttled_ms=delay_ms)
 
     def _answer_one(self, asked: Asked, *, in_batch: bool = False) -> Reply:
         self._meter.count()
         trace_id = self._trace_id()
         facts: dict[str, Any] = {"credentials": _credentials(asked), "batch": in_batch}
-        account = ""
         try:
             self._authenticate(asked)
             if asked.changes:
@@ -172,13 +193,12 @@ class Answers:
             else:
                 facts |= {"object_id": "/".join(asked.segments), **_read_facts(asked)}
                 applied, document = True, self._get(asked)
-            account = str(facts.get("account_id", ""))
         except Refused as refused:
             facts["errors"] = [refused.name]
             self._journal.append(asked.name, changes=asked.changes, applied=False, facts=facts)
-            return self._refusal(refused, trace_id, account)
+            return self._refusal(refused, trace_id, asked)
         self._journal.append(asked.name, changes=asked.changes, applied=applied, facts=facts)
-        return Reply(200, document, self._headers(trace_id, account))
+        return Reply(200, document, self._headers(trace_id, asked))
 
     def _check_campaigns(self, parts: Sequence[Asked]) -> None:
         """Raises Refused when two parts post to ad sets of one campaign."""
@@ -219,18 +239,21 @@ class Answers:
         if node is None or node.kind == "account":
             raise unknown_object("post", node_id)
         staged = self._rules.stage(node, form)
-        if not validate_only:
+        applied = not validate_only and node_id not in self._ignored
+        if applied:
             self._rules.commit(staged, form)
-        return not validate_only, {"success": True}
+        if validate_only or "fields" not in asked.parameters:
+            return applied, {"success": True}
+        wanted = fields.parse(asked.parameters["fields"])
+        return applied, fields.render(self._world, self._world.nodes[node_id], wanted)
 
     def _get(self, asked: Asked) -> Any:
         parameters = asked.parameters
         wanted = fields.parse(parameters.get("fields", ""))
+        if "ids" in parameters:
+            raise invalid("Multi-ID requests are not available to apps made since 2026-11-04.")
         if not asked.segments:
-            ids = [each for each in parameters.get("ids", "").split(",") if each]
-            if not ids:
-                raise unknown_object("get", "")
-            return {each: fields.render(self._world, self._node(each), wanted) for each in ids}
+            raise unknown_object("get", "")
         node = self._node(asked.segments[0])
         if node.kind == "account":
             node.values["timezone_name"] = self._billed.time_zone
@@ -238,6 +261,10 @@ class Answers:
             return fields.render(self._world, node, wanted)
         if node.kind == "account" and asked.segments[1:] == ["insights"]:
             return insights.page(self._world, node, parameters, self._billed)
+        if node.kind == "account" and asked.segments[1:] == ["minimum_budgets"]:
+            if self._hides_minimum_budgets:
+                raise unknown_object("get", "/".join(asked.segments))
+            return {"data": [fields.chosen(self._world.minimum_budgets(node), wanted)]}
         kind = fields.edge_kind(node, asked.segments[1])
         if kind is None or len(asked.segments) > 2:
             raise unknown_object("get", "/".join(asked.segments))
@@ -259,17 +286,27 @@ class Answers:
         return node
 
     def _refusal(
-        self, refused: Refused, trace_id: str, account: str, *, throttled_ms: int | None = None
+        self, refused: Refused, trace_id: str, asked: Asked, *, throttled_ms: int | None = None
     ) -> Reply:
-        headers = self._headers(trace_id, account, throttled_ms=throttled_ms)
+        headers = self._headers(trace_id, asked, throttled_ms=throttled_ms)
         return Reply(refused.status, refused.body(trace_id), headers)
 
     def _headers(
-        self, trace_id: str, account: str, *, throttled_ms: int | None = None
+        self, trace_id: str, asked: Asked, *, throttled_ms: int | None = None
     ) -> Mapping[str, str]:
-        named = account or sandbox_access.USD_ACCOUNT.removeprefix("act_")
-        usage = self._meter.headers(named, throttled_ms=throttled_ms)
+        use_case = INSIGHTS if asked.is_insights else MANAGEMENT
+        account = self._account_of(asked)
+        usage = self._meter.headers(account, use_case=use_case, throttled_ms=throttled_ms)
         return {**usage, "x-fb-trace-id": trace_id, "facebook-api-version": "v26.0"}
+
+    def _account_of(self, asked: Asked) -> str:
+        """The account whose quota a request takes, without `act_`; a batch is the dollar one's."""
+        node_id = asked.segments[0] if asked.segments else sandbox_access.USD_ACCOUNT
+        if _ACCOUNT.fullmatch(node_id):
+            return node_id.removeprefix("act_")
+        node = self._world.nodes.get(node_id)
+        dollars = sandbox_access.USD_ACCOUNT.removeprefix("act_")
+        return dollars if node is None else str(node.values["account_id"])
 
     def _trace_id(self) -> str:
         return f"Sandbox{next(self._trace_numbers):08d}"

@@ -70,6 +70,16 @@ def too_many_calls() -> Refused:
     )
 
 
+def too_many_insights() -> Refused:
+    """Quota, of an ad account's insights."""
+    return Refused(
+        80000,
+        "(#80000) There have been too many calls from this ad-account. Please wait a bit and try "
+        "again.",
+        subcode=2446079,
+    )
+
+
 def too_many_budget_changes() -> Refused:
     """More than four changes of an ad set's budget in an hour."""
     return Refused(

@@ -124,6 +124,15 @@ def render(world: World, node: Node, wanted: Sequence[Wanted]) -> dict[str, Any]
     return {**rendered, "id": node.values["id"]}
 
 
+def chosen(values: Mapping[str, Any], wanted: Sequence[Wanted]) -> dict[str, Any]:
+    """The wanted ones of these fields, all when none is named. Raises Refused."""
+    for each in wanted:
+        if each.name not in values:
+            raise invalid(f"Tried accessing nonexisting field ({each.name})")
+    names = [each.name for each in wanted] or list(values)
+    return {name: values[name] for name in names}
+
+
 def edge_kind(node: Node, name: str) -> str | None:
     """The kind of node behind an edge; None: the node has no such edge."""
     return _EDGES.get(node.kind, {}).get(name)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from smartconnectors_server.connector.sandbox import Billed
-from smartconnectors_server.money import minor_unit_digits
+from smartconnectors_server.platforms.meta.minor_units import digits_of
 from smartconnectors_server.platforms.meta.sandbox.accounts import Node, World
 from smartconnectors_server.platforms.meta.sandbox.failures import invalid
 
@@ -71,4 +71,4 @@ def _days(text: str) -> tuple[date, date]:
 
 def _decimal(micros: int, currency: str) -> str:
     """As Meta writes it: currency units with as many decimals as the currency has."""
-    return f"{Decimal(micros) / 1_000_000:.{minor_unit_digits(currency)}f}"
+    return f"{Decimal(micros) / 1_000_000:.{digits_of(currency)}f}"

@@ -13,6 +13,9 @@ CALLS_PER_HOUR = 100_000
 """What an account with full access has, without its active ads."""
 MOST_PERCENT = 75.0
 """The sandbox never runs out of quota by itself: only the fault `quota` makes it say so."""
+MANAGEMENT = "ads_management"
+INSIGHTS = "ads_insights"
+"""Business use cases: each has a quota of its own."""
 _HOUR_NS = 3600 * NANOS_PER_SECOND
 
 
@@ -31,7 +34,9 @@ class Meter:
         """No call yet."""
         self._calls_ns.clear()
 
-    def headers(self, account: str, *, throttled_ms: int | None = None) -> Mapping[str, str]:
+    def headers(
+        self, account: str, *, use_case: str = MANAGEMENT, throttled_ms: int | None = None
+    ) -> Mapping[str, str]:
         """What is said of an account's usage. `throttled_ms`: it is used up, for that long."""
         now_ns = self._clock.monotonic_ns()
         while self._calls_ns and self._calls_ns[0] + _HOUR_NS <= now_ns:
@@ -44,7 +49,7 @@ class Meter:
         minutes = math.ceil(wait_s / 60) if wait_s >= 60 else 0
         percent = math.ceil(used)
         business = {
-            "type": "ads_management",
+            "type": use_case,
             "call_count": percent,
             "total_cputime": percent // 2,
             "total_time": percent // 2,

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
-from smartconnectors_server.money import minor_unit_digits
 from smartconnectors_server.platforms.meta.sandbox.accounts import AUDIENCES, Node, World
 from smartconnectors_server.platforms.meta.sandbox.failures import (
     invalid,
@@ -122,7 +121,8 @@ class Rules:
 
     def _check_budget(self, node: Node, values: Mapping[str, Any]) -> None:
         account = self._world.nodes[f"act_{node.values['account_id']}"]
-        least = int(10 ** minor_unit_digits(account.values["currency"]))
+        # Every ad set here is billed by impressions.
+        least = self._world.minimum_budgets(account)["min_daily_budget_imp"]
         if not _has_budget(node.values):
             raise invalid("The budget is not set here.")
         if int(values["daily_budget"]) < least:

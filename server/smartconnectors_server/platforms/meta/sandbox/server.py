@@ -96,6 +96,18 @@ class MetaSandbox:
         """Gives the dollar account that many more campaigns, as its first one is."""
         self._answers.add_campaigns(count)
 
+    def ignore_changes(self, object_id: str) -> None:
+        """Takes changes of one object from now on, and makes none of them."""
+        self._answers.ignore_changes(object_id)
+
+    def set_currency(self, account_id: str, currency_code: str) -> None:
+        """Has an account bill in another currency. Raises KeyError when there is none."""
+        self._answers.set_currency(account_id, currency_code)
+
+    def hide_minimum_budgets(self) -> None:
+        """Refuses to tell minimum budgets from now on, as to a user who may not see them."""
+        self._answers.hide_minimum_budgets()
+
     def remove_campaign(self, campaign_id: str) -> None:
         """Removes a campaign and its ad sets, as on Meta's own pages: from now on changes of them
         are refused. Raises KeyError when there is none.

@@ -51,7 +51,7 @@ from smartconnectors_server.platforms.meta import (
     state,
     wire,
 )
-from smartconnectors_server.platforms.meta.graph import batch_form, status_form
+from smartconnectors_server.platforms.meta.graph import batch_form, posted, status_form
 from smartconnectors_server.platforms.meta.options import MetaOptions
 from smartconnectors_server.platforms.meta.refusals import Answered
 from smartconnectors_server.platforms.meta.sandbox_access import USD_ACCOUNT
@@ -132,8 +132,10 @@ def _of_plan(plan: Plan, document: Document) -> dict[str, Any]:
     answered = answer_in(document)
     if answered is None:
         return found
-    error, signal = refusals.changed(answered)
-    found |= quota_document(signal)
+    error, signals = refusals.changed(
+        answered, change.object_id, change.form, account_id=account_of(document)
+    )
+    found |= quota_document(*signals)
     if error is not None:
         return {**found, **error_document(error)}
     is_bid = document["method"] == "PlaceBid"
@@ -153,7 +155,7 @@ def _of_batch(changes: Sequence[wire.Change]) -> dict[str, Any]:
 
 
 def _post(object_id: str, form: Mapping[str, str]) -> Sent:
-    return {"path": f"/v26.0/{object_id}", "form": dict(form)}
+    return {"path": f"/v26.0/{object_id}", "form": dict(posted(form, validate_only=False))}
 
 
 def answer_in(document: Document) -> Answered | None:
