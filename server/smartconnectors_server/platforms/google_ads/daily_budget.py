@@ -83,12 +83,11 @@ def _check_daily(campaign: Campaign, budget: DailyBudget) -> None:
 def _check_alone(campaign: Campaign, budget: DailyBudget) -> None:
     """Raises InvalidBid for a budget that is, or may any time be, other campaigns' too."""
     if budget.explicitly_shared or budget.reference_count > 1:
-        others = max(0, budget.reference_count - 1)
         raise InvalidBid.of(
             "update.campaign_id",
-            f"campaign {campaign.campaign_id} has the shared budget {budget.budget_id}, used by "
-            f"{others} other campaigns now; change it in Google Ads, or give the campaign a budget "
-            "of its own there",
+            f"campaign {campaign.campaign_id} is on shared budget {budget.budget_id} (campaigns on "
+            f"it now: {budget.reference_count}), and a change would apply to all of them; change "
+            "it in Google Ads, or give the campaign a budget of its own there",
         )
 
 

@@ -37,7 +37,7 @@ async def test_a_budget_for_a_period_is_refused_by_its_id_and_total(rig: Rig) ->
 
 @pytest.mark.parametrize("campaign_id", ["1015", "1016"])
 async def test_a_shared_budget_is_refused_by_its_id(rig: Rig, campaign_id: str) -> None:
-    with pytest.raises(InvalidBid, match="the shared budget 6015, used by 1 other campaigns now"):
+    with pytest.raises(InvalidBid, match=r"shared budget 6015 \(campaigns on it now: 2\)"):
         await plan(rig, campaign_id)
 
 
