@@ -13,7 +13,7 @@ from typing import Any
 
 JPY_CUSTOMER = "1000000002"
 KWD_CUSTOMER = "1000000003"
-TWD_CUSTOMER = "1000000004"
+TWD_CUSTOMER = "1000000005"
 UNDECLARED_CUSTOMER = "1000000008"
 """An account with a campaign, the first, that does not say whether it has EU political ads."""
 FORBIDDEN_CUSTOMER = "1000000009"
