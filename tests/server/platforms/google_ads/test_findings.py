@@ -46,6 +46,7 @@ def planned(before: Campaign) -> tuple[knobs.Intent, str, Campaign]:
     [
         (OURS, SENT, Finding.APPLIED),
         (OURS, ELSEWHERE, Finding.APPLIED),
+        (OURS, BEFORE, Finding.INCONCLUSIVE),
         (EARLIER, BEFORE, Finding.NOT_APPLIED),
         (EARLIER, SENT, Finding.APPLIED),
         (EARLIER, ELSEWHERE, Finding.INCONCLUSIVE),
