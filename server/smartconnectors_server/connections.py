@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import date
+from datetime import UTC, date, datetime
 
 from smartconnectors_server.budget import Finding, SpendReport, SpendRules
 from smartconnectors_server.budget.shadow import TOTAL
 from smartconnectors_server.call import MethodTable
+from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.connector import (
     Accounts,
     Connector,
@@ -121,6 +122,8 @@ class Connections:
             sandbox = runtime.platform.sandbox()
             endpoint = await sandbox.start()
             self._sandboxes.append(sandbox)
+        if endpoint is None:
+            self._warn(runtime)
         gate = self._gate(runtime, None)
         several = len(runtime.accounts) > 1
         each = {
@@ -158,6 +161,13 @@ class Connections:
             self._engines.telemetry,
             account,
         )
+
+    def _warn(self, runtime: PlatformRuntime) -> None:
+        """Says in the log which settings are going to stop working at the real platform."""
+        today = datetime.fromtimestamp(self._engines.clock.wall_ns() / NANOS_PER_SECOND, UTC).date()
+        each = [runtime.platform.warnings(one, today) for one in runtime.accounts.values()]
+        for warning in dict.fromkeys(one for warnings in each for one in warnings):
+            log.warning("%s: %s", runtime.name, warning)
 
     async def _check_account(
         self, runtime: PlatformRuntime, account: str, connector: Connector

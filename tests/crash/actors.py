@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 import grpc.aio
 from google.rpc import error_details_pb2, status_pb2
-from tests.crash.mixes import CAMPAIGNS, LATEST_MS, TOTAL, Mix, limits_usd
+from tests.crash.mixes import CAMPAIGNS, LATEST_MS, TOTAL, Mix, campaigns_of, limits_usd
 from tests.crash.sent import Bid, Table, customer_of
 from tests.crash.server import ServerProcess
 
@@ -135,7 +135,7 @@ class World:
 
     async def _weather_at(self, name: str) -> None:
         chance, mix, sandbox = self.chance(name), self.mix, self.sandboxes[name]
-        gone = list(CAMPAIGNS[1:])
+        gone = list(campaigns_of(name)[1:])
         while True:
             await asyncio.sleep(chance.uniform(0.5, 1.5) * mix.every_s)
             if mix.faults and chance.random() < 0.7:
@@ -188,7 +188,7 @@ class World:
         await budgets.ResumeCampaigns(budgets_pb2.ResumeCampaignsRequest(**asked), timeout=2)
 
     async def _erase(self, budgets: Any, chance: random.Random) -> None:
-        customer = customer_of(chance.choice(CAMPAIGNS))
+        customer = customer_of(chance.choice(campaigns_of(chance.choice(self.platforms))))
         request = budgets_pb2.EraseCustomerRequest(customer_id=customer, reason="asked for")
         await budgets.EraseCustomer(request, timeout=2)
 

@@ -15,6 +15,9 @@ TIMEOUT_MS = 300
 LATEST_MS = 500
 """A change may still arrive this late; the server waits for twice the timeout."""
 CAMPAIGNS = tuple(str(1001 + number) for number in range(8))
+"""On every platform's sandbox these are campaigns of one target each."""
+SHARING: Mapping[str, tuple[str, ...]] = {"google_ads": ("1009", "1010")}
+"""Platform -> campaigns that share a target: a bid on one moves the others."""
 LIMITED_CAMPAIGN = CAMPAIGNS[0]
 TOTAL = "total"
 LOSSES = (
@@ -126,6 +129,11 @@ def happens_often(point: str) -> bool:
 def _subject(point: str) -> Place | Write:
     found = FAILPOINTS[point]
     return found if isinstance(found, Place) else found[0]
+
+
+def campaigns_of(platform: str) -> tuple[str, ...]:
+    """Every campaign that is bid on."""
+    return CAMPAIGNS + SHARING.get(platform, ())
 
 
 def limits_usd(mix: Mix) -> dict[str, int]:

@@ -14,7 +14,7 @@ from typing import Any
 from tests.crash import mixes
 from tests.crash.actors import World
 from tests.crash.compare import Evidence, Findings, all_entries, compare
-from tests.crash.mixes import ANYWHEN, CAMPAIGNS, MIXES
+from tests.crash.mixes import ANYWHEN, MIXES, campaigns_of
 from tests.crash.sent import Applied, Table
 from tests.crash.server import KILLED, ServerProcess
 
@@ -107,7 +107,7 @@ class Run:
         self.result = result
         self.directory = directory
         mix = MIXES[result.mix]
-        self.table = Table(chance, CAMPAIGNS)
+        self.table = Table(chance, campaigns_of)
         self.world = World(
             f"{result.seed} {result.point}",
             mix,

@@ -7,7 +7,7 @@ of them it is, names one bid. Nothing that a server counted takes part in it.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -66,9 +66,12 @@ class Applied:
 class Table:
     """Every bid of one run."""
 
-    def __init__(self, chance: random.Random, campaigns: tuple[str, ...]) -> None:
+    def __init__(
+        self, chance: random.Random, campaigns_of: Callable[[str], tuple[str, ...]]
+    ) -> None:
+        """`campaigns_of`: platform -> the campaigns that are bid on."""
         self._chance = chance
-        self._campaigns = campaigns
+        self._campaigns_of = campaigns_of
         self._numbers = chance.sample(range(MOST_BIDS), MOST_BIDS)
         self.bids: dict[str, Bid] = {}
         self._by_wire: dict[tuple[str, str, float], Bid] = {}
@@ -80,7 +83,7 @@ class Table:
         bid = Bid(
             platform=platform,
             request_id=f"b{len(self.bids)}",
-            campaign=self._chance.choice(self._campaigns),
+            campaign=self._chance.choice(self._campaigns_of(platform)),
             amount_micros=amount_micros,
             ltv_micros=amount_micros * (2_000 + number) // 1_000,
         )

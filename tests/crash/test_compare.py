@@ -12,7 +12,7 @@ from tests.crash.sent import Applied, Table
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 
 PLATFORM = "google_ads"
-TABLE = Table(random.Random(1), ("1001",))
+TABLE = Table(random.Random(1), lambda _: ("1001",))
 FIRST, SECOND = TABLE.new(PLATFORM), TABLE.new(PLATFORM)
 
 

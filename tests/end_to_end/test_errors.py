@@ -189,10 +189,10 @@ async def _(stage: Stage, say: Words) -> Any:
 
 @reason("RATE_LIMITED")
 async def _(stage: Stage, say: Words) -> Any:
-    server = await stage.serve(rate_limit={"calls": 2})
+    server = await stage.serve(rate_limit={"calls": 3})
     await server.place(say.bid("first", 15))
     refusal = await say.refused(server.place(say.bid("r", 16)))
-    says = {"limit_calls": "2", "window_s": "60", "used_calls": "2", "limited_by": "window"}
+    says = {"limit_calls": "3", "window_s": "60", "used_calls": "3", "limited_by": "window"}
     return (
         refusal,
         server,

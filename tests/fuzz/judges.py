@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 from tests.fuzz.middle import Exchange
 from tests.fuzz.mutations import strict_json
@@ -128,18 +129,50 @@ def _google_operations(exchange: Exchange, asked: Any, count: int) -> list[Verdi
         answer = load(DEFAULT_VERSION).mutate_response.FromString(exchange.body)
     except DecodeError:
         return []
-    made = []
-    for one in answer.mutate_operation_responses:
-        kind = one.WhichOneof("response")
-        made.append(kind is not None and bool(getattr(one, kind).resource_name))
+    answers = answer.mutate_operation_responses
+    made = [_google_names(one) for one in answers]
     failed = answer.HasField("partial_failure_error")
     if len(made) != count or (failed and not asked.partial_failure):
         return []
     if failed:
         return [Verdict.UNCLEAR if each else Verdict.REFUSED for each in made]
+    shown = [_google_shows(*one) for one in zip(asked.mutate_operations, answers, strict=True)]
     if asked.partial_failure:
-        return [Verdict.DONE if each else Verdict.UNCLEAR for each in made]
-    return [Verdict.DONE] * count if all(made) else []
+        return [Verdict.DONE if each else Verdict.UNCLEAR for each in shown]
+    return [Verdict.DONE] * count if all(shown) else []
+
+
+def _google_names(answer: Any) -> bool:
+    kind = answer.WhichOneof("response")
+    return kind is not None and bool(getattr(answer, kind).resource_name)
+
+
+def _google_shows(operation: Any, answer: Any) -> bool:
+    """With MUTABLE_RESOURCE an answer has the resource as it is after the change."""
+    asked, told = MessageToDict(operation), MessageToDict(answer)
+    ((name, change),) = asked.items()
+    result = told.get(f"{name.removesuffix('Operation')}Result", {})
+    if "update" not in change:
+        return bool(result.get("resourceName"))
+    now = result.get(name.removesuffix("Operation"))
+    if now is None or result.get("resourceName") != change["update"]["resourceName"]:
+        return False
+    paths = change["updateMask"].split(",")
+    return all(_google_same(_at(change["update"], path), _at(now, path)) for path in paths)
+
+
+def _at(document: Any, path: str) -> Any:
+    for part in path.split("."):
+        document = document.get(part) if isinstance(document, dict) else None
+    return document
+
+
+def _google_same(sent: Any, now: Any) -> bool:
+    if isinstance(sent, float) and isinstance(now, float | int):
+        return abs(sent - now) <= max(sent, now) * 1e-4 + 5e-5
+    if isinstance(sent, list):
+        return isinstance(now, list) and sorted(map(str, sent)) == sorted(map(str, now))
+    return bool(sent == now)
 
 
 def _is_failure(content: bytes | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from smartconnectors_server.platforms import PLATFORMS
 
 CAMPAIGNS = tuple(str(1001 + number) for number in range(8))
 """On every platform's sandbox these are campaigns of one target each."""
+SHARING: Mapping[str, tuple[str, ...]] = {"google_ads": ("1009", "1010")}
+"""Platform -> campaigns that share a target: a bid on one moves the others."""
 AMOUNTS_MICROS = (500_000, 1_000_000, 1_500_000)
 MEAN_MICROS = 1_000_000
 _MICROS_A_STEP = 10_000
@@ -40,6 +42,7 @@ class Bids:
         self._table = table
         self._chance = chance
         self._run = run
+        self._campaigns = CAMPAIGNS + SHARING.get(platform, ())
         self._numbers = itertools.count()
         method = PLATFORMS[platform].service.methods_by_name["PlaceBid"]
         self._request = GetMessageClass(method.input_type)
@@ -53,7 +56,7 @@ class Bids:
             # Its wire carries the amount itself.
             amount_micros = MEAN_MICROS + number % _STEPS
             ltv_micros = 3 * amount_micros
-        campaign = campaign or self._chance.choice(CAMPAIGNS)
+        campaign = campaign or self._chance.choice(self._campaigns)
         request_id = f"{self._run}-{number}"
         common = bid_pb2.BidRequest(
             request_id=request_id,
@@ -65,6 +68,6 @@ class Bids:
         bid = Bid(self._platform, request_id, key, amount_micros, at_s)
         return Made(self._request(bid=common), self._table.send(bid))
 
-    def make_many(self, at_s: float, campaigns: Sequence[str] = CAMPAIGNS) -> list[Made]:
-        """One for each campaign."""
-        return [self.make(at_s, campaign) for campaign in campaigns]
+    def make_many(self, at_s: float, campaigns: Sequence[str] = ()) -> list[Made]:
+        """One for each of these campaigns; none given: for each that the platform has."""
+        return [self.make(at_s, campaign) for campaign in campaigns or self._campaigns]

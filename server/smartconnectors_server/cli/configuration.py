@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from smartconnectors_server.cli.connection import Json
 from smartconnectors_server.cli.failure import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
+    from smartconnectors_server.clock import Clock
     from smartconnectors_server.settings import Settings
 
 _SECRET = re.compile(r"secret|token|password|api_key|private")
@@ -107,21 +109,24 @@ def check_config(
     raise typer.Exit(code)
 
 
-def effective(settings: Settings) -> Iterator[tuple[str, Any]]:
-    """Every key and the value in effect, platform defaults filled in, secrets as "set".
+def effective(settings: Settings, clock: Clock | None = None) -> Iterator[tuple[str, Any]]:
+    """Every key and the value in effect, platform defaults filled in, secrets as "set"; and what
+    is going to stop working, by the clock's date.
 
     Raises StartupError when `serve` would not start with them.
     """
     from smartconnectors_server.access import Gatekeeper
     from smartconnectors_server.assembly import accounts_of, budgets_of, mode_of
-    from smartconnectors_server.clock import SystemClock
+    from smartconnectors_server.clock import NANOS_PER_SECOND, SystemClock
     from smartconnectors_server.platforms import PLATFORMS
     from smartconnectors_server.settings import PlatformSettings
     from smartconnectors_server.tls import check
 
+    clock = clock or SystemClock()
+    today = datetime.fromtimestamp(clock.wall_ns() / NANOS_PER_SECOND, UTC).date()
     budgets_of(PLATFORMS, settings)
-    Gatekeeper(settings, SystemClock())
-    check(settings.server.tls, SystemClock())
+    Gatekeeper(settings, clock)
+    check(settings.server.tls, clock)
     plain = settings.model_dump(exclude={"platforms"})
     for name in plain:
         yield from _flat(name, plain[name], str((plain[name] or {}).get("currency", "USD")))
@@ -148,6 +153,9 @@ def effective(settings: Settings) -> Iterator[tuple[str, Any]]:
                 for one in platform.missing_credentials(account)
             )
         )
+        each = [platform.warnings(account, today) for account in accounts.values()]
+        if warnings := dict.fromkeys(one for some in each for one in some):
+            yield f"platforms.{name}.warning", "; ".join(warnings)
         yield f"platforms.{name}.credentials", f"missing: {missing}" if missing else "complete"
         yield from _flat(f"platforms.{name}", document, values.budget.currency)
         yield from _flat(f"platforms.{name}.options", options, values.budget.currency)

@@ -332,6 +332,8 @@ class Platform:
             and `bid` cannot name it.
         account_options: the keys of `options` that identify an ad account, which several accounts
             differ in; empty: it has one account only.
+        warnings: what to say on a day of settings that are going to stop working, such as an API
+            version whose end is announced.
     """
 
     name: str
@@ -348,3 +350,4 @@ class Platform:
     sandbox: Callable[[], Sandbox]
     command_line: Callable[[], CommandLine] | None = None
     account_options: tuple[str, ...] = ()
+    warnings: Callable[[Any, date], tuple[str, ...]] = lambda _options, _today: ()

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 
-WARN_DAYS = 90
-"""How long before its end a version is warned of."""
+WARN_BEFORE = timedelta(days=90)
 
 
-def end_warning(platform: str, version: str, ends: Mapping[str, date], today: date) -> str | None:
-    """What to log of the version of a platform's API that is spoken; None: nothing.
+def end_warnings(
+    api: str, version: str, ends: Mapping[str, date], today: date, *, newest: str
+) -> tuple[str, ...]:
+    """What to say of the configured version; empty: it is served for longer than WARN_BEFORE, or
+    its end is not announced.
 
-    `ends`: the announced ends, by version; a version without one is not warned of.
+    `api`: whose it is, as in "the Graph API". `ends`: the announced end of each version. `newest`:
+    the newest version that this server speaks.
     """
     end = ends.get(version)
-    if end is None or (end - today).days > WARN_DAYS:
-        return None
-    when = "ended" if end <= today else "ends"
-    return (
-        f"{platform}: version {version} of the API {when} on {end}; "
-        f"set platforms.{platform}.options.api_version to a newer one"
-    )
+    if end is None or today < end - WARN_BEFORE:
+        return ()
+    what = f"version {version} of {api} {'ended' if end <= today else 'ends'} on {end}"
+    if version == newest:
+        return (f"{what}; update smart connectors, which brings a newer one",)
+    return (f"{what}; set api_version = {newest!r}, or leave it out",)

@@ -6,26 +6,31 @@ from datetime import date, timedelta
 
 import pytest
 
-from smartconnectors_server.connector.api_versions import end_warning
+from smartconnectors_server.connector.api_versions import end_warnings
 
 ENDS = {"v25.0": date(2027, 2, 23)}
 
 
-@pytest.mark.parametrize(
-    ("days_left", "word"), [(91, None), (90, "ends"), (1, "ends"), (0, "ended"), (-400, "ended")]
-)
-def test_a_version_is_warned_of_from_ninety_days_before_its_end(
-    days_left: int, word: str | None
-) -> None:
-    today = ENDS["v25.0"] - timedelta(days=days_left)
-    expected = None
-    if word is not None:
-        expected = (
-            f"meta: version v25.0 of the API {word} on 2027-02-23; "
-            "set platforms.meta.options.api_version to a newer one"
-        )
-    assert end_warning("meta", "v25.0", ENDS, today) == expected
+def warned(version: str, today: date, newest: str = "v26.0") -> tuple[str, ...]:
+    return end_warnings("the Graph API", version, ENDS, today, newest=newest)
+
+
+@pytest.mark.parametrize(("days_left", "word"), [(90, "ends"), (1, "ends"), (0, "ended")])
+def test_a_version_is_warned_of_from_ninety_days_before_its_end(days_left: int, word: str) -> None:
+    assert warned("v25.0", ENDS["v25.0"] - timedelta(days=days_left)) == (
+        f"version v25.0 of the Graph API {word} on 2027-02-23; "
+        "set api_version = 'v26.0', or leave it out",
+    )
+
+
+def test_a_version_is_not_warned_of_any_earlier() -> None:
+    assert warned("v25.0", ENDS["v25.0"] - timedelta(days=91)) == ()
+
+
+def test_the_newest_version_is_left_by_an_update_alone() -> None:
+    (warning,) = warned("v25.0", ENDS["v25.0"], newest="v25.0")
+    assert "update smart connectors" in warning
 
 
 def test_a_version_whose_end_is_not_announced_is_not_warned_of() -> None:
-    assert end_warning("meta", "v26.0", ENDS, date(2030, 1, 1)) is None
+    assert warned("v26.0", date(2030, 1, 1)) == ()

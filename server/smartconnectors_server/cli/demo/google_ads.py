@@ -20,8 +20,8 @@ from smartconnectors_server.cli.demo.stage import (
 from smartconnectors_server.money import format_amount
 
 NAME = "google_ads"
-CAMPAIGNS = [str(number) for number in range(1001, 1009)]
-"""The last two of the sandbox's ten share a portfolio and cannot be bid for one by one."""
+CAMPAIGNS = [str(number) for number in range(1001, 1011)]
+"""The last two share a portfolio, which each of them moves in turn."""
 RATE_WINDOW_S = 60.0
 OPEN_S = 2.0
 

@@ -17,7 +17,8 @@ from smartconnectors.budgets.v1 import budget_service_pb2 as pb
 from smartconnectors_server.cli.demo.stage import Scenario, Stage
 
 NAME = "google_ads"
-CAMPAIGNS = [str(number) for number in range(1001, 1009)]
+CAMPAIGNS = [str(number) for number in range(1003, 1011)]
+"""The last two share a portfolio."""
 TRIES = 50
 BIDDERS = 8
 LOAD_S = 0.02

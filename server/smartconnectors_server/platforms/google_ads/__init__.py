@@ -12,6 +12,7 @@ from smartconnectors_server.platforms.google_ads.options import (
     GoogleAdsOptions,
     missing_credentials,
 )
+from smartconnectors_server.platforms.google_ads.versions import warnings
 
 if TYPE_CHECKING:
     from smartconnectors_server.connector.command_line import CommandLine
@@ -61,4 +62,5 @@ PLATFORM = Platform(
     sandbox=_sandbox,
     command_line=_command_line,
     account_options=("customer_id", "login_customer_id"),
+    warnings=warnings,
 )

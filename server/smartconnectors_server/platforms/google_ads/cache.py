@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.platforms.google_ads.state import Campaign
 
-Found = Campaign | None
-"""None: there is no such campaign."""
-Read = Callable[[], Awaitable[Found]]
-ReadMany = Callable[[Sequence[str]], Awaitable[Mapping[str, Campaign]]]
+T = TypeVar("T")
 
 PREFETCHED_S = 5.0
 """How long what was read ahead may be used at least, and how long an absence may be."""
@@ -24,19 +21,21 @@ PREFETCHED_S = 5.0
 _MAX_ENTRIES = 10_000
 
 
-class CampaignCache:
-    """Campaigns by a key such as `campaigns/1001` or `ad_groups/10011`."""
+class Cache(Generic[T]):
+    """What was read, by a key such as `campaigns/1001` or `ad_groups/10011`. None stands for what
+    is not there.
+    """
 
     def __init__(self, clock: Clock, ttl_s: float) -> None:
         self._clock = clock
         self._ttl_ns = int(ttl_s * NANOS_PER_SECOND)
         self._prefetched_ns = int(PREFETCHED_S * NANOS_PER_SECOND)
-        self._entries: dict[str, tuple[Found, int]] = {}
-        self._reading: dict[str, asyncio.Future[Found]] = {}
+        self._entries: dict[str, tuple[T | None, int]] = {}
+        self._reading: dict[str, asyncio.Future[T | None]] = {}
         self._prefetching: set[asyncio.Task[None]] = set()
         self._portfolio_changes = 0
 
-    async def get(self, key: str, read: Read) -> Found:
+    async def get(self, key: str, read: Callable[[], Awaitable[T | None]]) -> T | None:
         """The campaign as last read or changed by us, read when there is no fresh one.
 
         Whoever asks while a read is under way waits for that one. Raises what `read` raises.
@@ -50,41 +49,57 @@ class CampaignCache:
         # Shielded: one caller that gives up must not take the answer from the others.
         return await asyncio.shield(reading)
 
-    async def prefetch(self, keys: Iterable[str], read: ReadMany) -> None:
+    async def prefetch(
+        self, keys: Iterable[str], read: Callable[[Sequence[str]], Awaitable[Mapping[str, T]]]
+    ) -> None:
         """Reads at once all that is neither fresh nor being read. `read` returns what there is.
 
         What was found may be used for PREFETCHED_S even when entries live shorter, and so may the
         knowledge that there is nothing. Raises what `read` raises.
         """
+        await self.begin_prefetch(keys, read)
+
+    def begin_prefetch(
+        self, keys: Iterable[str], read: Callable[[Sequence[str]], Awaitable[Mapping[str, T]]]
+    ) -> Awaitable[None]:
+        """As `prefetch`, which has begun when this returns."""
         wanted = [
             key
             for key in dict.fromkeys(keys)
             if key not in self._reading and not self._is_fresh(key)
         ]
-        if not wanted:
-            return
         loop = asyncio.get_running_loop()
-        readings: dict[str, asyncio.Future[Found]] = {key: loop.create_future() for key in wanted}
+        if not wanted:
+            nothing: asyncio.Future[None] = loop.create_future()
+            nothing.set_result(None)
+            return nothing
+        readings: dict[str, asyncio.Future[T | None]] = {
+            key: loop.create_future() for key in wanted
+        }
         for key, reading in readings.items():
             self._expect(key, reading)
         task = asyncio.create_task(self._read_many(readings, read))
         self._prefetching.add(task)
         task.add_done_callback(self._prefetching.discard)
-        await asyncio.shield(task)
+        return asyncio.shield(task)
 
-    def put(self, key: str, campaign: Campaign) -> None:
+    def known(self, key: str) -> T | None:
+        """What is fresh, without a read; None: nothing is, or there is none."""
+        return self._entries[key][0] if self._is_fresh(key) else None
+
+    def put(self, key: str, campaign: T) -> None:
         """Keeps a campaign as our own accepted change left it."""
         self._reading.pop(key, None)
-        if campaign.portfolio_name:
-            self._drop_sharers(campaign.portfolio_name)
+        if shared := self._shared(campaign):
+            self._drop_sharers(shared)
         self._keep(key, campaign, self._ttl_ns)
 
     def drop(self, key: str) -> None:
         """Reads it anew next time."""
         self._reading.pop(key, None)
         entry = self._entries.pop(key, None)
-        if entry is not None and entry[0] is not None and entry[0].portfolio_name:
-            self._drop_sharers(entry[0].portfolio_name)
+        if entry is not None and (shared := self._shared(entry[0])):
+            self._drop_sharers(shared)
 
     async def close(self) -> None:
         """Ends reads that nobody waits for any more."""
@@ -93,7 +108,7 @@ class CampaignCache:
             future.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
 
-    async def _read(self, key: str, read: Read) -> Found:
+    async def _read(self, key: str, read: Callable[[], Awaitable[T | None]]) -> T | None:
         changes = self._portfolio_changes
         campaign = await read()
         if campaign is not None and self._reading.get(key) is asyncio.current_task():
@@ -101,7 +116,9 @@ class CampaignCache:
         return campaign
 
     async def _read_many(
-        self, readings: Mapping[str, asyncio.Future[Found]], read: ReadMany
+        self,
+        readings: Mapping[str, asyncio.Future[T | None]],
+        read: Callable[[Sequence[str]], Awaitable[Mapping[str, T]]],
     ) -> None:
         changes = self._portfolio_changes
         try:
@@ -120,7 +137,7 @@ class CampaignCache:
             if not reading.done():
                 reading.set_result(campaign)
 
-    def _expect(self, key: str, reading: asyncio.Future[Found]) -> None:
+    def _expect(self, key: str, reading: asyncio.Future[T | None]) -> None:
         self._reading[key] = reading
         reading.add_done_callback(lambda done: self._done(key, done))
 
@@ -128,35 +145,46 @@ class CampaignCache:
         entry = self._entries.get(key)
         return entry is not None and self._clock.monotonic_ns() < entry[1]
 
-    def _keep_read(self, key: str, campaign: Found, life_ns: int, changes_before: int) -> None:
+    def _keep_read(self, key: str, campaign: T | None, life_ns: int, changes_before: int) -> None:
         """Keeps what was read, unless a portfolio that it may share was changed meanwhile."""
-        shares = campaign is not None and campaign.portfolio_name
-        if not shares or changes_before == self._portfolio_changes:
+        if not self._shared(campaign) or changes_before == self._portfolio_changes:
             self._keep(key, campaign, life_ns)
 
-    def _keep(self, key: str, campaign: Found, life_ns: int) -> None:
+    def _keep(self, key: str, campaign: T | None, life_ns: int) -> None:
         if len(self._entries) >= _MAX_ENTRIES and key not in self._entries:
             self._entries.pop(next(iter(self._entries)))
         self._entries[key] = (campaign, self._clock.monotonic_ns() + life_ns)
 
-    def _done(self, key: str, reading: asyncio.Future[Found]) -> None:
+    def _done(self, key: str, reading: asyncio.Future[T | None]) -> None:
         if self._reading.get(key) is reading:
             del self._reading[key]
         if not reading.cancelled():
             reading.exception()  # everyone who waited has it; nobody may be left to hear of it
+
+    def _shared(self, found: T | None) -> str:
+        """What a change of it would change for others too; empty: nothing."""
+        del found
+        return ""
 
     def _drop_sharers(self, portfolio_name: str) -> None:
         self._portfolio_changes += 1
         sharers = [
             key
             for key, (campaign, _) in self._entries.items()
-            if campaign is not None and campaign.portfolio_name == portfolio_name
+            if self._shared(campaign) == portfolio_name
         ]
         for key in sharers:
             del self._entries[key]
 
 
-def _fail(reading: asyncio.Future[Found], error: BaseException) -> None:
+class CampaignCache(Cache[Campaign]):
+    """Campaigns; a change of a portfolio changes all that share it."""
+
+    def _shared(self, found: Campaign | None) -> str:
+        return "" if found is None else found.portfolio_name
+
+
+def _fail(reading: asyncio.Future[Any], error: BaseException) -> None:
     if isinstance(error, asyncio.CancelledError):
         reading.cancel()
     else:

@@ -53,11 +53,23 @@ def _target_roas(bid_micros: int, ltv_micros: int) -> float:
 
 
 def _target_roas_values(facts: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for operation in facts.get("operations", ()):
+    operations = facts.get("operations", ())
+    # The campaign that moves a portfolio is in the operation beside it, which has its parameters.
+    beside = [one["campaign_id"] for one in operations if _carries_parameters_alone(one)]
+    for operation in operations:
         # In a mutate of many bids each operation is made, or refused, for itself.
-        made = operation.get("applied", True)
-        if made and "campaign_id" in operation and "target_roas" in operation:
+        if not operation.get("applied", True) or "target_roas" not in operation:
+            continue
+        if "campaign_id" in operation:
             yield str(operation["campaign_id"]), float(operation["target_roas"])
+        elif "bidding_strategy_id" in operation:
+            portfolio = f"portfolios/{operation['bidding_strategy_id']}"
+            campaign = beside[0] if len(beside) == 1 else portfolio
+            yield str(campaign), float(operation["target_roas"])
+
+
+def _carries_parameters_alone(operation: Mapping[str, Any]) -> bool:
+    return "campaign_id" in operation and "target_roas" not in operation
 
 
 COMMAND_LINE = CommandLine(

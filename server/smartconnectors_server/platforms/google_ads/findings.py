@@ -2,7 +2,8 @@
 
 | marker now    | setting now                       | finding |
 |---------------|-----------------------------------|---------|
-| the request's | anything                          | APPLIED: both come in one mutate |
+| the request's | as before, and not as sent        | INCONCLUSIVE: Google left the setting out |
+| the request's | anything else                     | APPLIED: both come in one mutate |
 | as before     | as before                         | NOT_APPLIED, once it can no longer come late |
 | another       | as sent, and it was not so before | APPLIED: what was asked for stands |
 | otherwise     |                                   | INCONCLUSIVE: somebody else has been there |
@@ -24,17 +25,18 @@ def of_bid(request_id: str, intent: Intent, before_json: str, campaign: Campaign
     """What became of a bid. Raises InvalidBid when the campaign can no longer have it."""
     before = json.loads(before_json)
     now = wire.observed(intent, campaign)
-    if now["marker"] == request_id:
-        return Finding.APPLIED
     setting_before = (before["field"], before["value"], before["ceiling_micros"])
     setting_now = (now["field"], now["value"], now["ceiling_micros"])
-    if now["marker"] == before["marker"] and setting_now == setting_before:
-        return Finding.NOT_APPLIED
     sent = (
         now["field"],
         intent.value,
         intent.ceiling_micros or before["ceiling_micros"],
     )
+    if now["marker"] == request_id:
+        left_out = setting_now == setting_before != sent
+        return Finding.INCONCLUSIVE if left_out else Finding.APPLIED
+    if now["marker"] == before["marker"] and setting_now == setting_before:
+        return Finding.NOT_APPLIED
     if setting_now == sent and setting_now != setting_before:
         return Finding.APPLIED
     return Finding.INCONCLUSIVE

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
 from smartconnectors_server.call import Priced, Source
 from smartconnectors_server.errors import InvalidBid
-from smartconnectors_server.money import format_amount, minor_unit_digits
+from smartconnectors_server.money import format_amount
 from smartconnectors_server.platforms.google_ads.state import ROAS_SCALE, Campaign, millionths
 
 MIN_ROAS_MILLIONTHS = 10_000
@@ -64,20 +64,35 @@ def check_id(field: str, entity_id: str) -> str:
     return entity_id
 
 
+def needs_billable_unit(request: pb.PlaceBidRequest) -> bool:
+    """Whether the bid puts an amount of money on the wire, and not a ROAS alone."""
+    knob = request.WhichOneof("knob")
+    return knob in ("target_cpa", "manual_cpc") or (
+        request.target_roas.HasField("cpc_bid_ceiling_micros")
+    )
+
+
 def intent_of(
-    request: pb.PlaceBidRequest, priced: Priced, *, default_max_campaigns: int = 1
+    request: pb.PlaceBidRequest,
+    priced: Priced,
+    *,
+    unit_micros: int = 0,
+    default_max_campaigns: int = 1,
 ) -> Intent:
-    """What is wanted. Raises InvalidBid naming the field that makes it impossible."""
+    """What is wanted. `unit_micros`: the currency's billable unit, where `needs_billable_unit`.
+
+    Raises InvalidBid naming the field that makes it impossible.
+    """
     check_id("bid.campaign_id", request.bid.campaign_id)
     knob = request.WhichOneof("knob") or "target_roas"
     if knob == "target_roas":
         return Intent(
             knob,
             _roas_of(request, priced),
-            ceiling_micros=_ceiling_of(request, priced),
+            ceiling_micros=_ceiling_of(request, priced, unit_micros),
             max_campaigns=request.target_roas.max_shared_campaigns or default_max_campaigns,
         )
-    amount_micros = _amount_of(priced)
+    amount_micros = _amount_of(priced, unit_micros)
     if knob == "target_cpa":
         return Intent(knob, amount_micros)
     ad_group_id = check_id("manual_cpc.ad_group_id", request.manual_cpc.ad_group_id)
@@ -113,17 +128,16 @@ def _checked_roas(field: str, roas_millionths: int) -> int:
     return roas_millionths
 
 
-def _ceiling_of(request: pb.PlaceBidRequest, priced: Priced) -> int:
+def _ceiling_of(request: pb.PlaceBidRequest, priced: Priced, unit_micros: int) -> int:
     knob = request.target_roas
     if not knob.HasField("cpc_bid_ceiling_micros"):
         return 0
     field = "target_roas.cpc_bid_ceiling_micros"
-    return _whole_units(field, knob.cpc_bid_ceiling_micros, priced.currency_code)
+    return whole_units(field, knob.cpc_bid_ceiling_micros, unit_micros, priced.currency_code)
 
 
-def _amount_of(priced: Priced) -> int:
+def _amount_of(priced: Priced, unit_micros: int) -> int:
     """The bid in micros, a multiple of what can be billed in its currency."""
-    unit_micros = billable_unit_micros(priced.currency_code)
     if priced.source is Source.FALLBACK:
         # A price of our own may be cut: less is set than what is held.
         amount_micros = priced.bid_micros // unit_micros * unit_micros
@@ -131,16 +145,11 @@ def _amount_of(priced: Priced) -> int:
             least = format_amount(unit_micros, priced.currency_code)
             raise InvalidBid.of("bid.bid_micros", f"the heuristic's price is below {least}")
         return amount_micros
-    return _whole_units("bid.bid_micros", priced.bid_micros, priced.currency_code)
+    return whole_units("bid.bid_micros", priced.bid_micros, unit_micros, priced.currency_code)
 
 
-def billable_unit_micros(currency_code: str) -> int:
-    """The smallest amount that Google bills in this currency."""
-    return int(10 ** (6 - minor_unit_digits(currency_code)))
-
-
-def _whole_units(field: str, amount_micros: int, currency_code: str) -> int:
-    unit_micros = billable_unit_micros(currency_code)
+def whole_units(field: str, amount_micros: int, unit_micros: int, currency_code: str) -> int:
+    """The amount, when it can be billed. Raises InvalidBid naming `field`."""
     if amount_micros <= 0 or amount_micros % unit_micros:
         unit = format_amount(unit_micros, currency_code)
         raise InvalidBid.of(field, f"a multiple of {unit} ({unit_micros} micros)")

@@ -58,6 +58,10 @@ class GoogleAdsOptions(Options):
     """How many campaigns may share a portfolio strategy that a bid moves, when the request does not
     say. Absent: 1, only the campaign itself; in sandbox any number, so that every campaign there
     takes a bid without further options."""
+    allow_partial_overrides: bool = False
+    """Whether a bid is taken that moves a part only, since some ad groups have a target of their
+    own, or some keywords of the ad group a bid of their own. They keep theirs. A bid that moves
+    nothing, because all of them do, is always refused."""
     cache_ttl_s: float = Field(60.0, ge=0, le=3600)
     """How long what was read of a campaign may be used to plan its next change."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import TypeVar
@@ -18,9 +19,10 @@ from smartconnectors_server.connector import (
 )
 from smartconnectors_server.connector.spend import UnreadableReport
 from smartconnectors_server.errors import PlatformUnavailable, RateLimited, UnknownTarget
-from smartconnectors_server.platforms.google_ads import campaigns, spend
+from smartconnectors_server.platforms.google_ads import campaigns, currencies, overrides, spend
 from smartconnectors_server.platforms.google_ads.account import ACCOUNT_QUERY, account_of
-from smartconnectors_server.platforms.google_ads.cache import CampaignCache
+from smartconnectors_server.platforms.google_ads.cache import Cache, CampaignCache
+from smartconnectors_server.platforms.google_ads.overrides import Overrides
 from smartconnectors_server.platforms.google_ads.state import (
     Campaign,
     Row,
@@ -45,6 +47,8 @@ _MAX_IDS = 10_000
 _MAX_ID = 2**63 - 1
 """An id beyond it makes Google refuse the whole query."""
 _MAX_STATUSES = 10_000
+_UNIT_TTL_S = 86_400.0
+"""Google has not changed a currency's billable unit yet."""
 
 
 class Reader:
@@ -54,14 +58,25 @@ class Reader:
     """
 
     def __init__(
-        self, transport: Transport, gate: Gate, clock: Clock, *, customer_id: str, ttl_s: float
+        self,
+        transport: Transport,
+        gate: Gate,
+        clock: Clock,
+        *,
+        customer_id: str,
+        ttl_s: float,
+        all_criteria: bool = False,
     ) -> None:
+        """`all_criteria`: reads also the criteria that have no bid of their own, to count them."""
         self._transport = transport
         self._gate = gate
         self._clock = clock
         self._customer_id = customer_id
         self._ttl_ns = int(ttl_s * NANOS_PER_SECOND)
+        self._all_criteria = all_criteria
         self.cache = CampaignCache(clock, ttl_s)
+        self._overrides: Cache[Overrides] = Cache(clock, ttl_s)
+        self._units: Cache[int] = Cache(clock, _UNIT_TTL_S)
         self._statuses: dict[str, tuple[str, int]] = {}
         self._account: tuple[str, str] | None = None
         """Its time zone and currency, for reports."""
@@ -79,13 +94,49 @@ class Reader:
         return self._present(key, campaign_id, (await self._read([key])).get(key))
 
     async def prefetch(self, keys: Iterable[str]) -> None:
-        """Reads into the cache what is not fresh there: one query for the campaigns, one for the
-        ad groups.
+        """Reads into the cache what bids need and is not fresh there: one query for the campaigns,
+        one for the ad groups, and one for what is below each of both.
         """
         wanted = list(keys)
         for collection in _QUERIES:
             own = [key for key in wanted if key.startswith(f"{collection}/") and _is_readable(key)]
-            await self.cache.prefetch(own, self._read)
+            below = [key for key in own if self._can_be_overridden(key)]
+            # Together, so that a plan that comes meanwhile waits for both.
+            results = await asyncio.gather(
+                self.cache.begin_prefetch(own, self._read),
+                self._overrides.begin_prefetch(below, self._read_overrides),
+                return_exceptions=True,
+            )
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+
+    async def overrides(self, key: str) -> Overrides:
+        """What is below the campaign or ad group and may override its bid."""
+
+        async def read() -> Overrides:
+            return (await self._read_overrides([key]))[key]
+
+        return await self._overrides.get(key, read) or Overrides()
+
+    async def billable_unit_micros(self, currency_code: str) -> int:
+        """The smallest amount that Google bills in this currency. Raises CurrencyMismatch when it
+        does not bill in it.
+        """
+
+        async def read() -> int | None:
+            query = currencies.unit_query(currency_code)
+            return next(iter(await self._search("currency", query, currencies.unit_of)), None)
+
+        unit_micros = await self._units.get(currency_code, read)
+        if unit_micros is None:
+            raise currencies.unknown(currency_code)
+        return unit_micros
+
+    async def close(self) -> None:
+        """Ends reads that nobody waits for any more."""
+        for cache in (self.cache, self._overrides, self._units):
+            await cache.close()
 
     async def account(self) -> AccountFacts:
         """The account. Raises UnknownTarget."""
@@ -94,14 +145,20 @@ class Reader:
         raise UnknownTarget(f"Google Ads answered without account {self._customer_id}")
 
     async def campaigns(self, max_campaigns: int) -> AccountCampaigns:
-        """The account's campaigns, in one query. `max_campaigns`: see `campaigns.told_of`."""
-
-        def read(row: Row) -> CampaignFacts:
-            return campaigns.told_of(row, max_campaigns=max_campaigns)
-
+        """The account's campaigns, in two queries. `max_campaigns`: see `campaigns.told_of`."""
         # One more than are told of, so that it shows whether there are more.
         query = listing_query(MOST_CAMPAIGNS + 1)
-        return AccountCampaigns.first_of(await self._search("campaigns", query, read))
+        listed = await self._search("campaigns", query, campaigns.listed_of)
+        keys = [f"campaigns/{one.campaign.campaign_id}" for one in listed]
+        below = await self._read_overrides(keys) if keys else {}
+
+        def told(one: campaigns.Listed) -> CampaignFacts:
+            found = below[f"campaigns/{one.campaign.campaign_id}"]
+            return campaigns.told_of(
+                one, found, max_campaigns=max_campaigns, allow_partial=self._all_criteria
+            )
+
+        return AccountCampaigns.first_of([told(one) for one in listed])
 
     async def audience(self, campaign_id: str) -> Mapping[str, str]:
         """The user lists that a campaign is targeted at: id -> resource name of the criterion."""
@@ -142,6 +199,27 @@ class Reader:
                 self.status_is(campaign.campaign_id, campaign.status)
                 found[_key_of(collection, campaign)] = campaign
         return found
+
+    async def _read_overrides(self, keys: Sequence[str]) -> Mapping[str, Overrides]:
+        """As `_read`, of what is below these."""
+        collection = keys[0].partition("/")[0]
+        ids = [key.partition("/")[2] for key in keys]
+        found: dict[str, Overrides] = {}
+        for first in range(0, len(ids), _MAX_IDS):
+            some = ids[first : first + _MAX_IDS]
+            if collection == "campaigns":
+                query, read = overrides.targets_query(*some), overrides.ad_group_below
+            else:
+                query = overrides.criteria_query(*some, all_of_them=self._all_criteria)
+                read = overrides.criterion_below
+            below = overrides.by_parent(await self._search("overrides", query, read), some)
+            found |= {f"{collection}/{one}": of_one for one, of_one in below.items()}
+        return found
+
+    def _can_be_overridden(self, key: str) -> bool:
+        """False for one that is known to bid by a portfolio."""
+        campaign = self.cache.known(key)
+        return campaign is None or not campaign.portfolio_name
 
     async def reported_spend(self, since: date, timeout_s: float) -> SpendReport:
         """What was billed from `since` to the account's present day. The account itself is read

@@ -9,7 +9,7 @@ every exception is brought down to the same two things, its gRPC status and its 
 | RESOURCE_EXHAUSTED | yes | RateLimited: Google refused it for quota |
 | a refusal (`_REFUSING`) | transient error in it | as "anything else" |
 | a refusal | `...RESOURCE_NOT_FOUND` in it | UnknownTarget |
-| a refusal | else | PlatformRejected |
+| a refusal | else | PlatformRejected; with words of our own when a declaration is missing |
 | anything else | | a change: OutcomeUnknown; a read: PlatformUnavailable |
 
 A RESOURCE_EXHAUSTED without a failure is not Google's quota: grpc itself says so of an answer that
@@ -63,6 +63,16 @@ _READS_ALONE = frozenset(
 )
 _ONE_METHOD = re.compile("per method|^get requests", re.IGNORECASE)
 """Names of buckets that searches have for themselves."""
+UNDECLARED = (
+    "Google Ads takes no change of an account, not even a pause, while one of its campaigns does "
+    "not declare whether it has EU political ads. Declare it in the settings of each campaign in "
+    "Google Ads (by the API: set contains_eu_political_advertising where "
+    "missing_eu_political_advertising_declaration is true), then try again with a new request id"
+)
+_UNDECLARED_CODES = (
+    ".EU_POLITICAL_ADVERTISING_DECLARATION_REQUIRED",
+    ".MISSING_EU_POLITICAL_ADVERTISING_SELF_DECLARATION",
+)
 _TRANSIENT = frozenset({"internal_error", "database_error"})
 
 
@@ -160,6 +170,8 @@ def meaning(
         return _unanswered(changes, words, metadata), None
     if any(code.endswith(".RESOURCE_NOT_FOUND") for code in said.codes):
         return UnknownTarget(f"Google Ads does not know it: {words}", metadata=metadata), None
+    if any(code.endswith(_UNDECLARED_CODES) for code in said.codes):
+        return PlatformRejected(f"{UNDECLARED}. Google's words: {words}", metadata=metadata), None
     return PlatformRejected(f"Google Ads refused it: {words}", metadata=metadata), None
 
 

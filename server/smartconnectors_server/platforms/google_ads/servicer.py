@@ -21,6 +21,7 @@ from smartconnectors_server.connector import (
     SpendReport,
 )
 from smartconnectors_server.errors import (
+    CurrencyMismatch,
     InternalError,
     InvalidBid,
     PlatformRejected,
@@ -32,6 +33,7 @@ from smartconnectors_server.platforms.google_ads import (
     daily_budget,
     findings,
     knobs,
+    overrides,
     wire,
 )
 from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
@@ -69,6 +71,7 @@ class GoogleAdsConnector:
             context.clock,
             customer_id=self._customer_id,
             ttl_s=options.cache_ttl_s,
+            all_criteria=options.allow_partial_overrides,
         )
         self._report_timeout_s = context.report_timeout_ms / 1000
         self._sender = batches.Sender(self._transport, context.gate, self._reader)
@@ -77,27 +80,36 @@ class GoogleAdsConnector:
         await self._transport.open()
 
     async def close(self) -> None:
-        await self._reader.cache.close()
+        await self._reader.close()
         await self._transport.close()
 
     async def plan(self, request: Message, priced: Priced) -> Plan:
         match request:
             case pb.PlaceBidRequest():
                 # Before anything is read: a bid that no campaign could take costs no quota.
-                intent = self._intent(request, priced)
-                return wire.plan_bid(
-                    request,
-                    priced,
-                    intent,
-                    await self._reader.campaign(_key_of(request), request.bid.campaign_id),
-                    ltv_in_click_urls=self._options.ltv_in_click_urls,
-                )
+                return await self._plan_bid(request, priced, await self._intent(request, priced))
             case pb.UpdateCampaignBudgetRequest():
                 campaign_id = knobs.check_id("update.campaign_id", request.update.campaign_id)
                 campaign = await self._reader.campaign(_key_of(request), campaign_id)
-                return daily_budget.plan(request, priced, campaign)
+                wire.check_currency(campaign, priced.currency_code)
+                unit_micros = await self._reader.billable_unit_micros(campaign.currency_code)
+                return daily_budget.plan(request, priced, campaign, unit_micros=unit_micros)
             case _:
                 raise InternalError(f"{type(request).__name__} cannot be planned")
+
+    async def _plan_bid(
+        self, request: pb.PlaceBidRequest, priced: Priced, intent: knobs.Intent
+    ) -> Plan:
+        key = _key_of(request)
+        campaign = await self._reader.campaign(key, request.bid.campaign_id)
+        in_urls = self._options.ltv_in_click_urls
+        plan = wire.plan_bid(request, priced, intent, campaign, ltv_in_click_urls=in_urls)
+        overrides.check_campaign(intent, campaign)
+        if overrides.matter(intent, campaign):
+            allow_partial = self._options.allow_partial_overrides
+            below = await self._reader.overrides(key)
+            overrides.check(intent, campaign, below, allow_partial=allow_partial)
+        return plan
 
     def defers(self, request: Message) -> bool:
         del request  # a setting can be made later
@@ -134,7 +146,7 @@ class GoogleAdsConnector:
         try:
             match request:
                 case pb.PlaceBidRequest():
-                    intent = self._intent(request, sent.priced)
+                    intent = await self._intent(request, sent.priced)
                     request_id = sent.priced.request_id
                     return findings.of_bid(request_id, intent, sent.before, campaign)
                 case pb.UpdateCampaignBudgetRequest():
@@ -142,7 +154,7 @@ class GoogleAdsConnector:
                     return findings.of_budget(new_micros, sent.before, campaign)
                 case _:
                     raise InternalError(f"{type(request).__name__} cannot be looked up")
-        except InvalidBid:
+        except (InvalidBid, CurrencyMismatch):
             # Its strategy is another one by now, so nothing can be read off it.
             return Finding.INCONCLUSIVE
 
@@ -231,8 +243,16 @@ class GoogleAdsConnector:
             if not update.validate_only:
                 self._reader.status_is(update.campaign_id, status if accepted else "")
 
-    def _intent(self, request: pb.PlaceBidRequest, priced: Priced) -> knobs.Intent:
-        return knobs.intent_of(request, priced, default_max_campaigns=self._max_campaigns)
+    async def _intent(self, request: pb.PlaceBidRequest, priced: Priced) -> knobs.Intent:
+        unit_micros = 0
+        if knobs.needs_billable_unit(request):
+            unit_micros = await self._reader.billable_unit_micros(priced.currency_code)
+        return knobs.intent_of(
+            request,
+            priced,
+            unit_micros=unit_micros,
+            default_max_campaigns=self._max_campaigns,
+        )
 
 
 def _dispatched(call: Call) -> Callable[[], None]:

@@ -31,6 +31,9 @@ _CAMPAIGN_FIELDS = (
     "campaign.maximize_conversions.target_cpa_micros",
     "campaign.target_cpa.target_cpa_micros",
     "campaign.url_custom_parameters",
+    "campaign.manual_cpc.enhanced_cpc_enabled",
+    "campaign.experiment_type",
+    "campaign.serving_status",
 )
 _PORTFOLIO_FIELDS = (
     "bidding_strategy.resource_name",
@@ -43,7 +46,10 @@ _PORTFOLIO_FIELDS = (
 _BUDGET_FIELDS = (
     "campaign_budget.resource_name",
     "campaign_budget.id",
+    "campaign_budget.period",
     "campaign_budget.amount_micros",
+    "campaign_budget.total_amount_micros",
+    "campaign_budget.explicitly_shared",
     "campaign_budget.reference_count",
 )
 _AD_GROUP_FIELDS = (
@@ -63,23 +69,24 @@ _AUDIENCE_FIELDS = ("campaign_criterion.resource_name", "campaign_criterion.user
 
 def campaign_query(*campaign_ids: str) -> str:
     """Reads everything that a bid or budget of the campaigns needs, in one operation."""
-    conditions = (_among("campaign.id", campaign_ids), "campaign.status != 'REMOVED'")
-    return _query(_CAMPAIGN_FIELDS + _PORTFOLIO_FIELDS + _BUDGET_FIELDS, "campaign", conditions)
+    conditions = (among("campaign.id", campaign_ids), "campaign.status != 'REMOVED'")
+    return query(_CAMPAIGN_FIELDS + _PORTFOLIO_FIELDS + _BUDGET_FIELDS, "campaign", conditions)
 
 
 def listing_query(most: int) -> str:
     """Reads the account's first campaigns, so many at most, with what decides which field a bid
     would set.
     """
-    fields = ("campaign.name", *_CAMPAIGN_FIELDS, *_PORTFOLIO_FIELDS)
-    query = _query(fields, "campaign", ("campaign.status != 'REMOVED'",))
-    return f"{query} ORDER BY campaign.id LIMIT {most}"
+    missing = "campaign.missing_eu_political_advertising_declaration"
+    fields = ("campaign.name", missing, *_CAMPAIGN_FIELDS, *_PORTFOLIO_FIELDS)
+    listing = query(fields, "campaign", ("campaign.status != 'REMOVED'",))
+    return f"{listing} ORDER BY campaign.id LIMIT {most}"
 
 
 def ad_group_query(*ad_group_ids: str) -> str:
     """Reads ad groups, each with its campaign."""
-    conditions = (_among("ad_group.id", ad_group_ids), "ad_group.status != 'REMOVED'")
-    return _query(_CAMPAIGN_FIELDS + _AD_GROUP_FIELDS, "ad_group", conditions)
+    conditions = (among("ad_group.id", ad_group_ids), "ad_group.status != 'REMOVED'")
+    return query(_CAMPAIGN_FIELDS + _AD_GROUP_FIELDS, "ad_group", conditions)
 
 
 def audience_query(campaign_id: str) -> str:
@@ -90,15 +97,16 @@ def audience_query(campaign_id: str) -> str:
         "campaign_criterion.negative = FALSE",
         "campaign_criterion.status != 'REMOVED'",
     )
-    return _query(_AUDIENCE_FIELDS, "campaign_criterion", conditions)
+    return query(_AUDIENCE_FIELDS, "campaign_criterion", conditions)
 
 
-def _among(field: str, ids: Sequence[str]) -> str:
+def among(field: str, ids: Sequence[str]) -> str:
+    """The condition that a field is one of these."""
     return f"{field} = {ids[0]}" if len(ids) == 1 else f"{field} IN ({', '.join(ids)})"
 
 
-def _query(fields: Sequence[str], resource: str, conditions: Sequence[str]) -> str:
-    """Ids in the conditions were checked to be digits before."""
+def query(fields: Sequence[str], resource: str, conditions: Sequence[str]) -> str:
+    """The query. What callers sent is in the conditions only after it was checked."""
     parts = ("SELECT", ", ".join(fields), "FROM", resource, "WHERE", " AND ".join(conditions))
     return " ".join(parts)
 
@@ -117,13 +125,20 @@ class Portfolio:
 
 @dataclass(frozen=True, slots=True)
 class DailyBudget:
-    """A campaign's daily budget."""
+    """A campaign's budget, which is a daily one when its period says so."""
 
     resource_name: str
     budget_id: str
     amount_micros: int
+    """For a day; 0: it has none."""
     reference_count: int
-    """How many campaigns share it."""
+    """How many campaigns use it."""
+    period: str
+    """Google's BudgetPeriod by name."""
+    total_micros: int
+    """For all of a CUSTOM_PERIOD; else 0."""
+    explicitly_shared: bool
+    """Any campaign may be put on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +168,11 @@ class Campaign:
     target_roas_millionths: int = 0
     maximize_conversions_cpa_micros: int = 0
     target_cpa_micros: int = 0
+    enhanced_cpc: bool = False
+    experiment_type: str = "UNSPECIFIED"
+    """Google's CampaignExperimentType by name."""
+    serving_status: str = "UNSPECIFIED"
+    """Google's CampaignServingStatus by name."""
     portfolio_name: str = ""
     """The resource name of the strategy it shares; empty: it has its own."""
     portfolio: Portfolio | None = None
@@ -174,7 +194,7 @@ def millionths(value: Any) -> int:
 
 def campaign_of(row: Row) -> Campaign:
     """The campaign in a row of `campaign_query` or `ad_group_query`. Raises UnreadableRow."""
-    return _read(_campaign_of, row)
+    return read_row(_campaign_of, row)
 
 
 def campaign_with_ad_group_of(row: Row) -> Campaign:
@@ -190,10 +210,11 @@ def user_list_of(row: Row) -> tuple[str, str]:
 
     Raises UnreadableRow.
     """
-    return _read(_user_list_of, row)
+    return read_row(_user_list_of, row)
 
 
-def _read(read: Callable[[Row], T], row: Row) -> T:
+def read_row(read: Callable[[Row], T], row: Row) -> T:
+    """What `read` makes of a row. Raises UnreadableRow when it is of another form."""
     try:
         return read(row)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
@@ -223,6 +244,9 @@ def _campaign_of(row: Row) -> Campaign:
         target_roas_millionths=_roas(campaign, "targetRoas"),
         maximize_conversions_cpa_micros=_cpa(campaign, "maximizeConversions"),
         target_cpa_micros=_cpa(campaign, "targetCpa"),
+        enhanced_cpc=campaign.get("manualCpc", {}).get("enhancedCpcEnabled", False) is True,
+        experiment_type=campaign.get("experimentType", "UNSPECIFIED"),
+        serving_status=campaign.get("servingStatus", "UNSPECIFIED"),
         portfolio_name=portfolio_name,
         portfolio=_portfolio_of(row.get("biddingStrategy", {})) if portfolio_name else None,
         budget=_budget_of(row["campaignBudget"]) if "campaignBudget" in row else None,
@@ -271,6 +295,9 @@ def _budget_of(budget: Row) -> DailyBudget:
         budget_id=str(budget["id"]),
         amount_micros=int(budget.get("amountMicros", 0)),
         reference_count=int(budget.get("referenceCount", 1)),
+        period=budget.get("period", "UNSPECIFIED"),
+        total_micros=int(budget.get("totalAmountMicros", 0)),
+        explicitly_shared=budget.get("explicitlyShared", False) is True,
     )
 
 

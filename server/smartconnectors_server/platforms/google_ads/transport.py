@@ -20,6 +20,7 @@ from smartconnectors_server.connector import QuotaSignal
 from smartconnectors_server.errors import ConnectorError, OutcomeUnknown, PlatformUnavailable
 from smartconnectors_server.platforms.google_ads import (
     channel,
+    confirmations,
     partial_failures,
     refusals,
     sandbox_access,
@@ -45,6 +46,15 @@ class Mutated:
 
     request_id: str
     outcomes: Sequence[ConnectorError | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """The operations of a mutate, Google's answer, and its id of the request."""
+
+    operations: Sequence[Any]
+    response: Any
+    request_id: str
 
 
 class Transport:
@@ -138,11 +148,16 @@ class Transport:
             OutcomeUnknown: anything else.
         """
         request = {**document, "validateOnly": validate_only}
-        response, request_id = await self._send(request, dispatched)
-        made = partial_failures.all_made(response, len(document["mutateOperations"]))
-        if not validate_only and not made:
+        sent = await self._send(request, dispatched)
+        operations, answers = sent.operations, sent.response.mutate_operation_responses
+        if validate_only:  # only errors are answered then
+            return sent.request_id
+        if not partial_failures.all_made(sent.response, len(operations)):
             raise OutcomeUnknown("Google Ads answered without saying what it changed")
-        return request_id
+        for operation, answer in zip(operations, answers, strict=True):
+            if error := _doubt(operation, answer):
+                raise error
+        return sent.request_id
 
     async def mutate_each(self, document: Document, *, dispatched: Callable[[], None]) -> Mutated:
         """Sends one mutate, once, whose operations are made or refused each for itself.
@@ -150,17 +165,21 @@ class Transport:
         Raises as `mutate`, for what holds for all of them.
         """
         request = {**document, "partialFailure": True}
-        response, request_id = await self._send(request, dispatched)
-        count = len(document["mutateOperations"])
-        outcomes = partial_failures.outcomes_of(response, count, self._loaded(), request_id)
-        return Mutated(request_id, [self._outcome(outcome) for outcome in outcomes])
+        sent = await self._send(request, dispatched)
+        operations, answers = sent.operations, sent.response.mutate_operation_responses
+        count = len(operations)
+        found = partial_failures.outcomes_of(sent.response, count, self._loaded(), sent.request_id)
+        outcomes = [self._outcome(outcome) for outcome in found]
+        for index, outcome in enumerate(outcomes):
+            if outcome is None:
+                outcomes[index] = _doubt(operations[index], answers[index])
+        return Mutated(sent.request_id, outcomes)
 
-    async def _send(self, document: Document, dispatched: Callable[[], None]) -> tuple[Any, str]:
-        """Google's answer to a mutate, and its id of the request. Raises as `mutate`."""
+    async def _send(self, document: Document, dispatched: Callable[[], None]) -> _Sent:
+        """Sends a mutate. Raises as `mutate`."""
         library = self._loaded()
-        message = json_format.ParseDict(
-            {**document, "mutateOperations": []}, library.mutate_request()
-        )
+        head = {"responseContentType": confirmations.MUTABLE_RESOURCE, "mutateOperations": []}
+        message = json_format.ParseDict({**document, **head}, library.mutate_request())
         for number, operation in enumerate(document["mutateOperations"], 1):
             json_format.ParseDict(operation, message.mutate_operations.add())
             await _let_others(number)
@@ -183,7 +202,8 @@ class Transport:
         # grpc hands out None for bytes that it cannot parse.
         if response is None:
             raise OutcomeUnknown("Google Ads' answer to the change could not be parsed")
-        return type(response).pb(response), await channel.request_id_of(kept)
+        request_id = await channel.request_id_of(kept)
+        return _Sent(message.mutate_operations, type(response).pb(response), request_id)
 
     def _make_tokens(self) -> tokens.Tokens:
         if self._endpoint is None:
@@ -257,6 +277,14 @@ class Transport:
         if translated.metadata.get("platform_status") == "UNAUTHENTICATED" and self._tokens:
             self._tokens.forget()
         return translated
+
+
+def _doubt(operation: Any, answer: Any) -> OutcomeUnknown | None:
+    """The error for an operation that was accepted and that the answer does not show."""
+    lacking = confirmations.unconfirmed(operation, answer)
+    if not lacking:
+        return None
+    return OutcomeUnknown(f"Google Ads accepted the change and its answer does not show {lacking}")
 
 
 async def _let_others(number: int) -> None:

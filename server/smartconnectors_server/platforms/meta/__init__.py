@@ -11,6 +11,7 @@ from smartconnectors_server.platforms.meta.options import (
     ENVIRONMENT,
     MetaOptions,
     missing_credentials,
+    warnings,
 )
 
 if TYPE_CHECKING:
@@ -61,4 +62,5 @@ PLATFORM = Platform(
     sandbox=_sandbox,
     command_line=_command_line,
     account_options=("ad_account_id",),
+    warnings=warnings,
 )

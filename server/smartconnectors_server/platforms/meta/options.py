@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from smartconnectors_server.connector import Options
+from smartconnectors_server.connector.api_versions import end_warnings
 
 DEFAULT_VERSION = "v26.0"
 VERSION_ENDS = {
@@ -79,3 +80,10 @@ def missing_credentials(options: MetaOptions) -> tuple[str, ...]:
             else "META_AD_ACCOUNT_ID"
         )
     return tuple(missing)
+
+
+def warnings(options: MetaOptions, today: date) -> tuple[str, ...]:
+    """What to say of the configured version; empty: nothing."""
+    return end_warnings(
+        "the Graph API", options.api_version, VERSION_ENDS, today, newest=DEFAULT_VERSION
+    )

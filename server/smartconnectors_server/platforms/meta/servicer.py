@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 
 from google.protobuf.message import Message
 
 from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult, CampaignStatusUpdate
 from smartconnectors.meta.v1 import meta_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
-from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.connector import (
     AccountCampaigns,
     AccountFacts,
@@ -23,7 +21,6 @@ from smartconnectors_server.connector import (
     SpendReport,
     Traffic,
 )
-from smartconnectors_server.connector.api_versions import end_warning
 from smartconnectors_server.errors import (
     ConnectorError,
     InternalError,
@@ -43,11 +40,9 @@ from smartconnectors_server.platforms.meta import (
 )
 from smartconnectors_server.platforms.meta.budget_changes import BudgetChanges
 from smartconnectors_server.platforms.meta.graph import MAX_BATCH, GraphApi, status_form
-from smartconnectors_server.platforms.meta.options import VERSION_ENDS, MetaOptions
+from smartconnectors_server.platforms.meta.options import MetaOptions
 from smartconnectors_server.platforms.meta.reader import Reader
 from smartconnectors_server.platforms.meta.sandbox_access import USD_ACCOUNT
-
-log = logging.getLogger(__name__)
 
 
 class MetaConnector:
@@ -60,7 +55,6 @@ class MetaConnector:
         assert isinstance(options, MetaOptions)
         self._gate = context.gate
         self._clock = context.clock
-        self._api_version = options.api_version
         in_sandbox = context.mode is Mode.SANDBOX
         account_id = options.ad_account_id or (USD_ACCOUNT if in_sandbox else "")
         self._graph = GraphApi(
@@ -77,10 +71,6 @@ class MetaConnector:
         self._budget_changes = BudgetChanges(context.clock)
 
     async def connect(self) -> None:
-        today = datetime.fromtimestamp(self._clock.wall_ns() / NANOS_PER_SECOND, UTC).date()
-        warning = end_warning("meta", self._api_version, VERSION_ENDS, today)
-        if warning is not None:
-            log.warning(warning)
         await self._graph.open()
 
     async def close(self) -> None:

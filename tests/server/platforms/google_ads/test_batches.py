@@ -89,13 +89,13 @@ async def test_a_bid_of_two_operations_is_made_whole_or_not_at_all(rig: Rig) -> 
 
 async def test_every_mutate_after_the_first_takes_its_own_share_of_quota(rig: Rig) -> None:
     await place(rig, [rig.request(campaign_id, campaign_id) for campaign_id in ("1001", "1009")])
-    assert rig.gate.reads == ["campaign", "further mutate of a batch"]
+    assert rig.gate.reads == ["campaign", "overrides", "further mutate of a batch"]
 
 
 async def test_a_mutate_for_which_no_quota_is_left_is_not_sent(
     sandbox: GoogleAdsSandbox, clock: ManualClock
 ) -> None:
-    gate = ClosedGate(reads=1)
+    gate = ClosedGate(reads=2)
     endpoint = await sandbox.start()
     context = Context(Mode.SANDBOX, GoogleAdsOptions(), endpoint, TIMEOUT_MS, gate, clock)
     rig = Rig(sandbox, GoogleAdsConnector(context), gate, clock)
@@ -113,7 +113,7 @@ async def test_a_mutate_for_which_no_quota_is_left_is_not_sent(
 async def test_a_batch_of_one_bid_of_two_operations_is_the_call_that_was_paid_for(rig: Rig) -> None:
     (answer,) = await place(rig, [rig.request("1009")])
     assert isinstance(answer, pb.PlaceBidResponse)
-    assert rig.gate.reads == ["campaign"]
+    assert rig.gate.reads == ["campaign", "overrides"]
     assert [operation["operation"] for operation in rig.mutates()[0].facts["operations"]] == [
         "campaign.update",
         "bidding_strategy.update",
@@ -163,12 +163,22 @@ async def test_prefetching_reads_campaigns_and_ad_groups_with_one_query_each(rig
     answers = await place(rig, [requests[0], requests[1], by_hand])
 
     assert [type(answer) for answer in answers] == [pb.PlaceBidResponse] * 3
-    assert [entry.facts["query"].partition(" FROM ")[2] for entry in rig.searches()] == [
+    asked = {entry.facts["query"].partition(" FROM ")[2] for entry in rig.searches()}
+    criteria = (
+        "ad_group_criterion WHERE ad_group.id = 10131 AND ad_group_criterion.status = 'ENABLED' "
+        "AND ad_group_criterion.negative = FALSE "
+        "AND ad_group_criterion.effective_cpc_bid_source = 'AD_GROUP_CRITERION'"
+    )
+    assert asked == {
+        criteria,
         "campaign WHERE campaign.id IN (1001, 1002) AND campaign.status != 'REMOVED'",
+        "ad_group WHERE campaign.id IN (1001, 1002) AND ad_group.status = 'ENABLED'",
         "ad_group WHERE ad_group.id = 10131 AND ad_group.status != 'REMOVED'",
-    ]
+        "currency_constant WHERE currency_constant.code = 'USD'",
+    }
+    assert len(rig.searches()) == len(asked)
     await rig.connector.prefetch(requests)
-    assert len(rig.searches()) == 2
+    assert len(rig.searches()) == len(asked)
 
 
 async def test_a_campaign_that_is_not_there_is_known_from_the_prefetch_for_a_moment(
@@ -179,34 +189,34 @@ async def test_a_campaign_that_is_not_there_is_known_from_the_prefetch_for_a_mom
     for request in missing:
         with pytest.raises(UnknownTarget, match=f"has no campaign {request.bid.campaign_id}"):
             await rig.plan(request)
-    assert len(rig.searches()) == 1
+    assert rig.gate.reads == ["campaign", "overrides"]
     rig.clock.advance(5.1)
     with pytest.raises(UnknownTarget):
         await rig.plan(missing[0])
-    assert len(rig.searches()) == 2
+    assert rig.gate.reads[2:] == ["campaign"]
 
 
 @pytest.mark.parametrize("campaign_id", ["", "1 OR 1", "0x1", "9" * 19, "\u0661"])
 async def test_an_id_that_is_none_spoils_no_other_s_read(rig: Rig, campaign_id: str) -> None:
     await rig.connector.prefetch([rig.request(campaign_id), rig.request("1001")])
     await rig.plan(rig.request("1001"))
-    (read,) = rig.searches()
-    assert "campaign.id = 1001 AND" in read.facts["query"]
+    assert len(rig.searches()) == 2
+    assert all("campaign.id = 1001 AND" in read.facts["query"] for read in rig.searches())
 
 
 async def test_a_prefetch_serves_its_plans_also_where_nothing_is_kept(make_rig: MakeRig) -> None:
     rig = await make_rig(cache_ttl_s=0)
     requests = [rig.request(campaign_id, campaign_id) for campaign_id in ("1001", "1002")]
     await place(rig, requests)
-    assert len(rig.searches()) == 1
+    assert rig.gate.reads == ["campaign", "overrides"]
     await rig.plan(rig.request("1001", "next"))
-    assert len(rig.searches()) == 2
+    assert rig.gate.reads[2:] == ["campaign"]
 
 
 async def test_a_plan_that_comes_during_a_prefetch_waits_for_it(rig: Rig) -> None:
     requests = [rig.request(campaign_id, campaign_id) for campaign_id in ("1001", "1002")]
     await asyncio.gather(rig.connector.prefetch(requests), *map(rig.plan, requests))
-    assert len(rig.searches()) == 1
+    assert rig.gate.reads == ["campaign", "overrides"]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ def planned(before: Campaign) -> tuple[knobs.Intent, str, Campaign]:
     [
         (OURS, SENT, Finding.APPLIED),
         (OURS, ELSEWHERE, Finding.APPLIED),
+        (OURS, BEFORE, Finding.INCONCLUSIVE),
         (EARLIER, BEFORE, Finding.NOT_APPLIED),
         (EARLIER, SENT, Finding.APPLIED),
         (EARLIER, ELSEWHERE, Finding.INCONCLUSIVE),
@@ -91,10 +92,12 @@ def test_the_same_setting_with_another_signal_is_told_apart_by_its_marker() -> N
     ],
 )
 def test_the_amount_says_what_became_of_a_budget(now_micros: int, finding: Finding) -> None:
-    budget = DailyBudget("customers/1234567890/campaignBudgets/66", "66", 100_000_000, 1)
+    budget = DailyBudget(
+        "customers/1234567890/campaignBudgets/66", "66", 100_000_000, 1, "DAILY", 0, False
+    )
     before_state = replace(campaign(BEFORE, ""), budget=budget)
     request = pb.UpdateCampaignBudgetRequest()
     request.update.campaign_id, request.update.daily_budget_micros = "1001", 130_000_000
-    plan = daily_budget.plan(request, Priced("b", 0, 0, "USD"), before_state)
+    plan = daily_budget.plan(request, Priced("b", 0, 0, "USD"), before_state, unit_micros=10_000)
     now = replace(before_state, budget=replace(budget, amount_micros=now_micros))
     assert findings.of_budget(130_000_000, plan.before, now) is finding

@@ -158,17 +158,17 @@ async def test_an_accepted_change_is_remembered_without_reading_again(rig: Rig) 
     await rig.bid(rig.request("1001"))
     plan = await rig.plan(rig.request("1001", "bid-2", predicted_ltv_micros=45_000_000))
     assert (plan.before_value, '"marker": "bid-1"' in plan.before) == (2_000_000, True)
-    assert rig.gate.reads == ["campaign"]
+    assert rig.gate.reads == ["campaign", "overrides"]
 
 
 async def test_what_was_read_is_read_again_when_it_is_old(rig: Rig) -> None:
     await rig.plan(rig.request("1001"))
     rig.clock.advance(59.9)
     await rig.plan(rig.request("1001"))
-    assert len(rig.gate.reads) == 1
+    assert rig.gate.reads == ["campaign", "overrides"]
     rig.clock.advance(0.2)
     await rig.plan(rig.request("1001"))
-    assert len(rig.gate.reads) == 2
+    assert rig.gate.reads == ["campaign", "overrides"] * 2
 
 
 async def test_after_a_change_in_doubt_the_campaign_is_read_again(rig: Rig) -> None:
@@ -178,7 +178,7 @@ async def test_after_a_change_in_doubt_the_campaign_is_read_again(rig: Rig) -> N
     with pytest.raises(OutcomeUnknown, match="could not be parsed"):
         await rig.send(request, plan)
     await rig.plan(rig.request("1001", "bid-2"))
-    assert len(rig.gate.reads) == 2
+    assert rig.gate.reads == ["campaign", "overrides", "campaign"]
 
 
 async def test_a_change_that_comes_late_is_found_missing_and_then_found(rig: Rig) -> None:
@@ -303,7 +303,8 @@ async def test_a_platform_that_refuses_connections_was_sent_nothing(rig: Rig) ->
     assert rig.mutates() == []
 
 
-async def test_a_hundred_bids_at_once_on_one_channel_all_arrive(rig: Rig) -> None:
+async def test_a_hundred_bids_at_once_on_one_channel_all_arrive(make_rig: MakeRig) -> None:
+    rig = await make_rig(timeout_ms=20_000)  # a busy machine is no failure
     requests = [
         rig.request(f"100{i % 8 + 1}", f"bid-{i}", predicted_ltv_micros=20_000_000 + i)
         for i in range(100)

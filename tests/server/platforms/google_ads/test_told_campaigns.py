@@ -11,11 +11,11 @@ from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
 from smartconnectors_server.platforms.google_ads.sandbox import GoogleAdsSandbox
 from smartconnectors_server.platforms.google_ads.servicer import GoogleAdsConnector
 
-USUAL = 13
+USUAL = 18
 
 
-@pytest.mark.parametrize(("extra", "told", "has_more"), [(187, 200, False), (188, 200, True)])
-async def test_two_hundred_are_told_of_in_one_call_in_the_order_of_their_ids(
+@pytest.mark.parametrize(("extra", "told", "has_more"), [(182, 200, False), (183, 200, True)])
+async def test_two_hundred_are_told_of_in_two_calls_in_the_order_of_their_ids(
     clock: ManualClock, extra: int, told: int, has_more: bool
 ) -> None:
     sandbox = GoogleAdsSandbox(clock, extra_campaigns=extra)
@@ -31,5 +31,5 @@ async def test_two_hundred_are_told_of_in_one_call_in_the_order_of_their_ids(
     ids = [int(one.campaign_id) for one in found.campaigns]
     assert (len(ids), found.has_more) == (told, has_more)
     assert ids == sorted(ids)
-    assert ids[USUAL - 1] == 1013
-    assert gate.reads == ["campaigns"]
+    assert ids[USUAL - 1] == 1018
+    assert gate.reads == ["campaigns", "overrides"]

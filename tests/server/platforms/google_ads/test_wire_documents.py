@@ -17,7 +17,10 @@ from google.protobuf import json_format
 
 from smartconnectors_server.connector.wire_documents import priced_of, request_of
 from smartconnectors_server.platforms.google_ads import PLATFORM
+from smartconnectors_server.platforms.google_ads.currencies import unit_query
+from smartconnectors_server.platforms.google_ads.knobs import needs_billable_unit
 from smartconnectors_server.platforms.google_ads.library import Library, load
+from smartconnectors_server.platforms.google_ads.overrides import criteria_query, targets_query
 from smartconnectors_server.platforms.google_ads.sandbox_access import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -119,15 +122,32 @@ def queries_of(document: Mapping[str, Any]) -> list[str]:
     match document["method"]:
         case "PauseCampaign":
             return []
-        case "PlaceBid" if request.WhichOneof("knob") == "manual_cpc":
-            return [ad_group_query(request.manual_cpc.ad_group_id)]
         case "PlaceBid":
-            return [campaign_query(request.bid.campaign_id)]
+            return _queries_of_bid(document, request)
         case "UpdateTargetAudience":
             campaign_id = request.update.campaign_id
             return [campaign_query(campaign_id), audience_query(campaign_id)]
+        case "UpdateCampaignBudget":
+            return [campaign_query(request.update.campaign_id), unit_query(_currency_in(document))]
         case _:
             return [campaign_query(request.update.campaign_id)]
+
+
+def _queries_of_bid(document: Mapping[str, Any], request: Any) -> list[str]:
+    unit = [unit_query(_currency_in(document))] if needs_billable_unit(request) else []
+    if request.WhichOneof("knob") == "manual_cpc":
+        ad_group_id = request.manual_cpc.ad_group_id
+        criteria = criteria_query(ad_group_id, all_of_them=False)
+        return [*unit, ad_group_query(ad_group_id), criteria]
+    campaign_id = request.bid.campaign_id
+    by_portfolio = any("biddingStrategy" in row for row in document["platform_state"])
+    below = [] if by_portfolio else [targets_query(campaign_id)]
+    return [*unit, campaign_query(campaign_id), *below]
+
+
+def _currency_in(document: Mapping[str, Any]) -> str:
+    state = document["platform_state"]
+    return next(str(row["customer"]["currencyCode"]) for row in state if "customer" in row)
 
 
 @pytest.mark.parametrize("name", sorted(EXEMPLARY))

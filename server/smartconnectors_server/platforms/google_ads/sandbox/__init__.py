@@ -11,6 +11,8 @@ from smartconnectors_server.platforms.google_ads.sandbox.accounts import (
     FORBIDDEN_CUSTOMER,
     JPY_CUSTOMER,
     KWD_CUSTOMER,
+    TWD_CUSTOMER,
+    UNDECLARED_CUSTOMER,
     USER_LISTS,
 )
 from smartconnectors_server.platforms.google_ads.sandbox.server import GoogleAdsSandbox
@@ -21,6 +23,8 @@ __all__ = [
     "FORBIDDEN_CUSTOMER",
     "JPY_CUSTOMER",
     "KWD_CUSTOMER",
+    "TWD_CUSTOMER",
+    "UNDECLARED_CUSTOMER",
     "USD_CUSTOMER",
     "USER_LISTS",
     "GoogleAdsSandbox",

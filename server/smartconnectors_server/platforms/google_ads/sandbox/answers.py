@@ -28,6 +28,9 @@ from smartconnectors_server.platforms.google_ads.sandbox.failures import (
     trailing_metadata,
 )
 from smartconnectors_server.platforms.google_ads.sandbox.routes import MUTATE
+from smartconnectors_server.platforms.google_ads.sandbox.rules import mutable_fields
+
+_MUTABLE_RESOURCE = 2
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -80,6 +83,8 @@ class Answers:
         self._extra_campaigns = extra_campaigns
         self._knows_token = knows_token
         self._accounts: dict[str, Account] = {}
+        self.ignored: set[str] = set()
+        """As in Account, of every account."""
         self._request_numbers = itertools.count(1)
 
     def next_request_id(self) -> str:
@@ -89,6 +94,7 @@ class Answers:
     def reset(self) -> None:
         """Every account as it was at first."""
         self._accounts.clear()
+        self.ignored.clear()
 
     def remove_campaign(self, campaign_id: str) -> None:
         """Removes it from every account that was asked for, and so that has it."""
@@ -159,7 +165,9 @@ class Answers:
                 status=grpc.StatusCode.PERMISSION_DENIED,
             )
         if customer_id not in self._accounts:
-            self._accounts[customer_id] = open_account(customer_id, self._extra_campaigns)
+            self._accounts[customer_id] = open_account(
+                customer_id, self._extra_campaigns, self.ignored
+            )
         return self._accounts[customer_id]
 
     def _mutate(self, asked: Asked, request: Any, facts: dict[str, Any]) -> tuple[bool, bytes]:
@@ -179,7 +187,12 @@ class Answers:
             result = response.mutate_operation_responses.add()
             if made is not None:
                 kind, resource_name = made
-                getattr(result, f"{kind}_result").resource_name = resource_name
+                told = getattr(result, f"{kind}_result")
+                told.resource_name = resource_name
+                entity = staged.account.entities.get(resource_name)
+                if request.response_content_type == _MUTABLE_RESOURCE and entity is not None:
+                    shown = gaql.nested(mutable_fields(entity))
+                    json_format.ParseDict(shown, getattr(told, kind))
         return any(staged.results), bytes(response.SerializeToString())
 
     def _search(self, asked: Asked, request: Any) -> bytes:

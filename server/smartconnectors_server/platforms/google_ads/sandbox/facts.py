@@ -21,6 +21,7 @@ _AMOUNTS = {
 _IDS = {
     "campaigns": "campaign_id",
     "adGroups": "ad_group_id",
+    "adGroupCriteria": "ad_group_criterion_id",
     "biddingStrategies": "bidding_strategy_id",
     "campaignBudgets": "campaign_budget_id",
 }
@@ -116,8 +117,8 @@ def _set_facts(update: Any, paths: Iterable[str]) -> dict[str, Any]:
             continue  # The mask names a field that the message does not have; it is in `fields`.
         if path == "url_custom_parameters":
             facts["custom_parameters"] = dict(value)
-        elif path == "status":
-            facts["status"] = value
+        elif path in ("status", "contains_eu_political_advertising"):
+            facts[path] = value
         elif _is_amount(path) and isinstance(value, int | float):
             facts[_AMOUNTS[path.rpartition(".")[2]]] = value
     return facts

@@ -16,6 +16,7 @@ from datetime import date
 from typing import Any
 
 from smartconnectors_server.connector.sandbox import Billed
+from smartconnectors_server.platforms.google_ads.sandbox import effective
 from smartconnectors_server.platforms.google_ads.sandbox.accounts import Account, Entity
 from smartconnectors_server.platforms.google_ads.sandbox.failures import refuse
 
@@ -29,16 +30,28 @@ _FIELDS: Mapping[str, frozenset[str]] = {
             "resource_name id name status advertising_channel_type bidding_strategy "
             "bidding_strategy_type accessible_bidding_strategy campaign_budget "
             "url_custom_parameters maximize_conversion_value.target_roas target_roas.target_roas "
-            "maximize_conversions.target_cpa_micros target_cpa.target_cpa_micros"
+            "maximize_conversions.target_cpa_micros target_cpa.target_cpa_micros "
+            "manual_cpc.enhanced_cpc_enabled experiment_type serving_status "
+            "contains_eu_political_advertising missing_eu_political_advertising_declaration"
         ),
         "campaign_budget": (
-            "resource_name id amount_micros explicitly_shared reference_count period status"
+            "resource_name id amount_micros total_amount_micros explicitly_shared reference_count "
+            "period status"
         ),
         "bidding_strategy": (
             "resource_name id name type status campaign_count target_roas.target_roas "
             "target_roas.cpc_bid_ceiling_micros target_roas.cpc_bid_floor_micros"
         ),
-        "ad_group": "resource_name id name status campaign cpc_bid_micros url_custom_parameters",
+        "ad_group": (
+            "resource_name id name status campaign cpc_bid_micros url_custom_parameters "
+            "target_roas target_cpa_micros effective_target_roas effective_target_roas_source "
+            "effective_target_cpa_micros effective_target_cpa_source"
+        ),
+        "ad_group_criterion": (
+            "resource_name criterion_id ad_group type status negative cpc_bid_micros "
+            "effective_cpc_bid_micros effective_cpc_bid_source"
+        ),
+        "currency_constant": "resource_name code billable_unit_micros",
         "campaign_criterion": (
             "resource_name criterion_id campaign type status negative user_list.user_list"
         ),
@@ -60,7 +73,15 @@ _JOINED = {
     "bidding_strategy": ("customer", "bidding_strategy"),
     "ad_group": ("customer", "campaign", "ad_group", "bidding_strategy"),
     "campaign_criterion": ("customer", "campaign", "campaign_criterion", "bidding_strategy"),
+    "ad_group_criterion": (
+        "customer",
+        "campaign",
+        "ad_group",
+        "ad_group_criterion",
+        "bidding_strategy",
+    ),
     "user_list": ("customer", "user_list"),
+    "currency_constant": ("currency_constant",),
 }
 
 _QUERY = re.compile(
@@ -188,7 +209,7 @@ def run(query: Query, account: Account, billed: Billed) -> Iterator[dict[str, An
             if query.limit is not None and count >= query.limit:
                 return
             count += 1
-            yield _nested({field: row[field] for field in query.fields if field in row})
+            yield nested({field: row[field] for field in query.fields if field in row})
 
 
 def _by_day(joined: Row, query: Query, billed: Billed) -> list[Row]:
@@ -208,7 +229,7 @@ def _joined(entity: Entity, account: Account) -> dict[str, Any]:
     while pending:
         current = pending.pop()
         row.update({f"{current.kind}.{path}": value for path, value in current.values.items()})
-        for pointer in ("campaign", "campaign_budget", "bidding_strategy"):
+        for pointer in ("ad_group", "campaign", "campaign_budget", "bidding_strategy"):
             pointed = account.entities.get(current.values.get(pointer, ""))
             if pointed is not None:
                 pending.append(pointed)
@@ -217,18 +238,19 @@ def _joined(entity: Entity, account: Account) -> dict[str, Any]:
                 campaign.values.get("bidding_strategy") == current.resource_name
                 for campaign in account.of_kind("campaign")
             )
-    return row
+    return {**row, **effective.bids_of(row)}
 
 
-def _nested(flat: Row) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
+def nested(flat: Row) -> dict[str, Any]:
+    """Field paths as the JSON form of Google's messages nests them."""
+    document: dict[str, Any] = {}
     for path, value in flat.items():
         *parents, leaf = path.split(".")
-        inner = nested
+        inner = document
         for parent in parents:
             inner = inner.setdefault(parent, {})
         if leaf == "url_custom_parameters":
             inner[leaf] = [{"key": key, "value": text} for key, text in value]
         else:
             inner[leaf] = value
-    return nested
+    return document

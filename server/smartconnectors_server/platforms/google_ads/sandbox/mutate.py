@@ -13,6 +13,7 @@ from smartconnectors_server.platforms.google_ads.sandbox.failures import (
     refuse,
 )
 from smartconnectors_server.platforms.google_ads.sandbox.rules import (
+    OVERRIDES,
     STRATEGY_OF_FIELD,
     UPDATABLE,
 )
@@ -24,6 +25,7 @@ _KINDS = {
     "campaign_operation": "campaign",
     "bidding_strategy_operation": "bidding_strategy",
     "ad_group_operation": "ad_group",
+    "ad_group_criterion_operation": "ad_group_criterion",
     "campaign_budget_operation": "campaign_budget",
     "campaign_criterion_operation": "campaign_criterion",
 }
@@ -69,6 +71,7 @@ def stage(account: Account, request: Any) -> Staged:
         raise refuse("request_error.REQUIRED_FIELD_MISSING", "mutate_operations is empty.")
     if len(request.mutate_operations) > _MAX_OPERATIONS:
         raise refuse("request_error.TOO_MANY_MUTATE_OPERATIONS", "Too many operations.")
+    _check_declarations(account, request)
     staged = Staged(account)
     for index, operation in enumerate(request.mutate_operations):
         where: Path = (("mutate_operations", index),)
@@ -83,6 +86,28 @@ def stage(account: Account, request: Any) -> Staged:
     if staged.problems and not request.partial_failure:
         raise Refused(*staged.problems)
     return staged
+
+
+_DECLARATION = "contains_eu_political_advertising"
+
+
+def _check_declarations(account: Account, request: Any) -> None:
+    """Raises Refused when a campaign of the account lacks the declaration, unless that alone is
+    being changed.
+    """
+    declares = all(
+        operation.WhichOneof("operation") == "campaign_operation"
+        and list(operation.campaign_operation.update_mask.paths) == [_DECLARATION]
+        for operation in request.mutate_operations
+    )
+    undeclared = any(
+        campaign.values.get("missing_eu_political_advertising_declaration")
+        and campaign.values["status"] != "REMOVED"
+        for campaign in account.of_kind("campaign")
+    )
+    if undeclared and not declares:
+        code = "mutate_error.EU_POLITICAL_ADVERTISING_DECLARATION_REQUIRED"
+        raise refuse(code, "The customer has campaigns without the EU political ads declaration.")
 
 
 def _stage_one(staged: Staged, operation: Any, where: Path) -> None:
@@ -152,6 +177,13 @@ def _set_field(account: Account, entity: Entity, path: str, update: Any) -> Enti
         raise refuse(f"field_mask_error.{code}", message, trigger=path)
     value = value_at(update, path)
     rules[path](account, entity, value)
+    if f"{entity.kind}.{path}" in account.ignored:
+        return entity
+    if not value and path in OVERRIDES.get(entity.kind, ()):
+        return entity.changed({}, without=(path,))
+    if path == _DECLARATION:
+        declared = {"missing_eu_political_advertising_declaration": False}
+        return entity.changed({path: value, **declared})
     if entity.kind == "campaign" and path in STRATEGY_OF_FIELD:
         others = tuple(other for other in STRATEGY_OF_FIELD if other != path)
         strategy = {"bidding_strategy_type": STRATEGY_OF_FIELD[path]}
@@ -160,7 +192,7 @@ def _set_field(account: Account, entity: Entity, path: str, update: Any) -> Enti
 
 
 def value_at(message: Any, path: str) -> Any:
-    """The value of a field path in a protobuf message; custom parameters as pairs, a status by its
+    """The value of a field path in a protobuf message; custom parameters as pairs, an enum by its
     name.
     """
     parent = message
@@ -168,7 +200,7 @@ def value_at(message: Any, path: str) -> Any:
         parent, message = message, getattr(message, part if hasattr(message, part) else f"{part}_")
     if path == "url_custom_parameters":
         return [(parameter.key, parameter.value) for parameter in message]
-    if path == "status":
+    if path in ("status", _DECLARATION):
         known = parent.DESCRIPTOR.fields_by_name[path].enum_type.values_by_number.get(message)
         return known.name if known else str(message)
     return message

@@ -106,6 +106,42 @@ def _anything(_account: Account, _entity: Entity, _value: Any) -> None:
     return None
 
 
+_DECLARATIONS = (
+    "CONTAINS_EU_POLITICAL_ADVERTISING",
+    "DOES_NOT_CONTAIN_EU_POLITICAL_ADVERTISING",
+)
+
+
+def _declaration(_account: Account, _entity: Entity, value: str) -> None:
+    if value not in _DECLARATIONS:
+        code = "request_error.INVALID_ENUM_VALUE"
+        raise refuse(code, "The declaration is none.", trigger=value)
+
+
+def _own(rule: Rule) -> Rule:
+    """`rule`; or no value, which takes away what overrides the level above."""
+
+    def check(account: Account, entity: Entity, value: Any) -> None:
+        if value:
+            rule(account, entity, value)
+
+    return check
+
+
+def _ad_group_roas(account: Account, entity: Entity, value: float) -> None:
+    campaign = account.entities[entity.values["campaign"]]
+    if "bidding_strategy" in campaign.values:
+        code = "context_error.OPERATION_NOT_PERMITTED_FOR_CONTEXT"
+        raise refuse(code, "A portfolio strategy's target cannot be overridden.")
+    _roas(account, entity, value)
+
+
+OVERRIDES = {
+    "ad_group": ("target_roas", "target_cpa_micros"),
+    "ad_group_criterion": ("cpc_bid_micros",),
+}
+"""Fields that no value takes away."""
+
 UPDATABLE: Mapping[str, Mapping[str, Rule]] = {
     "campaign": {
         "name": _anything,
@@ -120,6 +156,7 @@ UPDATABLE: Mapping[str, Mapping[str, Rule]] = {
         "maximize_conversions.target_cpa_micros": _amount,
         "target_cpa.target_cpa_micros": _standard_strategy(_amount),
         "url_custom_parameters": _custom_parameters,
+        "contains_eu_political_advertising": _declaration,
     },
     "bidding_strategy": {
         "name": _anything,
@@ -131,8 +168,20 @@ UPDATABLE: Mapping[str, Mapping[str, Rule]] = {
     "ad_group": {
         "name": _anything,
         "campaign": _immutable,
+        "status": _status,
         "cpc_bid_micros": _amount,
+        "target_roas": _own(_ad_group_roas),
+        "target_cpa_micros": _own(_amount),
         "url_custom_parameters": _custom_parameters,
     },
+    "ad_group_criterion": {"status": _status, "cpc_bid_micros": _own(_amount)},
     "campaign_budget": {"name": _anything, "amount_micros": _daily_budget},
 }
+
+
+def mutable_fields(entity: Entity) -> dict[str, Any]:
+    """What an answer shows of an entity that was changed: what can be set, as it is now."""
+    rules = UPDATABLE.get(entity.kind, {})
+    shown = {path for path, rule in rules.items() if rule is not _immutable}
+    named = {"resource_name": entity.resource_name}
+    return {**named, **{path: v for path, v in entity.values.items() if path in shown}}

@@ -102,6 +102,12 @@ class GoogleAdsSandbox:
     def remove_campaign(self, campaign_id: str) -> None:
         self._answers.remove_campaign(campaign_id)
 
+    def ignore(self, field: str) -> None:
+        """From now on changes of this field, `campaign.target_roas.target_roas`, are accepted and
+        leave it as it is, until a reset.
+        """
+        self._answers.ignored.add(field)
+
     async def drain_late(self) -> None:
         """Returns when every change that was to come late has been made."""
         await asyncio.gather(*self._late)

@@ -15,13 +15,14 @@ changes the sandbox `applied`, and what a lookup has for a `finding`.
 
 A document of `accounts/` has what the platform answers about the account itself as `account`; it
 expects what is told of it, or that it is unreadable. One of `campaigns/` has rows of
-the listing as `campaigns`, and how many may share a portfolio as `max_campaigns`; it expects what
-is told of each, or the same.
+the listing as `campaigns`, of their ad groups as `ad_groups`, and how many may share a portfolio as
+`max_campaigns`; it expects what is told of each, or the same.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -43,8 +44,10 @@ from smartconnectors_server.platforms.google_ads import (
     PLATFORM,
     audience,
     campaigns,
+    currencies,
     daily_budget,
     knobs,
+    overrides,
     wire,
 )
 from smartconnectors_server.platforms.google_ads.account import account_of
@@ -68,7 +71,15 @@ def told_of_campaigns(document: Document) -> dict[str, Any]:
     """What is told of the campaigns in a document of `campaigns/`."""
     most = document.get("max_campaigns", 1)
     try:
-        found = [campaigns.told_of(row, max_campaigns=most) for row in document["campaigns"]]
+        listed = [campaigns.listed_of(row) for row in document["campaigns"]]
+        below = overrides.by_parent(
+            map(overrides.ad_group_below, document.get("ad_groups", ())),
+            [one.campaign.campaign_id for one in listed],
+        )
+        found = [
+            campaigns.told_of(one, below[one.campaign.campaign_id], max_campaigns=most)
+            for one in listed
+        ]
     except UnreadableRow:
         return {"unreadable": True}
     return {"told": list(map(told_document, found))}
@@ -110,13 +121,36 @@ def _replay(document: Document) -> dict[str, Any]:
 
 def _plan(document: Document, request: Any) -> Plan:
     priced = priced_of(document, request)
+    rows = document.get("platform_state", ())
+    units = [currencies.unit_of(row) for row in rows if "currencyConstant" in row]
+    unit_micros = units[0] if units else 0
     if isinstance(request, pb.UpdateCampaignBudgetRequest):
-        return daily_budget.plan(request, priced, campaign_of(document["platform_state"][0]))
+        campaign = campaign_of(_campaign_row(rows))
+        return daily_budget.plan(request, priced, campaign, unit_micros=unit_micros)
     # First what needs no campaign: a document of a bid that fits none has no state.
-    intent = knobs.intent_of(request, priced)
-    campaign = campaign_of(document["platform_state"][0])
-    in_urls = options_of(document).ltv_in_click_urls
-    return wire.plan_bid(request, priced, intent, campaign, ltv_in_click_urls=in_urls)
+    intent = knobs.intent_of(request, priced, unit_micros=unit_micros)
+    campaign = campaign_of(_campaign_row(rows))
+    options = options_of(document)
+    in_urls = options.ltv_in_click_urls
+    plan = wire.plan_bid(request, priced, intent, campaign, ltv_in_click_urls=in_urls)
+    overrides.check_campaign(intent, campaign)
+    if overrides.matter(intent, campaign):
+        below = [overrides.criterion_below(row) for row in rows if "adGroupCriterion" in row]
+        if intent.knob != "manual_cpc":
+            ad_groups = [row for row in rows if "adGroup" in row and "customer" not in row]
+            below = list(map(overrides.ad_group_below, ad_groups))
+        overrides.check(
+            intent,
+            campaign,
+            overrides.Overrides.of(below),
+            allow_partial=options.allow_partial_overrides,
+        )
+    return plan
+
+
+def _campaign_row(rows: Sequence[Any]) -> Any:
+    """The row of the campaign itself: the only one that has the account's currency."""
+    return next(row for row in rows if "customer" in row)
 
 
 def _of_plan(plan: Plan, document: Document) -> dict[str, Any]:
