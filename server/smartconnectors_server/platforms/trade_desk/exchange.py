@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
+from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.connector import Gate, QuotaSignal
 from smartconnectors_server.connector.http import Answer, HttpTransport
 from smartconnectors_server.errors import OutcomeUnknown, PlatformRejected, RateLimited
@@ -19,9 +21,10 @@ _REQUEST_TIMEOUT = 408
 class Exchange:
     """The exchange that bid responses are submitted to."""
 
-    def __init__(self, transport: HttpTransport, gate: Gate) -> None:
+    def __init__(self, transport: HttpTransport, gate: Gate, clock: Clock) -> None:
         """`transport` goes to the submission URL itself."""
         self._transport = transport
+        self._clock = clock
         self._gate = gate
 
     async def submit(self, response_json: str, dispatched: Callable[[], None]) -> None:
@@ -33,7 +36,8 @@ class Exchange:
         answer = await self._transport.send(
             "POST", "", changes=True, headers=HEADERS, content=response_json
         )
-        retry_after_s = answers.retry_after_of(answer) or DEFAULT_RETRY_S
+        now = datetime.fromtimestamp(self._clock.wall_ns() / NANOS_PER_SECOND, UTC)
+        retry_after_s = answers.retry_after_of(answer, now) or DEFAULT_RETRY_S
         refusal = refusal_of(answer, retry_after_s)
         if isinstance(refusal, RateLimited):
             self._gate.tighten(QuotaSignal(retry_after_s=retry_after_s, detail=refusal.message))
