@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from smartconnectors_server.errors import InvalidBid, NoBid
 from smartconnectors_server.platforms.trade_desk.open_rtb import Ask, author
-from smartconnectors_server.platforms.trade_desk.open_rtb.creative import Banner
+from smartconnectors_server.platforms.trade_desk.open_rtb.creative import Banner, creative_of
 
 if TYPE_CHECKING:
     from tests.corpora.conftest import Judge, MakeOffer
@@ -108,6 +109,84 @@ BID_ON: dict[str, tuple[Json, Json]] = {
         of({"native": {"request": json.dumps({"native": {"ver": "1.0", "assets": [TITLE]}})}}),
         {},
     ),
+    "an app that is null beside a site": (request(app=None), {}),
+    "a site that is null beside an app": ({**request(site=None), "app": {}}, {}),
+    "a native ad whose request is an object": (
+        of({"native": {"request": {"assets": [TITLE]}}}),
+        {},
+    ),
+    "a native ad whose versions are numbers": (
+        of({"native": {"ver": 1.2, "request": json.dumps({"ver": 1.2, "assets": [TITLE]})}}),
+        {},
+    ),
+    "a banner beside a native ad that is an object": (
+        request({"native": {"request": {"ver": 1.2, "assets": [{"id": 1, "title": {"len": 5}}]}}}),
+        {},
+    ),
+    "a banner beside a native ad that is nothing": (request({"native": {"request": 7}}), {}),
+    "a banner beside a native list": (request({"native": []}), {}),
+    "a banner beside a video without types": (request({"video": {}}), {}),
+    "a video beside a banner that is a list": (of({"banner": [], "video": VIDEO}), {}),
+    "an impression beside one that is null": (
+        {**request(), "imp": [None, {"id": "imp-1", "banner": BANNER}]},
+        {},
+    ),
+    "an impression beside one that is a text": (
+        {**request(), "imp": ["imp-0", {"id": "imp-1", "banner": BANNER}]},
+        {},
+    ),
+    "an impression beside one without an id": (
+        {**request(), "imp": [{"banner": BANNER}, {"id": "imp-1", "banner": BANNER}]},
+        {},
+    ),
+    "an impression beside one of nothing": (
+        {**request(), "imp": [{"id": "imp-0"}, {"id": "imp-1", "banner": BANNER}]},
+        {},
+    ),
+    "an impression beside one with a broken floor": (
+        {
+            **request(),
+            "imp": [
+                {"id": "imp-0", "banner": BANNER, "bidfloor": {}},
+                {"id": "imp-1", "banner": BANNER},
+            ],
+        },
+        {},
+    ),
+    "a format beside one that is broken": (
+        request({"banner": {"format": [None, {"w": {}, "h": 1}, {"w": 300, "h": 250}]}}),
+        {},
+    ),
+    "a deal beside those that are broken": (
+        request(
+            {
+                "pmp": {
+                    "private_auction": 1,
+                    "deals": [None, "d0", {"id": "d1", "bidfloor": []}, {"id": "d2"}],
+                }
+            }
+        ),
+        {},
+    ),
+    "the open auction beside a broken deal": (
+        request({"pmp": {"deals": [{"id": "d1", "wseat": {}}]}}),
+        {},
+    ),
+    "a deal whose price is fixed": (
+        request(pmp({"id": "d1", "at": 3, "bidfloor": 1.25})),
+        {},
+    ),
+    "a deal whose price is fixed and just paid": (
+        request(pmp({"id": "d1", "at": 3, "bidfloor": 2.5})),
+        {},
+    ),
+    "an auction that is no test": (request(test=0), {}),
+    "a quantity of one": (request({"qty": {"multiplier": 1}}), {}),
+    "a video in VAST 4 alone": (of({"video": {**VIDEO, "protocols": [7]}}), {}),
+    "a video whose player knows wrappers of VAST 4 alone": (
+        of({"video": {**VIDEO, "protocols": [8]}}),
+        {},
+    ),
     "a native ad without what is not required": (
         native(TITLE, {"id": 8, "required": 0, "data": {"type": 6}}),
         {},
@@ -123,7 +202,59 @@ DECLINED: dict[str, tuple[Json, Json, str]] = {
     "neither site nor app": ({"id": "1", "imp": [{"id": "1", "banner": BANNER}]}, {}, "request"),
     "an impression without an id": (request({"id": ""}), {}, "request"),
     "an impression of nothing": (of({}), {}, "request"),
-    "a floor that is a text": (request({"bidfloor": "1"}), {}, "request"),
+    "a floor that is words": (request({"bidfloor": "one"}), {}, "request"),
+    "a floor that is a text and higher": (request({"bidfloor": "2.51"}), {}, "floor"),
+    "a floor in another currency in lower case": (
+        request({"bidfloor": 1, "bidfloorcur": "eur"}),
+        {},
+        "floor",
+    ),
+    "another currency that is a text": (request(cur="EUR"), {}, "currency"),
+    "currencies in one text": (request(cur="EUR,USD"), {}, "request"),
+    "a seat that is not allowed beside nothing": (request(wseat=["", "seat-0"]), {}, "seat"),
+    "an advertiser that is a text": (request(badv="brand.example"), {}, "advertiser"),
+    "advertisers in one text": (request(badv="a.example,b.example"), {}, "request"),
+    "a test": (request(test=1), {}, "test"),
+    "a test as a text": (request(test="1"), {}, "test"),
+    "a test that is true": (request(test=True), {}, "test"),
+    "a test that is something else": (request(test="yes"), {}, "request"),
+    "a multiplier that the bid does not cover": (
+        request({"qty": {"multiplier": 14.2}}),
+        {},
+        "quantity",
+    ),
+    "a multiplier as a text": (request({"qty": {"multiplier": "14.2"}}), {}, "quantity"),
+    "a multiplier as an extension": (
+        request({"ext": {"qty": {"multiplier": 2}}}),
+        {},
+        "quantity",
+    ),
+    "a quantity that is a number": (request({"qty": 2}), {}, "quantity"),
+    "a quantity without a multiplier": (request({"qty": {}}), {}, "quantity"),
+    "a multiplier that is words": (request({"qty": {"multiplier": "many"}}), {}, "quantity"),
+    "a fixed price that is higher": (
+        request(pmp({"id": "d1", "at": 3, "bidfloor": 2.51})),
+        {},
+        "floor",
+    ),
+    "a fixed price that is higher by less than a micro": (
+        request(pmp({"id": "d1", "at": 3, "bidfloor": 2.5000001})),
+        {},
+        "floor",
+    ),
+    "a fixed price that is not named": (request(pmp({"id": "d1", "at": 3})), {}, "deal"),
+    "a fixed price in another currency": (
+        request(pmp({"id": "d1", "at": 3, "bidfloor": 1, "bidfloorcur": "EUR"})),
+        {},
+        "floor",
+    ),
+    "an id that is a fraction": ({**request(), "id": 1.5}, {}, "request"),
+    "an id that is true": ({**request(), "id": True}, {}, "request"),
+    "one id as a number and as a text": (
+        {**request(), "imp": [{"id": 1, "banner": BANNER}, {"id": "1", "banner": BANNER}]},
+        {},
+        "request",
+    ),
     "a floor below nothing": (request({"bidfloor": -1}), {}, "request"),
     "a width that is no whole number": (
         request({"banner": {"w": 300.5, "h": 250}}),
@@ -208,7 +339,7 @@ DECLINED: dict[str, tuple[Json, Json, str]] = {
         {},
         "request",
     ),
-    "a player of VAST 4 alone": (of({"video": {**VIDEO, "protocols": [7, 8]}}), {}, "format"),
+    "a player of DAAST alone": (of({"video": {**VIDEO, "protocols": [9, 10]}}), {}, "format"),
     "a player of overlays": (of({"video": {**VIDEO, "linearity": 2}}), {}, "format"),
     "audio": (of({"audio": {"mimes": ["audio/mp4"]}}), {}, "kind"),
     "a native ad that cannot be read": (of({"native": {"request": "{]"}}), {}, "format"),
@@ -241,7 +372,7 @@ def test_it_is_declined_by_the_rule(case: str, make_offer: MakeOffer) -> None:
     metadata = caught.value.metadata
     assert metadata["rule"] == rule
     assert metadata["nbr"] == ("2" if rule == "request" else "0")
-    if "id" in asked:
+    if isinstance(asked.get("id"), str):
         response = {"id": asked["id"], "nbr": int(metadata["nbr"])}
         assert json.loads(metadata["bid_response_json"]) == response
 
@@ -371,3 +502,317 @@ def test_the_judge_sees_a_spoilt_response(
     inner[path[-1]] = value
     found = broken_rules(json.dumps(asked), json.dumps(spoilt))
     assert [broken for broken in found if broken.startswith(rule)]
+
+
+# What exchanges send instead of what OpenRTB 2.5 says: read as what is meant.
+SPELT: dict[str, tuple[Json, Json]] = {
+    "a secure flag that is a text": (request({"secure": "1"}), request({"secure": 1})),
+    "a secure flag that is true": (request({"secure": True}), request({"secure": 1})),
+    "a floor that is a text": (request({"bidfloor": "0.5"}), request({"bidfloor": 0.5})),
+    "a floor that is an empty text": (request({"bidfloor": ""}), request()),
+    "sizes that are texts": (
+        request({"banner": {"w": "300", "h": "250"}}),
+        request({"banner": {"w": 300, "h": 250}}),
+    ),
+    "a currency that is a text": (request(cur="USD"), request(cur=["USD"])),
+    "a currency in lower case": (request(cur=["usd"]), request(cur=["USD"])),
+    "a floor's currency in lower case": (
+        request({"bidfloor": 1, "bidfloorcur": "usd"}),
+        request({"bidfloor": 1, "bidfloorcur": "USD"}),
+    ),
+    "a seat that is no name": (request(wseat=[""]), request()),
+    "a seat that is null": (request(wseat=[None]), request()),
+    "blocked names that are none": (request(bcat=[""], badv=[None], bapp=[""]), request()),
+    "a deal's seat that is no name": (
+        request(pmp({"id": "d1", "wseat": [""], "wadomain": [""]})),
+        request(pmp({"id": "d1"})),
+    ),
+    "ids that are integers": (
+        {**request({"id": 7, **pmp({"id": 9})}), "id": 12345},
+        {**request({"id": "7", **pmp({"id": "9"})}), "id": "12345"},
+    ),
+    "one protocol that is a number": (
+        of({"video": {**VIDEO, "protocols": 2}}),
+        of({"video": {**VIDEO, "protocols": [2]}}),
+    ),
+    "protocols that are texts": (
+        of({"video": {**VIDEO, "protocols": ["2"]}}),
+        of({"video": {**VIDEO, "protocols": [2]}}),
+    ),
+    "one type that is a text": (
+        of({"video": {**VIDEO, "mimes": "video/mp4"}}),
+        of({"video": {**VIDEO, "mimes": ["video/mp4"]}}),
+    ),
+    "a fixed price that is a text": (
+        request(pmp({"id": "d1", "at": "3", "bidfloor": "1.25"})),
+        request(pmp({"id": "d1", "at": 3, "bidfloor": 1.25})),
+    ),
+    "everything that is not there as null": (
+        {
+            **request(
+                dict.fromkeys(
+                    ("video", "native", "audio", "pmp", "bidfloor", "bidfloorcur", "secure", "qty"),
+                    None,
+                )
+            ),
+            **dict.fromkeys(
+                ("app", "cur", "wseat", "bseat", "bcat", "badv", "bapp", "cattax", "test", "tmax"),
+                None,
+            ),
+        },
+        request(),
+    ),
+    "everything of a banner and a deal as null": (
+        request(
+            {
+                "banner": {**BANNER, **dict.fromkeys(("w", "h", "mimes", "btype", "battr"), None)},
+                **pmp(
+                    {
+                        "id": "d1",
+                        **dict.fromkeys(
+                            ("at", "bidfloor", "bidfloorcur", "wseat", "wadomain"), None
+                        ),
+                    }
+                ),
+            }
+        ),
+        request(pmp({"id": "d1"})),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPELT)
+def test_another_spelling_is_answered_as_what_is_meant(
+    case: str, make_offer: MakeOffer, broken_rules: Judge
+) -> None:
+    spelt, meant = SPELT[case]
+    response_json = author(json.dumps(spelt), make_offer(), ASK).response_json
+    assert response_json == author(json.dumps(meant), make_offer(), ASK).response_json
+    assert broken_rules(json.dumps(meant), response_json) == []
+
+
+def test_a_no_bid_on_an_auction_whose_id_is_an_integer_has_its_response(
+    make_offer: MakeOffer,
+) -> None:
+    with pytest.raises(NoBid) as caught:
+        author(json.dumps({**request(cur=["EUR"]), "id": 12345}), make_offer(), ASK)
+    assert caught.value.metadata["bid_response_json"] == '{"id":"12345","nbr":0}'
+
+
+def test_the_fixed_price_of_a_deal_is_what_is_bid(make_offer: MakeOffer) -> None:
+    for agreed, bid in ((1.25, 1_250_000), (0.1234567, 123_457)):
+        asked = request(pmp({"id": "d1", "at": 3, "bidfloor": agreed}))
+        authored = author(json.dumps(asked), make_offer(), ASK)
+        assert authored.price_cpm_micros == bid
+        (one,) = json.loads(authored.response_json)["seatbid"][0]["bid"]
+        assert (one["price"], one["dealid"]) == (bid / 1_000_000, "d1")
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "committed_micros", "covered"),
+    [
+        (14.2, 35_500, True),
+        (14.2, 35_499, False),
+        (14.2001, 35_500, False),
+        (0.5, 0, True),
+        (2**53, 10**18, False),
+    ],
+)
+def test_an_impression_that_is_billed_more_than_once_is_covered_or_not_bid_on(
+    make_offer: MakeOffer, multiplier: float, committed_micros: int, covered: bool
+) -> None:
+    asked = json.dumps(request({"qty": {"multiplier": multiplier}}))
+    ask = dataclasses.replace(ASK, committed_micros=committed_micros)
+    if covered:
+        author(asked, make_offer(), ask)
+        return
+    with pytest.raises(NoBid) as caught:
+        author(asked, make_offer(), ask)
+    assert caught.value.metadata["rule"] == "quantity"
+
+
+def test_an_impression_that_costs_too_much_does_not_keep_the_next_from_being_bid_on(
+    make_offer: MakeOffer,
+) -> None:
+    asked = request({"qty": {"multiplier": 14.2}})
+    asked["imp"].append({"id": "imp-2", "banner": BANNER})
+    assert author(json.dumps(asked), make_offer(), ASK).imp_id == "imp-2"
+
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+PICTURE = '<img src="https://cdn.brand.example/a.png">'
+# Tags that load nothing by plain http.
+SAFE = {
+    "a namespace": f"{SVG}<image xlink:href='https://cdn.brand.example/a.png'/></svg>",
+    "a document type": (
+        '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0//EN" '
+        f'"http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">{PICTURE}'
+    ),
+    "a landing page": f'<a href="http://www.brand.example/offer">{PICTURE}</a>',
+    "a landing page in capitals": f'<A HREF="HTTP://www.brand.example/offer">{PICTURE}</A>',
+    "a landing page behind a counter": (
+        f'<a href="https://click.example/?to=http%3A%2F%2Fwww.brand.example">{PICTURE}</a>'
+    ),
+    "an area of a map": '<map><area href="http://www.brand.example/offer"></map>',
+    "a link inside a picture": f'{SVG}<a xlink:href="http://www.brand.example">x</a></svg>',
+    "an address to read": f"<p>http://www.brand.example</p>{PICTURE}",
+    "a landing page in a handler": (
+        """<div onclick="window.open('http://www.brand.example/offer')"></div>"""
+    ),
+    "a landing page in a script": '<script>var clickTag = "http://www.brand.example/offer";</script>',
+    "a namespace in a script": (
+        '<script>document.createElementNS("http://www.w3.org/2000/svg", "g")</script>'
+    ),
+    "a namespace in an image": (
+        """<img src="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E">"""
+    ),
+    "a namespace in an encoded image": (
+        '<img src="data:image/svg+xml,%3Csvg%20xmlns=%22http://www.w3.org/2000/svg%22/%3E">'
+    ),
+}
+# Tags that load something by plain http.
+PLAIN = {
+    "a picture": '<img src="http://cdn.example/a.png">',
+    "a picture in capitals": '<IMG SRC="HTTP://cdn.example/a.png">',
+    "a picture without quotes": "<img src=hTTp://cdn.example/a.png>",
+    "a picture behind a blank": '<img src=" http:cdn.example/a.png">',
+    "a picture with backslashes": '<img src="http:\\\\cdn.example/a.png">',
+    "a picture with a line's end": '<img src="ht\ntp://cdn.example/a.png">',
+    "a picture as entities": '<img src="&#104;ttp&colon;&#x2F;&#x2F;cdn.example/a.png">',
+    "a picture inside an address": '<img src="https://x.example/?u=http%3A%2F%2Fcdn.example">',
+    "a picture encoded twice": '<img src="https://x.example/?u=http%253A%252F%252Fcdn.example">',
+    "a picture of a picture": f'{SVG}<image xlink:href="http://cdn.example/a.png"/></svg>',
+    "a script": '<script src="http://cdn.example/a.js"></script>',
+    "a script with escapes": r'<script>var u = "http:\/\/cdn.example\/a.js";</script>',
+    "a script with codes": r'<script>var u = "\x68ttp:\u002f\u002fcdn.example";</script>',
+    "a style": "<style>div { background: url(http://cdn.example/a.png) }</style>",
+    "a style with codes": r"""<p style="background: url('http\3a\2f\2f cdn.example/a.png')">""",
+    "a stylesheet": '<link rel="stylesheet" href="http://cdn.example/a.css">',
+    "a base": '<base href="http://cdn.example/"><img src="a.png">',
+    "a frame": '<iframe srcdoc="&lt;img src=http://cdn.example/a.png&gt;"></iframe>',
+    "a condition": '<!--[if IE]><img src="http://cdn.example/a.png"><![endif]-->',
+    "a tag that is not closed": '<p>x</p><img src="http://cdn.example/a.png"',
+    "a handler": """<body onload="new Image().src='http://cdn.example/p.gif'">""",
+    "a ping of a link": '<a href="https://x.example" ping="http://cdn.example/p">x</a>',
+    "something below a landing page's name": (
+        '<script>load("http://www.brand.example/offer.js")</script>'
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAFE)
+def test_a_secure_impression_takes_what_is_named_or_linked_by_plain_http(
+    make_offer: MakeOffer, broken_rules: Judge, case: str
+) -> None:
+    assert bid_with(make_offer, SAFE[case]) == SAFE[case]
+
+
+@pytest.mark.parametrize("case", PLAIN)
+def test_a_secure_impression_does_not_take_what_is_loaded_by_plain_http(
+    make_offer: MakeOffer, case: str
+) -> None:
+    with pytest.raises(NoBid) as caught:
+        bid_with(make_offer, PLAIN[case])
+    assert caught.value.metadata["rule"] == "secure"
+
+
+def bid_with(make_offer: MakeOffer, tag: str) -> str:
+    """The markup of a bid on a secure impression with a creative of this tag."""
+    attributes = {
+        "AdTag": tag,
+        "Width": 300,
+        "Height": 250,
+        "LandingPageUrls": ["http://www.brand.example/offer"],
+    }
+    creative = creative_of({"CreativeId": "cr-1", "ThirdPartyTagAttributes": attributes})
+    assert creative is not None
+    asked = json.dumps(request({"secure": 1}))
+    response_json = author(asked, make_offer(creatives=(creative,)), ASK).response_json
+    return str(json.loads(response_json)["seatbid"][0]["bid"][0]["adm"])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "imp", "secure"),
+    [
+        ({"ClickthroughUrl": "http://www.brand.example"}, VIDEO, True),
+        ({"VideoUrl": "HTTP://cdn.brand.example/spot.mp4"}, VIDEO, False),
+    ],
+)
+def test_a_video_may_lead_to_plain_http_and_not_load_it(
+    make_offer: MakeOffer, attributes: Json, imp: Json, secure: bool
+) -> None:
+    hosted = {
+        "VideoUrl": "https://cdn.brand.example/spot.mp4",
+        "Width": 1280,
+        "Height": 720,
+        "Duration": 15,
+        "BitrateKbps": 2500,
+        "ClickthroughUrl": "https://www.brand.example/offer",
+        **attributes,
+    }
+    creative = creative_of({"CreativeId": "cr-1", "TradeDeskHostedVideoAttributes": hosted})
+    assert creative is not None
+    asked = json.dumps(of({"video": imp, "secure": 1}))
+    if secure:
+        author(asked, make_offer(creatives=(creative,)), ASK)
+        return
+    with pytest.raises(NoBid) as caught:
+        author(asked, make_offer(creatives=(creative,)), ASK)
+    assert caught.value.metadata["rule"] == "secure"
+
+
+@pytest.mark.parametrize(
+    ("link", "image", "secure"), [("http", "https", True), ("https", "Http", False)]
+)
+def test_a_native_ad_may_lead_to_plain_http_and_not_load_it(
+    make_offer: MakeOffer, link: str, image: str, secure: bool
+) -> None:
+    attributes = {
+        "Title": "A brand",
+        "LandingPageUrl": f"{link}://www.brand.example",
+        "ImageUrl": f"{image}://cdn.brand.example/a.jpg",
+        "ImageWidth": 1200,
+        "ImageHeight": 627,
+    }
+    creative = creative_of({"CreativeId": "cr-1", "NativeAttributes": attributes})
+    assert creative is not None
+    asked = native(TITLE, {"id": 8, "img": {"type": 3}})
+    asked["imp"][0]["secure"] = 1
+    if secure:
+        author(json.dumps(asked), make_offer(creatives=(creative,)), ASK)
+        return
+    with pytest.raises(NoBid) as caught:
+        author(json.dumps(asked), make_offer(creatives=(creative,)), ASK)
+    assert caught.value.metadata["rule"] == "secure"
+
+
+def test_a_macro_that_only_the_trade_desk_replaces_is_not_shown(make_offer: MakeOffer) -> None:
+    for macro in ("%%TTD_IMPRESSIONID%%", "%%ttd_campaignid%%", "%%TTD_%%"):
+        with pytest.raises(NoBid) as caught:
+            bid_with(make_offer, f'<img src="https://x.example/?i={macro}">')
+        assert caught.value.metadata["rule"] == "macro"
+        assert macro in caught.value.message
+
+
+def test_clicks_and_cache_busters_are_filled_in(make_offer: MakeOffer) -> None:
+    tag = (
+        '<a href="%%TTD_CLK%%https://www.brand.example"><img src="https://x.example/?a=%%ttd_clk_esc%%'
+        '&n=%%TTD_CACHEBUSTER%%"></a>'
+    )
+    shown = bid_with(make_offer, tag)
+    (number,) = re.findall(r"&n=([0-9]+)", shown)
+    assert shown == (
+        f'<a href="https://www.brand.example"><img src="https://x.example/?a=&n={number}"></a>'
+    )
+
+
+def test_macros_are_filled_in_wherever_an_ad_has_them(make_offer: MakeOffer) -> None:
+    attributes = {
+        "VastXmlUrl": "https://x.example/vast?n=%%TTD_CACHEBUSTER%%",
+        "Duration": 30,
+        "LandingPageUrl": "%%TTD_CLK%%https://www.brand.example",
+    }
+    creative = creative_of({"CreativeId": "cr-1", "ThirdPartyHostedVideoAttributes": attributes})
+    assert creative is not None
+    asked = json.dumps(of({"video": VIDEO}))
+    assert "%%" not in author(asked, make_offer(creatives=(creative,)), ASK).response_json

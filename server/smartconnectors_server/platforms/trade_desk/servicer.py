@@ -12,7 +12,7 @@ from smartconnectors.common.v1.bid_pb2 import BidResponse
 from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
-from smartconnectors_server.clock import NANOS_PER_SECOND
+from smartconnectors_server.clock import NANOS_PER_MILLI, NANOS_PER_SECOND
 from smartconnectors_server.connector import (
     AccountCampaigns,
     AccountFacts,
@@ -40,7 +40,11 @@ from smartconnectors_server.platforms.trade_desk import (
 )
 from smartconnectors_server.platforms.trade_desk.account import Account
 from smartconnectors_server.platforms.trade_desk.connection import Connection
-from smartconnectors_server.platforms.trade_desk.open_rtb import Authored, auction_target
+from smartconnectors_server.platforms.trade_desk.open_rtb import (
+    Authored,
+    auction_target,
+    too_late,
+)
 from smartconnectors_server.platforms.trade_desk.options import TradeDeskOptions
 from smartconnectors_server.platforms.trade_desk.reports import Reports
 from smartconnectors_server.platforms.trade_desk.settings_changes import SettingsChanges
@@ -226,12 +230,24 @@ class TradeDeskConnector(OneByOne):
         return pb.ResumeCampaignResponse(result=result)
 
     async def _plan_auction(self, request: pb.PlaceBidRequest, priced: Priced) -> Plan:
+        started_ns = self._clock.monotonic_ns()
         advertiser, creatives = await self._account.creatives_of(
             request.bid.campaign_id, self._options.advertiser_id
         )
-        return bidder.plan(request, priced, self._options, self._mode, advertiser, creatives)
+        plan = bidder.plan(request, priced, self._options, self._mode, advertiser, creatives)
+        self._check_time(plan.wire, started_ns)
+        return plan
+
+    def _check_time(self, authored: Authored, since_ns: int) -> None:
+        """Raises NoBid when the auction that arrived then does not wait for the bid any more."""
+        if authored.tmax_ms is None:
+            return
+        left_ms = authored.tmax_ms - self._options.auction_margin_ms
+        if self._clock.monotonic_ns() - since_ns >= left_ms * NANOS_PER_MILLI:
+            raise too_late(authored)
 
     async def _submit(self, authored: Authored, call: Call) -> pb.PlaceBidResponse:
+        self._check_time(authored, call.started_ns)
         exchange = self._connection.exchange
         submitted = exchange is not None and not call.validate_only
         if exchange is not None and submitted:

@@ -15,6 +15,7 @@ from smartconnectors_server.errors import (
     CurrencyMismatch,
     InvalidBid,
     NoBid,
+    Outcome,
     OutcomeUnknown,
     PlatformRejected,
     PlatformUnavailable,
@@ -446,3 +447,70 @@ async def test_a_partial_answer_is_not_kept_as_the_ad_group(rig: Rig) -> None:
     await rig.resume("1001")
     plan = await rig.plan(rig.auction())
     assert plan.after_value == 8_500_000
+
+
+async def test_a_test_auction_takes_no_budget_and_is_not_submitted(rig: Rig) -> None:
+    with pytest.raises(NoBid, match="in which nothing is billed") as caught:
+        await rig.plan(rig.auction(test=1))
+    assert caught.value.metadata["rule"] == "test"
+    assert caught.value.metadata["bid_response_json"] == '{"id":"auction-1","nbr":0}'
+    assert rig.changes() == []
+
+
+async def test_an_auction_that_does_not_wait_long_enough_is_not_bid_on(rig: Rig) -> None:
+    for tmax in (1, 10, "10"):
+        with pytest.raises(NoBid, match=f"waits {tmax} ms") as caught:
+            await rig.plan(rig.auction(tmax=tmax))
+        assert caught.value.metadata["rule"] == "time"
+    await rig.plan(rig.auction(tmax=11))
+    await rig.plan(rig.auction(tmax=0))  # what some exchanges write when they do not say
+
+
+async def test_reading_the_account_takes_time_from_an_auction(rig: Rig) -> None:
+    rig.gate.while_reading = lambda: rig.clock.advance(0.1)
+    with pytest.raises(NoBid, match="waits 300 ms"):
+        await rig.plan(rig.auction(tmax=300))
+    await rig.plan(rig.auction(tmax=300))  # now it was read
+
+
+async def test_a_bid_that_would_come_too_late_is_not_sent(rig: Rig) -> None:
+    request = rig.auction(tmax=120)
+    arrived_ns = rig.clock.monotonic_ns()
+    plan = await rig.plan(request)
+    rig.clock.advance(0.111)
+    with pytest.raises(NoBid, match="waits 120 ms") as caught:
+        await rig.send(request, plan, started_ns=arrived_ns)
+    assert caught.value.metadata["bid_response_json"] == '{"id":"auction-1","nbr":0}'
+    assert caught.value.outcome is Outcome.NOT_SENT
+    assert rig.changes() == []
+    await rig.send(request, plan, started_ns=arrived_ns + 2_000_000)
+    assert [entry.applied for entry in rig.changes()] == [True]
+
+
+async def test_what_is_kept_for_the_way_back_can_be_set(make_rig: MakeRig) -> None:
+    rig = await make_rig(auction_margin_ms=0)
+    await rig.plan(rig.auction(tmax=1))
+
+
+async def test_a_screen_that_many_people_see_costs_no_more_than_is_committed(rig: Rig) -> None:
+    imp = {"id": "imp-1", "banner": {"w": 300, "h": 250}, "qty": {"multiplier": 14.2}}
+    request = rig.auction(imp=[imp])
+    request.bid.bid_micros = 120_699
+    with pytest.raises(NoBid, match=r"billed '14\.2' times, so that it can cost 120700 micros"):
+        await rig.plan(request)
+    request.bid.bid_micros = 120_700
+    plan = await rig.plan(request)
+    await rig.send(request, plan)
+    (entry,) = rig.changes()
+    assert entry.facts["price"] * 1_000_000 / 1000 * 14.2 <= plan.amount_micros == 120_700
+
+
+async def test_the_fixed_price_of_a_deal_is_submitted_and_planned(rig: Rig) -> None:
+    deal = {"id": "deal-1", "at": 3, "bidfloor": 4.25}
+    imp = {"id": "imp-1", "banner": {"w": 300, "h": 250}, "pmp": {"deals": [deal]}, "bidfloor": 99}
+    request = rig.auction(imp=[imp])
+    plan = await rig.plan(request)
+    assert plan.after_value == 4_250_000
+    await rig.send(request, plan)
+    facts = rig.changes()[-1].facts
+    assert (facts["price"], facts["deal_id"]) == (4.25, "deal-1")
