@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +24,8 @@ from smartconnectors_server.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tests.server.platforms.trade_desk.conftest import MakeRig, Rig
 
 
@@ -339,7 +341,7 @@ async def lower_bid(rig: Rig) -> object:
 
 
 # What is asked -> the property that the platform ignores, how it is asked, and what is still there.
-CHANGES_THAT_ARE_IGNORED = {
+CHANGES_THAT_ARE_IGNORED: dict[str, tuple[str, Callable[[Rig], Awaitable[Any]], str]] = {
     "a bid": (BASE_BID, lambda rig: rig.bid(rig.request("1001")), "is still 2.5"),
     "a lower bid": (BASE_BID, lower_bid, "is still 2.5"),
     "a budget": (DAILY_TARGET, lambda rig: rig.set_budget(130_000_000), "is still 100"),

@@ -1,9 +1,9 @@
 """Whether an ad loads anything over plain http, as a secure impression does not allow. Pure.
 
-Only what is loaded counts. Names (`xmlns`, a document type), links (`href` of `a` and `area`), text to
-be read, and the ad's own landing pages are not loaded. An address is found in any case and through
-the escapes of HTML, JavaScript, CSS and URLs. In doubt it counts as loaded: that costs an auction
-and no money.
+Only what is loaded counts. Names (`xmlns`, a document type), links (`href` of `a` and `area`), text
+to be read, and the ad's own landing pages are not loaded. An address is found in any case and
+through the escapes of HTML, JavaScript, CSS and URLs. In doubt it counts as loaded: that costs an
+auction and no money.
 """
 
 from __future__ import annotations
