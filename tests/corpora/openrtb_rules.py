@@ -5,11 +5,13 @@ It shares no code with the author that it judges, and reads plain JSON.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
+from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
 MACROS = (
@@ -23,10 +25,20 @@ MACROS = (
     "${AUCTION_MBR}",
     "${AUCTION_LOSS}",
 )
-VAST_OF_PROTOCOL = {2: ("2.0", "InLine"), 3: ("3.0", "InLine")} | {
+VAST_OF_PROTOCOL = {
+    2: ("2.0", "InLine"),
+    3: ("3.0", "InLine"),
     5: ("2.0", "Wrapper"),
     6: ("3.0", "Wrapper"),
+    7: ("4.0", "InLine"),
+    8: ("4.0", "Wrapper"),
 }
+# What is not loaded although it is written as an address: names and links.
+NOT_LOADED = re.compile(
+    r"""\sxmlns(?::\w+)?=(["']).*?\1|<(?:a|area)\s[^>]*?\bhref=(["']).*?\2"""
+    r"""|<ClickThrough>.*?</ClickThrough>|"link":\{"url":"(?:[^"\\]|\\.)*"\}""",
+    re.IGNORECASE | re.DOTALL,
+)
 
 Json = dict[str, Any]
 
@@ -39,12 +51,15 @@ def broken_rules(request_json: str, response_json: str) -> list[str]:
 
 
 def _broken(request: Json, response: Json, response_json: str) -> Iterator[str]:
-    if response["id"] != request["id"]:
+    if response["id"] != str(request["id"]):
         yield "id: not the request's"
+    if request.get("test") in (1, "1", True):
+        yield "test: a bid where nothing is billed"
     if len(response["seatbid"]) != 1 or len(response["seatbid"][0]["bid"]) != 1:
         yield "seatbid: not one bid"
     seat, bid = response["seatbid"][0].get("seat"), response["seatbid"][0]["bid"][0]
-    imps = [imp for imp in request["imp"] if imp["id"] == bid["impid"]]
+    whole = [imp for imp in request["imp"] if isinstance(imp, dict)]
+    imps = [imp for imp in whole if str(imp.get("id")) == bid["impid"]]
     if len(imps) != 1:
         yield "impid: not an impression of the request"
         return
@@ -76,7 +91,8 @@ def _broken_price(
     pmp = imp.get("pmp") or {}
     source = imp
     if "dealid" in bid:
-        deals = [deal for deal in pmp.get("deals") or () if deal.get("id") == bid["dealid"]]
+        offered = [deal for deal in pmp.get("deals") or () if isinstance(deal, dict)]
+        deals = [deal for deal in offered if str(deal.get("id")) == bid["dealid"]]
         if not deals:
             yield "dealid: not offered"
             return
@@ -92,6 +108,8 @@ def _broken_price(
     elif pmp.get("private_auction") == 1:
         yield "dealid: missing in a private auction"
     floor = source.get("bidfloor") or 0
+    if "dealid" in bid and source.get("at") == 3 and bid["price"] != floor:
+        yield "bidfloor: not the price that was agreed"
     if floor and source.get("bidfloorcur", "USD") != currency:
         yield "bidfloorcur: another currency than the price"
     if bid["price"] < floor:
@@ -126,7 +144,7 @@ def _broken_banner(banner: Json, bid: Json) -> Iterator[str]:
     if not width or not height:
         yield "w, h: missing"
         return
-    places = banner.get("format") or [banner]
+    places = [one for one in banner.get("format") or [banner] if isinstance(one, dict)]
     exact = [(one.get("w"), one.get("h")) for one in [*places, banner]]
     ratios = [
         (one["wratio"], one["hratio"], one.get("wmin") or 0)
@@ -156,6 +174,7 @@ def _broken_video(video: Json, bid: Json) -> Iterator[str]:
     version, kind = VAST_OF_PROTOCOL[bid["protocol"]]
     if vast.get("version") != version or vast.find(f"Ad/{kind}") is None:
         yield "protocol: not what the markup is"
+    yield from _broken_vast_4(vast)
     known = video.get("protocols") or ([video["protocol"]] if video.get("protocol") else [])
     if known and bid["protocol"] not in known:
         yield "protocol: the player does not know it"
@@ -180,8 +199,18 @@ def _broken_video(video: Json, bid: Json) -> Iterator[str]:
             yield "duration: out of range"
 
 
+def _broken_vast_4(vast: ET.Element) -> Iterator[str]:
+    if vast.get("version") != "4.0":
+        return
+    for creative in vast.findall("Ad/InLine/Creatives/Creative"):
+        if creative.find("UniversalAdId") is None:
+            yield "protocol: VAST 4.0 without a UniversalAdId"
+
+
 def _broken_native(native: Json, bid: Json) -> Iterator[str]:
-    asked, answer = json.loads(native["request"]), json.loads(bid["adm"])
+    asked, answer = native["request"], json.loads(bid["adm"])
+    if isinstance(asked, str):
+        asked = json.loads(asked)
     asked, answer = asked.get("native", asked), answer.get("native", answer)
     given = [asset["id"] for asset in answer["assets"]]
     for asset in asked["assets"]:
@@ -209,8 +238,13 @@ def _broken_notices(imp: Json, bid: Json) -> Iterator[str]:
             yield f"notices: {macro} is missing"
     if "${AUCTION_LOSS}" in urls[0] + urls[1]:
         yield "notices: a loss in a win"
-    if imp.get("secure") == 1 and any("http://" in text for text in [*urls, bid["adm"]]):
-        yield "secure: plain http"
+    if imp.get("secure") in (1, "1", True):
+        for text in [*urls, NOT_LOADED.sub("", bid["adm"])]:
+            plain = unquote(html.unescape(text)).replace("\\/", "/")
+            if re.search("http://", plain, re.IGNORECASE):
+                yield "secure: plain http"
+    if "%%TTD_" in bid["adm"].upper():
+        yield "adm: a macro that only The Trade Desk replaces"
 
 
 def _is_under(domain: str, listed: str) -> bool:

@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.corpora.openrtb_requests import ASK, BANNER, TITLE, VIDEO, Json, native, of, pmp, request
 
 from smartconnectors_server.errors import InvalidBid, NoBid
 from smartconnectors_server.platforms.trade_desk.open_rtb import Ask, author
@@ -15,33 +16,6 @@ from smartconnectors_server.platforms.trade_desk.open_rtb.creative import Banner
 
 if TYPE_CHECKING:
     from tests.corpora.conftest import Judge, MakeOffer
-
-Json = dict[str, Any]
-
-BANNER = {"format": [{"w": 300, "h": 250}]}
-VIDEO = {"mimes": ["video/mp4"], "minduration": 5, "maxduration": 30, "protocols": [2, 3, 5, 6]}
-TITLE = {"id": 7, "required": 1, "title": {"len": 90}}
-
-
-def request(imp: Json | None = None, **fields: Any) -> Json:
-    one = {"id": "imp-1", "banner": BANNER, **(imp or {})}
-    return {"id": "auction-1", "imp": [one], "site": {}, **fields}
-
-
-def of(media: Json) -> Json:
-    """An impression of something other than a banner."""
-    return {"id": "auction-1", "imp": [{"id": "imp-1", **media}], "site": {}}
-
-
-def native(*assets: Json, **fields: Any) -> Json:
-    return of({"native": {"request": json.dumps({"assets": list(assets), **fields})}})
-
-
-def pmp(*deals: Json, private: int = 1) -> Json:
-    return {"pmp": {"private_auction": private, "deals": list(deals)}}
-
-
-ASK = Ask("bid-1", 2_500_000, "", "", {"request_id": "bid-1", "predicted_ltv_micros": 30_000_000})
 
 # What is asked, and what the account is otherwise.
 BID_ON: dict[str, tuple[Json, Json]] = {
@@ -108,6 +82,84 @@ BID_ON: dict[str, tuple[Json, Json]] = {
         of({"native": {"request": json.dumps({"native": {"ver": "1.0", "assets": [TITLE]}})}}),
         {},
     ),
+    "an app that is null beside a site": (request(app=None), {}),
+    "a site that is null beside an app": ({**request(site=None), "app": {}}, {}),
+    "a native ad whose request is an object": (
+        of({"native": {"request": {"assets": [TITLE]}}}),
+        {},
+    ),
+    "a native ad whose versions are numbers": (
+        of({"native": {"ver": 1.2, "request": json.dumps({"ver": 1.2, "assets": [TITLE]})}}),
+        {},
+    ),
+    "a banner beside a native ad that is an object": (
+        request({"native": {"request": {"ver": 1.2, "assets": [{"id": 1, "title": {"len": 5}}]}}}),
+        {},
+    ),
+    "a banner beside a native ad that is nothing": (request({"native": {"request": 7}}), {}),
+    "a banner beside a native list": (request({"native": []}), {}),
+    "a banner beside a video without types": (request({"video": {}}), {}),
+    "a video beside a banner that is a list": (of({"banner": [], "video": VIDEO}), {}),
+    "an impression beside one that is null": (
+        {**request(), "imp": [None, {"id": "imp-1", "banner": BANNER}]},
+        {},
+    ),
+    "an impression beside one that is a text": (
+        {**request(), "imp": ["imp-0", {"id": "imp-1", "banner": BANNER}]},
+        {},
+    ),
+    "an impression beside one without an id": (
+        {**request(), "imp": [{"banner": BANNER}, {"id": "imp-1", "banner": BANNER}]},
+        {},
+    ),
+    "an impression beside one of nothing": (
+        {**request(), "imp": [{"id": "imp-0"}, {"id": "imp-1", "banner": BANNER}]},
+        {},
+    ),
+    "an impression beside one with a broken floor": (
+        {
+            **request(),
+            "imp": [
+                {"id": "imp-0", "banner": BANNER, "bidfloor": {}},
+                {"id": "imp-1", "banner": BANNER},
+            ],
+        },
+        {},
+    ),
+    "a format beside one that is broken": (
+        request({"banner": {"format": [None, {"w": {}, "h": 1}, {"w": 300, "h": 250}]}}),
+        {},
+    ),
+    "a deal beside those that are broken": (
+        request(
+            {
+                "pmp": {
+                    "private_auction": 1,
+                    "deals": [None, "d0", {"id": "d1", "bidfloor": []}, {"id": "d2"}],
+                }
+            }
+        ),
+        {},
+    ),
+    "the open auction beside a broken deal": (
+        request({"pmp": {"deals": [{"id": "d1", "wseat": {}}]}}),
+        {},
+    ),
+    "a deal whose price is fixed": (
+        request(pmp({"id": "d1", "at": 3, "bidfloor": 1.25})),
+        {},
+    ),
+    "a deal whose price is fixed and just paid": (
+        request(pmp({"id": "d1", "at": 3, "bidfloor": 2.5})),
+        {},
+    ),
+    "an auction that is no test": (request(test=0), {}),
+    "a quantity of one": (request({"qty": {"multiplier": 1}}), {}),
+    "a video in VAST 4 alone": (of({"video": {**VIDEO, "protocols": [7]}}), {}),
+    "a video whose player knows wrappers of VAST 4 alone": (
+        of({"video": {**VIDEO, "protocols": [8]}}),
+        {},
+    ),
     "a native ad without what is not required": (
         native(TITLE, {"id": 8, "required": 0, "data": {"type": 6}}),
         {},
@@ -123,7 +175,59 @@ DECLINED: dict[str, tuple[Json, Json, str]] = {
     "neither site nor app": ({"id": "1", "imp": [{"id": "1", "banner": BANNER}]}, {}, "request"),
     "an impression without an id": (request({"id": ""}), {}, "request"),
     "an impression of nothing": (of({}), {}, "request"),
-    "a floor that is a text": (request({"bidfloor": "1"}), {}, "request"),
+    "a floor that is words": (request({"bidfloor": "one"}), {}, "request"),
+    "a floor that is a text and higher": (request({"bidfloor": "2.51"}), {}, "floor"),
+    "a floor in another currency in lower case": (
+        request({"bidfloor": 1, "bidfloorcur": "eur"}),
+        {},
+        "floor",
+    ),
+    "another currency that is a text": (request(cur="EUR"), {}, "currency"),
+    "currencies in one text": (request(cur="EUR,USD"), {}, "request"),
+    "a seat that is not allowed beside nothing": (request(wseat=["", "seat-0"]), {}, "seat"),
+    "an advertiser that is a text": (request(badv="brand.example"), {}, "advertiser"),
+    "advertisers in one text": (request(badv="a.example,b.example"), {}, "request"),
+    "a test": (request(test=1), {}, "test"),
+    "a test as a text": (request(test="1"), {}, "test"),
+    "a test that is true": (request(test=True), {}, "test"),
+    "a test that is something else": (request(test="yes"), {}, "request"),
+    "a multiplier that the bid does not cover": (
+        request({"qty": {"multiplier": 14.2}}),
+        {},
+        "quantity",
+    ),
+    "a multiplier as a text": (request({"qty": {"multiplier": "14.2"}}), {}, "quantity"),
+    "a multiplier as an extension": (
+        request({"ext": {"qty": {"multiplier": 2}}}),
+        {},
+        "quantity",
+    ),
+    "a quantity that is a number": (request({"qty": 2}), {}, "quantity"),
+    "a quantity without a multiplier": (request({"qty": {}}), {}, "quantity"),
+    "a multiplier that is words": (request({"qty": {"multiplier": "many"}}), {}, "quantity"),
+    "a fixed price that is higher": (
+        request(pmp({"id": "d1", "at": 3, "bidfloor": 2.51})),
+        {},
+        "floor",
+    ),
+    "a fixed price that is higher by less than a micro": (
+        request(pmp({"id": "d1", "at": 3, "bidfloor": 2.5000001})),
+        {},
+        "floor",
+    ),
+    "a fixed price that is not named": (request(pmp({"id": "d1", "at": 3})), {}, "deal"),
+    "a fixed price in another currency": (
+        request(pmp({"id": "d1", "at": 3, "bidfloor": 1, "bidfloorcur": "EUR"})),
+        {},
+        "floor",
+    ),
+    "an id that is a fraction": ({**request(), "id": 1.5}, {}, "request"),
+    "an id that is true": ({**request(), "id": True}, {}, "request"),
+    "one id as a number and as a text": (
+        {**request(), "imp": [{"id": 1, "banner": BANNER}, {"id": "1", "banner": BANNER}]},
+        {},
+        "request",
+    ),
     "a floor below nothing": (request({"bidfloor": -1}), {}, "request"),
     "a width that is no whole number": (
         request({"banner": {"w": 300.5, "h": 250}}),
@@ -208,7 +312,7 @@ DECLINED: dict[str, tuple[Json, Json, str]] = {
         {},
         "request",
     ),
-    "a player of VAST 4 alone": (of({"video": {**VIDEO, "protocols": [7, 8]}}), {}, "format"),
+    "a player of DAAST alone": (of({"video": {**VIDEO, "protocols": [9, 10]}}), {}, "format"),
     "a player of overlays": (of({"video": {**VIDEO, "linearity": 2}}), {}, "format"),
     "audio": (of({"audio": {"mimes": ["audio/mp4"]}}), {}, "kind"),
     "a native ad that cannot be read": (of({"native": {"request": "{]"}}), {}, "format"),
@@ -241,7 +345,7 @@ def test_it_is_declined_by_the_rule(case: str, make_offer: MakeOffer) -> None:
     metadata = caught.value.metadata
     assert metadata["rule"] == rule
     assert metadata["nbr"] == ("2" if rule == "request" else "0")
-    if "id" in asked:
+    if isinstance(asked.get("id"), str):
         response = {"id": asked["id"], "nbr": int(metadata["nbr"])}
         assert json.loads(metadata["bid_response_json"]) == response
 
@@ -371,3 +475,43 @@ def test_the_judge_sees_a_spoilt_response(
     inner[path[-1]] = value
     found = broken_rules(json.dumps(asked), json.dumps(spoilt))
     assert [broken for broken in found if broken.startswith(rule)]
+
+
+def test_the_fixed_price_of_a_deal_is_what_is_bid(make_offer: MakeOffer) -> None:
+    for agreed, bid in ((1.25, 1_250_000), (0.1234567, 123_457)):
+        asked = request(pmp({"id": "d1", "at": 3, "bidfloor": agreed}))
+        authored = author(json.dumps(asked), make_offer(), ASK)
+        assert authored.price_cpm_micros == bid
+        (one,) = json.loads(authored.response_json)["seatbid"][0]["bid"]
+        assert (one["price"], one["dealid"]) == (bid / 1_000_000, "d1")
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "committed_micros", "covered"),
+    [
+        (14.2, 35_500, True),
+        (14.2, 35_499, False),
+        (14.2001, 35_500, False),
+        (0.5, 0, True),
+        (2**53, 10**18, False),
+    ],
+)
+def test_an_impression_that_is_billed_more_than_once_is_covered_or_not_bid_on(
+    make_offer: MakeOffer, multiplier: float, committed_micros: int, covered: bool
+) -> None:
+    asked = json.dumps(request({"qty": {"multiplier": multiplier}}))
+    ask = dataclasses.replace(ASK, committed_micros=committed_micros)
+    if covered:
+        author(asked, make_offer(), ask)
+        return
+    with pytest.raises(NoBid) as caught:
+        author(asked, make_offer(), ask)
+    assert caught.value.metadata["rule"] == "quantity"
+
+
+def test_an_impression_that_costs_too_much_does_not_keep_the_next_from_being_bid_on(
+    make_offer: MakeOffer,
+) -> None:
+    asked = request({"qty": {"multiplier": 14.2}})
+    asked["imp"].append({"id": "imp-2", "banner": BANNER})
+    assert author(json.dumps(asked), make_offer(), ASK).imp_id == "imp-2"

@@ -33,6 +33,7 @@ def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, An
 DEALS = st.lists(
     optional(
         id=st.sampled_from(["d1", "d2"]),
+        at=st.sampled_from([1, 2, 3]),
         bidfloor=FLOORS,
         bidfloorcur=st.sampled_from(CURRENCIES),
         wseat=some(*SEATS),
@@ -66,7 +67,7 @@ VIDEOS = st.fixed_dictionaries(
     optional={
         "minduration": st.integers(0, 40),
         "maxduration": st.integers(0, 40),
-        "protocols": some(1, 2, 3, 5, 6, 7),
+        "protocols": some(1, 2, 3, 5, 6, 7, 8, 9),
         "boxingallowed": st.sampled_from([0, 1]),
         "w": st.sampled_from([640, 1280]),
         "h": st.sampled_from([360, 480, 720]),
@@ -137,6 +138,55 @@ def test_a_response_keeps_every_rule_of_its_request(
     except NoBid:
         return
     assert broken_rules(asked, authored.response_json) == []
+
+
+def respelt(value: Any, key: str = "") -> Any:
+    """The request as other exchanges write it: numbers as texts, currencies in lower case."""
+    match value:
+        case dict():
+            return {name: respelt(inner, name) for name, inner in value.items()}
+        case list():
+            return [respelt(inner, key) for inner in value]
+        case str() if key in ("cur", "bidfloorcur"):
+            return value.lower()
+        case int() | float() if not isinstance(value, bool):
+            return str(value)
+        case _:
+            return value
+
+
+@given(request=REQUESTS, otherwise=OFFERS, price_cpm_micros=PRICES)
+def test_another_spelling_of_a_request_has_the_same_answer(
+    make_offer: MakeOffer,
+    request: dict[str, Any],
+    otherwise: dict[str, Any],
+    price_cpm_micros: int,
+) -> None:
+    answers = []
+    for asked in (request, respelt(request)):
+        try:
+            authored = author(
+                json.dumps(asked), make_offer(**otherwise), Ask("bid", price_cpm_micros, "", "", {})
+            )
+            answers.append(authored.response_json)
+        except NoBid as no_bid:
+            answers.append(no_bid.message)
+    assert answers[0] == answers[1]
+
+
+@given(quantity=JSON, committed_micros=st.integers(0, 10**12), price_cpm_micros=PRICES)
+def test_an_impression_never_costs_more_than_its_bid_commits(
+    make_offer: MakeOffer, quantity: Any, committed_micros: int, price_cpm_micros: int
+) -> None:
+    imp = {"id": "1", "banner": {"w": 300, "h": 250}, "qty": {"multiplier": quantity}}
+    asked = json.dumps({"id": "1", "site": {}, "imp": [imp]})
+    ask = Ask("bid", price_cpm_micros, "", "", {}, committed_micros)
+    try:
+        author(asked, make_offer(), ask)
+    except (NoBid, InvalidBid):
+        return
+    billed = max(Decimal(str(quantity)), Decimal(1))
+    assert billed == 1 or price_cpm_micros * billed <= committed_micros * 1000
 
 
 @given(price_cpm_micros=PRICES)

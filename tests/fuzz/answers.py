@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -177,11 +178,19 @@ class _Play:
         changes = [e for e in self._stage.middle.exchanges if e.phase == "send" and e.changes]
         if not changes or not changes[-1].poisoned:
             return
-        verdict = self._verdict(changes[-1], part)
+        verdict = self._verdict(self._as_shown(changes[-1]), part)
         if error is None:
             assert verdict is Verdict.DONE, f"taken for success: {changes[-1]}"
         elif error.outcome is not Outcome.UNKNOWN:
             assert verdict is Verdict.REFUSED, f"taken for {error!r}: {changes[-1]}"
+
+    def _as_shown(self, change: Exchange) -> Exchange:
+        """The change, with what was read after it in place of an answer that did not show it."""
+        exchanges = self._stage.middle.exchanges
+        after = [e for e in exchanges[exchanges.index(change) + 1 :] if e.phase == "send"]
+        if self._scenario.platform != "trade_desk" or not after or not 200 <= change.status < 300:
+            return change
+        return dataclasses.replace(change, whole=True, status=after[-1].status, body=after[-1].body)
 
     def _verdict(self, exchange: Exchange, part: int) -> Verdict:
         if not exchange.whole:

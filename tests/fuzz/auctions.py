@@ -90,8 +90,19 @@ def check_said(case: Case, said: Any) -> None:
     document = json.loads(response, parse_float=Decimal)
     for seat in document["seatbid"]:
         for bid in seat["bid"]:
-            most_micros = Decimal(bid["price"]) * 10**6 / _IMPRESSIONS_OF_A_CPM
+            billed = times_billed(case.asked(), bid["impid"])
+            most_micros = Decimal(bid["price"]) * billed * 10**6 / _IMPRESSIONS_OF_A_CPM
             assert most_micros <= said.result.bid_micros <= case.bid_micros
+
+
+def times_billed(asked: str, imp_id: str) -> Decimal:
+    """How often the impression is billed if it is won, as OpenRTB 2.6 says it; never below once."""
+    for imp in json.loads(asked, parse_float=Decimal)["imp"]:
+        if isinstance(imp, dict) and str(imp.get("id")) == imp_id:
+            quantity = imp.get("qty")
+            billed = quantity.get("multiplier") if isinstance(quantity, dict) else quantity
+            return max(Decimal(1), Decimal(1 if billed is None else billed))
+    raise AssertionError("the impression is one of the request")
 
 
 @contextmanager

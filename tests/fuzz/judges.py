@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -99,9 +100,54 @@ def trade_desk(exchange: Exchange) -> list[Verdict]:
         document = strict_json(exchange.body)
     except ValueError:
         return [Verdict.UNCLEAR]
+    if not isinstance(document, dict):
+        return [Verdict.UNCLEAR]
     key = "CampaignFlightId" if "CampaignFlightId" in asked else "AdGroupId"
-    same = isinstance(document, dict) and document.get(key) == asked[key]
-    return [Verdict.DONE if same and type(document[key]) is not bool else Verdict.UNCLEAR]
+    same = document.get(key) == asked[key] and type(document[key]) is not bool
+    return [_trade_desk_values(asked, document) if same else Verdict.UNCLEAR]
+
+
+# What the sandbox's ad groups and flights have before anything is changed.
+_FIRST = {"BaseBidCPM": 2.5, "MaxBidCPM": 100_000, "DailyTargetInAdvertiserCurrency": 100}
+
+
+def _trade_desk_values(asked: Any, document: Any) -> Verdict:
+    """By the values alone: a status and an id come with a change that is ignored as well."""
+    returned = [(name, sent, _value(document, path)) for path, name, sent in _leaves(asked)]
+    if all(_as_money(found) == _as_money(sent) for _, sent, found in returned):
+        return Verdict.DONE
+    before = {"IsEnabled": not asked.get("IsEnabled"), "AudienceId": None, **_FIRST}
+    as_before = [
+        _as_money(found) == _as_money(before.get(name, sent)) for name, sent, found in returned
+    ]
+    return Verdict.REFUSED if all(as_before) else Verdict.UNCLEAR
+
+
+def _leaves(asked: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str, Any]]:
+    """(path, name, value) of what a change sets; an amount has the name of what it is for."""
+    for name, value in asked.items():
+        path = (*above, name)
+        if isinstance(value, dict):
+            yield from _leaves(value, path)
+        elif name not in ("AdGroupId", "CampaignFlightId"):
+            yield path, above[-1] if name == "Amount" else name, value
+
+
+def _value(document: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        if document is None:
+            return None
+        if not isinstance(document, dict) or name not in document:
+            return ...
+        document = document[name]
+    return document
+
+
+def _as_money(value: Any) -> Any:
+    """Numbers to the micro, and nothing else as a number."""
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return round(Decimal(str(value)) * 10**6) if abs(value) < 10**20 else ...
+    return type(value), value
 
 
 _GRPC_REFUSING = {3, 5, 6, 7, 9, 11, 12, 16}

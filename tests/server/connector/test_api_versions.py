@@ -18,8 +18,10 @@ def warned(version: str, today: date, newest: str = "v26.0") -> tuple[str, ...]:
 @pytest.mark.parametrize(("days_left", "word"), [(90, "ends"), (1, "ends"), (0, "ended")])
 def test_a_version_is_warned_of_from_ninety_days_before_its_end(days_left: int, word: str) -> None:
     assert warned("v25.0", ENDS["v25.0"] - timedelta(days=days_left)) == (
-        f"version v25.0 of the Graph API {word} on 2027-02-23; "
-        "set api_version = 'v26.0', or leave it out",
+        (
+            f"version v25.0 of the Graph API {word} on 2027-02-23; "
+            "set api_version = 'v26.0', or leave it out"
+        ),
     )
 
 

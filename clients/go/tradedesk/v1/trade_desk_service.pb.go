@@ -31,7 +31,9 @@ type OpenRtb struct {
 	// not be bid on is refused with NO_BID.
 	BidRequestJson string `protobuf:"bytes,1,opt,name=bid_request_json,json=bidRequestJson,proto3" json:"bid_request_json,omitempty"`
 	// Required. The price, in micros of the currency for a thousand impressions. A thousandth of it is
-	// the most that the impression can cost, so it must not be above `bid_micros`. 1 to 10^12.
+	// the most that the impression can cost, so it must not be above `bid_micros`; an impression that is
+	// billed more than once (`imp.qty.multiplier`) is bid on only if `bid_micros` covers that too. Under
+	// a deal of a fixed price that price is bid instead, if it is not higher. 1 to 10^12.
 	PriceCpmMicros int64 `protobuf:"varint,2,opt,name=price_cpm_micros,json=priceCpmMicros,proto3" json:"price_cpm_micros,omitempty"`
 	// The impression to bid on. Empty: the first that a creative of the campaign fits. 128 characters
 	// at most.

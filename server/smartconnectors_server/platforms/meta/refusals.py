@@ -138,8 +138,8 @@ def read(
     document = _document(answered.body)
     error = document.get("error") if isinstance(document, dict) else None
     if error is None:
-        said_of_quota = usage.signals_of(answered.headers, account_id, traffic, throttled=False)
-        signals = tuple(said_of_quota.values())
+        found = usage.signals_of(answered.headers, account_id, traffic, throttled=False)
+        signals = tuple(found.values())
         if document is None or not 200 <= answered.status < 300:
             words = f"status {answered.status}, and not the Graph API's JSON"
             return None, _unanswered(words, {}, changes=changes), signals
@@ -154,8 +154,8 @@ def read(
     if throttle is None:
         translated = _translated(said, answered.status, changes=changes, secrets=secrets)
         return None, translated, tuple(found.values())
-    wait_s, signals = _waits(throttle, found, traffic)
-    return None, _rate_limited(said, wait_s, secrets), signals
+    wait_s, said_of_quota = _waits(throttle, found, traffic)
+    return None, _rate_limited(said, wait_s, secrets), tuple(said_of_quota)
 
 
 def changed(

@@ -14,6 +14,8 @@ The body of a refusal is `{"Message": ..., "ErrorDetails": [{"Property": ..., "R
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from smartconnectors_server.connector.http import Answer
@@ -41,14 +43,21 @@ class TokenRefused(PlatformRejected):
 
 
 def document_of(
-    answer: Answer, *, changes: bool, retry_after_s: float, secrets: Iterable[str] = ()
+    answer: Answer,
+    *,
+    changes: bool,
+    retry_after_s: float,
+    secrets: Iterable[str] = (),
+    may_be_empty: bool = False,
 ) -> Mapping[str, Any]:
     """The JSON object of an accepted request.
 
     `retry_after_s` is how long to wait if the answer is 429. `secrets` are taken out of every text.
-    Raises as the table above says.
+    `may_be_empty`: an answer without a body is an empty object. Raises as the table above says.
     """
     if 200 <= answer.status < 300:
+        if may_be_empty and not answer.body.strip():
+            return {}
         try:
             document = amounts.parse(answer.body)
         except ValueError:
@@ -59,10 +68,28 @@ def document_of(
     raise _refusal(answer, changes, retry_after_s, secrets)
 
 
-def retry_after_of(answer: Answer) -> float | None:
-    """How long The Trade Desk asks to wait, in seconds; None: it does not say."""
+def retry_after_of(answer: Answer, now: datetime) -> float | None:
+    """How long the answer asks to wait, in seconds, also when it names an instant; None: it does
+    not say. `now` is compared with an instant when the answer has no date of its own, which is
+    preferred because it is by the same clock.
+    """
     text = answer.headers.get("retry-after", "").strip()
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
+    if text.isascii() and text.isdigit() and len(text) < 9:
+        return float(text)
+    until = _instant(text)
+    if until is None:
+        return None
+    since = _instant(answer.headers.get("date", "")) or now
+    return max(0.0, (until - since).total_seconds())
+
+
+def _instant(text: str) -> datetime | None:
+    """An HTTP date; None: the text is none."""
+    try:
+        instant = parsedate_to_datetime(text)
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def unanswered(

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from smartconnectors_server.clock import Clock
+from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.connector import Gate, QuotaSignal, Traffic
 from smartconnectors_server.connector.http import Answer, HttpTransport
 from smartconnectors_server.errors import PlatformUnavailable
@@ -26,6 +27,8 @@ FIRST_BACK_OFF_S = 2.0
 LONGEST_BACK_OFF_S = 300.0
 
 _LOGIN_PATH = "/authentication"
+STRICT_MODE = {"TTD-Strict-Mode": "true"}
+"""Asks for a 400 instead of a 200 where a change names a property that would be ignored."""
 
 Document = Mapping[str, Any]
 
@@ -57,9 +60,14 @@ class Api:
         gate: Gate,
         clock: Clock,
         *,
+        strict_mode: bool = True,
         page_size: int = PAGE_SIZE,
     ) -> None:
-        """`page_size`: how many entities a query is answered at a time."""
+        """`strict_mode`: changes ask for it. `page_size`: how many entities a query is answered at
+        a time.
+        """
+        self._clock = clock
+        self._of_changes = STRICT_MODE if strict_mode else {}
         self._page_size = page_size
         self._transport = transport
         self._credentials = credentials
@@ -116,10 +124,17 @@ class Api:
             raise
 
     async def change(
-        self, method: str, path: str, body: Document, dispatched: Callable[[], None]
+        self,
+        method: str,
+        path: str,
+        body: Document,
+        dispatched: Callable[[], None],
+        *,
+        may_be_empty: bool = False,
     ) -> Document:
-        """Sends one change, once; the entity as it is then. `dispatched` is called when bytes may
-        be about to leave.
+        """Sends one change, once; what it was answered with, which does not say by itself that
+        the change was applied. `dispatched` is called when bytes may be about to leave.
+        `may_be_empty`: an answer without a body is an empty document.
 
         Raises UnknownTarget, PlatformRejected, RateLimited, PlatformUnavailable, OutcomeUnknown.
         """
@@ -127,7 +142,7 @@ class Api:
         dispatched()
         answer = await self._send(method, path, body, token, changes=True)
         try:
-            return self._document(path, answer, changes=True)
+            return self._document(path, answer, changes=True, may_be_empty=may_be_empty)
         except TokenRefused:
             self._tokens.refused(token)  # the next one comes with a fresh token
             raise
@@ -166,6 +181,8 @@ class Api:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if token:
             headers["TTD-Auth"] = token
+        if changes:
+            headers.update(self._of_changes)
         return await self._transport.send(
             method,
             f"/v3{path}",
@@ -175,18 +192,25 @@ class Api:
             timeout_ms=timeout_ms,
         )
 
-    def _document(self, path: str, answer: Answer, *, changes: bool) -> Document:
+    def _document(
+        self, path: str, answer: Answer, *, changes: bool, may_be_empty: bool = False
+    ) -> Document:
         retry_after_s = 0.0
         back_off = self._back_offs[_endpoint_of(path, changes=changes)]
         if answer.status == answers.TOO_MANY:
-            retry_after_s = back_off.refused(answers.retry_after_of(answer))
+            now = datetime.fromtimestamp(self._clock.wall_ns() / NANOS_PER_SECOND, UTC)
+            retry_after_s = back_off.refused(answers.retry_after_of(answer, now))
             # Each endpoint has a limit of its own, so a read that is refused stops no change.
             binds = () if changes else (Traffic.READS,)
             self._gate.tighten(QuotaSignal(retry_after_s, detail="429", binds=binds))
         elif 200 <= answer.status < 300:
             back_off.passed()
         return answers.document_of(
-            answer, changes=changes, retry_after_s=retry_after_s, secrets=self._tokens.secrets()
+            answer,
+            changes=changes,
+            retry_after_s=retry_after_s,
+            secrets=self._tokens.secrets(),
+            may_be_empty=may_be_empty,
         )
 
 

@@ -51,13 +51,14 @@ def plan(
             imp_id=asked.imp_id,
             creative_id=asked.creative_id,
             signals=signals(request, priced, ltv=options.ltv_in_bid_ext),
+            committed_micros=priced.bid_micros,
         ),
     )
     return Plan(
         target=auction_target(asked.bid_request_json),
         amount_micros=priced.bid_micros,
         wire=authored,
-        after_value=asked.price_cpm_micros,
+        after_value=authored.price_cpm_micros,
     )
 
 

@@ -23,7 +23,9 @@ class Connection:
         rest = HttpTransport("The Trade Desk", base_url, timeout_ms=timeout_ms)
         self._transports = [rest]
         credentials = credentials_for(context.mode, context.endpoint, options)
-        self.api = Api(rest, credentials, context.gate, context.clock)
+        self.api = Api(
+            rest, credentials, context.gate, context.clock, strict_mode=options.strict_mode
+        )
         self.exchange: Exchange | None = None
         exchange_url = options.exchange_endpoint
         if exchange_url is None and context.mode is Mode.SANDBOX:

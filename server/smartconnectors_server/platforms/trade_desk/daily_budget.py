@@ -10,6 +10,7 @@ from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as pb
 from smartconnectors_server.call import Plan, Priced
 from smartconnectors_server.errors import InvalidBid
 from smartconnectors_server.platforms.trade_desk.amounts import decimal_of
+from smartconnectors_server.platforms.trade_desk.confirmation import Expected
 from smartconnectors_server.platforms.trade_desk.state import Advertiser, Campaign, Flight
 from smartconnectors_server.platforms.trade_desk.wire import Change, check_currency
 
@@ -39,6 +40,13 @@ def plan(
                 "DailyTargetInAdvertiserCurrency": decimal_of(new_micros),
             },
             campaign_id=campaign.campaign_id,
+            expected=(
+                Expected(
+                    ("DailyTargetInAdvertiserCurrency",),
+                    decimal_of(new_micros),
+                    decimal_of(now_micros) if now_micros else None,
+                ),
+            ),
         ),
         before_value=now_micros or None,
         after_value=new_micros,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.connector.http import Answer, HttpTransport
@@ -49,7 +50,8 @@ class Exchange:
         answer = await self._transport.send(
             "POST", "", changes=True, headers=HEADERS, content=response_json
         )
-        retry_after_s = answers.retry_after_of(answer) or DEFAULT_RETRY_S
+        now = datetime.fromtimestamp(self._clock.wall_ns() / NANOS_PER_SECOND, UTC)
+        retry_after_s = answers.retry_after_of(answer, now) or DEFAULT_RETRY_S
         refusal = refusal_of(answer, retry_after_s)
         if isinstance(refusal, RateLimited):
             wait_ns = round(min(retry_after_s, LONGEST_WAIT_S) * NANOS_PER_SECOND)

@@ -86,9 +86,15 @@ class TradeDeskOptions(Options):
     """Attributes that every creative has, for `attr` and against `battr`."""
     app_bundle: str = Field("", max_length=256)
     """The app that is advertised, for `bundle` and against `bapp`. Empty: none is."""
+    auction_margin_ms: int = Field(10, ge=0, le=1000)
+    """How much of an auction's `tmax` is kept for the way back to the exchange: a bid that would be
+    later is not made."""
     ltv_in_bid_ext: bool = True
     """False: neither the LTV nor the explanation is written into `ext.kiki` of bid responses, where
     the exchange reads them."""
+    strict_mode: bool = True
+    """True: changes ask for The Trade Desk's strict mode, so that a property that it would ignore
+    is refused by name. False: only the values that it returns show that it was ignored."""
     report_schedule_id: int | None = Field(None, ge=1, examples=[12345])
     """The MyReports schedule whose newest report says what was spent: CSV by day and campaign with
     the columns `Date`, `Campaign ID`, `Advertiser Currency Code` and `Advertiser Cost (Adv

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
 
 from google.protobuf.message import Message
 
@@ -13,7 +12,7 @@ from smartconnectors.common.v1.bid_pb2 import BidResponse
 from smartconnectors.common.v1.connector_pb2 import CampaignStatusResult
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as pb
 from smartconnectors_server.call import Call, Plan, Priced
-from smartconnectors_server.clock import NANOS_PER_SECOND
+from smartconnectors_server.clock import NANOS_PER_MILLI, NANOS_PER_SECOND
 from smartconnectors_server.connector import (
     AccountCampaigns,
     AccountFacts,
@@ -25,6 +24,7 @@ from smartconnectors_server.connector import (
     Traffic,
 )
 from smartconnectors_server.errors import (
+    ConnectorError,
     InternalError,
     OutcomeUnknown,
     PlatformRejected,
@@ -41,16 +41,15 @@ from smartconnectors_server.platforms.trade_desk import (
 )
 from smartconnectors_server.platforms.trade_desk.account import Account
 from smartconnectors_server.platforms.trade_desk.connection import Connection
-from smartconnectors_server.platforms.trade_desk.open_rtb import Authored, auction_target
+from smartconnectors_server.platforms.trade_desk.open_rtb import (
+    Authored,
+    auction_target,
+    too_late,
+)
 from smartconnectors_server.platforms.trade_desk.options import TradeDeskOptions
 from smartconnectors_server.platforms.trade_desk.reports import Reports
-from smartconnectors_server.platforms.trade_desk.state import (
-    AdGroup,
-    UnreadableEntity,
-    account_of,
-    ad_group_of,
-    flight_id_of,
-)
+from smartconnectors_server.platforms.trade_desk.settings_changes import SettingsChanges
+from smartconnectors_server.platforms.trade_desk.state import AdGroup, account_of
 
 
 class TradeDeskConnector(OneByOne):
@@ -66,6 +65,7 @@ class TradeDeskConnector(OneByOne):
         self._connection = Connection(context, options)
         self._api = self._connection.api
         self._account = Account(self._api, context.clock, options.cache_ttl_s)
+        self._changes = SettingsChanges(self._api, self._account, context.gate)
         self._reports = Reports(self._api, context)
         self._paused_here: frozenset[str] = frozenset()
 
@@ -153,7 +153,7 @@ class TradeDeskConnector(OneByOne):
         change = _change_of(plan)
         if call.validate_only:
             return pb.PlaceBidResponse(result=BidResponse(platform_bid_id=_id_in(plan.target)))
-        return wire.answer_of(await self._send(change, call))
+        return wire.answer_of(await self._changes.bid(change, call))
 
     async def UpdateCampaignBudget(
         self, request: pb.UpdateCampaignBudgetRequest, call: Call
@@ -163,19 +163,7 @@ class TradeDeskConnector(OneByOne):
         plan = _planned(call)
         change = _change_of(plan)
         if not call.validate_only:
-            accepted = False
-            try:
-                entity = await self._api.change(
-                    change.method, change.path, change.body, _dispatched(call)
-                )
-                _check_changed(entity, flight_id_of, change.body["CampaignFlightId"])
-                accepted = True
-            finally:
-                if not accepted and call.dispatched:
-                    self._account.forget(change.campaign_id)
-            self._account.flight_changed(
-                change.campaign_id, change.body["CampaignFlightId"], plan.after_value
-            )
+            await self._changes.daily_target(change, plan.after_value, call)
         return daily_budget.answer_of(plan)
 
     async def UpdateTargetAudience(
@@ -188,7 +176,8 @@ class TradeDeskConnector(OneByOne):
         ad_groups = await self._account.ad_groups(update.campaign_id)
         after = targeting.audiences_after(update, ad_groups)
         if not update.validate_only:
-            await self._send_all(targeting.audience_changes(after, ad_groups), call)
+            changes = targeting.audience_changes(after, ad_groups)
+            await self._for_each(changes, lambda change: self._changes.targeting(change, call))
         result = targeting.audience_answer(after, ad_groups)
         return pb.UpdateTargetAudienceResponse(result=result)
 
@@ -208,8 +197,8 @@ class TradeDeskConnector(OneByOne):
     async def PauseCampaign(
         self, request: pb.PauseCampaignRequest, call: Call
     ) -> pb.PauseCampaignResponse:
-        """Switches off every ad group that runs. Raises UnknownTarget, and as `Api.change`, with
-        the ad groups before that one switched off.
+        """Switches off every ad group that runs. Raises UnknownTarget, and as `Api.change`; then
+        each of the others was tried, unless The Trade Desk takes no calls now.
         """
         update = request.update
         # Which ad groups run has to be read first, and each is switched off by a call of its own.
@@ -217,7 +206,9 @@ class TradeDeskConnector(OneByOne):
             ad_groups = await self._running(update.campaign_id)
             changes = targeting.pause_changes(ad_groups)
             if not update.validate_only:
-                await self._send_all(changes, call, self._is_paused_here)
+                await self._for_each(
+                    changes, lambda change: self._pause(change, call), all_are_tried=True
+                )
         result = CampaignStatusResult(
             campaign_id=update.campaign_id, paused=True, changed=bool(changes)
         )
@@ -233,7 +224,7 @@ class TradeDeskConnector(OneByOne):
         ad_groups = await self._running(update.campaign_id)
         changes = targeting.resume_changes(update.campaign_id, ad_groups, self._paused_here)
         if not update.validate_only:
-            await self._send_all(changes, call, self._is_resumed_here)
+            await self._for_each(changes, lambda change: self._resume(change, call))
         result = CampaignStatusResult(
             campaign_id=update.campaign_id, paused=False, changed=bool(changes)
         )
@@ -242,12 +233,24 @@ class TradeDeskConnector(OneByOne):
     async def _plan_auction(self, request: pb.PlaceBidRequest, priced: Priced) -> Plan:
         if self._connection.exchange is not None and not request.bid.validate_only:
             self._connection.exchange.check()
+        started_ns = self._clock.monotonic_ns()
         advertiser, creatives = await self._account.creatives_of(
             request.bid.campaign_id, self._options.advertiser_id
         )
-        return bidder.plan(request, priced, self._options, self._mode, advertiser, creatives)
+        plan = bidder.plan(request, priced, self._options, self._mode, advertiser, creatives)
+        self._check_time(plan.wire, started_ns)
+        return plan
+
+    def _check_time(self, authored: Authored, since_ns: int) -> None:
+        """Raises NoBid when the auction that arrived then does not wait for the bid any more."""
+        if authored.tmax_ms is None:
+            return
+        left_ms = authored.tmax_ms - self._options.auction_margin_ms
+        if self._clock.monotonic_ns() - since_ns >= left_ms * NANOS_PER_MILLI:
+            raise too_late(authored)
 
     async def _submit(self, authored: Authored, call: Call) -> pb.PlaceBidResponse:
+        self._check_time(authored, call.started_ns)
         exchange = self._connection.exchange
         submitted = exchange is not None and not call.validate_only
         if exchange is not None and submitted:
@@ -264,46 +267,39 @@ class TradeDeskConnector(OneByOne):
             raise UnknownTarget(f"The Trade Desk knows no ad group of campaign {campaign_id}")
         return ad_groups
 
-    def _is_paused_here(self, ad_group: AdGroup) -> None:
-        self._paused_here |= {ad_group.ad_group_id}
+    async def _pause(self, change: wire.Change, call: Call) -> None:
+        await self._changes.switch(change, call)
+        self._paused_here |= {change.body["AdGroupId"]}
 
-    def _is_resumed_here(self, ad_group: AdGroup) -> None:
-        self._paused_here -= {ad_group.ad_group_id}
+    async def _resume(self, change: wire.Change, call: Call) -> None:
+        await self._changes.switch(change, call)
+        self._paused_here -= {change.body["AdGroupId"]}
 
-    async def _send_all(
+    async def _for_each(
         self,
         changes: Sequence[wire.Change],
-        call: Call,
-        sent: Callable[[AdGroup], None] = lambda _: None,
+        send: Callable[[wire.Change], Awaitable[None]],
+        *,
+        all_are_tried: bool = False,
     ) -> None:
-        """Sends one after another, and tells `sent` of each ad group as it is then; what comes
-        after the first takes its own share of quota.
+        """Sends one after another; what comes after the first takes its own share of quota.
+        `all_are_tried`: one that is refused or in doubt does not keep the others from being sent;
+        the first error is raised at the end.
         """
+        first_error: ConnectorError | None = None
         for index, change in enumerate(changes):
-            if index == 0:
-                sent(await self._send(change, call))
-            else:
-                async with self._gate.read("change of a further ad group", Traffic.BIDS):
-                    sent(await self._send(change, call))
-
-    async def _send(self, change: wire.Change, call: Call) -> AdGroup:
-        """The ad group as The Trade Desk answered it."""
-        accepted = False
-        try:
-            entity = await self._api.change(
-                change.method, change.path, change.body, _dispatched(call)
-            )
-            _check_changed(
-                entity, lambda one: ad_group_of(one).ad_group_id, change.body["AdGroupId"]
-            )
-            ad_group = ad_group_of(entity)
-            accepted = True
-        finally:
-            # Also when this is cancelled: then nobody knows what the ad group is like.
-            if not accepted and call.dispatched:
-                self._account.forget(change.campaign_id)
-        self._account.changed(ad_group)
-        return ad_group
+            try:
+                if index == 0:
+                    await send(change)
+                else:
+                    async with self._gate.read("change of a further ad group", Traffic.BIDS):
+                        await send(change)
+            except (PlatformRejected, OutcomeUnknown, UnknownTarget) as error:
+                if not all_are_tried:
+                    raise
+                first_error = first_error or error
+        if first_error is not None:
+            raise first_error
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall_ns() / NANOS_PER_SECOND, UTC)
@@ -326,16 +322,6 @@ def _dispatched(call: Call) -> Callable[[], None]:
         call.dispatched = True
 
     return dispatched
-
-
-def _check_changed(entity: Any, id_of: Callable[[Any], Any], asked: Any) -> None:
-    """Raises OutcomeUnknown unless the answer to a change is what was to be changed."""
-    try:
-        same = id_of(entity) == asked
-    except UnreadableEntity as error:
-        raise OutcomeUnknown(f"The Trade Desk answered the change with {error}.") from error
-    if not same:
-        raise OutcomeUnknown("The Trade Desk answered the change with something else.")
 
 
 def _id_in(target: str) -> str:

@@ -85,6 +85,18 @@ def ad_group_of(entity: Mapping[str, Any]) -> AdGroup:
     return _read("ad group", _ad_group, entity)
 
 
+def is_whole_ad_group(entity: Mapping[str, Any]) -> bool:
+    """True when nothing that is read of an ad group is missing: a partial answer to a change must
+    not look like an ad group without creatives or without a highest bid.
+    """
+    rtb = entity.get("RTBAttributes")
+    return (
+        entity.keys() >= {"AdGroupId", "CampaignId", "IsEnabled"}
+        and isinstance(rtb, Mapping)
+        and rtb.keys() >= {"BaseBidCPM", "MaxBidCPM", "CreativeIds", "AudienceTargeting"}
+    )
+
+
 def campaign_of(entity: Mapping[str, Any]) -> Campaign:
     """A campaign."""
     return _read("campaign", _campaign, entity)

@@ -8,12 +8,16 @@ groups.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 from smartconnectors.common.v1.campaign_pb2 import AudienceResult, AudienceUpdate
 from smartconnectors_server.errors import InvalidBid, UnknownTarget
+from smartconnectors_server.platforms.trade_desk.confirmation import Expected
 from smartconnectors_server.platforms.trade_desk.state import AdGroup
 from smartconnectors_server.platforms.trade_desk.wire import Change
+
+STATUS_PATH = "/adgroup/status"
+"""What switches an ad group on or off, and nothing else."""
 
 
 def audiences_after(update: AudienceUpdate, ad_groups: Sequence[AdGroup]) -> dict[str, str]:
@@ -46,7 +50,20 @@ def audience_changes(after: Mapping[str, str], ad_groups: Sequence[AdGroup]) -> 
         audience_id = after[ad_group.ad_group_id]
         if ad_group.audience_id != audience_id:
             targeting = {"AudienceTargeting": {"AudienceId": audience_id or None}}
-            changes.append(_change(ad_group, {"RTBAttributes": targeting}))
+            expected = Expected(
+                ("RTBAttributes", "AudienceTargeting", "AudienceId"),
+                audience_id or None,
+                ad_group.audience_id or None,
+            )
+            changes.append(
+                Change(
+                    method="PUT",
+                    path="/adgroup",
+                    body={"AdGroupId": ad_group.ad_group_id, "RTBAttributes": targeting},
+                    campaign_id=ad_group.campaign_id,
+                    expected=(expected,),
+                )
+            )
     return changes
 
 
@@ -92,10 +109,16 @@ def resume_changes(
     )
 
 
+def by_ad_group(change: Change) -> Change:
+    """The same switch by `PUT /v3/adgroup`, for accounts without `PUT /v3/adgroup/status`."""
+    return replace(change, path="/adgroup")
+
+
 def _switch(ad_group: AdGroup, *, on: bool) -> Change:
-    return _change(ad_group, {"IsEnabled": on})
-
-
-def _change(ad_group: AdGroup, what: dict[str, Any]) -> Change:
-    body = {"AdGroupId": ad_group.ad_group_id, **what}
-    return Change("PUT", "/adgroup", body, ad_group.campaign_id)
+    return Change(
+        method="PUT",
+        path=STATUS_PATH,
+        body={"AdGroupId": ad_group.ad_group_id, "IsEnabled": on},
+        campaign_id=ad_group.campaign_id,
+        expected=(Expected(("IsEnabled",), on, not on),),
+    )

@@ -12,6 +12,7 @@ from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as pb
 from smartconnectors_server.call import Plan, Priced
 from smartconnectors_server.errors import CurrencyMismatch, InvalidBid, UnknownTarget
 from smartconnectors_server.platforms.trade_desk.amounts import decimal_of
+from smartconnectors_server.platforms.trade_desk.confirmation import Expected
 from smartconnectors_server.platforms.trade_desk.state import AdGroup
 
 MAX_CPM_MICROS = 10**12
@@ -24,12 +25,14 @@ class Change:
     Attributes:
         method, path, body: what is sent; the path without `/v3`.
         campaign_id: whose.
+        expected: the values that the answer must have for the change to be believed.
     """
 
     method: str
     path: str
     body: Mapping[str, Any]
     campaign_id: str
+    expected: tuple[Expected, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ def plan_bid(request: pb.PlaceBidRequest, priced: Priced, ad_groups: Sequence[Ad
             path="/adgroup",
             body=_body(ad_group.ad_group_id, asked, after, priced.currency_code),
             campaign_id=ad_group.campaign_id,
+            expected=_expected(ad_group, asked, after, priced.currency_code),
         ),
         before_value=before_value or None,
         after_value=after_value,
@@ -161,6 +165,22 @@ def _body(ad_group_id: str, asked: pb.AdGroup, after: Bids, currency_code: str) 
     if asked.HasField("max_bid_cpm_micros"):
         rtb["MaxBidCPM"] = _money(after.max_micros, currency_code)
     return {"AdGroupId": ad_group_id, "RTBAttributes": rtb}
+
+
+def _expected(
+    ad_group: AdGroup, asked: pb.AdGroup, after: Bids, currency_code: str
+) -> tuple[Expected, ...]:
+    """The bids that are sent, each with its currency."""
+    bids = [("BaseBidCPM", after.base_micros, ad_group.base_bid_micros)]
+    if asked.HasField("max_bid_cpm_micros"):
+        bids.append(("MaxBidCPM", after.max_micros, ad_group.max_bid_micros))
+    found = []
+    for name, sent_micros, before_micros in bids:
+        before = decimal_of(before_micros) if before_micros else None
+        found.append(Expected(("RTBAttributes", name, "Amount"), decimal_of(sent_micros), before))
+        known = currency_code if before_micros else None
+        found.append(Expected(("RTBAttributes", name, "CurrencyCode"), currency_code, known))
+    return tuple(found)
 
 
 def _money(micros: int, currency_code: str) -> dict[str, Any]:

@@ -30,12 +30,14 @@ class OpenGate:
         self.reads: list[str] = []
         self.traffics: list[Traffic] = []
         self.signals: list[QuotaSignal] = []
+        self.while_reading: Callable[[], None] = lambda: None
 
     @asynccontextmanager
     async def read(self, what: str, traffic: Traffic = Traffic.READS) -> AsyncIterator[None]:
         self.traffics.append(traffic)
         self.reads.append(what)
         yield
+        self.while_reading()
 
     @asynccontextmanager
     async def report(self, what: str) -> AsyncIterator[None]:
@@ -50,9 +52,11 @@ class OpenGate:
         self.signals.append(signal)
 
 
-def call_of(method: str, *, plan: Plan | None = None, validate_only: bool = False) -> Call:
+def call_of(
+    method: str, *, plan: Plan | None = None, validate_only: bool = False, started_ns: int = 0
+) -> Call:
     spec = MethodSpec.of(PLATFORM.service.methods_by_name[method])
-    return Call(spec, 0, plan=plan, validate_only=validate_only)
+    return Call(spec, started_ns, plan=plan, validate_only=validate_only)
 
 
 @dataclass
@@ -90,9 +94,19 @@ class Rig:
         return await self.connector.plan(request, self.priced(request))
 
     async def send(
-        self, request: Any, plan: Plan, *, validate_only: bool = False
+        self,
+        request: Any,
+        plan: Plan,
+        *,
+        validate_only: bool = False,
+        started_ns: int | None = None,
     ) -> pb.PlaceBidResponse:
-        call = call_of("PlaceBid", plan=plan, validate_only=validate_only)
+        call = call_of(
+            "PlaceBid",
+            plan=plan,
+            validate_only=validate_only,
+            started_ns=self.clock.monotonic_ns() if started_ns is None else started_ns,
+        )
         return await self.connector.PlaceBid(request, call)
 
     async def bid(self, request: Any) -> pb.PlaceBidResponse:

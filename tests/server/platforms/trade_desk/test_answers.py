@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -69,11 +70,23 @@ def test_an_accepted_change_is_its_entity() -> None:
         ({"retry-after": "-1"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "9" * 30}, None),
-        ({"retry-after": "Tue, 24 Nov 2026 10:00:00 GMT"}, None),
+        ({"retry-after": "Tue, 24 Nov 2026 10:00:00 GMT"}, 30.0),
+        ({"retry-after": "Tue, 24 Nov 2026 09:00:00 GMT"}, 0.0),
+        ({"retry-after": "Tuesday, 24-Nov-26 10:00:00 GMT"}, 30.0),
+        ({"retry-after": "Tue Nov 24 10:00:00 2026"}, 30.0),
+        ({"retry-after": "Tue, 99 Nov 2026 10:00:00 GMT"}, None),
+        (
+            {
+                "retry-after": "Tue, 24 Nov 2026 10:00:00 GMT",
+                "date": "Tue, 24 Nov 2026 09:58:00 GMT",
+            },
+            120.0,
+        ),
     ],
 )
-def test_a_delay_is_taken_only_as_seconds(headers: dict[str, str], seconds: float | None) -> None:
-    assert answers.retry_after_of(Answer(429, headers, b"")) == seconds
+def test_a_delay_is_seconds_or_an_instant(headers: dict[str, str], seconds: float | None) -> None:
+    now = datetime(2026, 11, 24, 9, 59, 30, tzinfo=UTC)
+    assert answers.retry_after_of(Answer(429, headers, b""), now) == seconds
 
 
 def test_a_refusal_says_what_is_wrong_and_no_secret() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
@@ -52,7 +52,7 @@ async def make_api(
     endpoint = f"http://{await sandbox.start()}"
     opened: list[HttpTransport] = []
 
-    async def make(credentials: Credentials, **more: int) -> tuple[Api, OpenGate]:
+    async def make(credentials: Credentials, **more: Any) -> tuple[Api, OpenGate]:
         transport = HttpTransport("The Trade Desk", endpoint, timeout_ms=5_000)
         await transport.open()
         opened.append(transport)

@@ -66,9 +66,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
         rtb(AudienceTargeting={"AudienceId": "x"}),
         "RTBAttributes.AudienceTargeting.AudienceId",
     ),
-    "an unknown attribute": (rtb(Color="red"), "RTBAttributes.Color"),
-    "an unknown property": ({"AdGroupId": "10011", "Color": "red"}, "Color"),
-    "another campaign": ({"AdGroupId": "10011", "CampaignId": "1002"}, "CampaignId"),
     "a switch that is a text": ({"AdGroupId": "10011", "IsEnabled": "no"}, "IsEnabled"),
     "attributes that are a list": ({"AdGroupId": "10011", "RTBAttributes": []}, "RTBAttributes"),
 }
@@ -87,6 +84,48 @@ async def test_an_ad_group_that_would_make_no_sense_is_refused_by_property(
     assert unchanged["RTBAttributes"]["BaseBidCPM"]["Amount"] == 2.5
 
 
+# The body of a change -> the property that is ignored, or refused in strict mode.
+IGNORED: dict[str, tuple[Any, str]] = {
+    "an unknown attribute": (rtb(Color="red"), "RTBAttributes.Color"),
+    "an unknown property": ({"AdGroupId": "10011", "Color": "red"}, "Color"),
+    "another campaign": ({"AdGroupId": "10011", "CampaignId": "1002"}, "CampaignId"),
+}
+
+
+@pytest.mark.parametrize("case", IGNORED)
+async def test_what_is_unknown_or_read_only_is_ignored_with_a_200(
+    sandbox: TradeDeskSandbox, endpoint: str, case: str
+) -> None:
+    body, name = IGNORED[case]
+    _, before = await ask(endpoint, "GET", "/v3/adgroup/10011")
+    assert await ask(endpoint, "PUT", "/v3/adgroup", body) == (200, before)
+    entry = sandbox.journal()[-1]
+    assert (entry.changes, entry.applied, entry.facts["ignored"]) == (True, False, [name])
+
+
+@pytest.mark.parametrize("case", IGNORED)
+async def test_in_strict_mode_what_would_be_ignored_is_refused(
+    sandbox: TradeDeskSandbox, endpoint: str, case: str
+) -> None:
+    body, name = IGNORED[case]
+    strict = {"TTD-Strict-Mode": "true"}
+    status, answer = await ask(endpoint, "PUT", "/v3/adgroup", body, **strict)
+    assert (status, [detail["Property"] for detail in answer["ErrorDetails"]]) == (400, [name])
+    assert not sandbox.journal()[-1].applied
+
+
+async def test_what_is_ignored_of_a_change_is_not_in_its_facts(
+    sandbox: TradeDeskSandbox, endpoint: str
+) -> None:
+    sandbox.leniency.read_only.add("RTBAttributes.BaseBidCPM")
+    change = rtb(BaseBidCPM=money(3.21), MaxBidCPM=money(9))
+    status, after = await ask(endpoint, "PUT", "/v3/adgroup", change)
+    assert (status, after["RTBAttributes"]["BaseBidCPM"]) == (200, money(2.5))
+    (entry,) = sandbox.journal()
+    assert (entry.applied, entry.facts["max_bid_cpm"]) == (True, 9)
+    assert "base_bid_cpm" not in entry.facts
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
@@ -102,7 +141,8 @@ async def test_an_ad_group_that_would_make_no_sense_is_refused_by_property(
             {"CampaignFlightId": 10010, "DailyTargetInAdvertiserCurrency": 0},
             400,
         ),
-        ("PUT", "/v3/campaignflight", {"CampaignFlightId": 10010, "EndDate": "x"}, 400),
+        ("PUT", "/v3/adgroup/status", {"AdGroupId": "99999", "IsEnabled": False}, 404),
+        ("PUT", "/v3/adgroup/status", {"AdGroupId": "10011", "IsEnabled": "no"}, 400),
         ("POST", "/v3/adgroup/query/campaign", {"CampaignId": "1001", "PageSize": 0}, 400),
         ("POST", "/v3/adgroup/query/campaign", {"CampaignId": "999999"}, 404),
         ("POST", "/v3/authentication", {"Login": "x", "Password": "y"}, 401),

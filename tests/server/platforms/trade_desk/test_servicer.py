@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,7 @@ from smartconnectors_server.errors import (
     CurrencyMismatch,
     InvalidBid,
     NoBid,
+    Outcome,
     OutcomeUnknown,
     PlatformRejected,
     PlatformUnavailable,
@@ -23,6 +24,8 @@ from smartconnectors_server.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tests.server.platforms.trade_desk.conftest import MakeRig, Rig
 
 
@@ -341,3 +344,192 @@ async def test_a_secret_is_in_no_log_and_no_error(
     with pytest.raises(PlatformRejected) as caught:
         await rig.bid(rig.request())
     assert "hidden" not in caplog.text + str(caught.value) + str(caught.value.metadata)
+
+
+BASE_BID = "RTBAttributes.BaseBidCPM"
+AUDIENCE = "RTBAttributes.AudienceTargeting"
+DAILY_TARGET = "DailyTargetInAdvertiserCurrency"
+
+
+async def lower_bid(rig: Rig) -> object:
+    request = rig.request("1001")
+    request.ad_group.base_bid_cpm_micros = 2_000_000
+    return await rig.bid(request)
+
+
+# What is asked -> the property that the platform ignores, how it is asked, and what is still there.
+CHANGES_THAT_ARE_IGNORED: dict[str, tuple[str, Callable[[Rig], Awaitable[Any]], str]] = {
+    "a bid": (BASE_BID, lambda rig: rig.bid(rig.request("1001")), "is still 2.5"),
+    "a lower bid": (BASE_BID, lower_bid, "is still 2.5"),
+    "a budget": (DAILY_TARGET, lambda rig: rig.set_budget(130_000_000), "is still 100"),
+    "a lower budget": (DAILY_TARGET, lambda rig: rig.set_budget(50_000_000), "is still 100"),
+    "an audience": (AUDIENCE, lambda rig: rig.set_audience(add="aud501"), "is still None"),
+    "a pause": ("IsEnabled", lambda rig: rig.pause("1001"), "is still True"),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES_THAT_ARE_IGNORED)
+async def test_a_change_that_the_platform_ignores_with_a_200_is_no_success(
+    make_rig: MakeRig, case: str
+) -> None:
+    name, ask, still = CHANGES_THAT_ARE_IGNORED[case]
+    rig = await make_rig(strict_mode=False)
+    rig.sandbox.leniency.read_only.add(name)
+    with pytest.raises(PlatformRejected, match=f"did not apply it: .*{still}"):
+        await ask(rig)
+    assert not any(entry.applied for entry in rig.changes())
+
+
+@pytest.mark.parametrize("case", CHANGES_THAT_ARE_IGNORED)
+async def test_strict_mode_is_asked_for_so_that_the_property_is_named(rig: Rig, case: str) -> None:
+    name, ask, _ = CHANGES_THAT_ARE_IGNORED[case]
+    rig.sandbox.leniency.read_only.add(name)
+    with pytest.raises(PlatformRejected, match=f"{name}: is read-only"):
+        await ask(rig)
+    assert not any(entry.applied for entry in rig.changes())
+    assert all("ttd-strict-mode" in entry.facts["headers"] for entry in rig.changes())
+
+
+async def test_a_resume_that_the_platform_ignores_is_no_success(make_rig: MakeRig) -> None:
+    rig = await make_rig(strict_mode=False)
+    await rig.pause("1001")
+    rig.sandbox.leniency.read_only.add("IsEnabled")
+    with pytest.raises(PlatformRejected, match="is still False"):
+        await rig.resume("1001")
+
+
+async def test_a_bid_that_comes_back_rounded_is_in_doubt(rig: Rig) -> None:
+    rig.sandbox.leniency.cpm_places = 1
+    request = rig.request("1001")
+    request.ad_group.base_bid_cpm_micros = 3_210_000
+    plan = await rig.plan(request)
+    with pytest.raises(OutcomeUnknown, match=r"with 3\.2 for .*, and 3\.21 was sent"):
+        await rig.send(request, plan)
+    assert await rig.look(request, plan) is Finding.INCONCLUSIVE
+
+
+async def test_an_answer_without_values_leaves_money_in_doubt_and_is_read_for_the_rest(
+    rig: Rig,
+) -> None:
+    rig.sandbox.leniency.answers_ids_only = True
+    request = rig.request("1001")
+    plan = await rig.plan(request)
+    with pytest.raises(OutcomeUnknown, match=r"without RTBAttributes\.BaseBidCPM\.Amount"):
+        await rig.send(request, plan)
+    assert await rig.look(request, plan) is Finding.APPLIED
+    with pytest.raises(OutcomeUnknown, match="without DailyTarget"):
+        await rig.set_budget(130_000_000)
+    assert (await rig.set_audience(add="aud501")).result.audience_ids
+    assert (await rig.pause()).result.changed
+    assert rig.gate.reads.count("ad group after a change") == 2
+
+
+async def test_an_answer_that_cannot_be_completed_is_no_success(rig: Rig) -> None:
+    rig.sandbox.leniency.answers_ids_only = True
+    fault = Fault(FaultKind.SERVER_ERROR, method="GET /v3/adgroup/{id}")
+    await rig.sandbox.add_fault(fault)
+    with pytest.raises(OutcomeUnknown, match="could not be read afterwards"):
+        await rig.pause()
+
+
+async def test_an_ad_group_is_switched_by_the_endpoint_for_it(rig: Rig) -> None:
+    await rig.pause("1001")
+    await rig.resume("1001")
+    assert [entry.method for entry in rig.changes()] == ["PUT /v3/adgroup/status"] * 2
+
+
+async def test_without_a_status_endpoint_a_pause_is_made_by_the_ad_groups_own(rig: Rig) -> None:
+    rig.sandbox.leniency.status_endpoint = False
+    assert (await rig.pause("1001")).result.changed
+    assert (await rig.resume("1001")).result.changed
+    sent = [(entry.method, entry.applied) for entry in rig.changes()]
+    assert sent == [
+        ("PUT /v3/adgroup/status", False),
+        ("PUT /v3/adgroup", True),
+        ("PUT /v3/adgroup", True),
+    ]
+
+
+async def test_an_ad_group_that_cannot_be_paused_does_not_keep_the_others_running(
+    rig: Rig,
+) -> None:
+    await rig.sandbox.add_fault(Fault(FaultKind.SERVER_ERROR, method=CHANGES))
+    with pytest.raises(OutcomeUnknown):
+        await rig.pause("1011")
+    stopped = [entry.facts["ad_group_id"] for entry in rig.changes() if entry.applied]
+    assert stopped == ["10112"]
+
+
+async def test_a_partial_answer_is_not_kept_as_the_ad_group(rig: Rig) -> None:
+    rig.sandbox.leniency.answers_ids_only = True
+    await rig.pause("1001")
+    await rig.resume("1001")
+    plan = await rig.plan(rig.auction())
+    assert plan.after_value == 8_500_000
+
+
+async def test_a_test_auction_takes_no_budget_and_is_not_submitted(rig: Rig) -> None:
+    with pytest.raises(NoBid, match="in which nothing is billed") as caught:
+        await rig.plan(rig.auction(test=1))
+    assert caught.value.metadata["rule"] == "test"
+    assert caught.value.metadata["bid_response_json"] == '{"id":"auction-1","nbr":0}'
+    assert rig.changes() == []
+
+
+async def test_an_auction_that_does_not_wait_long_enough_is_not_bid_on(rig: Rig) -> None:
+    for tmax in (1, 10, "10"):
+        with pytest.raises(NoBid, match=f"waits {tmax} ms") as caught:
+            await rig.plan(rig.auction(tmax=tmax))
+        assert caught.value.metadata["rule"] == "time"
+    await rig.plan(rig.auction(tmax=11))
+    await rig.plan(rig.auction(tmax=0))  # what some exchanges write when they do not say
+
+
+async def test_reading_the_account_takes_time_from_an_auction(rig: Rig) -> None:
+    rig.gate.while_reading = lambda: rig.clock.advance(0.1)
+    with pytest.raises(NoBid, match="waits 300 ms"):
+        await rig.plan(rig.auction(tmax=300))
+    await rig.plan(rig.auction(tmax=300))  # now it was read
+
+
+async def test_a_bid_that_would_come_too_late_is_not_sent(rig: Rig) -> None:
+    request = rig.auction(tmax=120)
+    arrived_ns = rig.clock.monotonic_ns()
+    plan = await rig.plan(request)
+    rig.clock.advance(0.111)
+    with pytest.raises(NoBid, match="waits 120 ms") as caught:
+        await rig.send(request, plan, started_ns=arrived_ns)
+    assert caught.value.metadata["bid_response_json"] == '{"id":"auction-1","nbr":0}'
+    assert caught.value.outcome is Outcome.NOT_SENT
+    assert rig.changes() == []
+    await rig.send(request, plan, started_ns=arrived_ns + 2_000_000)
+    assert [entry.applied for entry in rig.changes()] == [True]
+
+
+async def test_what_is_kept_for_the_way_back_can_be_set(make_rig: MakeRig) -> None:
+    rig = await make_rig(auction_margin_ms=0)
+    await rig.plan(rig.auction(tmax=1))
+
+
+async def test_a_screen_that_many_people_see_costs_no_more_than_is_committed(rig: Rig) -> None:
+    imp = {"id": "imp-1", "banner": {"w": 300, "h": 250}, "qty": {"multiplier": 14.2}}
+    request = rig.auction(imp=[imp])
+    request.bid.bid_micros = 120_699
+    with pytest.raises(NoBid, match=r"billed '14\.2' times, so that it can cost 120700 micros"):
+        await rig.plan(request)
+    request.bid.bid_micros = 120_700
+    plan = await rig.plan(request)
+    await rig.send(request, plan)
+    (entry,) = rig.changes()
+    assert entry.facts["price"] * 1_000_000 / 1000 * 14.2 <= plan.amount_micros == 120_700
+
+
+async def test_the_fixed_price_of_a_deal_is_submitted_and_planned(rig: Rig) -> None:
+    deal = {"id": "deal-1", "at": 3, "bidfloor": 4.25}
+    imp = {"id": "imp-1", "banner": {"w": 300, "h": 250}, "pmp": {"deals": [deal]}, "bidfloor": 99}
+    request = rig.auction(imp=[imp])
+    plan = await rig.plan(request)
+    assert plan.after_value == 4_250_000
+    await rig.send(request, plan)
+    facts = rig.changes()[-1].facts
+    assert (facts["price"], facts["deal_id"]) == (4.25, "deal-1")

@@ -37,7 +37,9 @@ class OpenRtb(_message.Message):
     """
     price_cpm_micros: _builtins.int
     """Required. The price, in micros of the currency for a thousand impressions. A thousandth of it is
-    the most that the impression can cost, so it must not be above `bid_micros`. 1 to 10^12.
+    the most that the impression can cost, so it must not be above `bid_micros`; an impression that is
+    billed more than once (`imp.qty.multiplier`) is bid on only if `bid_micros` covers that too. Under
+    a deal of a fixed price that price is bid instead, if it is not higher. 1 to 10^12.
     """
     imp_id: _builtins.str
     """The impression to bid on. Empty: the first that a creative of the campaign fits. 128 characters

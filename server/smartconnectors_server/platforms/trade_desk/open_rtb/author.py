@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from smartconnectors_server.errors import InvalidBid, NoBid
 from smartconnectors_server.platforms.trade_desk import amounts
-from smartconnectors_server.platforms.trade_desk.open_rtb import banner, native, rules, video
+from smartconnectors_server.platforms.trade_desk.open_rtb import (
+    banner,
+    native,
+    rules,
+    secure,
+    video,
+)
 from smartconnectors_server.platforms.trade_desk.open_rtb.creative import (
     Banner,
     Creative,
     Native,
     Video,
+    filled,
+    macro_in,
 )
 from smartconnectors_server.platforms.trade_desk.open_rtb.notices import notices
 from smartconnectors_server.platforms.trade_desk.open_rtb.offer import Markup, Offer
-from smartconnectors_server.platforms.trade_desk.open_rtb.reading import Declined, shown
+from smartconnectors_server.platforms.trade_desk.open_rtb.reading import Declined, invalid, shown
 from smartconnectors_server.platforms.trade_desk.open_rtb.request import (
     Auction,
-    Deal,
     Impression,
     auction_id_of,
     auction_of,
     document_of,
     impression_of,
 )
+from smartconnectors_server.platforms.trade_desk.open_rtb.slots import (
+    BannerSlot,
+    NativeSlot,
+    VideoSlot,
+)
 
 _MAX_REASONS = 3
-_PLAIN_HTTP = "http://"
+_KINDS = {Banner: "banner", Video: "video", Native: "native"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,8 @@ class Ask:
         imp_id: the impression; empty: the first that a creative fits.
         creative_id: the creative; empty: the first that fits.
         signals: what `ext.kiki` says.
+        committed_micros: what the bid commits. An impression that is billed more than once must
+            not cost more; 0: none of these is bid on.
     """
 
     request_id: str
@@ -50,6 +64,7 @@ class Ask:
     imp_id: str
     creative_id: str
     signals: Mapping[str, Any]
+    committed_micros: int = 0
 
     @property
     def price(self) -> Decimal:
@@ -59,13 +74,21 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Authored:
-    """A bid response, as it is submitted."""
+    """A bid response, as it is submitted.
+
+    Attributes:
+        price_cpm_micros: what it bids: what was asked for, or the fixed price of a deal.
+        tmax_ms: how long the auction waits for it; None: it does not say.
+    """
 
     response_json: str
+    auction_id: str
     bid_id: str
     imp_id: str
     creative_id: str
     deal_id: str
+    price_cpm_micros: int
+    tmax_ms: int | None
 
 
 def author(bid_request_json: str, offer: Offer, ask: Ask) -> Authored:
@@ -85,6 +108,12 @@ def author(bid_request_json: str, offer: Offer, ask: Ask) -> Authored:
         return _first_that_fits(auction, impressions, creatives, offer, ask)
     except Declined as declined:
         raise _no_bid(declined, auction_id_of(document)) from None
+
+
+def too_late(authored: Authored) -> NoBid:
+    """The refusal of a bid that could not reach the auction in time."""
+    reason = f"the auction waits {authored.tmax_ms} ms (tmax), which have passed or nearly so"
+    return _no_bid(Declined("time", reason), authored.auction_id)
 
 
 def _creatives(offer: Offer, ask: Ask) -> tuple[Creative, ...]:
@@ -110,16 +139,22 @@ def _first_that_fits(
     refusals: dict[str, Declined] = {}
     for imp in impressions:
         try:
-            deal = rules.deal_for(imp, ask.price, offer)
+            if not imp.kinds:
+                where = f"impression {shown(imp.imp_id)}"
+                raise invalid(where, "takes neither banner, video, audio nor native")
+            terms = rules.terms_for(imp, ask.price, offer)
+            rules.check_cost(imp, terms.price, ask.committed_micros)
         except Declined as declined:
             refusals.setdefault(declined.reason, declined)
             continue
         for creative in creatives:
             try:
-                markup = _markup(imp, creative, offer)
-                return _response(auction, imp, deal, creative, markup, offer, ask)
+                markup = _markup(imp, creative, offer, ask)
+                return _response(auction, imp, terms, creative, markup, offer, ask)
             except Declined as declined:
                 refusals.setdefault(declined.reason, declined)
+    for broken in auction.broken:
+        refusals.setdefault(broken.reason, broken)
     raise _summary(list(refusals.values()))
 
 
@@ -133,47 +168,57 @@ def _summary(refusals: list[Declined]) -> Declined:
     return Declined(first.rule, reasons + (f"; and {more} more" if more > 0 else ""), first.nbr)
 
 
-def _markup(imp: Impression, creative: Creative, offer: Offer) -> Markup:
+def _markup(imp: Impression, creative: Creative, offer: Offer, ask: Ask) -> Markup:
     """The creative in the impression. Raises Declined."""
+    kind = _KINDS[type(creative.ad)]
+    if kind not in imp.kinds:
+        raise Declined("kind", f"impression {shown(imp.imp_id)} takes {', '.join(imp.kinds)} only")
+    slot, markup = _fitted(imp, creative)
+    for attribute in offer.attributes:
+        if attribute in slot.blocked_attributes:
+            raise Declined("attribute", f"battr blocks attribute {attribute}")
+    adm = filled(markup.adm, ask.request_id)
+    if macro := macro_in(adm):
+        raise Declined(
+            "macro",
+            f"creative {creative.creative_id} has the macro {shown(macro)}, which is replaced in "
+            "The Trade Desk alone",
+        )
+    return replace(markup, adm=adm)
+
+
+def _fitted(
+    imp: Impression, creative: Creative
+) -> tuple[BannerSlot | VideoSlot | NativeSlot, Markup]:
+    """The place that the impression has for this kind of ad, and the ad in it."""
     match creative.ad:
         case Banner() if imp.banner is not None:
-            blocked = imp.banner.blocked_attributes
-            markup = banner.fit(imp.banner, creative.ad)
+            return imp.banner, banner.fit(imp.banner, creative.ad)
         case Video() if imp.video is not None:
-            blocked = imp.video.blocked_attributes
-            markup = video.fit(imp.video, creative.ad, creative.creative_id)
+            return imp.video, video.fit(imp.video, creative.ad, creative.creative_id)
         case Native() if imp.native is not None:
-            blocked = imp.native.blocked_attributes
-            markup = native.fit(imp.native, creative.ad)
+            return imp.native, native.fit(imp.native, creative.ad)
         case _:
-            raise Declined("kind", f"impression {shown(imp.imp_id)} takes {_kinds_of(imp)} only")
-    for attribute in offer.attributes:
-        if attribute in blocked:
-            raise Declined("attribute", f"battr blocks attribute {attribute}")
-    return markup
-
-
-def _kinds_of(imp: Impression) -> str:
-    kinds = {"banner": imp.banner, "video": imp.video, "native": imp.native, "audio": imp.audio}
-    return ", ".join(kind for kind, slot in kinds.items() if slot)
+            raise AssertionError("an impression names the kinds of ad that it takes")
 
 
 def _response(
     auction: Auction,
     imp: Impression,
-    deal: Deal | None,
+    terms: rules.Terms,
     creative: Creative,
     markup: Markup,
     offer: Offer,
     ask: Ask,
 ) -> Authored:
+    deal_id = terms.deal.deal_id if terms.deal is not None else ""
     urls = notices(offer.notice_base_url, ask.request_id)
     if imp.secure:
         _check_secure(creative, markup, urls)
     bid: dict[str, Any] = {
         "id": f"{ask.request_id}-1",
         "impid": imp.imp_id,
-        "price": ask.price,
+        "price": terms.price,
         "adid": creative.creative_id,
         **urls,
         "adm": markup.adm,
@@ -184,7 +229,7 @@ def _response(
         "cat": list(offer.categories),
         "attr": list(offer.attributes),
         "protocol": markup.protocol,
-        "dealid": deal.deal_id if deal is not None else None,
+        "dealid": deal_id,
         "w": markup.width,
         "h": markup.height,
         "wratio": markup.ratio[0] if markup.ratio else None,
@@ -203,19 +248,26 @@ def _response(
     }
     return Authored(
         response_json=amounts.write(response),
+        auction_id=auction.auction_id,
         bid_id=bid["id"],
         imp_id=imp.imp_id,
         creative_id=creative.creative_id,
-        deal_id=deal.deal_id if deal is not None else "",
+        deal_id=deal_id,
+        price_cpm_micros=amounts.micros_of(terms.price),
+        tmax_ms=auction.tmax_ms,
     )
 
 
 def _check_secure(creative: Creative, markup: Markup, urls: Mapping[str, str]) -> None:
-    if not creative.securable or _PLAIN_HTTP in markup.adm:
+    if isinstance(creative.ad, Banner):
+        plain = secure.loads_plain_http(markup.adm, creative.ad.landing_pages)
+    else:
+        plain = any(secure.is_plain_http(address) for address in markup.loads)
+    if not creative.securable or plain:
         raise Declined(
             "secure", f"the impression is secure; creative {creative.creative_id} loads plain http"
         )
-    if any(url.startswith(_PLAIN_HTTP) for url in urls.values()):
+    if any(secure.is_plain_http(url) for url in urls.values()):
         raise Declined("secure", "the impression is secure; notices go to a plain http address")
 
 

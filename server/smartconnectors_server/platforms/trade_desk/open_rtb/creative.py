@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,10 @@ from decimal import Decimal
 from html import escape
 from typing import Any
 
-_CLICK_MACRO = re.compile(r"%%TTD_CL(?:K|ICK)(?:_ESC\d*)?%%")
+_CLICK_MACRO = re.compile(r"%%TTD_CL(?:K|ICK)(?:_ESC\d*)?%%", re.IGNORECASE)
+_CACHE_BUSTER = re.compile(r"%%TTD_CACHE_?BUSTER%%", re.IGNORECASE)
+_MACRO = re.compile(r"%%TTD_\w*%%", re.IGNORECASE)
+_CACHE_BUSTER_DIGITS = 10
 _IMAGE_MIMES = {"png": "image/png", "gif": "image/gif", "jpg": "image/jpeg", "jpeg": "image/jpeg"}
 
 Entity = Mapping[str, Any]
@@ -23,6 +27,8 @@ class Banner:
     mime: str
     width: int
     height: int
+    landing_pages: tuple[str, ...] = ()
+    """Where clicks lead, as The Trade Desk knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,23 @@ class Creative:
     ad: Banner | Video | Native
 
 
+def filled(markup: str, request_id: str) -> str:
+    """The markup with what The Trade Desk would fill in and can be filled in outside of it: no
+    click tracker of its own, and a number that is another one in each bid.
+    """
+    if "%%" not in markup:
+        return markup
+    number = int(hashlib.sha256(request_id.encode("utf-8", "backslashreplace")).hexdigest(), 16)
+    digits = str(number % 10**_CACHE_BUSTER_DIGITS)
+    return _CACHE_BUSTER.sub(digits, _CLICK_MACRO.sub("", markup))
+
+
+def macro_in(markup: str) -> str:
+    """A macro that only The Trade Desk replaces, and that is left; empty: there is none."""
+    found = _MACRO.search(markup)
+    return found[0] if found else ""
+
+
 def creative_of(entity: Entity) -> Creative | None:
     """The creative; None when it is of a kind that is not put into bid responses, archived, or not
     of the form that The Trade Desk documents.
@@ -84,7 +107,13 @@ def creative_of(entity: Entity) -> Creative | None:
 
 def _tag(part: Entity, _entity: Entity) -> Banner:
     html = _CLICK_MACRO.sub("", _text(part["AdTag"]))
-    return Banner(html, "text/html", _size(part["Width"]), _size(part["Height"]))
+    size = _size(part["Width"]), _size(part["Height"])
+    return Banner(html, "text/html", *size, _landing_pages(part))
+
+
+def _landing_pages(part: Entity) -> tuple[str, ...]:
+    pages = part.get("LandingPageUrls")
+    return tuple(page for page in pages if isinstance(page, str)) if isinstance(pages, list) else ()
 
 
 def _image(part: Entity, _entity: Entity) -> Banner:

@@ -27,8 +27,7 @@ def fit(slot: NativeSlot, native: Native) -> Markup:
     if not assets:
         raise Declined("format", "native.request asks for no assets")
     filled = []
-    for index, asset in enumerate(assets):
-        where = f"native.assets[{index}]"
+    for asset, where in assets:
         content = _content(asset, native, where)
         if content is not None:
             filled.append({"id": reading.integer(asset, "id", where) or 0, **content})
@@ -41,12 +40,15 @@ def fit(slot: NativeSlot, native: Native) -> Markup:
         "assets": filled,
         "link": {"url": native.click_url},
     }
-    if wrapped or version.startswith(_WRAPPED_VERSION):
+    if wrapped or version == "1" or version.startswith(_WRAPPED_VERSION):
         answer = {"native": answer}
-    return Markup(amounts.write(answer))
+    images = [asset["img"]["url"] for asset in filled if "img" in asset]
+    return Markup(amounts.write(answer), loads=tuple(images))
 
 
 def _document(slot: NativeSlot) -> Object:
+    if not isinstance(slot.request, str):
+        return slot.request
     try:
         document = amounts.parse(slot.request)
     except ValueError:

@@ -43,6 +43,7 @@ class Markup:
         width, height: of the ad; 0: none of its own.
         ratio: for a flexible size; None: an exact one.
         protocol: OpenRTB's number of the VAST version; 0: none.
+        loads: what it loads, where that is not to be read from HTML.
     """
 
     adm: str
@@ -50,3 +51,4 @@ class Markup:
     height: int = 0
     ratio: tuple[int, int] | None = None
     protocol: int = 0
+    loads: tuple[str, ...] = ()

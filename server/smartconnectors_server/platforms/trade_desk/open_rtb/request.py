@@ -1,4 +1,8 @@
-"""A bid request as a bidder needs it. Pure."""
+"""A bid request as a bidder needs it. Pure.
+
+What belongs to one impression, deal or kind of ad is read when it is tried: one that is broken does
+not keep the others from being bid on.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,13 @@ import hashlib
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from smartconnectors_server.errors import InvalidBid
 from smartconnectors_server.platforms.trade_desk import amounts
 from smartconnectors_server.platforms.trade_desk.open_rtb import reading
-from smartconnectors_server.platforms.trade_desk.open_rtb.reading import Object, invalid
+from smartconnectors_server.platforms.trade_desk.open_rtb.reading import Declined, Object, invalid
 from smartconnectors_server.platforms.trade_desk.open_rtb.slots import (
     BannerSlot,
     NativeSlot,
@@ -24,6 +29,9 @@ from smartconnectors_server.platforms.trade_desk.open_rtb.slots import (
 FIELD = "open_rtb.bid_request_json"
 DEFAULT_CURRENCY = "USD"
 MAX_ID_LENGTH = 512
+KINDS = ("banner", "video", "native", "audio")
+FIXED_PRICE = 3
+"""OpenRTB's `at` of a deal whose `bidfloor` is the price that was agreed."""
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -42,23 +50,79 @@ class Deal:
 
     deal_id: str
     floor: Floor
+    fixed_price: bool
+    """True: the floor is the price that was agreed, neither less nor more."""
     seats: tuple[str, ...]
     advertisers: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Impression:
-    """One impression, and the kinds of ad that it takes."""
+    """One impression, and the kinds of ad that it takes. What is broken of it raises Declined when
+    it is read.
+    """
 
-    imp_id: str
-    floor: Floor
-    secure: bool
-    deals: tuple[Deal, ...]
-    deals_only: bool
-    banner: BannerSlot | None
-    video: VideoSlot | None
-    native: NativeSlot | None
-    audio: bool
+    def __init__(self, imp_id: str, document: Object, where: str) -> None:
+        self.imp_id = imp_id
+        self._document = document
+        self._where = where
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of ad that it names."""
+        return tuple(kind for kind in KINDS if reading.is_there(self._document, kind))
+
+    @cached_property
+    def floor(self) -> Floor:
+        """Of the open auction."""
+        return _floor(self._document, self._where)
+
+    @cached_property
+    def secure(self) -> bool:
+        """True: everything that is shown has to be loaded by https."""
+        return reading.flag(self._document, "secure", self._where) is True
+
+    @cached_property
+    def multiplier(self) -> Decimal:
+        """How many impressions are billed if it is won; never below 1. OpenRTB 2.6 has it for
+        screens that many people see, and some exchanges send it with 2.5 as an extension.
+        """
+        extension = self._document.get("ext")
+        places = [(self._document, self._where)]
+        if isinstance(extension, dict):
+            places.append((extension, f"{self._where}.ext"))
+        counts = [_quantity(parent, where) for parent, where in places]
+        return max((*counts, Decimal(1)))
+
+    @cached_property
+    def deals_only(self) -> bool:
+        """True: there is no open auction."""
+        return reading.flag(self._pmp, "private_auction", f"{self._where}.pmp") is True
+
+    def deals(self) -> list[tuple[Any, str]]:
+        """(deal as it was sent, where), each for `deal_of`."""
+        return reading.entries(self._pmp, "deals", f"{self._where}.pmp")
+
+    @cached_property
+    def banner(self) -> BannerSlot | None:
+        """None: it takes none."""
+        banner = reading.child(self._document, "banner", self._where)
+        return None if banner is None else banner_slot(banner, f"{self._where}.banner")
+
+    @cached_property
+    def video(self) -> VideoSlot | None:
+        """None: it takes none."""
+        video = reading.child(self._document, "video", self._where)
+        return None if video is None else video_slot(video, f"{self._where}.video")
+
+    @cached_property
+    def native(self) -> NativeSlot | None:
+        """None: it takes none."""
+        native = reading.child(self._document, "native", self._where)
+        return None if native is None else native_slot(native, f"{self._where}.native")
+
+    @cached_property
+    def _pmp(self) -> Object:
+        return reading.child(self._document, "pmp", self._where) or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +131,12 @@ class Auction:
 
     auction_id: str
     impressions: tuple[Impression, ...]
+    broken: tuple[Declined, ...]
+    """Why there are no more impressions."""
+    is_test: bool
+    """True: nothing of it is billed."""
+    tmax_ms: int | None
+    """How long it waits for bids, with the way there and back; None: it does not say."""
     currencies: tuple[str, ...]
     allowed_seats: tuple[str, ...]
     blocked_seats: tuple[str, ...]
@@ -90,8 +160,8 @@ def document_of(text: str) -> Object:
 
 def auction_id_of(document: Object) -> str:
     """The auction's id; empty when it has none that an answer could name."""
-    value = document.get("id")
-    return value if isinstance(value, str) and len(value) <= MAX_ID_LENGTH else ""
+    value = reading.identifier(document, "id")
+    return value if len(value) <= MAX_ID_LENGTH else ""
 
 
 def auction_target(text: str) -> str:
@@ -111,71 +181,81 @@ def auction_of(document: Object) -> Auction:
     auction_id = auction_id_of(document)
     if not auction_id:
         raise invalid("id", f"is not a text of 1 to {MAX_ID_LENGTH} characters")
-    if ("site" in document) == ("app" in document):
+    channels = [one for one in ("site", "app") if reading.is_there(document, one)]
+    if len(channels) != 1:
         raise invalid("site, app:", "exactly one of them must be there")
-    for channel in ("site", "app"):
-        reading.child(document, channel, "(request)")
-    impressions = tuple(
-        _impression(imp, f"imp[{index}]")
-        for index, imp in enumerate(reading.children(document, "imp", "(request)"))
-    )
-    if not impressions:
-        raise invalid("imp", "names no impression")
-    if len({imp.imp_id for imp in impressions}) < len(impressions):
-        raise invalid("imp", "names an id twice")
+    reading.child(document, channels[0], "(request)")
+    impressions, broken = _impressions(document)
     return Auction(
         auction_id=auction_id,
         impressions=impressions,
-        currencies=reading.texts(document, "cur", "(request)"),
-        allowed_seats=reading.texts(document, "wseat", "(request)"),
-        blocked_seats=reading.texts(document, "bseat", "(request)"),
-        blocked_categories=reading.texts(document, "bcat", "(request)"),
+        broken=broken,
+        is_test=reading.flag(document, "test", "(request)") is True,
+        tmax_ms=reading.integer(document, "tmax", "(request)") or None,
+        currencies=reading.currencies(document, "cur", "(request)"),
+        allowed_seats=reading.names(document, "wseat", "(request)"),
+        blocked_seats=reading.names(document, "bseat", "(request)"),
+        blocked_categories=reading.names(document, "bcat", "(request)"),
         known_taxonomy=reading.integer(document, "cattax", "(request)") in (None, 1),
-        blocked_advertisers=reading.texts(document, "badv", "(request)"),
-        blocked_apps=reading.texts(document, "bapp", "(request)"),
+        blocked_advertisers=reading.names(document, "badv", "(request)"),
+        blocked_apps=reading.names(document, "bapp", "(request)"),
     )
 
 
-def _impression(imp: Object, where: str) -> Impression:
-    imp_id = reading.text(imp, "id", where)
-    if not imp_id:
-        raise invalid(f"{where}.id", "is missing")
-    banner = reading.child(imp, "banner", where)
-    video = reading.child(imp, "video", where)
-    native = reading.child(imp, "native", where)
-    audio = reading.child(imp, "audio", where)
-    if banner is None and video is None and native is None and audio is None:
-        raise invalid(where, "takes neither banner, video, audio nor native")
-    pmp: Any = reading.child(imp, "pmp", where) or {}
-    return Impression(
-        imp_id=imp_id,
-        floor=_floor(imp, where),
-        secure=reading.flag(imp, "secure", where) is True,
-        deals=tuple(
-            _deal(deal, f"{where}.pmp.deals[{index}]")
-            for index, deal in enumerate(reading.children(pmp, "deals", f"{where}.pmp"))
-        ),
-        deals_only=reading.flag(pmp, "private_auction", f"{where}.pmp") is True,
-        banner=None if banner is None else banner_slot(banner, f"{where}.banner"),
-        video=None if video is None else video_slot(video, f"{where}.video"),
-        native=None if native is None else native_slot(native, f"{where}.native"),
-        audio=audio is not None,
-    )
+def _impressions(document: Object) -> tuple[tuple[Impression, ...], tuple[Declined, ...]]:
+    """(those that can be named in an answer, why the others cannot)."""
+    found: list[Impression] = []
+    broken: list[Declined] = []
+    for entry, where in reading.entries(document, "imp", "(request)"):
+        try:
+            imp = reading.an_object(entry, where)
+            imp_id = reading.identifier(imp, "id")
+            if not imp_id:
+                raise invalid(f"{where}.id", "is missing")
+            found.append(Impression(imp_id, imp, where))
+        except Declined as declined:
+            broken.append(declined)
+    if not found:
+        raise broken[0] if broken else invalid("imp", "names no impression")
+    if len({imp.imp_id for imp in found}) < len(found):
+        raise invalid("imp", "names an id twice")
+    return tuple(found), tuple(broken)
+
+
+def _quantity(parent: Object, where: str) -> Decimal:
+    """What `qty` says, as an object or as a number. Raises Declined when that is not clear."""
+    quantity = parent.get("qty")
+    if quantity is None:
+        return Decimal(1)
+    if not isinstance(quantity, dict):
+        quantity, name = {"multiplier": quantity}, f"{where}.qty"
+    else:
+        name = f"{where}.qty.multiplier"
+    try:
+        multiplier = reading.number(quantity, "multiplier", "")
+    except Declined:
+        multiplier = None
+    if multiplier is None:
+        raise Declined("quantity", f"{name} does not say how many impressions are billed")
+    return multiplier
 
 
 def _floor(parent: Object, where: str) -> Floor:
     return Floor(
         amount=reading.number(parent, "bidfloor", where) or Decimal(0),
-        currency_code=reading.text(parent, "bidfloorcur", where) or DEFAULT_CURRENCY,
+        currency_code=reading.currency(parent, "bidfloorcur", where) or DEFAULT_CURRENCY,
     )
 
 
-def _deal(deal: Object, where: str) -> Deal:
+def deal_of(entry: Any, where: str) -> Deal:
+    """A deal of `Impression.deals`. Raises Declined when it is broken."""
+    deal = reading.an_object(entry, where)
     return Deal(
-        deal_id=reading.text(deal, "id", where),
+        deal_id=reading.identifier(deal, "id"),
         floor=_floor(deal, where),
-        seats=reading.texts(deal, "wseat", where),
-        advertisers=reading.texts(deal, "wadomain", where),
+        fixed_price=reading.integer(deal, "at", where) == FIXED_PRICE,
+        seats=reading.names(deal, "wseat", where),
+        advertisers=reading.names(deal, "wadomain", where),
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
 
 from smartconnectors_server.platforms.trade_desk.open_rtb.offer import Offer
 from smartconnectors_server.platforms.trade_desk.open_rtb.reading import Declined, shown
@@ -12,12 +13,29 @@ from smartconnectors_server.platforms.trade_desk.open_rtb.request import (
     Deal,
     Floor,
     Impression,
+    deal_of,
 )
 from smartconnectors_server.platforms.trade_desk.state import domain_of
+
+_MICROS = 1_000_000
+_IMPRESSIONS_OF_A_CPM = 1000
+_SMALLEST_PRICE = Decimal("0.000001")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a bid is made on: the deal, or None for the open auction, and the price for a thousand
+    impressions.
+    """
+
+    deal: Deal | None
+    price: Decimal
 
 
 def check_auction(auction: Auction, offer: Offer) -> None:
     """Raises Declined when nothing of this account may be bid in this auction."""
+    if auction.is_test:
+        raise Declined("test", "the auction is a test, in which nothing is billed")
     _check_currency(auction, offer)
     _check_seat(auction, offer)
     _check_categories(auction, offer)
@@ -26,28 +44,41 @@ def check_auction(auction: Auction, offer: Offer) -> None:
         raise Declined("app", f"bapp blocks {offer.app_bundle}")
 
 
-def deal_for(imp: Impression, price: Decimal, offer: Offer) -> Deal | None:
-    """The deal to bid under; None: the open auction.
+def terms_for(imp: Impression, price: Decimal, offer: Offer) -> Terms:
+    """The terms to bid on: of the open auction, or of a deal.
 
     Raises Declined when the price is good for neither.
     """
+    refusals: list[Declined] = []
     if not imp.deals_only:
-        refusal = _below(imp.floor, price, offer.currency_code, f"impression {shown(imp.imp_id)}")
-        if refusal is None:
-            return None
-    else:
-        refusal = None
-        if not imp.deals:
-            raise Declined("deal", f"impression {shown(imp.imp_id)} takes deals only, and has none")
-    for deal in imp.deals:
-        found = _not_ours(deal, offer) or _below(
-            deal.floor, price, offer.currency_code, f"deal {shown(deal.deal_id)}"
+        try:
+            _check_floor(imp.floor, price, offer.currency_code, f"impression {shown(imp.imp_id)}")
+            return Terms(None, price)
+        except Declined as declined:
+            refusals.append(declined)
+    for entry, where in imp.deals():
+        try:
+            return _terms_of(deal_of(entry, where), price, offer)
+        except Declined as declined:
+            refusals.append(declined)
+    if not refusals:
+        raise Declined("deal", f"impression {shown(imp.imp_id)} takes deals only, and has none")
+    raise refusals[0]
+
+
+def check_cost(imp: Impression, price: Decimal, committed_micros: int) -> None:
+    """Raises Declined when the impression, once won, could cost more than the bid commits."""
+    if imp.multiplier == 1:
+        return
+    exact_micros = price * _MICROS * imp.multiplier / _IMPRESSIONS_OF_A_CPM
+    cost_micros = int(exact_micros.to_integral_value(ROUND_CEILING))
+    if cost_micros > committed_micros:
+        raise Declined(
+            "quantity",
+            f"impression {shown(imp.imp_id)} is billed {shown(str(imp.multiplier))} times, so that "
+            f"it can cost {cost_micros} micros at this price, and the bid commits "
+            f"{committed_micros}",
         )
-        if found is None:
-            return deal
-        refusal = refusal or found
-    assert refusal is not None
-    raise refusal
 
 
 def _check_currency(auction: Auction, offer: Offer) -> None:
@@ -86,31 +117,39 @@ def _check_advertiser(auction: Auction, offer: Offer) -> None:
         raise Declined("advertiser", f"badv blocks {shown(blocked)}; the advertiser is that one")
 
 
-def _not_ours(deal: Deal, offer: Offer) -> Declined | None:
-    """Why the deal is not for this account; None: it is."""
+def _terms_of(deal: Deal, price: Decimal, offer: Offer) -> Terms:
+    """The terms of a deal. Raises Declined when it is not for this account or this price."""
     if not deal.deal_id:
-        return Declined("deal", "a deal without an id cannot be bid under")
+        raise Declined("deal", "a deal without an id cannot be bid under")
     name = f"deal {shown(deal.deal_id)}"
     if deal.seats and offer.seat not in deal.seats:
-        return Declined("deal", f"{name} is not for seat {shown(offer.seat)}")
+        raise Declined("deal", f"{name} is not for seat {shown(offer.seat)}")
     if deal.advertisers and not _covering(offer.domain, deal.advertisers):
-        return Declined("deal", f"{name} is not for advertiser {shown(offer.domain)}")
-    return None
+        raise Declined("deal", f"{name} is not for advertiser {shown(offer.domain)}")
+    if not deal.fixed_price:
+        _check_floor(deal.floor, price, offer.currency_code, name)
+        return Terms(deal, price)
+    if deal.floor.amount == 0:
+        raise Declined("deal", f"{name} has a fixed price and does not say which")
+    # Never a price with more decimals than a micro has; and never below the agreed one.
+    agreed = deal.floor.amount.quantize(_SMALLEST_PRICE, ROUND_CEILING)
+    fixed = Floor(agreed, deal.floor.currency_code)
+    _check_floor(fixed, price, offer.currency_code, name)
+    return Terms(deal, agreed)
 
 
-def _below(floor: Floor, price: Decimal, currency_code: str, what: str) -> Declined | None:
-    """Why the price does not reach the floor; None: it does."""
+def _check_floor(floor: Floor, price: Decimal, currency_code: str, what: str) -> None:
+    """Raises Declined when the price does not reach the floor."""
     if floor.amount == 0:
-        return None
+        return
     if floor.currency_code != currency_code:
-        return Declined(
+        raise Declined(
             "floor",
             f"the floor of {what} is in {shown(floor.currency_code)}, the price in "
             f"{currency_code}, and there is no exchange rate",
         )
     if price < floor.amount:
-        return Declined("floor", f"the floor of {what} is {floor.amount}, the price is {price}")
-    return None
+        raise Declined("floor", f"the floor of {what} is {floor.amount}, the price is {price}")
 
 
 def _covering(domain: str, domains: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smartconnectors_server.platforms.trade_desk.open_rtb import reading
-from smartconnectors_server.platforms.trade_desk.open_rtb.reading import Object, invalid
+from smartconnectors_server.platforms.trade_desk.open_rtb.reading import Declined, Object, invalid
 
 LINEAR = 1
 
@@ -59,9 +59,11 @@ class VideoSlot:
 
 @dataclass(frozen=True, slots=True)
 class NativeSlot:
-    """A place for a native ad; `request` is the Native Ad specification's own document."""
+    """A place for a native ad; `request` is the Native Ad specification's own document, as text or
+    as the object that some exchanges embed.
+    """
 
-    request: str
+    request: str | Object
     version: str
     blocked_attributes: tuple[int, ...]
 
@@ -70,16 +72,14 @@ def banner_slot(banner: Object, where: str) -> BannerSlot:
     """A banner object."""
     sizes: list[tuple[int, int]] = []
     ratios: list[Ratio] = []
-    for index, form in enumerate(reading.children(banner, "format", where)):
-        at = f"{where}.format[{index}]"
-        width, height = reading.integer(form, "w", at), reading.integer(form, "h", at)
-        if width and height:
-            sizes.append((width, height))
-        ratio_width = reading.integer(form, "wratio", at)
-        ratio_height = reading.integer(form, "hratio", at)
-        if ratio_width and ratio_height:
-            least = reading.integer(form, "wmin", at) or 0
-            ratios.append(Ratio(ratio_width, ratio_height, least))
+    broken: Declined | None = None
+    for form, at in reading.entries(banner, "format", where):
+        try:
+            _add_format(reading.an_object(form, at), at, sizes, ratios)
+        except Declined as declined:
+            broken = broken or declined
+    if broken is not None and not sizes and not ratios:
+        raise broken
     width, height = reading.integer(banner, "w", where), reading.integer(banner, "h", where)
     bounds = _bounds(banner, where)
     if width and height and bounds is None and (width, height) not in sizes:
@@ -92,6 +92,17 @@ def banner_slot(banner: Object, where: str) -> BannerSlot:
         blocked_types=reading.integers(banner, "btype", where),
         blocked_attributes=reading.integers(banner, "battr", where),
     )
+
+
+def _add_format(form: Object, at: str, sizes: list[tuple[int, int]], ratios: list[Ratio]) -> None:
+    width, height = reading.integer(form, "w", at), reading.integer(form, "h", at)
+    if width and height:
+        sizes.append((width, height))
+    ratio_width = reading.integer(form, "wratio", at)
+    ratio_height = reading.integer(form, "hratio", at)
+    if ratio_width and ratio_height:
+        least = reading.integer(form, "wmin", at) or 0
+        ratios.append(Ratio(ratio_width, ratio_height, least))
 
 
 def _bounds(banner: Object, where: str) -> Range | None:
@@ -129,8 +140,8 @@ def video_slot(video: Object, where: str) -> VideoSlot:
 def native_slot(native: Object, where: str) -> NativeSlot:
     """A native object."""
     request = native.get("request")
-    if not isinstance(request, str):
-        raise invalid(f"{where}.request", "is not a text")
+    if not isinstance(request, str | dict):
+        raise invalid(f"{where}.request", "is neither a text nor an object")
     return NativeSlot(
         request=request,
         version=reading.text(native, "ver", where),

@@ -10,8 +10,10 @@ from smartconnectors_server.platforms.trade_desk.open_rtb.reading import Decline
 from smartconnectors_server.platforms.trade_desk.open_rtb.slots import VideoSlot
 
 # OpenRTB's number -> the VAST version; the first that the player knows is written.
-_INLINE = {3: "3.0", 2: "2.0"}
-_WRAPPER = {6: "3.0", 5: "2.0"}
+_INLINE = {3: "3.0", 2: "2.0", 7: "4.0"}
+_WRAPPER = {6: "3.0", 5: "2.0", 8: "4.0"}
+_UNIVERSAL_AD_ID = '<UniversalAdId idRegistry="unknown" idValue="unknown">unknown</UniversalAdId>'
+"""What VAST 4.0 asks of every creative; The Trade Desk has no registered id of one."""
 _PROGRESSIVE = 2
 
 
@@ -31,7 +33,11 @@ def fit(slot: VideoSlot, video: Video, crid: str) -> Markup:
     if not video.vast_url:
         _check_media(slot, video)
     return Markup(
-        _vast(video, versions[protocol], crid), video.width, video.height, protocol=protocol
+        _vast(video, versions[protocol], crid),
+        video.width,
+        video.height,
+        protocol=protocol,
+        loads=(video.vast_url or video.media_url,),
     )
 
 
@@ -74,7 +80,8 @@ def _vast(video: Video, version: str, crid: str) -> str:
         )
         body = (
             f"<InLine>{system}<AdTitle>{escape(video.title)}</AdTitle>{impression}"
-            f"<Creatives><Creative><Linear><Duration>{_clock(video.duration_s)}</Duration>"
+            f"<Creatives><Creative>{_UNIVERSAL_AD_ID if version == '4.0' else ''}"
+            f"<Linear><Duration>{_clock(video.duration_s)}</Duration>"
             f"<VideoClicks><ClickThrough>{escape(video.click_url)}</ClickThrough></VideoClicks>"
             f"<MediaFiles>{media}</MediaFiles></Linear></Creative></Creatives></InLine>"
         )

@@ -9,11 +9,12 @@ from typing import Any
 from smartconnectors_server.connector.sandbox import Billed, Journal
 from smartconnectors_server.platforms.trade_desk import amounts
 from smartconnectors_server.platforms.trade_desk.sandbox import exchange, my_reports
+from smartconnectors_server.platforms.trade_desk.sandbox.changes import facts_ignored
 from smartconnectors_server.platforms.trade_desk.sandbox.refusals import Refused
 from smartconnectors_server.platforms.trade_desk.sandbox.rest import Rest, Route, parsed, route_of
 from smartconnectors_server.platforms.trade_desk.sandbox_access import EXCHANGE_PATH
 
-_HEADERS = ("ttd-auth", "content-type", "x-openrtb-version")
+_HEADERS = ("ttd-auth", "ttd-strict-mode", "content-type", "x-openrtb-version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Answers:
         except Refused as refused:
             return self._refuse(Route(f"{asked.method} {asked.path}"), refused, {})
         facts: dict[str, Any] = {"headers": [name for name in _HEADERS if name in asked.headers]}
+        applied = True
         try:
             body = parsed(asked.body)
             if asked.is_bid:
@@ -71,12 +73,15 @@ class Answers:
             else:
                 facts.update(self.rest.facts_of(route, body))
                 token = asked.headers.get("ttd-auth", "")
-                document, more = self.rest.answer(route, token, body)
-                facts.update(more)
+                strict = asked.headers.get("ttd-strict-mode", "").lower() == "true"
+                document, ignored, applied = self.rest.answer(route, token, body, strict=strict)
+                facts = _without(facts, ignored)
                 reply = _json(200, document)
         except Refused as refused:
             return self._refuse(route, refused, facts)
-        self._journal.append(route.name, changes=route.changes, applied=True, facts=_plain(facts))
+        self._journal.append(
+            route.name, changes=route.changes, applied=applied, facts=_plain(facts)
+        )
         return reply
 
     def refuse(self, asked: Asked, refused: Refused, headers: Mapping[str, str]) -> Reply:
@@ -99,6 +104,17 @@ class Answers:
         said = {**facts, "status": refused.status, "errors": list(refused.problems)}
         self._journal.append(route.name, changes=route.changes, applied=False, facts=_plain(said))
         return _json(refused.status, refused.body())
+
+
+def _without(facts: dict[str, Any], ignored: list[str]) -> dict[str, Any]:
+    """The facts without what was ignored: a journal that had them would count what is not set."""
+    if not ignored:
+        return facts
+    untrue = facts_ignored(ignored)
+    return {
+        **{name: value for name, value in facts.items() if name not in untrue},
+        "ignored": ignored,
+    }
 
 
 def _json(status: int, document: Any) -> Reply:

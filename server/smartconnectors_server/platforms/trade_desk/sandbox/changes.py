@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeGuard
 
@@ -11,19 +12,87 @@ from smartconnectors_server.platforms.trade_desk.sandbox.refusals import invalid
 
 Entity = dict[str, Any]
 
-_IMMUTABLE = frozenset({"CampaignId", "Availability"})
-_KNOWN = frozenset({"AdGroupId", "AdGroupName", "Description", "IsEnabled", "RTBAttributes"})
-_KNOWN_RTB = frozenset({"BaseBidCPM", "MaxBidCPM", "AudienceTargeting", "CreativeIds"})
+_READ_ONLY = frozenset({"CampaignId", "Availability"})
+_KNOWN = frozenset(
+    {
+        "AdGroupId",
+        "AdGroupName",
+        "Description",
+        "IsEnabled",
+        "RTBAttributes.BaseBidCPM",
+        "RTBAttributes.MaxBidCPM",
+        "RTBAttributes.AudienceTargeting",
+        "RTBAttributes.CreativeIds",
+        "CampaignFlightId",
+        "DailyTargetInAdvertiserCurrency",
+    }
+)
+IDS = frozenset({"AdGroupId", "CampaignId", "CampaignFlightId"})
+_FACTS = {
+    "RTBAttributes.BaseBidCPM": "base_bid_cpm",
+    "RTBAttributes.MaxBidCPM": "max_bid_cpm",
+    "RTBAttributes.AudienceTargeting": "audience_id",
+    "IsEnabled": "is_enabled",
+    "DailyTargetInAdvertiserCurrency": "daily_budget",
+}
 _LARGEST = 1_000_000
 
 
-def change_ad_group(ad_group: Entity, asked: Entity, currency_code: str) -> Entity:
+@dataclass
+class Leniency:
+    """How the sandbox takes changes, as The Trade Desk does by default: a property that is not
+    known or cannot be set is ignored with a 200, unless the request asks for strict mode.
+
+    Attributes:
+        read_only: further properties that cannot be set, for example `RTBAttributes.BaseBidCPM`.
+        cpm_places: how many decimals of a CPM are kept; None: all of them.
+        answers_ids_only: changes are answered with the entity's id and nothing else.
+        status_endpoint: whether there is `PUT /v3/adgroup/status`.
+    """
+
+    read_only: set[str] = field(default_factory=set)
+    cpm_places: int | None = None
+    answers_ids_only: bool = False
+    status_endpoint: bool = True
+
+    def split(self, asked: Entity, *, strict: bool) -> tuple[Entity, list[str]]:
+        """(what of the change is applied, which properties are ignored). Raises Refused in strict
+        mode when any is.
+        """
+        ignored: list[str] = []
+        kept = self._kept(asked, "", ignored)
+        if strict and ignored:
+            known = ignored[0] in _KNOWN | _READ_ONLY
+            raise invalid(ignored[0], "is read-only" if known else "is not a known property")
+        return kept, ignored
+
+    def _kept(self, asked: Entity, above: str, ignored: list[str]) -> Entity:
+        kept: Entity = {}
+        for name, value in asked.items():
+            path = f"{above}{name}"
+            if path == "RTBAttributes" and isinstance(value, dict):
+                kept[name] = self._kept(value, f"{path}.", ignored)
+            elif path == "RTBAttributes" or (path in _KNOWN and path not in self.read_only):
+                kept[name] = value
+            else:
+                ignored.append(path)
+        return kept
+
+
+def facts_ignored(ignored: list[str]) -> set[str]:
+    """The facts that are not true of a change of which these properties were ignored."""
+    return {_FACTS[path] for path in ignored if path in _FACTS}
+
+
+def changes_something(kept: Entity) -> bool:
+    """False: nothing is left of the change but an id."""
+    return any(path not in IDS for path in _paths(kept))
+
+
+def change_ad_group(
+    ad_group: Entity, asked: Entity, currency_code: str, leniency: Leniency
+) -> Entity:
     """The ad group with what was asked for. Raises Refused; then nothing has changed."""
-    for name in asked:
-        if name in _IMMUTABLE:
-            raise invalid(name, "cannot be changed")
-        if name not in _KNOWN:
-            raise invalid(name, "is not a property of an ad group")
     changed = copy.deepcopy(ad_group)
     if "IsEnabled" in asked and not isinstance(asked["IsEnabled"], bool):
         raise invalid("IsEnabled", "must be true or false")
@@ -33,10 +102,8 @@ def change_ad_group(ad_group: Entity, asked: Entity, currency_code: str) -> Enti
         raise invalid("RTBAttributes", "must be an object")
     rtb = changed["RTBAttributes"]
     for name, value in wanted.items():
-        if name not in _KNOWN_RTB:
-            raise invalid(f"RTBAttributes.{name}", "is not a property of RTBAttributes")
         if name.endswith("CPM"):
-            rtb[name] = _money(value, f"RTBAttributes.{name}", currency_code)
+            rtb[name] = _money(value, f"RTBAttributes.{name}", currency_code, leniency.cpm_places)
         elif name == "AudienceTargeting":
             rtb[name].update(_targeting(value))
         else:
@@ -48,10 +115,9 @@ def change_ad_group(ad_group: Entity, asked: Entity, currency_code: str) -> Enti
 
 def flight_change(asked: Entity) -> Entity:
     """What is set on a flight. Raises Refused."""
-    for name in asked:
-        if name not in ("CampaignFlightId", "DailyTargetInAdvertiserCurrency"):
-            raise invalid(name, "is not set here")
-    target = asked.get("DailyTargetInAdvertiserCurrency")
+    if "DailyTargetInAdvertiserCurrency" not in asked:
+        return {}
+    target = asked["DailyTargetInAdvertiserCurrency"]
     if not _is_number(target) or not 0 < target <= _LARGEST * 1000:
         raise invalid("DailyTargetInAdvertiserCurrency", "must be above 0")
     return {"DailyTargetInAdvertiserCurrency": target}
@@ -89,7 +155,7 @@ def _paths(body: Entity, above: str = "") -> list[str]:
     return found
 
 
-def _money(value: Any, name: str, currency_code: str) -> Entity:
+def _money(value: Any, name: str, currency_code: str, places: int | None) -> Entity:
     if not isinstance(value, dict):
         raise invalid(name, "must be an object")
     amount = value.get("Amount")
@@ -97,7 +163,8 @@ def _money(value: Any, name: str, currency_code: str) -> Entity:
         raise invalid(f"{name}.Amount", f"must be above 0 and at most {_LARGEST}")
     if value.get("CurrencyCode") != currency_code:
         raise invalid(f"{name}.CurrencyCode", f"must be the advertiser's, {currency_code}")
-    return {"Amount": amount, "CurrencyCode": currency_code}
+    kept = amount if places is None else round(Decimal(amount), places)
+    return {"Amount": kept, "CurrencyCode": currency_code}
 
 
 def _targeting(value: Any) -> Entity:

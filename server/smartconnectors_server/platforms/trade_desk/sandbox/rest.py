@@ -64,8 +64,11 @@ def route_of(method: str, path: str) -> Route:
             return Route(f"GET /v3/{kind}/{{id}}", kind, entity_id)
         case ("POST", ["v3", kind, "query", parent]) if (kind, parent) in _QUERIES:
             return Route(f"POST /v3/{kind}/query/{parent}", kind, parent=parent)
-        case ("PUT", ["v3", "adgroup" | "campaignflight" as kind]):
-            return Route(f"PUT /v3/{kind}", kind, changes=True)
+        case (
+            "PUT",
+            ["v3", "adgroup" | "campaignflight" as kind] | ["v3", "adgroup" as kind, "status"],
+        ):
+            return Route(f"PUT /{'/'.join(parts)}", kind, parent="".join(parts[2:]), changes=True)
         case _:
             pass
     raise Refused(404, f"No endpoint {method} /{'/'.join(parts)}.")
@@ -78,10 +81,12 @@ class Rest:
         self._entities = account()
         self._tokens = {SANDBOX_TOKEN}
         self._logins = 0
+        self.leniency = changes.Leniency()
 
     def reset(self) -> None:
-        """Every entity as it was at first. Tokens stay good."""
+        """Every entity, and how changes are taken, as at first. Tokens stay good."""
         self._entities = account()
+        self.leniency = changes.Leniency()
 
     def add_campaigns(self, count: int) -> None:
         """Gives the dollar advertiser that many more campaigns, as its first one is."""
@@ -96,16 +101,20 @@ class Rest:
         """Makes every token that a login fetched invalid, and the long-lived one."""
         self._tokens.clear()
 
-    def answer(self, route: Route, token: str, body: Any) -> tuple[Entity, dict[str, Any]]:
-        """(the answer, facts for the journal). Raises Refused."""
+    def answer(
+        self, route: Route, token: str, body: Any, *, strict: bool
+    ) -> tuple[Entity, list[str], bool]:
+        """(the answer, the properties of a change that are ignored, whether any of it is applied).
+        Raises Refused.
+        """
         if route.kind == "authentication":
-            return self._log_in(body), {}
+            return self._log_in(body), [], True
         self.check_token(token)
         if route.changes:
-            return self._change(route, body)
+            return self._change(route, _object(body), strict=strict)
         if route.parent:
-            return self._query(route, body), {}
-        return copy.deepcopy(self._entity(route.kind, route.entity_id)), {}
+            return self._query(route, body), [], True
+        return copy.deepcopy(self._entity(route.kind, route.entity_id)), [], True
 
     def check_token(self, token: str) -> None:
         """Raises Refused for a token that opens nothing."""
@@ -168,24 +177,37 @@ class Rest:
             entity = self._entity("campaign", entity["CampaignId"])
         return entity[field]
 
-    def _change(self, route: Route, body: Any) -> tuple[Entity, dict[str, Any]]:
-        asked = _object(body)
+    def _change(
+        self, route: Route, asked: Entity, *, strict: bool
+    ) -> tuple[Entity, list[str], bool]:
+        if route.parent == "status" and not self.leniency.status_endpoint:
+            raise Refused(410, "This endpoint is deprecated.")
+        kept, ignored = self.leniency.split(asked, strict=strict)
         if route.kind == "campaignflight":
-            return self._change_flight(asked), {}
-        ad_group = self._entity("adgroup", str(asked.get("AdGroupId")))
-        campaign = self._entity("campaign", ad_group["CampaignId"])
-        advertiser = self._entity("advertiser", campaign["AdvertiserId"])
-        changed = changes.change_ad_group(ad_group, asked, advertiser["CurrencyCode"])
-        self._entities["adgroup"][ad_group["AdGroupId"]] = changed
-        return copy.deepcopy(changed), {}
+            answer = self._change_flight(kept)
+        else:
+            answer = self._change_ad_group(kept)
+            if route.parent == "status":
+                answer = {name: answer[name] for name in ("AdGroupId", "IsEnabled")}
+        if self.leniency.answers_ids_only:
+            answer = {name: answer[name] for name in answer if name in changes.IDS}
+        return answer, ignored, not ignored or changes.changes_something(kept)
 
-    def _change_flight(self, asked: Entity) -> Entity:
+    def _change_ad_group(self, kept: Entity) -> Entity:
+        ad_group = self._entity("adgroup", str(kept.get("AdGroupId")))
+        campaign = self._entity("campaign", ad_group["CampaignId"])
+        currency_code = self._entity("advertiser", campaign["AdvertiserId"])["CurrencyCode"]
+        changed = changes.change_ad_group(ad_group, kept, currency_code, self.leniency)
+        self._entities["adgroup"][ad_group["AdGroupId"]] = changed
+        return copy.deepcopy(changed)
+
+    def _change_flight(self, kept: Entity) -> Entity:
         for campaign in self._entities["campaign"].values():
             for flight in campaign["CampaignFlights"]:
-                if flight["CampaignFlightId"] == asked.get("CampaignFlightId"):
+                if flight["CampaignFlightId"] == kept.get("CampaignFlightId"):
                     if campaign["BudgetingVersion"] == "Kokai":
                         raise invalid("CampaignFlightId", "is of a Kokai campaign; use GraphQL")
-                    flight.update(changes.flight_change(asked))
+                    flight.update(changes.flight_change(kept))
                     return {**flight, "CampaignId": campaign["CampaignId"]}
         raise Refused(404, "There is no such campaign flight.")
 

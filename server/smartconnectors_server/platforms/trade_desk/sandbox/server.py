@@ -18,6 +18,7 @@ from smartconnectors_server.connector.sandbox import (
     JournalEntry,
 )
 from smartconnectors_server.platforms.trade_desk.sandbox.answers import Answers, Asked, Reply
+from smartconnectors_server.platforms.trade_desk.sandbox.changes import Leniency
 from smartconnectors_server.platforms.trade_desk.sandbox.refusals import Refused
 
 _GARBAGE = b'{"AdGroupId": "'
@@ -85,6 +86,11 @@ class TradeDeskSandbox:
     async def drain_late(self) -> None:
         """Returns when every change that was to come late has been made."""
         await asyncio.gather(*self._late)
+
+    @property
+    def leniency(self) -> Leniency:
+        """How changes are taken, until the next reset."""
+        return self._answers.rest.leniency
 
     def add_campaigns(self, count: int) -> None:
         """Gives the dollar advertiser that many more campaigns, as its first one is."""

@@ -5,7 +5,7 @@ A document has `about`, `method` (an RPC of our service), `request` (its JSON), 
 and `options`, `platform_state` (entities as The Trade Desk would answer the reads with), optional
 `platform_answer` (status, headers and body that answer the change) and `expect`: `error`, or
 `plan`, `sent` (method, path and body, and the headers for an exchange) and, with a platform answer,
-`answer`.
+`answer`, or `confirmed` for what commits nothing: whether the answer shows each change.
 
 A document with `fault` instead of a state is played through sockets against the sandbox, whose own
 state counts; it expects `error` or `answer`, `quota` when the answer ordered a pause, how many
@@ -47,6 +47,7 @@ from smartconnectors_server.platforms.trade_desk import (
     answers,
     bidder,
     campaigns,
+    confirmation,
     daily_budget,
     exchange,
     targeting,
@@ -119,12 +120,23 @@ def _replay(document: Document) -> dict[str, Any]:
         after = targeting.audiences_after(update, ad_groups)
         result = targeting.audience_answer(after, ad_groups)
         found = {"answer": json_format.MessageToDict(result)}
-        return {"sent": _sent(targeting.audience_changes(after, ad_groups)), **found}
+        changes = targeting.audience_changes(after, ad_groups)
+        return {"sent": _sent(changes), **_confirmed(changes, document), **found}
     if isinstance(request, pb.PauseCampaignRequest):
-        return {"sent": _sent(targeting.pause_changes(ad_groups))}
-    paused_here = frozenset(document.get("paused_here", ()))
-    changes = targeting.resume_changes(update.campaign_id, ad_groups, paused_here)
-    return {"sent": _sent(changes)}
+        changes = targeting.pause_changes(ad_groups)
+    else:
+        paused_here = frozenset(document.get("paused_here", ()))
+        changes = targeting.resume_changes(update.campaign_id, ad_groups, paused_here)
+    return {"sent": _sent(changes), **_confirmed(changes, document)}
+
+
+def _confirmed(changes: list[wire.Change], document: Document) -> dict[str, Any]:
+    """Whether the answer shows each change; else the ad group is read."""
+    answered = answer_in(document)
+    if answered is None:
+        return {}
+    entity = answers.document_of(answered, changes=True, retry_after_s=2.0, may_be_empty=True)
+    return {"confirmed": [confirmation.is_confirmed(entity, one.expected) for one in changes]}
 
 
 def _plan(document: Document, request: Any, state: Document, ad_groups: list[AdGroup]) -> Plan:
@@ -156,6 +168,7 @@ def _of_plan(plan: Plan, document: Document) -> dict[str, Any]:
     found["sent"] = _sent([plan.wire])[0]
     if answered is not None:
         entity = answers.document_of(answered, changes=True, retry_after_s=2.0)
+        confirmation.check(entity, plan.wire.expected)
         if document["method"] == "PlaceBid":
             message: Message = wire.answer_of(ad_group_of(entity))
         else:

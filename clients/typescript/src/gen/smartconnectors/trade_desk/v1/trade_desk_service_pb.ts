@@ -37,7 +37,9 @@ export type OpenRtb = Message<"smartconnectors.trade_desk.v1.OpenRtb"> & {
 
   /**
    * Required. The price, in micros of the currency for a thousand impressions. A thousandth of it is
-   * the most that the impression can cost, so it must not be above `bid_micros`. 1 to 10^12.
+   * the most that the impression can cost, so it must not be above `bid_micros`; an impression that is
+   * billed more than once (`imp.qty.multiplier`) is bid on only if `bid_micros` covers that too. Under
+   * a deal of a fixed price that price is bid instead, if it is not higher. 1 to 10^12.
    *
    * @generated from field: int64 price_cpm_micros = 2;
    */
