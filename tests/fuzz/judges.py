@@ -146,7 +146,8 @@ def _value(document: Any, path: tuple[str, ...]) -> Any:
 def _as_money(value: Any) -> Any:
     """Numbers to the micro, and nothing else as a number."""
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        return round(Decimal(str(value)) * 10**6) if abs(value) < 10**20 else ...
+        exact = Decimal(str(value))
+        return round(exact * 10**6) if abs(exact) < 10**20 else ...
     return type(value), value
 
 

@@ -22,7 +22,7 @@ from smartconnectors_server.platforms.google_ads.sandbox import GoogleAdsSandbox
 from smartconnectors_server.platforms.google_ads.servicer import GoogleAdsConnector
 from smartconnectors_server.platforms.google_ads.transport import Transport
 
-TIMEOUT_MS = 300
+TIMEOUT_MS = 1_000
 
 
 class OpenGate:

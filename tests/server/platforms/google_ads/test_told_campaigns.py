@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.server.platforms.google_ads.conftest import TIMEOUT_MS, OpenGate
+from tests.server.platforms.google_ads.conftest import OpenGate
 
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.connector import Context, Mode
@@ -11,6 +11,7 @@ from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
 from smartconnectors_server.platforms.google_ads.sandbox import GoogleAdsSandbox
 from smartconnectors_server.platforms.google_ads.servicer import GoogleAdsConnector
 
+LONG_MS = 60_000
 USUAL = 18
 
 
@@ -20,7 +21,7 @@ async def test_two_hundred_are_told_of_in_two_calls_in_the_order_of_their_ids(
 ) -> None:
     sandbox = GoogleAdsSandbox(clock, extra_campaigns=extra)
     endpoint, gate = await sandbox.start(), OpenGate()
-    context = Context(Mode.SANDBOX, GoogleAdsOptions(), endpoint, TIMEOUT_MS, gate, clock)
+    context = Context(Mode.SANDBOX, GoogleAdsOptions(), endpoint, LONG_MS, gate, clock)
     connector = GoogleAdsConnector(context)
     await connector.connect()
     try:

@@ -20,7 +20,7 @@ from smartconnectors_server.platforms.trade_desk.options import TradeDeskOptions
 from smartconnectors_server.platforms.trade_desk.sandbox import TradeDeskSandbox
 from smartconnectors_server.platforms.trade_desk.servicer import TradeDeskConnector
 
-TIMEOUT_MS = 300
+TIMEOUT_MS = 1_000
 
 
 class OpenGate:
