@@ -14,7 +14,7 @@ Row = tuple[str | int, ...]
 
 _MOST_ROWS = 256
 
-INSERT_ENTRIES = "INSERT OR IGNORE INTO entries VALUES {rows}"
+INSERT_ENTRIES = "INSERT INTO entries VALUES {rows}"
 
 UPSERT_HOLDS = """
 INSERT INTO holds (hold_id, platform, request_id, state, updated_ns, priced, record) VALUES {rows}

@@ -43,6 +43,7 @@ from smartconnectors_server.ledger.refusals import DuplicateRequest, HoldNotOpen
 from smartconnectors_server.ledger.reported import Reported
 from smartconnectors_server.ledger.store import Batch, Store
 from smartconnectors_server.ledger.writes import reached_in
+from smartconnectors_server.private import make_private_directory
 
 
 class SqliteLedger:
@@ -92,7 +93,7 @@ class SqliteLedger:
 
     async def open(self, budgets: Sequence[Budget]) -> tuple[Budget, ...]:
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            make_private_directory(self._directory)
             self._lock = DirectoryLock(self._directory)
             store = self._store = Store(self._directory)
             self._time = LedgerClock(self._clock, store.last_at_ns(), store.base())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ from smartconnectors_server.ledger.records import (
     Tally,
     platform_and_campaign,
 )
-from smartconnectors_server.ledger.refusals import Damaged
+from smartconnectors_server.ledger.refusals import Damaged, TakenOver
 from smartconnectors_server.ledger.reported import (
     Over,
     ReportedDay,
@@ -59,7 +60,9 @@ from smartconnectors_server.ledger.rows import (
     storable_text,
     write_rows,
 )
+from smartconnectors_server.ledger.same_files import SameFiles
 from smartconnectors_server.ledger.schema import prepare
+from smartconnectors_server.private import create_private, keep_private
 
 FILE_NAME = "ledger.sqlite3"
 FORGET_AT_ONCE = 1_000
@@ -99,12 +102,17 @@ class Store:
         self._last, self._head = 0, GENESIS
         self._campaigns: set[str] = set()
         """Those that this process knows to be in the file."""
+        os.close(create_private(self._path, os.O_RDWR))
+        for beside in directory.glob(f"{FILE_NAME}-*"):  # what a server that died left there
+            keep_private(beside)
+        self._files = SameFiles(directory, self._path)
         self._writer = self._connect()
         self._reader = self._connect()
         try:
             prepare(self._writer, self._path)
             self._check_end(*marked(directory))
             self._mark = Mark(directory)
+            keep_private(self._mark.path)
             self._mark.write(self._last, self._head)
         except BaseException:
             self.close()
@@ -152,12 +160,16 @@ class Store:
     # Writing
 
     def write(self, batch: Batch) -> None:
-        """Commits the batch. Raises sqlite3.Error; nothing is written then."""
+        """Commits the batch. Raises sqlite3.Error and TakenOver; nothing is written then, or it is
+        in a file that is no longer the ledger's.
+        """
+        self._files.check()
         rows, last, head = self._chained(entry for step in batch.steps for entry in step.entries)
         holds = {hold.hold_id: hold for step in batch.steps for hold in step.holds}
         writer = self._writer
         writer.execute("BEGIN IMMEDIATE")
         try:
+            self._check_only_writer()
             if rows:
                 write_rows(writer, INSERT_ENTRIES, rows)
             if holds:
@@ -175,15 +187,29 @@ class Store:
                 rows_of_tallies = [dataclasses.astuple(tally) for tally in batch.tallies]
                 writer.execute(UPSERT_TALLIES, (json.dumps(rows_of_tallies),))
             writer.execute("COMMIT")
-        except sqlite3.Error:
+        except (sqlite3.Error, TakenOver):
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
             raise
+        self._files.check()
         self._last, self._head = last, head
         self._campaigns |= new
         if self._mark is not None and any(step.entries for step in batch.steps):
             reached(Place.MARK)
             self._mark.write(last, head)
+
+    def _check_only_writer(self) -> None:
+        """Raises TakenOver when the newest line is not the one that this process wrote last.
+        Whatever else another server has written, it wrote lines, and holds have their numbers.
+        """
+        newest = "SELECT sequence, hash FROM entries ORDER BY sequence DESC LIMIT 1"
+        found = self._writer.execute(newest).fetchone() or (0, GENESIS)
+        if found != (self._last, self._head):
+            raise TakenOver(
+                f"{self._path} ends at audit line {found[0]}, which this server did not write (its "
+                f"own last is {self._last}): another server writes to the same file. Stop one of "
+                "them, run `audit verify`, and start this server again"
+            )
 
     def _new_campaigns(self, batch: Batch) -> set[str]:
         """The campaigns that something may be sent for from now on and was not before."""
