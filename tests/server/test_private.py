@@ -27,6 +27,18 @@ def rights(path: Path) -> str:
     return f"{stat.S_IMODE(path.stat().st_mode):04o}"
 
 
+def rights_inside(directory: Path) -> dict[str, str]:
+    return {str(path.relative_to(directory)): rights(path) for path in directory.rglob("*")}
+
+
+def open_to_all(directory: Path) -> None:
+    """As a copy may be, and with what a server that was killed leaves there."""
+    for left in ("-wal", "-shm"):
+        (directory / f"ledger.sqlite3{left}").touch()
+    for path in directory.iterdir():
+        path.chmod(0o755 if path.is_dir() else 0o666)
+
+
 async def rights_of_files(
     directory: Path, clock: ManualClock, request_id: str = "a"
 ) -> dict[str, str]:
@@ -37,7 +49,7 @@ async def rights_of_files(
     await ledger.flush()
     Customers(None, directory).open()
     Cursor(directory / "alerts", "log").write(1)
-    found = {str(path.relative_to(directory)): rights(path) for path in directory.rglob("*")}
+    found = rights_inside(directory)
     await ledger.close()
     return found
 
@@ -84,10 +96,7 @@ async def test_files_that_others_could_read_are_closed_to_them_at_the_next_start
     tmp_path: Path, clock: ManualClock
 ) -> None:
     await rights_of_files(tmp_path, clock)
-    for left in ("-wal", "-shm"):
-        (tmp_path / f"ledger.sqlite3{left}").touch()
-    for path in tmp_path.iterdir():
-        path.chmod(0o755 if path.is_dir() else 0o666)
+    open_to_all(tmp_path)
     found = await rights_of_files(tmp_path, clock, "b")
     found.pop("alerts")
     assert found == dict.fromkeys(FILES, "0600")

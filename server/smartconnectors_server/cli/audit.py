@@ -247,7 +247,7 @@ def _written(to: Path | None) -> Iterator[TextIO]:
     from smartconnectors_server.private import owner_only
 
     try:
-        file = open(to, "x", encoding="utf-8", newline="", opener=owner_only)  # noqa: PTH123
+        file = open(to, "x", encoding="utf-8", newline="", opener=owner_only)  # noqa: SIM115
     except FileExistsError:
         raise CommandFailed(ExitCode.USAGE, f"{to} exists already; nothing was written.") from None
     except OSError as error:

@@ -35,7 +35,7 @@ def init(
     text = render(live=live)
     try:
         mode = "w" if force else "x"
-        with open(path, mode, encoding="utf-8", opener=owner_only) as file:  # noqa: PTH123
+        with open(path, mode, encoding="utf-8", opener=owner_only) as file:
             file.write(text)
     except FileExistsError:
         raise CommandFailed(

@@ -34,8 +34,8 @@ class GroupCommit:
     """The queue of what is not durable yet, and the task that makes it so.
 
     A commit that fails or stalls makes it unavailable: who waits is refused, and the batch goes
-    back to the head of the queue, so that order is kept and nothing is forgotten. TakenOver makes it
-    unavailable until the process ends, and nothing is written again.
+    back to the head of the queue, so that order is kept and nothing is forgotten. After
+    TakenOver nothing is written again, and it stays unavailable until the process ends.
     """
 
     def __init__(

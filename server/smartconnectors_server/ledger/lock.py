@@ -10,8 +10,8 @@ import fcntl
 import os
 from pathlib import Path
 
-from smartconnectors_server.private import create_private
 from smartconnectors_server.ledger.refusals import StateDirectoryLocked
+from smartconnectors_server.private import create_private
 
 FILE_NAME = "ledger.lock"
 _LOCKS = Path("/proc/locks")
