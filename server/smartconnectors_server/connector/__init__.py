@@ -16,6 +16,7 @@ from smartconnectors_server.connector._base import (
     QuotaSignal,
     Sent,
 )
+from smartconnectors_server.connector.accounts import DEFAULT as DEFAULT_ACCOUNT
 from smartconnectors_server.connector.accounts import Accounts, account_named
 from smartconnectors_server.connector.facts import (
     MOST_CAMPAIGNS,
@@ -27,6 +28,7 @@ from smartconnectors_server.connector.facts import (
 )
 
 __all__ = [
+    "DEFAULT_ACCOUNT",
     "MOST_CAMPAIGNS",
     "AccountCampaigns",
     "AccountFacts",

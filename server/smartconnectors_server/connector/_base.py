@@ -306,6 +306,8 @@ class Platform:
             and `bid` cannot name it.
         account_options: the keys of `options` that identify an ad account, which several accounts
             differ in; empty: it has one account only.
+        place_options: the keys of `options` that say whose money a bid commits and where it goes. A
+            state directory is bound to their values.
     """
 
     name: str
@@ -322,3 +324,4 @@ class Platform:
     sandbox: Callable[[], Sandbox]
     command_line: Callable[[], CommandLine] | None = None
     account_options: tuple[str, ...] = ()
+    place_options: tuple[str, ...] = ()

@@ -38,7 +38,9 @@ INSERT_CALLS = """
 INSERT INTO calls SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)
 """
 
-INSERT_CAMPAIGNS = "INSERT OR IGNORE INTO campaigns SELECT value FROM json_each(?)"
+INSERT_CAMPAIGNS = """
+INSERT OR IGNORE INTO campaigns SELECT value ->> 0, value ->> 1 FROM json_each(?)
+"""
 
 UPSERT_LIMITS = """
 INSERT INTO limits SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true

@@ -61,4 +61,5 @@ PLATFORM = Platform(
     sandbox=_sandbox,
     command_line=_command_line,
     account_options=("ad_account_id",),
+    place_options=("ad_account_id",),
 )
