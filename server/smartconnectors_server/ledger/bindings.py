@@ -44,8 +44,8 @@ class Binding:
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Of all accounts, by their names."""
-        return tuple(self.place(account) for account in sorted(self.accounts))
+        """Of all accounts."""
+        return tuple(self.place(account) for account in self.accounts)
 
     def extends(self, other: Binding) -> bool:
         """Whether nothing but accounts may have been added since the other."""
@@ -124,7 +124,7 @@ def _differences(before: Binding, now: Binding) -> str:
         found.append(f"mode {before.mode}, now {now.mode}")
     if before.endpoint != now.endpoint:
         found.append(f"endpoint {_endpoint(before)}, now {_endpoint(now)}")
-    for account, was in sorted(before.accounts.items()):
+    for account, was in before.accounts.items():
         new = now.accounts.get(account)
         if new is None:
             found.append(f"account {account!r} ({was or 'no id'}), now absent")

@@ -17,12 +17,16 @@ US = f"process {os.getpid()}"
 NO_LIST = Path("/proc/no such list")
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def refusal(directory: Path, locks: Path = NO_LIST) -> str:
     """What a second server is told; of its attempt nothing stays open."""
-    before = open_files(directory)
+    before = open_descriptors()
     with pytest.raises(StateDirectoryLocked) as raised:
         DirectoryLock(directory, locks=locks)
-    assert open_files(directory) == before, f"{raised.value!r} leaves nothing open"
+    assert open_descriptors() == before, f"{raised.value!r} leaves nothing open"
     return str(raised.value)
 
 
@@ -99,11 +103,11 @@ def test_a_directory_that_is_not_there_is_no_lock_and_leaves_nothing_open(tmp_pa
     (tmp_path / "file").write_text("")
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "ledger.lock").mkdir()
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = open_descriptors()
     for name in ("none", "file", "state"):
         with pytest.raises(OSError, match=r"No such file|Not a directory|Is a directory"):
             DirectoryLock(tmp_path / name)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_descriptors() == before
 
 
 def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
