@@ -434,7 +434,7 @@ class Store:
         to now.
         """
         rows = self._reader.execute("SELECT scope, place FROM campaigns ORDER BY scope").fetchall()
-        found = {}
+        found: dict[str, None] = {}
         for scope, place in rows:
             platform, _ = platform_and_campaign(scope) or ("", "")
             if place in self._places.get(real_of(platform), (place,)):

@@ -315,7 +315,7 @@ def test_what_has_left_the_window_and_what_was_given_back_makes_room() -> None:
 
 
 def test_a_platform_goes_elsewhere_by_adoption_and_gets_accounts_without() -> None:
-    other = {"platform": "meta", "budget_ids": ("meta",)}
+    other: dict[str, Any] = {"platform": "meta", "budget_ids": ("meta",)}
     of_meta = dataclasses.replace(configured(), budget_ids=("meta",))
     audited(
         chained(

@@ -145,9 +145,11 @@ def test_a_start_puts_on_record_only_what_is_new(store: Store) -> None:
     assert verbs(LIVE) == []
     assert verbs(TWO, META) == [("bind", PLATFORM, ""), ("bind", "meta", "")]
     assert verbs(META) == []
+    more = dataclasses.replace(TWO, accounts={**TWO.accounts, "us": "id 4"})
+    assert verbs(more, adoption=ADOPTED) == [("bind", PLATFORM, "")], "nothing was adopted"
     assert verbs(SANDBOX, META, adoption=ADOPTED) == [("adopt", PLATFORM, "an operator")]
     assert verbs(SANDBOX, META) == []
-    assert [binding_of_line(one) for one in store.binding_lines()] == [LIVE, TWO, META, SANDBOX]
+    assert [binding_of_line(one) for one in store.binding_lines()] == [LIVE, TWO, META, more, SANDBOX]
 
 
 def test_every_platform_that_is_elsewhere_is_named_and_nothing_is_changed(store: Store) -> None:
@@ -170,6 +172,7 @@ def test_a_deferred_bid_whose_time_was_over_is_ended_by_an_adoption_alone(store:
         begun(store, SANDBOX)
     expired, adopted = begun(store, SANDBOX, adoption=ADOPTED)
     assert (expired.hold.state, expired.entries[0].verb) == (HoldState.EXPIRED, "expire")
+    assert expired.entries[0].note == "not placed in time"
     assert adopted.entries[0].verb == "adopt"
 
 
@@ -184,10 +187,12 @@ def test_a_deferred_bid_that_may_still_be_placed_is_not_ended_by_an_adoption(sto
 def test_an_adoption_of_nothing_is_warned_of_and_one_of_something_is_not(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING)
+    caplog.set_level(logging.INFO)
     begun(store, LIVE)
     begun(store, SANDBOX, adoption=ADOPTED)
-    assert caplog.text == ""
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{PLATFORM}: the state directory is bound to {one.described()}" for one in (LIVE, SANDBOX)
+    ]
     begun(store, SANDBOX, adoption=ADOPTED)
     assert "there is nothing to adopt; take --adopt out of the command" in caplog.text
 
