@@ -149,7 +149,8 @@ def test_a_start_puts_on_record_only_what_is_new(store: Store) -> None:
     assert verbs(more, adoption=ADOPTED) == [("bind", PLATFORM, "")], "nothing was adopted"
     assert verbs(SANDBOX, META, adoption=ADOPTED) == [("adopt", PLATFORM, "an operator")]
     assert verbs(SANDBOX, META) == []
-    assert [binding_of_line(one) for one in store.binding_lines()] == [LIVE, TWO, META, more, SANDBOX]
+    recorded = [binding_of_line(one) for one in store.binding_lines()]
+    assert recorded == [LIVE, TWO, META, more, SANDBOX]
 
 
 def test_every_platform_that_is_elsewhere_is_named_and_nothing_is_changed(store: Store) -> None:
