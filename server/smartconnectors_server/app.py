@@ -18,6 +18,7 @@ from smartconnectors_server.clock import Clock, SystemClock
 from smartconnectors_server.connector import Platform
 from smartconnectors_server.core import Core
 from smartconnectors_server.interceptors import ChainInterceptor
+from smartconnectors_server.ledger import NO_ADOPTION, Adoption
 from smartconnectors_server.listening import ConnectionRules
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.services.alerts import AlertReader
@@ -73,13 +74,14 @@ class Application:
         self._reporting: asyncio.Task[None] | None = None
         self._server: Any = None
 
-    async def start(self) -> Ready:
-        """Opens the ledger, listens, and begins to connect the platforms.
+    async def start(self, adoption: Adoption = NO_ADOPTION) -> Ready:
+        """Opens the ledger, listens, and begins to connect the platforms. `adoption`: for which of
+        them the state directory may belong to another mode, account or endpoint from now on.
 
         Raises StartupError; nothing is left open then.
         """
         core = self.core
-        await core.open()
+        await core.open(adoption)
         try:
             address = await self._listen()
         except BaseException:

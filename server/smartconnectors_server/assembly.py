@@ -13,11 +13,12 @@ from smartconnectors_server.alerts import Conditions
 from smartconnectors_server.budget import TOTAL, Candidate, Keeper
 from smartconnectors_server.circuitbreaker import BreakerSettings, CircuitBreaker, State
 from smartconnectors_server.clock import Clock
-from smartconnectors_server.connector import Mode, Options, Platform
+from smartconnectors_server.connector import DEFAULT_ACCOUNT, Mode, Options, Platform
 from smartconnectors_server.interceptors import PlatformRuntime
 from smartconnectors_server.ledger import (
     EVERY_CAMPAIGN,
     LEDGERS,
+    Binding,
     Budget,
     CalendarWindow,
     Limit,
@@ -175,6 +176,18 @@ def mode_of(platform: Platform, settings: Settings) -> Mode:
     return Mode(chosen.mode)
 
 
+def binding_of(platform: Platform, settings: Settings, mode: Mode) -> Binding:
+    """Where a platform's bids go. The built-in sandbox is one place, whatever port it has."""
+    chosen = settings_of(settings, platform.name)
+    accounts = {
+        account or DEFAULT_ACCOUNT: ", ".join(
+            f"{key} {value}" for key in platform.place_options if (value := getattr(options, key))
+        )
+        for account, options in accounts_of(platform, chosen).items()
+    }
+    return Binding(platform.name, mode.value, chosen.endpoint or "", accounts)
+
+
 def _further(limit: FurtherLimit) -> Limit:
     if (limit.window_s is None) == (limit.calendar is None):
         raise StartupError("a further limit has exactly one of window_s and calendar")
@@ -282,6 +295,7 @@ def runtime_of(
         platform=platform,
         settings=chosen,
         accounts=accounts_of(platform, chosen),
+        binding=binding_of(platform, settings, mode),
         mode=mode,
         currency_code=chosen.budget.currency,
         breaker=CircuitBreaker(breaker_settings(chosen), clock, changed),

@@ -10,7 +10,16 @@ from smartconnectors_server.assembly import candidates_of
 from smartconnectors_server.budget import Candidates, Courses, Keeper, Tallies, Watch
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import Mode
-from smartconnectors_server.ledger import LEDGERS, Budget, Hold, LedgerError, shadow_of
+from smartconnectors_server.ledger import (
+    LEDGERS,
+    NO_ADOPTION,
+    Adoption,
+    Binding,
+    Budget,
+    Hold,
+    LedgerError,
+    shadow_of,
+)
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.startup import StartupError
 from smartconnectors_server.telemetry import Telemetry
@@ -52,10 +61,15 @@ class Books:
         self.courses = Courses(self.ledger, names)
         self.keeper = Keeper(self.ledger, self.watch, self._settled)
 
-    async def open(self, budgets: Sequence[Budget]) -> None:
+    async def open(
+        self,
+        budgets: Sequence[Budget],
+        bindings: Sequence[Binding] = (),
+        adoption: Adoption = NO_ADOPTION,
+    ) -> None:
         """Raises StartupError; nothing is left open then."""
         try:
-            await self.ledger.open(budgets)
+            await self.ledger.open(budgets, bindings, adoption)
         except (LedgerError, OSError) as error:
             raise StartupError(str(error)) from error
         log_standing(self.ledger)

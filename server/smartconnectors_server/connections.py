@@ -21,10 +21,10 @@ from smartconnectors_server.connector import (
     time_zone_warning,
 )
 from smartconnectors_server.connector.sandbox import Sandbox
-from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
+from smartconnectors_server.errors import ConnectorError, NotFound, PlatformUnavailable
 from smartconnectors_server.interceptors import Engines, PlatformRuntime, WireGate
 from smartconnectors_server.interceptors.answers import priced_of
-from smartconnectors_server.ledger import Hold, is_shadow
+from smartconnectors_server.ledger import Hold, is_shadow, mode_of_place
 from smartconnectors_server.settings import ReportedSpendSettings, Settings
 
 RETRY_S = 5.0
@@ -241,8 +241,13 @@ def lookup_with(engines: Engines, methods: MethodTable) -> Callable[[Hold], Awai
             raise PlatformUnavailable(
                 f"{hold.platform} is not served, so {hold.method} cannot be looked up"
             )
-        connector = await runtime.connector()
         request = spec.request_class.FromString(hold.request)
+        if not runtime.goes_to_place_of(hold, request):
+            raise NotFound(  # of this one alone: others are looked up meanwhile
+                f"it was sent in mode {mode_of_place(hold.place)} to another account or endpoint "
+                f"than {hold.platform} has now and cannot be looked up. `holds resolve` ends it"
+            )
+        connector = await runtime.connector()
         return await connector.lookup(Sent(request, priced_of(hold), hold.target, hold.before))
 
     return lookup

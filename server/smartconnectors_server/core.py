@@ -31,6 +31,7 @@ from smartconnectors_server.interceptors import (
     compose,
     remembered_changes,
 )
+from smartconnectors_server.ledger import NO_ADOPTION, Adoption
 from smartconnectors_server.platform_service import PlatformServicer
 from smartconnectors_server.reload import Reloader
 from smartconnectors_server.settings import Settings
@@ -159,9 +160,14 @@ class Core:
 
     # Living
 
-    async def open(self) -> None:
-        """Opens the books and recalls what was. Raises StartupError; nothing is left open then."""
-        await self.books.open(self.budgets)
+    async def open(self, adoption: Adoption = NO_ADOPTION) -> None:
+        """Opens the books and recalls what was. `adoption`: an operator's word that these may be
+        another mode's, account's or endpoint's from now on.
+
+        Raises StartupError; nothing is left open then.
+        """
+        bindings = [runtime.binding for runtime in self.runtimes.values()]
+        await self.books.open(self.budgets, bindings, adoption)
         try:
             self.customers.open()
             for runtime in self.runtimes.values():

@@ -12,10 +12,11 @@ import os
 import secrets
 from pathlib import Path
 
+from smartconnectors_server.private import create_private, keep_private
+
 FILE_NAME = "site.key"
 SHORTEST_KEY_BYTES = 32
 _HASH_DIGITS = 24
-_OWNER_ONLY = 0o600
 
 
 class SiteKeyError(Exception):
@@ -38,6 +39,8 @@ class Customers:
         try:
             if self._may_make_one and not self._path.exists():
                 _make(self._path)
+            if self._may_make_one:
+                keep_private(self._path)
             key = self._path.read_bytes().strip()
         except OSError as error:
             raise SiteKeyError(
@@ -70,7 +73,7 @@ def _make(path: Path) -> None:
     """A key for nobody but the owner of the file, whole or not at all."""
     beside = path.with_suffix(".new")
     beside.unlink(missing_ok=True)
-    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+    file = create_private(beside, os.O_WRONLY | os.O_EXCL)
     try:
         os.write(file, f"{secrets.token_hex(SHORTEST_KEY_BYTES)}\n".encode())
         os.fsync(file)

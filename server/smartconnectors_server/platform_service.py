@@ -14,7 +14,7 @@ from smartconnectors_server.errors import ConnectorError, NotFound
 from smartconnectors_server.interceptors import ManyBids, PlatformRuntime
 from smartconnectors_server.interceptors.answers import add_budget, stored_answer
 from smartconnectors_server.interceptors.many import answer_message
-from smartconnectors_server.ledger import HoldState
+from smartconnectors_server.ledger import HoldState, mode_of_place
 from smartconnectors_server.messages import duration, stats_message
 
 _MODES = {
@@ -94,6 +94,11 @@ class PlatformServicer:
             hold, spec = None, None  # to this caller there is none
         if hold is None or spec is None or not self._answers_with(call.spec, spec):
             raise NotFound(f"{self._runtime.name}: no bid is known under {request.request_id!r}")
+        if hold.place not in self._runtime.binding.places:
+            raise NotFound(
+                f"{self._runtime.name}: {request.request_id!r} was a bid for another account, mode "
+                f"or endpoint (mode {mode_of_place(hold.place)}); none is known here"
+            )
         result: Any
         try:
             result = stored_answer(spec, hold, self._runtime.breaker.state.value)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from smartconnectors_server import failpoints
 from smartconnectors_server.app import Application, Ready
 from smartconnectors_server.http import Pages
+from smartconnectors_server.ledger import NO_ADOPTION, Adoption
 from smartconnectors_server.picture import picture
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.startup import StartupError, check_host, warn_if_open
@@ -38,8 +39,10 @@ async def serve(
     *,
     on_ready: Callable[[Ready], None],
     read_again: Callable[[], Settings] | None = None,
+    adoption: Adoption = NO_ADOPTION,
 ) -> None:
     """Runs until SIGTERM or SIGINT, then drains. SIGHUP: takes what `read_again` returns.
+    `adoption`: as `Application.start` has it.
 
     Raises StartupError when it cannot start.
     """
@@ -52,7 +55,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
-    ready = await application.start()
+    ready = await application.start(adoption)
     pages = pages_of(application)
     try:
         http_address = await pages.start(settings.http)

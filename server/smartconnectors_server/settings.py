@@ -223,7 +223,8 @@ class PlatformSettings(Section):
 
     enabled: bool = True
     mode: Literal["sandbox", "shadow", "live"] | None = None
-    """Absent: sandbox without credentials, shadow with them."""
+    """Absent: sandbox without credentials, shadow with them. A state directory is bound to mode,
+    endpoint and accounts; `serve --adopt` binds it to others."""
     endpoint: str | None = None
     """Connect here instead of to the real platform. Sandbox, unless `mode` says otherwise."""
     check_account: bool | None = None

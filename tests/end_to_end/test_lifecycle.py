@@ -177,6 +177,32 @@ async def test_a_second_server_on_one_state_directory_refuses_to_start_and_names
     assert await health(again) == SERVING
 
 
+async def test_a_removed_lock_file_lets_no_second_server_in_and_the_first_is_named(
+    stage: Stage, say: Words
+) -> None:
+    first = await stage.process()
+    (stage.directory / "state" / "ledger.lock").unlink()
+    code, said = await refusal_to_start(stage)
+    assert code == 1
+    assert f"in use by another server (process {first.process.pid})" in said
+    assert (await first.place(say.bid("a"))).status == bid_pb2.BID_STATUS_PLACED
+
+
+async def test_a_server_whose_state_directory_was_moved_away_admits_nothing_beside_a_second(
+    stage: Stage, say: Words
+) -> None:
+    first = await stage.process()
+    await first.place(say.bid("a"))
+    (stage.directory / "state").rename(stage.directory / "moved")
+    second = await stage.process()
+    said = await say.refused(first.place(say.bid("b", campaign="1002")))
+    assert said.reason == "LEDGER_UNAVAILABLE"
+    assert "was removed or replaced while this server has it open" in said.message
+    await say.eventually(lambda: health(first), lambda status: status == NOT_SERVING)
+    assert (await second.place(say.bid("c", campaign="1003"))).status == bid_pb2.BID_STATUS_PLACED
+    assert len(stage.mutates()) == 2
+
+
 async def test_a_port_that_is_taken_is_named_in_the_refusal_and_the_ledger_is_free_again(
     stage: Stage,
 ) -> None:

@@ -11,6 +11,7 @@ _LEDGER = "tests/server/ledger"
 _ALERTS = "tests/server/alerts"
 _BUDGET = "tests/server/budget"
 _LIMITER = "tests/server/ratelimit"
+_ADOPTION = "tests/server/interceptors/test_adoption.py"
 _BREAKER = "tests/server/circuitbreaker"
 
 MODULES: dict[str, Stages] = {
@@ -39,7 +40,8 @@ MODULES: dict[str, Stages] = {
         (f"{_LEDGER}/test_book_model.py",),
     ),
     "ledger/store.py": (
-        (f"{_LEDGER}/test_store.py",),
+        (f"{_LEDGER}/test_store.py", f"{_LEDGER}/test_taken_over.py"),
+        (f"{_LEDGER}/test_bindings.py", "tests/server/test_private.py"),
         (f"{_LEDGER}/test_sqlite.py", _LEDGERS),
     ),
     "ledger/sqlite.py": (
@@ -52,7 +54,7 @@ MODULES: dict[str, Stages] = {
     "ledger/request_ids.py": ((f"{_LEDGER}/test_store.py",), (f"{_LEDGER}/test_sqlite.py",)),
     "ledger/group_commit.py": (
         (f"{_LEDGER}/test_group_commit.py",),
-        (f"{_LEDGER}/test_commits.py",),
+        (f"{_LEDGER}/test_commits.py", f"{_LEDGER}/test_taken_over.py"),
         (_LEDGERS,),
     ),
     "ledger/alerts.py": ((f"{_LEDGER}/test_alerts.py",), (f"{_BUDGET}/test_alerts.py", _LEDGERS)),
@@ -68,13 +70,17 @@ MODULES: dict[str, Stages] = {
     "ledger/chain.py": ((f"{_LEDGER}/test_chain.py",), (f"{_LEDGER}/test_damage.py", _LEDGERS)),
     "ledger/recovery.py": (
         (f"{_LEDGER}/test_recovery.py",),
-        (_LEDGERS, f"{_LEDGER}/test_sqlite.py"),
+        (f"{_LEDGER}/test_bindings.py", _LEDGERS, f"{_LEDGER}/test_sqlite.py"),
     ),
     "ledger/mark.py": (
         (f"{_LEDGER}/test_mark.py",),
         (f"{_LEDGER}/test_damage.py", f"{_LEDGER}/test_sqlite.py"),
     ),
     "ledger/lock.py": ((f"{_LEDGER}/test_lock.py",), (_LEDGERS,)),
+    "ledger/same_files.py": ((f"{_LEDGER}/test_taken_over.py",),),
+    "ledger/bindings.py": ((f"{_LEDGER}/test_bindings.py",), (_ADOPTION,)),
+    "ledger/adopting.py": ((f"{_LEDGER}/test_bindings.py",), (_ADOPTION,)),
+    "private.py": (("tests/server/test_private.py",), (f"{_LEDGER}/test_lock.py",)),
 }
 
 SAMPLE: dict[str, tuple[str, ...]] = {

@@ -16,6 +16,9 @@ from tests.mutation.table import (
     promise,
 )
 
+ADOPTION = "tests/server/interceptors/test_adoption.py::"
+LOCK = "tests/server/ledger/test_lock.py::"
+TAKEN_OVER = "tests/server/ledger/test_taken_over.py::"
 AUDITED = "tests/server/ledger/test_audit_alerts.py::"
 KNOWN_IDS = "tests/server/ledger/test_known_ids.py::"
 DELIVERY = "tests/server/alerts/test_delivery.py::"
@@ -226,6 +229,72 @@ STORE = (
         "fcntl.LOCK_EX | fcntl.LOCK_NB",
         "fcntl.LOCK_SH | fcntl.LOCK_NB",
         (promise("restarts-a_second_server_is_refused_and_told_who_has_it"),),
+    ),
+    Mutant(
+        "the lock is on a file that can be removed",
+        "ledger/lock.py",
+        "        self._locked = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)\n",
+        "        self._locked = os.open(path, os.O_RDWR | os.O_CREAT)\n",
+        (LOCK + "test_a_lock_file_that_is_removed_lets_no_second_server_in",),
+    ),
+    Mutant(
+        "a second writer is not noticed",
+        "ledger/store.py",
+        "        if found != (self._last, self._head):\n",
+        "        if found is None:\n",
+        (TAKEN_OVER + "test_a_hold_of_another_writer_is_not_overwritten",),
+    ),
+    Mutant(
+        "what was written to a file that is gone counts as written",
+        "ledger/same_files.py",
+        "            if _identity(path) != identity:\n",
+        "            if _identity(path) is identity is None:\n",
+        (TAKEN_OVER + "test_what_is_removed_or_replaced_under_a_server_is_written_to_no_more",),
+    ),
+    Mutant(
+        "a ledger that was taken over is written again",
+        "ledger/group_commit.py",
+        "            self._taken_over = isinstance(error, TakenOver)\n",
+        "",
+        (TAKEN_OVER + "test_a_ledger_whose_file_was_replaced_is_available_again_after_a_start",),
+    ),
+    Mutant(
+        "a ledger may belong to another mode, account or endpoint",
+        "ledger/adopting.py",
+        "        raise BoundElsewhere(",
+        "        log.error(",
+        (ADOPTION + "test_a_bid_that_waits_is_never_sent_anywhere_else",),
+    ),
+    Mutant(
+        "a ledger is adopted while bids are open",
+        "ledger/bindings.py",
+        "    if adopted and not held:\n",
+        "    if adopted:\n",
+        (ADOPTION + "test_a_bid_that_waits_is_never_sent_anywhere_else",),
+    ),
+    Mutant(
+        "a deferred bid is placed wherever its request goes now",
+        "interceptors/deferred.py",
+        "        if not runtime.goes_to_place_of(hold, request):\n",
+        "        if not hold:\n",
+        (ADOPTION + "test_a_deferred_hold_of_another_place_is_not_placed_and_expires",),
+    ),
+    Mutant(
+        "a doubt is looked up wherever its request goes now",
+        "connections.py",
+        "        if not runtime.goes_to_place_of(hold, request):\n",
+        "        if not hold:\n",
+        (ADOPTION + "test_a_doubt_of_another_place_is_not_looked_up_and_keeps_no_other_from_it",),
+    ),
+    Mutant(
+        "an answer of another account is given again",
+        "interceptors/idempotency.py",
+        "        if not self._engines.runtime(call).goes_to_place_of(hold, request):\n",
+        "        if not hold:\n",
+        (
+            ADOPTION
+            + "test_an_id_that_was_used_elsewhere_is_refused_and_answered_again_where_it_was_used",
+        ),
     ),
 )
 

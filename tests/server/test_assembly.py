@@ -10,6 +10,7 @@ import pytest
 
 from smartconnectors_server.assembly import (
     accounts_of,
+    binding_of,
     budgets_of,
     load_settings,
     mode_of,
@@ -19,7 +20,7 @@ from smartconnectors_server.assembly import (
     variables_of,
 )
 from smartconnectors_server.connector import Mode
-from smartconnectors_server.ledger import CalendarWindow, Limit, SlidingWindow
+from smartconnectors_server.ledger import Binding, CalendarWindow, Limit, SlidingWindow
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.settings import Settings, SettingsError
 from smartconnectors_server.startup import StartupError
@@ -237,3 +238,48 @@ def test_a_tenth_of_a_live_quota_is_kept_for_pausing_and_one_call_at_least(
 def test_a_reserve_that_is_configured_is_kept_in_every_mode(mode: Mode) -> None:
     chosen = settings_of(settings(rate_limit={"reserve_percent": 3.5}), "google_ads")
     assert reserve_percent_of(chosen, mode, 100) == 3.5
+
+
+# What a state directory is bound to
+
+
+def binding(platform: str = "google_ads", **chosen: Any) -> Binding:
+    one = load_settings(None, {}, {"platforms": {platform: chosen}})
+    return binding_of(PLATFORMS[platform], one, mode_of(PLATFORMS[platform], one))
+
+
+def test_the_built_in_sandbox_is_one_place_whatever_port_it_gets() -> None:
+    assert binding() == Binding("google_ads", "sandbox", "", {"default": ""})
+    assert binding().places == ('["sandbox", "", ""]',)
+
+
+def test_an_endpoint_of_ones_own_is_a_place_of_its_own() -> None:
+    here, there = (binding(endpoint=f"127.0.0.1:{port}") for port in (1, 2))
+    assert here.endpoint == "127.0.0.1:1"
+    assert not here.extends(there)
+    assert not here.extends(binding())
+
+
+def test_each_account_is_known_by_what_says_whose_money_it_spends() -> None:
+    named = binding(
+        options={"login_customer_id": "333-333-3333", "api_version": "v25"},
+        accounts={"eu": {"customer_id": "111-111-1111"}, "us": {"customer_id": "2222222222"}},
+    )
+    assert named.accounts == {"eu": "customer_id 1111111111", "us": "customer_id 2222222222"}
+    assert binding("meta", options={"ad_account_id": "1", "business_id": "2"}).accounts == {
+        "default": "ad_account_id act_1"
+    }
+    theirs = {"partner_id": "p", "advertiser_id": "a", "seat": "s", "app_bundle": "b"}
+    exchange = {"exchange_endpoint": "https://exchange.example/bids"}
+    assert binding("trade_desk", options={**theirs, **exchange}).accounts == {
+        "default": "partner_id p, advertiser_id a, seat s, "
+        "exchange_endpoint https://exchange.example/bids"
+    }
+
+
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_what_tells_accounts_apart_is_part_of_the_binding_or_only_a_way_to_them(name: str) -> None:
+    platform = PLATFORMS[name]
+    ways = {"login_customer_id"}
+    assert set(platform.account_options) - ways <= set(platform.place_options)
+    assert set(platform.place_options) <= set(platform.options.model_fields)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from smartconnectors_server.private import create_private, make_private_directory_inside
+
 
 class Cursor:
     """One sink's. The file is replaced as a whole, so a crash leaves the old number or the new."""
@@ -24,9 +26,9 @@ class Cursor:
 
     def write(self, sequence: int) -> None:
         """Remembers it, durably. Raises OSError."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_directory_inside(self._path.parent)
         beside = self._path.with_suffix(".new")
-        with beside.open("w", encoding="ascii") as file:
+        with os.fdopen(create_private(beside, os.O_WRONLY | os.O_TRUNC), "w") as file:
             file.write(f"{sequence}\n")
             file.flush()
             os.fsync(file.fileno())

@@ -244,8 +244,10 @@ def _written(to: Path | None) -> Iterator[TextIO]:
     if to is None:
         yield sys.stdout
         return
+    from smartconnectors_server.private import owner_only
+
     try:
-        file = to.open("x", encoding="utf-8", newline="")
+        file = open(to, "x", encoding="utf-8", newline="", opener=owner_only)  # noqa: SIM115
     except FileExistsError:
         raise CommandFailed(ExitCode.USAGE, f"{to} exists already; nothing was written.") from None
     except OSError as error:

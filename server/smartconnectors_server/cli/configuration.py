@@ -32,10 +32,12 @@ def init(
 ) -> None:
     """Write a settings file with every key, its default and what it means."""
     from smartconnectors_server.cli.config_file import render
+    from smartconnectors_server.private import owner_only
 
     text = render(live=live)
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
+        mode = "w" if force else "x"
+        with open(path, mode, encoding="utf-8", opener=owner_only) as file:
             file.write(text)
     except FileExistsError:
         raise CommandFailed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,10 @@ from smartconnectors_server.cli.failure import CommandFailed, ExitCode
 if TYPE_CHECKING:
     from smartconnectors_server.app import Ready
     from smartconnectors_server.connector.sandbox import Sandbox
+    from smartconnectors_server.ledger import Adoption
     from smartconnectors_server.settings import ServerSettings
+
+ALL_PLATFORMS = "all"
 
 ConfigFile = Annotated[
     Path | None,
@@ -67,8 +70,20 @@ def serve(
         Path | None,
         typer.Option("--tls-client-ca", metavar="FILE", help="Require clients' certificates."),
     ] = None,
+    adopt: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--adopt",
+            metavar="PLATFORM",
+            help="Once: the state directory is for the mode, accounts and endpoint that the "
+            "settings now have for this platform; `all`: for every one. Repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C; then let what is under way end.
+
+    A state directory belongs to the modes, accounts and endpoints that it was first used with; a
+    start with others is refused unless `--adopt` says that this is meant, and nothing is open.
 
     SIGHUP: read the settings again and take what has changed, all of it or nothing.
     """
@@ -91,6 +106,7 @@ def serve(
     overrides = {"server": _present(given), "http": _present(given_http)}
     settings = settings_of(config, overrides)
     _refuse_plain_text_beyond_loopback(settings.server)
+    adoption = _adoption(adopt or ())
     as_json = settings.server.log_format == "json"
     try:
         uvloop.run(
@@ -98,10 +114,27 @@ def serve(
                 settings,
                 on_ready=lambda ready: typer.echo(ready_line(ready, as_json)),
                 read_again=lambda: load_settings(config, overrides=overrides),
+                adoption=adoption,
             )
         )
     except StartupError as error:
         raise CommandFailed(ExitCode.REFUSED, f"Cannot start: {error}") from None
+
+
+def _adoption(names: Collection[str]) -> Adoption:
+    """Raises CommandFailed for what is no platform."""
+    import os
+
+    from smartconnectors_server.ledger import Adoption
+    from smartconnectors_server.platforms import PLATFORMS
+
+    if unknown := set(names) - {ALL_PLATFORMS, *PLATFORMS}:
+        known = ", ".join((*PLATFORMS, ALL_PLATFORMS))
+        raise CommandFailed(
+            ExitCode.USAGE, f"--adopt: no platform is called {min(unknown)}; there are: {known}."
+        )
+    platforms = PLATFORMS if ALL_PLATFORMS in names else names
+    return Adoption(frozenset(platforms), actor=f"serve --adopt, user {os.getuid()}")
 
 
 def _present(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from smartconnectors_server.connector._base import (
     Sent,
     Traffic,
 )
+from smartconnectors_server.connector.accounts import DEFAULT as DEFAULT_ACCOUNT
 from smartconnectors_server.connector.accounts import Accounts, account_named
 from smartconnectors_server.connector.facts import (
     MOST_CAMPAIGNS,
@@ -28,6 +29,7 @@ from smartconnectors_server.connector.facts import (
 )
 
 __all__ = [
+    "DEFAULT_ACCOUNT",
     "MOST_CAMPAIGNS",
     "AccountCampaigns",
     "AccountFacts",

@@ -332,6 +332,8 @@ class Platform:
             and `bid` cannot name it.
         account_options: the keys of `options` that identify an ad account, which several accounts
             differ in; empty: it has one account only.
+        place_options: the keys of `options` that say whose money a bid commits and where it goes. A
+            state directory is bound to their values.
         warnings: what to say on a day of settings that are going to stop working, such as an API
             version whose end is announced.
     """
@@ -351,3 +353,4 @@ class Platform:
     command_line: Callable[[], CommandLine] | None = None
     account_options: tuple[str, ...] = ()
     warnings: Callable[[Any, date], tuple[str, ...]] = lambda _options, _today: ()
+    place_options: tuple[str, ...] = ()

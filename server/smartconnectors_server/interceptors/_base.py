@@ -12,6 +12,7 @@ from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.circuitbreaker import CircuitBreaker
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import (
+    DEFAULT_ACCOUNT,
     AccountFacts,
     Connector,
     Mode,
@@ -23,7 +24,7 @@ from smartconnectors_server.customers import Customers
 from smartconnectors_server.errors import InvalidBid, PlatformUnavailable
 from smartconnectors_server.interceptors.gate import orders_for
 from smartconnectors_server.interceptors.targets import TargetLocks
-from smartconnectors_server.ledger import shadow_of
+from smartconnectors_server.ledger import Binding, Hold, shadow_of
 from smartconnectors_server.ratelimit import LowPriority, RateLimiter
 from smartconnectors_server.settings import PlatformSettings, Settings
 from smartconnectors_server.telemetry import Telemetry
@@ -41,6 +42,8 @@ class PlatformRuntime:
     """Replaced as a whole when the configuration is reloaded, so it is read where it is used."""
     accounts: Mapping[str, Any]
     """Name -> the platform's own settings, for each ad account; the only one may have no name."""
+    binding: Binding
+    """Where its bids go."""
     mode: Mode
     currency_code: str
     breaker: CircuitBreaker
@@ -68,6 +71,21 @@ class PlatformRuntime:
         of its shadow.
         """
         return shadow_of(self.name) if self.mode is Mode.SHADOW else self.name
+
+    def place_of(self, request: Any) -> str:
+        """Where a request goes, as its hold carries it. Raises InvalidBid."""
+        common = request.bid if "bid" in request.DESCRIPTOR.fields_by_name else request.update
+        account = account_named(common.account, self.accounts)
+        return self.binding.place(account or DEFAULT_ACCOUNT)
+
+    def goes_to_place_of(self, hold: Hold, request: Any) -> bool:
+        """False when a hold was meant for another mode, endpoint or account than its request would
+        go to now: nothing of it may be sent, looked up or answered here.
+        """
+        try:
+            return hold.place == self.place_of(request)
+        except InvalidBid:
+            return False
 
     @property
     def is_connected(self) -> bool:

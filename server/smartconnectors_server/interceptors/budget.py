@@ -86,6 +86,7 @@ class Budget:
             defer_until_ns=self._defer_until_ns(runtime) if priced.defer else None,
             actor=call.actor,
             customer=call.customer,
+            place=runtime.place_of(request),
             trace=call.trace.traceparent if call.trace is not None and call.trace.sampled else "",
         )
 

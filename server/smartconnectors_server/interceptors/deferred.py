@@ -126,6 +126,8 @@ class DeferredBids:
             await self._keeper.resolve(hold, Verb.RELEASE, note=f"{hold.method} is not served")
             return True
         request: Any = spec.request_class.FromString(hold.request)
+        if not runtime.goes_to_place_of(hold, request):
+            return True  # it expires
         call = Call(spec=spec, started_ns=self._engines.clock.monotonic_ns(), held=True)
         call.request_id, call.campaign_id = hold.request_id, request.bid.campaign_id
         call.customer = hold.customer

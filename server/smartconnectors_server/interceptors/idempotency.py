@@ -25,7 +25,7 @@ from smartconnectors_server.interceptors.answers import (
     priced_of,
     stored_answer,
 )
-from smartconnectors_server.ledger import Hold
+from smartconnectors_server.ledger import Hold, mode_of_place
 
 OVERLOAD_RETRY_S = 0.1
 
@@ -45,6 +45,16 @@ def _reused(call: Call) -> RequestIdReused:
         f"request id {call.request_id!r} was used with another payload; the first request is "
         "untouched. Use a new id for a new request.",
         metadata={"request_id": call.request_id},
+    )
+
+
+def _used_elsewhere(hold: Hold) -> RequestIdReused:
+    mode = mode_of_place(hold.place)
+    return RequestIdReused(
+        f"request id {hold.request_id!r} was used for another account, mode or endpoint (mode "
+        f"{mode}) before the state directory was adopted. Its answer is not this request's, and "
+        "nothing was sent. Use a new id.",
+        metadata={"request_id": hold.request_id, "mode": mode},
     )
 
 
@@ -79,7 +89,7 @@ class Idempotency:
         if running is not None and not call.validate_only:
             return await self._join(running, call)
         if hold is not None:
-            return self._replay(hold, call)
+            return self._replay(hold, request, call)
         self._check_room()
         self._check_deadline(call)
         running = self._start(call_next, request, call)
@@ -146,9 +156,11 @@ class Idempotency:
         finally:
             running.waiting -= 1
 
-    def _replay(self, hold: Hold, call: Call) -> Message:
+    def _replay(self, hold: Hold, request: Message, call: Call) -> Message:
         if hold.fingerprint != call.fingerprint:
             raise _reused(call)
+        if not self._engines.runtime(call).goes_to_place_of(hold, request):
+            raise _used_elsewhere(hold)
         call.replayed = True
         call.hold = hold
         call.priced = priced_of(hold)

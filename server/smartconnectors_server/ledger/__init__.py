@@ -17,6 +17,7 @@ from smartconnectors_server.ledger.alert_lines import (
 )
 from smartconnectors_server.ledger.alert_log import FROM_THE_END, AlertLog
 from smartconnectors_server.ledger.alerts import ALERT, AlertLevel, alert_level
+from smartconnectors_server.ledger.bindings import NO_ADOPTION, Adoption, Binding, mode_of_place
 from smartconnectors_server.ledger.campaigns import PAUSE_CAMPAIGN, RESUME_CAMPAIGN, WAS_RUNNING
 from smartconnectors_server.ledger.records import (
     ALL,
@@ -42,6 +43,7 @@ from smartconnectors_server.ledger.records import (
     platform_and_campaign,
 )
 from smartconnectors_server.ledger.refusals import (
+    BoundElsewhere,
     Damaged,
     DuplicateRequest,
     HoldNotOpen,
@@ -49,6 +51,7 @@ from smartconnectors_server.ledger.refusals import (
     Paused,
     Refused,
     StateDirectoryLocked,
+    TakenOver,
     TargetBlocked,
     Unavailable,
     WrongVersion,
@@ -76,14 +79,18 @@ __all__ = [
     "EVERY_CAMPAIGN",
     "FROM_THE_END",
     "LEDGERS",
+    "NO_ADOPTION",
     "OPEN_STATES",
     "PAUSE_CAMPAIGN",
     "RESUME_CAMPAIGN",
     "WAS_RUNNING",
+    "Adoption",
     "Alert",
     "AlertKind",
     "AlertLevel",
     "AlertLog",
+    "Binding",
+    "BoundElsewhere",
     "Budget",
     "BudgetState",
     "CalendarWindow",
@@ -110,6 +117,7 @@ __all__ = [
     "SlidingWindow",
     "StateDirectoryLocked",
     "Subject",
+    "TakenOver",
     "Tally",
     "TargetBlocked",
     "Unavailable",
@@ -121,6 +129,7 @@ __all__ = [
     "id_of",
     "is_shadow",
     "local_day",
+    "mode_of_place",
     "platform_and_campaign",
     "real_of",
     "sequence_of",

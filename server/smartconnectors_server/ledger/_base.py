@@ -13,6 +13,7 @@ from typing import Protocol
 
 from smartconnectors_server.ledger.alert_log import AlertLog
 from smartconnectors_server.ledger.alerts import AlertLevel
+from smartconnectors_server.ledger.bindings import NO_ADOPTION, Adoption, Binding
 from smartconnectors_server.ledger.records import (
     Budget,
     BudgetState,
@@ -41,14 +42,23 @@ class Ledger(Protocol):
         """What platforms say they billed."""
         ...
 
-    async def open(self, budgets: Sequence[Budget]) -> tuple[Budget, ...]:
+    async def open(
+        self,
+        budgets: Sequence[Budget],
+        bindings: Sequence[Binding] = (),
+        adoption: Adoption = NO_ADOPTION,
+    ) -> tuple[Budget, ...]:
         """Locks the store, recovers, and turns what was held at a crash into in doubt.
+
+        `bindings`: where the bids of each platform go, on record from the first start on.
+        `adoption`: for which platforms that may be somewhere else than until now.
 
         Returns the budgets as operators last changed them: the ledger wins over configuration for
         the amount of the first limit and for the pause; windows follow the configuration.
 
         Raises:
             StateDirectoryLocked: another process has it.
+            BoundElsewhere: the store belongs to another mode, account or endpoint.
             Damaged: committed data is missing.
             Unavailable: the store cannot be read.
         """

@@ -7,6 +7,7 @@ held against what each admission made of it. Pure, and as long as the ledger is,
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ _AFTER = {
 """Verb -> where the hold stood before -> where it stands afterwards. "": not at all."""
 _PAUSING = ("pause", "resume")
 _ALERTING = ("alert", "alert_end")
+_BINDING = ("bind", "adopt")
 _TOLD = frozenset({*_ALERTING, "erase", "pause_campaign", "resume_campaign"})
 """What only tells: nothing is admitted by it or in spite of it."""
 
@@ -129,6 +131,8 @@ class Audit:
         """The scopes of pauses: budgets, campaigns without one, "all"."""
         self._bound: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._alerts = AlertRules()
+        self._bound_to: dict[str, dict[tuple[str, str], str]] = {}
+        """Platform -> mode, endpoint and accounts."""
 
     def take(self, entry: Entry) -> None:
         """Checks the next line. Raises Broken, and is of no further use then."""
@@ -154,6 +158,8 @@ class Audit:
             self._take_of_budget(entry)
         elif entry.verb in _ALERTING:
             self._alerts.take(entry)
+        elif entry.verb in _BINDING:
+            self._take_of_platform(entry)
         elif entry.verb not in _TOLD:
             raise Broken(number, f"{entry.verb!r} is nothing that is done to a budget")
 
@@ -170,6 +176,22 @@ class Audit:
             self.paused.add(scope)
         else:
             self.paused.discard(scope)
+
+    def _take_of_platform(self, entry: Entry) -> None:
+        """A platform goes elsewhere only by adoption, and not with anything under way."""
+        name, document = entry.platform, json.loads(entry.note)
+        accounts = {("account", key): value for key, value in document["accounts"].items()}
+        now = {(key, ""): document[key] for key in ("mode", "endpoint")} | accounts
+        before = self._bound_to.setdefault(name, now)
+        self._bound_to[name] = now
+        moved = any(now.get(key) != value for key, value in before.items())
+        if moved and entry.verb == "bind":
+            raise Broken(entry.sequence, f"binds {name} elsewhere, which nobody has adopted")
+        if entry.verb == "adopt":
+            books = (name, f"shadow/{name}")
+            for hold_id, hold in self.holds.items():
+                if hold.platform in books and hold.state != "given back":
+                    raise Broken(entry.sequence, f"adopts {name} while {hold_id} was {hold.state}")
 
     def _take_of_hold(self, entry: Entry) -> None:
         hold = self.holds.get(entry.hold_id)

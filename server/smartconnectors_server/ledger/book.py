@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 
 from smartconnectors_server.ledger.alerts import ALERT
+from smartconnectors_server.ledger.bindings import Binding
 from smartconnectors_server.ledger.configured import CONFIGURE, described
 from smartconnectors_server.ledger.erasing import erase_in, erased
 from smartconnectors_server.ledger.figures import Figures
@@ -138,6 +139,12 @@ class Book(Figures):
         budget = self._scopes.budget(budget_id)
         most_micros, note = budget.limits[0].limit_micros, described(budget)
         return self._about(budget_id, CONFIGURE, most_micros, note, now_ns)
+
+    def record_binding(self, binding: Binding, verb: str, now_ns: int, *, actor: str = "") -> Step:
+        """Puts on record what a platform is bound to."""
+        note = binding.described()
+        line = self._lines.of_platform(binding.platform, verb, note, now_ns, actor=actor)
+        return Step((), (line,))
 
     def look_at_alerts(self, now_ns: int) -> Step:
         """What is to be told of all budgets, though nothing but time and settings has changed."""

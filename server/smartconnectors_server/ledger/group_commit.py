@@ -16,7 +16,7 @@ from typing import TypeVar, TypeVarTuple
 from smartconnectors_server.failpoints import Moment
 from smartconnectors_server.ledger.advice import with_advice
 from smartconnectors_server.ledger.records import Step, Tally
-from smartconnectors_server.ledger.refusals import Unavailable
+from smartconnectors_server.ledger.refusals import TakenOver, Unavailable
 from smartconnectors_server.ledger.reported import Over, ReportedDay
 from smartconnectors_server.ledger.store import Batch
 from smartconnectors_server.ledger.writes import reached_in
@@ -34,7 +34,8 @@ class GroupCommit:
     """The queue of what is not durable yet, and the task that makes it so.
 
     A commit that fails or stalls makes it unavailable: who waits is refused, and the batch goes
-    back to the head of the queue, so that order is kept and nothing is forgotten.
+    back to the head of the queue, so that order is kept and nothing is forgotten. After
+    TakenOver nothing is written again, and it stays unavailable until the process ends.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class GroupCommit:
         self._busy = False
         self._stopping = False
         self._available = False
+        self._taken_over = False
         self._why = "it is not open"
 
     @property
@@ -138,6 +140,15 @@ class GroupCommit:
 
     async def _commit_forever(self) -> None:
         while True:
+            if self._taken_over:
+                self._queue = Batch()
+                self._fail(self._waiters, self._why)
+                self._waiters = []
+                if self._stopping:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
             if not self._queue and not self._waiters:
                 if self._stopping:
                     return
@@ -180,7 +191,8 @@ class GroupCommit:
             await running
         except Exception as error:
             # Whatever it is: if this task died of it, everybody would wait for ever.
-            if not isinstance(error, sqlite3.Error | OSError):
+            self._taken_over = isinstance(error, TakenOver)
+            if not isinstance(error, sqlite3.Error | OSError | TakenOver):
                 log.exception("unforeseen error in a commit")
             self._fail(waiters, with_advice(error))
             self._queue = Batch(
@@ -191,7 +203,7 @@ class GroupCommit:
                 batch.overs + self._queue.overs,
                 batch.tallies + self._queue.tallies,
             )
-            if not self._stopping:
+            if not self._stopping and not self._taken_over:
                 await asyncio.sleep(RETRY_S)
             return False
         took_s = loop.time() - began_s

@@ -105,6 +105,24 @@ class Lines:
             sequence=self._take(()),
         )
 
+    def of_platform(
+        self, platform: str, verb: str, note: str, now_ns: int, *, actor: str = ""
+    ) -> Entry:
+        """What a platform is bound to."""
+        return Entry(
+            at_ns=now_ns,
+            verb=verb,
+            budget_ids=(),
+            hold_id="",
+            platform=platform,
+            request_id="",
+            amount_micros=0,
+            currency_code="",
+            note=note,
+            actor=actor,
+            sequence=self._take(()),
+        )
+
     def _take(self, budget_ids: tuple[str, ...]) -> int:
         sequence = self.next_sequence
         self.next_sequence += 1

@@ -132,6 +132,8 @@ class Reservation:
     """Who asks."""
     customer: str = ""
     """The keyed hash of the end customer; empty: none."""
+    place: str = ""
+    """The mode, endpoint and account that it is for (see `bindings`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ class Hold:
     customer: str = ""
     erase: bool = False
     """True: what tells who the customer is goes when it closes."""
+    place: str = ""
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back unchanged."""
@@ -211,6 +214,7 @@ class Hold:
             dispatched_ns=0 if deferred else now_ns,
             trace=asked.trace,
             customer=asked.customer,
+            place=asked.place,
         )
 
     @property

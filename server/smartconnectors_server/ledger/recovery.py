@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END
+from smartconnectors_server.ledger.bindings import Binding
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.configured import CONFIGURE, CONFIGURING, after
 from smartconnectors_server.ledger.records import (
@@ -40,7 +41,9 @@ class Recovered:
     steps: tuple[Step, ...]
 
 
-def recover(store: Store, budgets: Sequence[Budget], now_ns: int) -> Recovered:
+def recover(
+    store: Store, budgets: Sequence[Budget], now_ns: int, bindings: Sequence[Binding] = ()
+) -> Recovered:
     """Rebuilds the book. Raises sqlite3.Error."""
     book = Book(first_sequence=store.last_sequence() + 1)
     for budget in budgets:
@@ -63,8 +66,10 @@ def recover(store: Store, budgets: Sequence[Budget], now_ns: int) -> Recovered:
         since_ns = now_ns - round(_length_s(budget) * NANOS_PER_SECOND)
         for at_ns, amount_micros in store.settled_since(budget.budget_id, since_ns):
             book.replay_settled(at_ns, amount_micros, (budget.budget_id,))
+    places = {place for binding in bindings for place in binding.places}
     for hold in store.recent_settled():
-        book.replay_hold(hold)
+        if not places or hold.place in places:  # other accounts' prices are no prices of these
+            book.replay_hold(hold)
     for hold in opened:
         book.replay_hold(hold)
     steps = [

@@ -83,3 +83,15 @@ class WrongVersion(LedgerError):
 
 class StateDirectoryLocked(LedgerError):
     """Another server has the state directory; the message names it."""
+
+
+class TakenOver(LedgerError):
+    """Something else writes to the files that this process has open, or has put others in their
+    place: nothing may be written any more until the server is started again.
+    """
+
+
+class BoundElsewhere(LedgerError):
+    """The state directory belongs to another mode, endpoint or account; the message says which and
+    what to do.
+    """

@@ -14,7 +14,12 @@ from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from smartconnectors_server.clock import NANOS_PER_SECOND
-from smartconnectors_server.ledger.records import ReportedPeriod, Step, platform_and_campaign
+from smartconnectors_server.ledger.records import (
+    ReportedPeriod,
+    Step,
+    campaign_scope,
+    platform_and_campaign,
+)
 
 KEPT_DAYS = 92
 ACCOUNT = ""
@@ -287,6 +292,15 @@ def forget_days(writer: sqlite3.Connection) -> None:
     ).fetchone()
     writer.execute("DELETE FROM reported WHERE day < ?", row)
     writer.execute("DELETE FROM reported_over WHERE day < ?", row)
+
+
+def forget_reports(writer: sqlite3.Connection, platform: str) -> None:
+    """Everything that the platform told until now. Raises sqlite3.Error."""
+    writer.execute("DELETE FROM reported WHERE platform = ?", (platform,))
+    writer.execute(
+        "DELETE FROM reported_over WHERE budget_id = ?1 OR substr(budget_id, 1, ?2) = ?3",
+        (platform, len(campaign_scope(platform, "")), campaign_scope(platform, "")),
+    )
 
 
 class ReportedTables:

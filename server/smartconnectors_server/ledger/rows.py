@@ -14,7 +14,7 @@ Row = tuple[str | int, ...]
 
 _MOST_ROWS = 256
 
-INSERT_ENTRIES = "INSERT OR IGNORE INTO entries VALUES {rows}"
+INSERT_ENTRIES = "INSERT INTO entries VALUES {rows}"
 
 UPSERT_HOLDS = """
 INSERT INTO holds (hold_id, platform, request_id, state, updated_ns, priced, record) VALUES {rows}
@@ -38,7 +38,9 @@ INSERT_CALLS = """
 INSERT INTO calls SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)
 """
 
-INSERT_CAMPAIGNS = "INSERT OR IGNORE INTO campaigns SELECT value FROM json_each(?)"
+INSERT_CAMPAIGNS = """
+INSERT OR IGNORE INTO campaigns SELECT value ->> 0, value ->> 1 FROM json_each(?)
+"""
 
 UPSERT_LIMITS = """
 INSERT INTO limits SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true

@@ -9,7 +9,7 @@ from smartconnectors_server.ledger.alert_tables import SCHEMA as ALERTS
 from smartconnectors_server.ledger.refusals import WrongVersion
 from smartconnectors_server.ledger.reported import SCHEMA as REPORTED
 
-VERSION = 2
+VERSION = 3
 
 _SCHEMA = """
 BEGIN IMMEDIATE;
@@ -56,7 +56,9 @@ CREATE TABLE IF NOT EXISTS limits (
     paused INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS campaigns (
-    scope TEXT PRIMARY KEY
+    scope TEXT NOT NULL,
+    place TEXT NOT NULL,
+    PRIMARY KEY (scope, place)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS calls (
     platform TEXT NOT NULL,

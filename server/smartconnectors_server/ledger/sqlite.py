@@ -15,9 +15,11 @@ from pathlib import Path
 
 from smartconnectors_server.clock import Clock, LedgerClock
 from smartconnectors_server.failpoints import Moment
+from smartconnectors_server.ledger.adopting import bind
 from smartconnectors_server.ledger.advice import refusal_to_open, say_how_far_the_wall_clock_is
 from smartconnectors_server.ledger.alert_log import AlertLog
 from smartconnectors_server.ledger.alerts import AlertLevel
+from smartconnectors_server.ledger.bindings import NO_ADOPTION, Adoption, Binding
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.erasing import erase
 from smartconnectors_server.ledger.forgetting import Forgetting
@@ -43,6 +45,7 @@ from smartconnectors_server.ledger.refusals import DuplicateRequest, HoldNotOpen
 from smartconnectors_server.ledger.reported import Reported
 from smartconnectors_server.ledger.store import Batch, Store
 from smartconnectors_server.ledger.writes import reached_in
+from smartconnectors_server.private import make_private_directory
 
 
 class SqliteLedger:
@@ -90,21 +93,27 @@ class SqliteLedger:
 
     # Opening and closing
 
-    async def open(self, budgets: Sequence[Budget]) -> tuple[Budget, ...]:
+    async def open(
+        self,
+        budgets: Sequence[Budget],
+        bindings: Sequence[Binding] = (),
+        adoption: Adoption = NO_ADOPTION,
+    ) -> tuple[Budget, ...]:
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            make_private_directory(self._directory)
             self._lock = DirectoryLock(self._directory)
             store = self._store = Store(self._directory)
             self._time = LedgerClock(self._clock, store.last_at_ns(), store.base())
             store.keep_base(*self._time.base)
-            recovered = recover(store, budgets, self.now_ns())
+            recovered = recover(store, budgets, self.now_ns(), bindings)
+            bound = bind(store, recovered.book, self.now_ns(), bindings, adoption)
             self.reported.restore(store.reported)
             self.alerts.restore(store.alerts)
             self._book = recovered.book
             self._forgetting = Forgetting(self.now_ns(), recovered.longest_window_s)
             say_how_far_the_wall_clock_is(self._time.behind_wall_s())
             self._commits.start()
-            for step in recovered.steps:
+            for step in (*recovered.steps, *bound):
                 self._commits.later(step)
             await self._commits.durable()
         except BaseException as error:
@@ -164,7 +173,7 @@ class SqliteLedger:
         self._commits.later(step)
 
     async def campaigns(self) -> tuple[str, ...]:
-        return await self._fresh(self._disk.campaigns)
+        return await self._fresh(self._disk.campaigns_in_place)
 
     async def paused_campaigns(self) -> Mapping[str, bool]:
         return await self._fresh(self._disk.paused_campaigns)

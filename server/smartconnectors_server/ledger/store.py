@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.ledger.alert_tables import AlertTables, write_standing
+from smartconnectors_server.ledger.bindings import ADOPT, BINDING, Binding
 from smartconnectors_server.ledger.book import HISTORY_LENGTH
 from smartconnectors_server.ledger.campaigns import (
     PAUSE_CAMPAIGN,
@@ -33,12 +35,13 @@ from smartconnectors_server.ledger.records import (
     Tally,
     platform_and_campaign,
 )
-from smartconnectors_server.ledger.refusals import Damaged
+from smartconnectors_server.ledger.refusals import Damaged, TakenOver
 from smartconnectors_server.ledger.reported import (
     Over,
     ReportedDay,
     ReportedTables,
     forget_days,
+    forget_reports,
     write_days,
     write_overs,
 )
@@ -59,7 +62,10 @@ from smartconnectors_server.ledger.rows import (
     storable_text,
     write_rows,
 )
+from smartconnectors_server.ledger.same_files import SameFiles
 from smartconnectors_server.ledger.schema import prepare
+from smartconnectors_server.ledger.shadow import real_of
+from smartconnectors_server.private import create_private, keep_private
 
 FILE_NAME = "ledger.sqlite3"
 FORGET_AT_ONCE = 1_000
@@ -97,14 +103,20 @@ class Store:
         self._path = directory / FILE_NAME
         self._mark: Mark | None = None
         self._last, self._head = 0, GENESIS
-        self._campaigns: set[str] = set()
-        """Those that this process knows to be in the file."""
+        self._campaigns: set[tuple[str, str]] = set()
+        """Those that this process knows to be in the file, each with the place that it is in."""
+        self._places: dict[str, tuple[str, ...]] = {}
+        os.close(create_private(self._path, os.O_RDWR))
+        for beside in directory.glob(f"{FILE_NAME}-*"):  # what a server that died left there
+            keep_private(beside)
+        self._files = SameFiles(directory, self._path)
         self._writer = self._connect()
         self._reader = self._connect()
         try:
             prepare(self._writer, self._path)
             self._check_end(*marked(directory))
             self._mark = Mark(directory)
+            keep_private(self._mark.path)
             self._mark.write(self._last, self._head)
         except BaseException:
             self.close()
@@ -152,12 +164,16 @@ class Store:
     # Writing
 
     def write(self, batch: Batch) -> None:
-        """Commits the batch. Raises sqlite3.Error; nothing is written then."""
+        """Commits the batch. Raises sqlite3.Error and TakenOver; nothing is written then, or it is
+        in a file that is no longer the ledger's.
+        """
+        self._files.check()
         rows, last, head = self._chained(entry for step in batch.steps for entry in step.entries)
         holds = {hold.hold_id: hold for step in batch.steps for hold in step.holds}
         writer = self._writer
         writer.execute("BEGIN IMMEDIATE")
         try:
+            self._check_only_writer()
             if rows:
                 write_rows(writer, INSERT_ENTRIES, rows)
             if holds:
@@ -175,26 +191,47 @@ class Store:
                 rows_of_tallies = [dataclasses.astuple(tally) for tally in batch.tallies]
                 writer.execute(UPSERT_TALLIES, (json.dumps(rows_of_tallies),))
             writer.execute("COMMIT")
-        except sqlite3.Error:
+        except (sqlite3.Error, TakenOver):
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
             raise
+        self._files.check()
         self._last, self._head = last, head
         self._campaigns |= new
         if self._mark is not None and any(step.entries for step in batch.steps):
             reached(Place.MARK)
             self._mark.write(last, head)
 
-    def _new_campaigns(self, batch: Batch) -> set[str]:
+    def _check_only_writer(self) -> None:
+        """Raises TakenOver when the newest line is not the one that this process wrote last.
+        Whatever else another server has written, it wrote lines, and holds have their numbers.
+        """
+        newest = "SELECT sequence, hash FROM entries ORDER BY sequence DESC LIMIT 1"
+        found = self._writer.execute(newest).fetchone() or (0, GENESIS)
+        if found != (self._last, self._head):
+            raise TakenOver(
+                f"{self._path} ends at audit line {found[0]}, which this server did not write (its "
+                f"own last is {self._last}): another server writes to the same file. Stop one of "
+                "them, run `audit verify`, and start this server again"
+            )
+
+    def _new_campaigns(self, batch: Batch) -> set[tuple[str, str]]:
         """The campaigns that something may be sent for from now on and was not before."""
         return {
-            scope
+            (scope, place)
             for step in batch.steps
             for entry in step.entries
             if entry.verb in _CHANGING
             for scope in entry.budget_ids
-            if scope not in self._campaigns and platform_and_campaign(scope) is not None
+            if (named := platform_and_campaign(scope)) is not None
+            for place in self._places_of(step, entry, named[0])
+            if (scope, place) not in self._campaigns
         }
+
+    def _places_of(self, step: Step, entry: Entry, platform: str) -> tuple[str, ...]:
+        """Where a line's campaign is: where its hold is, or in any account of the platform."""
+        places = tuple(hold.place for hold in step.holds if hold.hold_id == entry.hold_id)
+        return places or self._places.get(platform, ("",))
 
     def _chained(self, entries: Iterable[Entry]) -> tuple[list[Row], int, str]:
         """The rows of lines that are not committed yet, and number and hash of the last line. A
@@ -220,6 +257,14 @@ class Store:
     def forget_what_was_overwritten(self) -> None:
         """Empties the log beside the file, which has every row as it once was."""
         self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def forget_reports(self, platform: str) -> None:
+        """Forgets what was billed somewhere else. Raises sqlite3.Error."""
+        forget_reports(self._writer, platform)
+
+    def bind(self, bindings: Iterable[Binding]) -> None:
+        """Says where the campaigns of each platform are from now on."""
+        self._places = {binding.platform: binding.places for binding in bindings}
 
     def keep_base(self, boot_id: str, base_ns: int) -> None:
         """Remembers what ledger time is counted from. Raises sqlite3.Error."""
@@ -320,6 +365,15 @@ class Store:
         )
         return next((entry_of(row) for row in rows), None)
 
+    def binding_lines(self) -> list[Entry]:
+        """The lines that bind platforms, oldest first."""
+        rows = self._reader.execute(
+            "SELECT * FROM entries WHERE hold_id = '' AND budget_ids = '[]' AND verb IN (?, ?)"
+            " ORDER BY sequence",
+            BINDING,
+        )
+        return [entry_of(row) for row in rows]
+
     def settled_since(self, budget_id: str, since_ns: int) -> list[tuple[int, int]]:
         """(at_ns, amount) of the commitments in one budget, oldest first."""
         rows = self._reader.execute(
@@ -371,15 +425,27 @@ class Store:
         return [entry_of(row) for row in rows]
 
     def campaigns(self) -> tuple[str, ...]:
-        """The scopes of all campaigns that something may have been sent for."""
-        rows = self._reader.execute("SELECT scope FROM campaigns ORDER BY scope")
+        """The scopes of all campaigns that something may have been sent for, anywhere."""
+        rows = self._reader.execute("SELECT DISTINCT scope FROM campaigns ORDER BY scope")
         return tuple(str(scope) for (scope,) in rows)
+
+    def campaigns_in_place(self) -> tuple[str, ...]:
+        """The same without those that are in an account or mode which their platform is not bound
+        to now.
+        """
+        rows = self._reader.execute("SELECT scope, place FROM campaigns ORDER BY scope").fetchall()
+        found: dict[str, None] = {}
+        for scope, place in rows:
+            platform, _ = platform_and_campaign(scope) or ("", "")
+            if place in self._places.get(real_of(platform), (place,)):
+                found[str(scope)] = None
+        return tuple(found)
 
     def paused_campaigns(self) -> dict[str, bool]:
         """The campaigns that were paused at their platform and not resumed since."""
         rows = self._reader.execute(
-            "SELECT * FROM entries WHERE hold_id = '' AND verb IN (?, ?) ORDER BY sequence",
-            (PAUSE_CAMPAIGN, RESUME_CAMPAIGN),
+            "SELECT * FROM entries WHERE hold_id = '' AND verb IN (?, ?, ?) ORDER BY sequence",
+            (PAUSE_CAMPAIGN, RESUME_CAMPAIGN, ADOPT),
         )
         return paused_campaigns(entry_of(row) for row in rows)
 

@@ -11,6 +11,9 @@ from tests.conformance.ledger.bench import Maker
 
 from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.ledger import (
+    NO_ADOPTION,
+    Adoption,
+    Binding,
     Budget,
     BudgetState,
     Hold,
@@ -89,8 +92,13 @@ class ForgetsToCommit(SqliteLedger):
 
 
 class FreesWhatWasHeldAtACrash(SqliteLedger):
-    async def open(self, budgets: Sequence[Budget]) -> tuple[Budget, ...]:
-        told = await super().open(budgets)
+    async def open(
+        self,
+        budgets: Sequence[Budget],
+        bindings: Sequence[Binding] = (),
+        adoption: Adoption = NO_ADOPTION,
+    ) -> tuple[Budget, ...]:
+        told = await super().open(budgets, bindings, adoption)
         for hold in self.open_holds(HoldState.IN_DOUBT):
             await self.release(hold.hold_id)
         return told

@@ -43,6 +43,7 @@ def test_what_was_exported_is_verified_and_one_changed_digit_is_named(
         "audit", "export", "--format", file_format, "--output", str(file), "--state-dir", state
     )
     assert (ended.exit_code, ended.out) == (0, "")
+    assert file.stat().st_mode & 0o777 == 0o600, "it tells of money"
     assert ended.err == f"{len(lines)} lines, head {lines[-1].hash}\n"
 
     ended = cli("audit", "verify", str(file), "--head", lines[-1].hash)

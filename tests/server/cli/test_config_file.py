@@ -159,6 +159,7 @@ def test_init_writes_a_file_and_does_not_replace_one(cli: Cli, tmp_path: Path) -
     assert ended.exit_code == 0
     assert f"serve --config {path}" in ended.out
     assert path.read_text(encoding="utf-8") == render()
+    assert path.stat().st_mode & 0o777 == 0o600, "it may come to hold secrets"
 
     path.write_text("mine")
     ended = cli("init", str(path))

@@ -141,6 +141,41 @@ async def test_a_second_server_on_the_same_state_is_refused_and_told_who_holds_i
     assert "Traceback" not in err
 
 
+async def test_a_state_directory_of_a_sandbox_is_live_only_when_that_is_adopted(
+    start: Start, tmp_path: Path
+) -> None:
+    def settings(mode: str) -> str:
+        path = tmp_path / f"{mode}.toml"
+        path.write_text(
+            "[server]\ndrain_pause_s = 0\ngrpc_port = 0\n[http]\nport = 0\n"
+            f'[platforms.meta]\nmode = "{mode}"\nendpoint = "http://127.0.0.1:9"\n'
+        )
+        return str(path)
+
+    async def stopped(process: asyncio.subprocess.Process) -> str:
+        assert "ready" in await first_line(process)
+        process.send_signal(signal.SIGTERM)
+        code, _, err = await ended(process)
+        assert code == 0, err
+        return err
+
+    await stopped(await start("serve", "--config", settings("sandbox")))
+    code, out, err = await ended(await start("serve", "--config", settings("live")))
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1].startswith("Cannot start: meta: this state directory belongs to ")
+    assert "mode sandbox, now live" in err
+    assert "serve --adopt meta" in err
+    await stopped(await start("serve", "--config", settings("live"), "--adopt", "meta"))
+    again = await stopped(await start("serve", "--config", settings("live"), "--adopt", "all"))
+    assert "there is nothing to adopt" in again
+
+
+def test_only_a_platform_that_there_is_can_be_adopted(cli: Cli) -> None:
+    ended = cli("serve", "--adopt", "google-ads")
+    assert ended.exit_code == 2
+    assert "--adopt: no platform is called google-ads; there are: google_ads, meta" in ended.err
+
+
 async def test_a_port_that_is_taken_is_named(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -18,7 +18,7 @@ from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.connector import Context, Finding, OneByOne, Platform
 from smartconnectors_server.errors import ConnectorError, PlatformRejected, PlatformUnavailable
 from smartconnectors_server.interceptors import compose
-from smartconnectors_server.ledger import BudgetState, HoldState
+from smartconnectors_server.ledger import NO_ADOPTION, Adoption, BudgetState, HoldState
 from smartconnectors_server.platforms import PLATFORMS
 
 USD = 1_000_000
@@ -250,10 +250,14 @@ Build = Callable[..., Awaitable[House]]
 
 @pytest.fixture
 async def build(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Build]:
-    """Builds houses; overrides are the platform's settings, but for the sections beside it."""
+    """Builds houses; overrides are the platform's settings, but for the sections beside it, and
+    `adopt`, whether the ledger is adopted for them.
+    """
     houses: list[House] = []
 
-    async def build_one(*, credentials: bool = False, **overrides: Any) -> House:
+    async def build_one(
+        *, credentials: bool = False, adopt: bool = False, **overrides: Any
+    ) -> House:
         script = Script()
 
         def connector(context: Context) -> Any:
@@ -284,7 +288,7 @@ async def build(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Build]:
         app = Application(
             load_settings(None, {}, sections), platforms={"google_ads": platform}, clock=clock
         )
-        await app.start()
+        await app.start(Adoption({GOOGLE.name}, "a test") if adopt else NO_ADOPTION)
         house = House(app, script, clock)
         houses.append(house)
         return house

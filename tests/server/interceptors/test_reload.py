@@ -353,6 +353,30 @@ async def test_a_key_that_needs_a_restart_keeps_all_others_from_changing(
     assert await house.status(make_bid("as-before")) == "PLACED"
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["mode"], "live"),
+        (["endpoint"], "127.0.0.1:2"),
+        (["options"], {"customer_id": "1111111111"}),
+        (["accounts"], {"eu": {"customer_id": "1111111111"}}),
+        (["enabled"], False),
+    ],
+    ids=lambda one: one[0] if isinstance(one, list) else "",
+)
+async def test_where_money_goes_is_never_changed_by_a_reload(
+    house: House, make_bid: MakeBid, path: list[str], value: Any
+) -> None:
+    house.open_breaker()
+    assert await house.status(make_bid("waits")) == "DEFERRED"
+    before = house.core.engines.settings
+    with pytest.raises(
+        ReloadRefused, match=rf"a restart is needed for platforms\.google_ads\.{path[0]}"
+    ):
+        await house.core.reloader.take(changed(before, ["platforms", "google_ads", *path], value))
+    assert house.core.engines.settings is before
+
+
 async def test_an_operator_s_limit_stays_when_the_file_s_has_not_changed(
     house: House, make_bid: MakeBid
 ) -> None:

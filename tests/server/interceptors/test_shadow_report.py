@@ -136,19 +136,19 @@ async def test_the_report_survives_restarts_and_the_way_to_live(
     house = await build(mode="shadow", **CARELESS)
     await house.call(make_bid("b"))
     await house.app.stop()
-    house = await build(mode="live", **CARELESS)
+    house = await build(mode="live", adopt=True, **CARELESS)
     await house.call(make_bid("c"))
     assert counted(house) == {"SHADOWED": (2, 30)}
 
 
 async def test_outside_of_shadow_mode_nothing_is_counted(build: Build, make_bid: MakeBid) -> None:
     for mode in ("sandbox", "live"):
-        house = await build(mode=mode, **CARELESS)
+        house = await build(mode=mode, adopt=True, **CARELESS)
         await house.call(make_bid(f"{mode}-small", 5))
         await house.refused(make_bid(f"{mode}-large", 101))
         assert counted(house) == {}
         await house.app.stop()
-    await build()
+    await build(adopt=True)
 
 
 # Candidate limits

@@ -18,7 +18,7 @@ from tests.conformance.ledger.bench import (
 from tests.server.ledger.lived import BUDGETS, chained, lived
 
 from smartconnectors_server.clock import ManualClock
-from smartconnectors_server.ledger import Budget, Entry
+from smartconnectors_server.ledger import Binding, Budget, Entry
 from smartconnectors_server.ledger.audit import Audit, Broken
 from smartconnectors_server.ledger.configured import described
 from smartconnectors_server.ledger.export import csv_header, csv_row, json_line, read
@@ -156,6 +156,11 @@ def configured(limit: int = 100, *more: Any, paused: bool = False) -> Entry:
     return entry("configure", limit, note=described(described_budget))
 
 
+def bound(verb: str, mode: str, endpoint: str = "", **accounts: str) -> Entry:
+    note = Binding(PLATFORM, mode, endpoint, accounts).described()
+    return entry(verb, budget_ids=(), platform=PLATFORM, currency_code="", note=note)
+
+
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
@@ -209,6 +214,28 @@ def configured(limit: int = 100, *more: Any, paused: bool = False) -> Entry:
             [configured(), entry("pause", budget_ids=("all",)), entry("reserve", 9, hold=3)],
             "while all was paused",
         ),
+        (
+            [bound("bind", "sandbox"), bound("bind", "live")],
+            "binds google_ads elsewhere, which nobody has adopted",
+        ),
+        ([bound("bind", "live"), bound("bind", "live", endpoint="x")], "which nobody has adopted"),
+        ([bound("bind", "live", a="1"), bound("bind", "live", a="2")], "which nobody has adopted"),
+        ([bound("bind", "live", a="1"), bound("bind", "live", b="1")], "which nobody has adopted"),
+        *(
+            (
+                [
+                    configured(),
+                    bound("bind", "sandbox"),
+                    entry("reserve", 9, hold=3, platform=book),
+                    entry(verb, 9, hold=3, platform=book),
+                    bound("adopt", "live"),
+                ],
+                f"adopts google_ads while h000000000003 was {state}",
+            )
+            for book in (PLATFORM, f"shadow/{PLATFORM}")
+            for verb, state in (("doubt", "in_doubt"), ("defer", "deferred"))
+        ),
+        ([dataclasses.replace(bound("bind", "live"), note="{}")], "that can be understood"),
         ([configured(), entry("settle", 9, hold=2)], "not open"),
         (
             [configured(), entry("defer", 9, hold=2), entry("settle", 9, hold=2)],
@@ -285,3 +312,25 @@ def test_what_has_left_the_window_and_what_was_given_back_makes_room() -> None:
     )
     (balance,) = audit.balances()
     assert (balance.committed, balance.deferred) == ((100,), 0)
+
+
+def test_a_platform_goes_elsewhere_by_adoption_and_gets_accounts_without() -> None:
+    other: dict[str, Any] = {"platform": "meta", "budget_ids": ("meta",)}
+    of_meta = dataclasses.replace(configured(), budget_ids=("meta",))
+    audited(
+        chained(
+            [
+                configured(),
+                of_meta,
+                bound("bind", "sandbox", a="1"),
+                bound("bind", "sandbox", a="1", b="2"),
+                entry("reserve", 9, hold=5),
+                entry("release", 9, hold=5),
+                entry("reserve", 9, hold=7),
+                entry("settle", 9, hold=7),
+                entry("reserve", 9, hold=9, **other),
+                bound("adopt", "live", b="2"),
+                bound("bind", "live", a="1", b="2"),
+            ]
+        )
+    )

@@ -425,8 +425,9 @@ type LedgerEntry struct {
 	// When, in ledger time.
 	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	// What was done: reserve, settle, settle_late, release, reject, defer, dispatch, doubt, expire,
-	// supersede; of budgets: configure, limit, pause, resume, alert, alert_end; and of campaigns at
-	// their platform: pause_campaign, resume_campaign.
+	// supersede; of budgets: configure, limit, pause, resume, alert, alert_end; of campaigns at their
+	// platform: pause_campaign, resume_campaign; and of what a platform's mode, endpoint and accounts
+	// are in this state directory: bind, adopt.
 	Verb string `protobuf:"bytes,3,opt,name=verb,proto3" json:"verb,omitempty"`
 	// The budgets that it counts in, and its campaign as `<platform>/campaigns/<campaign id>`; of
 	// `pause` and `resume` what is paused, `all` for everything.

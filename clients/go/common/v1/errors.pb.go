@@ -56,7 +56,8 @@ const (
 	// FAILED_PRECONDITION. The platform read the change and refused it. Nothing is held; the same
 	// request id gets this answer again.
 	ErrorReason_ERROR_REASON_PLATFORM_REJECTED ErrorReason = 10
-	// ALREADY_EXISTS. The request id was used with another payload. The first request is untouched.
+	// ALREADY_EXISTS. The request id was used with another payload, or in another mode, account or
+	// endpoint. The first request is untouched.
 	ErrorReason_ERROR_REASON_REQUEST_ID_REUSED ErrorReason = 11
 	// ABORTED. The same request is still running. Retry with the same request id.
 	ErrorReason_ERROR_REASON_REQUEST_IN_PROGRESS ErrorReason = 12

@@ -1,5 +1,6 @@
 """A team's first day: sandbox, then shadow, then live, on one state directory and one platform that
-goes on. Each mode is a server of its own; a sandbox process stands for the real platform.
+goes on. Each mode is a server of its own, which adopts the directory; a sandbox process stands for
+the real platform.
 """
 
 from __future__ import annotations
@@ -74,6 +75,11 @@ async def play_live(stage: Stage) -> None:
         "live: a shadowed request again", "PLACED source=ai $30.00, not replayed", _replay(answer)
     )
     stage.expect("at the platform", "2 changes, $50.00", changes_text(await stage.applied(NAME)))
+    stage.expect(
+        "live: the sandbox's request again",
+        "refused: REQUEST_ID_REUSED",
+        told(await stage.place(stage.sent.of(NAME, "1001"))),
+    )
     await _expect(stage, "live", "1004", "50.00", "3.5", "PLACED source=ai $50.00")
     await _expect(stage, "live", "1005", "10.00", "3.6", "refused: BUDGET_EXCEEDED")
     await _expect(stage, "live", "1006", "5.00", "2.1", "refused: STEP_TOO_LARGE")
@@ -150,8 +156,8 @@ SCENARIOS = (
         _settings("sandbox"),
         play_sandbox,
         then=(
-            Act(_settings("shadow", candidate_limit="40.00"), play_shadow),
-            Act(_settings("live"), play_live),
+            Act(_settings("shadow", candidate_limit="40.00"), play_shadow, adopt=(NAME,)),
+            Act(_settings("live"), play_live, adopt=(NAME,)),
         ),
     ),
 )

@@ -62,8 +62,9 @@ async def _play(
         config = folder / f"settings-{number}.toml"
         config.write_text(render_document(act.settings), encoding="utf-8")
         where = ("--grpc-port", "0", "--state-dir", str(folder / "state"))
+        adopt = (each for name in act.adopt for each in ("--adopt", name))
         server = Process(
-            ("serve", *where, "--config", str(config), "--log-format", "json"),
+            ("serve", *where, *adopt, "--config", str(config), "--log-format", "json"),
             log=folder / f"server-{number}.log",
             variables=variables,
         )

@@ -44,10 +44,12 @@ class Act:
     Attributes:
         settings: as of a scenario.
         play: as of a scenario.
+        adopt: the platforms whose mode is another now, which a start refuses otherwise.
     """
 
     settings: Mapping[str, Any]
     play: Callable[[Stage], Awaitable[None]]
+    adopt: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,5 +62,6 @@ PLATFORM = Platform(
     sandbox=_sandbox,
     command_line=_command_line,
     account_options=("customer_id", "login_customer_id"),
+    place_options=("customer_id",),
     warnings=warnings,
 )

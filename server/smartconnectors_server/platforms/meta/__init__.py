@@ -62,5 +62,6 @@ PLATFORM = Platform(
     sandbox=_sandbox,
     command_line=_command_line,
     account_options=("ad_account_id",),
+    place_options=("ad_account_id",),
     warnings=warnings,
 )

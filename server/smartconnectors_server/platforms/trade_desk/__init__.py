@@ -61,4 +61,5 @@ PLATFORM = Platform(
     sandbox=_sandbox,
     command_line=_command_line,
     account_options=("advertiser_id", "partner_id"),
+    place_options=("partner_id", "advertiser_id", "seat", "exchange_endpoint"),
 )

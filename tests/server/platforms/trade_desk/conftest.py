@@ -176,9 +176,15 @@ async def make_rig(sandbox: TradeDeskSandbox, clock: ManualClock) -> AsyncIterat
     made: list[TradeDeskConnector] = []
     endpoint = await sandbox.start()
 
-    async def make(currency_code: str = "USD", *, mode: Mode = Mode.SANDBOX, **options: Any) -> Rig:
+    async def make(
+        currency_code: str = "USD",
+        *,
+        mode: Mode = Mode.SANDBOX,
+        timeout_ms: int = TIMEOUT_MS,
+        **options: Any,
+    ) -> Rig:
         gate = OpenGate()
-        context = Context(mode, TradeDeskOptions(**options), endpoint, TIMEOUT_MS, gate, clock)
+        context = Context(mode, TradeDeskOptions(**options), endpoint, timeout_ms, gate, clock)
         connector = TradeDeskConnector(context)
         await connector.connect()
         made.append(connector)

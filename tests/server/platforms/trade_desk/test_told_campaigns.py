@@ -29,7 +29,7 @@ async def test_two_hundred_are_told_of_page_by_page(
 ) -> None:
     """An advertiser's ad groups are read in eleven calls at most."""
     sandbox.add_campaigns(extra)
-    rig = await make_rig(advertiser_id="adv-usd")
+    rig = await make_rig(timeout_ms=60_000, advertiser_id="adv-usd")
     found = await rig.connector.campaigns()
     assert found is not None
     assert (len(found.campaigns), found.has_more) == (told, has_more)

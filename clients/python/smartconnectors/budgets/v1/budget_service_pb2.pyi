@@ -279,8 +279,9 @@ class LedgerEntry(_message.Message):
     """Grows by one with every line."""
     verb: _builtins.str
     """What was done: reserve, settle, settle_late, release, reject, defer, dispatch, doubt, expire,
-    supersede; of budgets: configure, limit, pause, resume, alert, alert_end; and of campaigns at
-    their platform: pause_campaign, resume_campaign.
+    supersede; of budgets: configure, limit, pause, resume, alert, alert_end; of campaigns at their
+    platform: pause_campaign, resume_campaign; and of what a platform's mode, endpoint and accounts
+    are in this state directory: bind, adopt.
     """
     hold_id: _builtins.str
     """The hold, empty when the line is about a budget."""

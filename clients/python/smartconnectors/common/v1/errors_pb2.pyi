@@ -55,7 +55,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     request id gets this answer again.
     """
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 11
-    """ALREADY_EXISTS. The request id was used with another payload. The first request is untouched."""
+    """ALREADY_EXISTS. The request id was used with another payload, or in another mode, account or
+    endpoint. The first request is untouched.
+    """
     ERROR_REASON_REQUEST_IN_PROGRESS: _ErrorReason.ValueType  # 12
     """ABORTED. The same request is still running. Retry with the same request id."""
     ERROR_REASON_TARGET_IN_DOUBT: _ErrorReason.ValueType  # 13
@@ -134,7 +136,9 @@ ERROR_REASON_PLATFORM_REJECTED: ErrorReason.ValueType  # 10
 request id gets this answer again.
 """
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 11
-"""ALREADY_EXISTS. The request id was used with another payload. The first request is untouched."""
+"""ALREADY_EXISTS. The request id was used with another payload, or in another mode, account or
+endpoint. The first request is untouched.
+"""
 ERROR_REASON_REQUEST_IN_PROGRESS: ErrorReason.ValueType  # 12
 """ABORTED. The same request is still running. Retry with the same request id."""
 ERROR_REASON_TARGET_IN_DOUBT: ErrorReason.ValueType  # 13

@@ -151,8 +151,9 @@ export type LedgerEntry = Message<"smartconnectors.budgets.v1.LedgerEntry"> & {
 
   /**
    * What was done: reserve, settle, settle_late, release, reject, defer, dispatch, doubt, expire,
-   * supersede; of budgets: configure, limit, pause, resume, alert, alert_end; and of campaigns at
-   * their platform: pause_campaign, resume_campaign.
+   * supersede; of budgets: configure, limit, pause, resume, alert, alert_end; of campaigns at their
+   * platform: pause_campaign, resume_campaign; and of what a platform's mode, endpoint and accounts
+   * are in this state directory: bind, adopt.
    *
    * @generated from field: string verb = 3;
    */

@@ -104,7 +104,8 @@ export enum ErrorReason {
   PLATFORM_REJECTED = 10,
 
   /**
-   * ALREADY_EXISTS. The request id was used with another payload. The first request is untouched.
+   * ALREADY_EXISTS. The request id was used with another payload, or in another mode, account or
+   * endpoint. The first request is untouched.
    *
    * @generated from enum value: ERROR_REASON_REQUEST_ID_REUSED = 11;
    */
