@@ -63,16 +63,21 @@ class ServerProcess:
 
     @classmethod
     async def start(
-        cls, directory: Path, document: Mapping[str, Any], failpoint: str = ""
+        cls,
+        directory: Path,
+        document: Mapping[str, Any],
+        failpoint: str = "",
+        *,
+        code: Path = ROOT / "server",
     ) -> ServerProcess:
-        """Starts it; `failpoint` is where it dies. Its log is `serve.log` in the directory."""
+        """Starts it; `failpoint` is where it dies; `code`: the directory of its package. Its log is
+        `serve.log` in the directory.
+        """
         config = directory / "serve.toml"
         server = {**document["server"], "failpoint": failpoint}
         config.write_text(toml({**document, "server": server, "http": {"port": 0}}))
         environment = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
-        environment["PYTHONPATH"] = os.pathsep.join(
-            [str(ROOT / "server"), str(ROOT / "clients/python")]
-        )
+        environment["PYTHONPATH"] = os.pathsep.join([str(code), str(ROOT / "clients/python")])
         with (directory / "serve.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,

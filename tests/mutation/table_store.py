@@ -15,6 +15,7 @@ from tests.mutation.table import (
     Mutant,
     promise,
 )
+from tests.mutation.table_network import LOOKS, NETWORK
 
 AUDITED = "tests/server/ledger/test_audit_alerts.py::"
 KNOWN_IDS = "tests/server/ledger/test_known_ids.py::"
@@ -231,13 +232,6 @@ STORE = (
 
 KEEPER = (
     Mutant(
-        "the quiet period runs from the reserve",
-        "budget/reconciler.py",
-        "self._keeper.now_ns() - hold.updated_ns",
-        "self._keeper.now_ns() - hold.dispatched_ns",
-        (BUDGET + "test_reconciler.py::test_the_quiet_period_begins_when_the_call_has_ended",),
-    ),
-    Mutant(
         "nothing waits for the quiet period",
         "budget/resolution.py",
         "    if not quiet:\n        return Verb.WAIT\n",
@@ -347,4 +341,4 @@ CHAIN_OF_GUARDS = (
     ),
 )
 
-TABLE = (*ADMISSION, *HOLDS, *TIME, *STORE, *KEEPER, *CHAIN_OF_GUARDS)
+TABLE = (*ADMISSION, *HOLDS, *TIME, *STORE, *KEEPER, *NETWORK, *LOOKS, *CHAIN_OF_GUARDS)

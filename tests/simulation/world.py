@@ -164,6 +164,9 @@ class VirtualClock:
     def monotonic_ns(self) -> int:
         return 10**9 + round((self.now_s() - self._booted_s) * 1e9)
 
+    def awake_ns(self) -> int:
+        return self.monotonic_ns()
+
     def wall_ns(self) -> int:
         return START_NS + round((self.now_s() + self.wall_step_s) * 1e9)
 
