@@ -23,7 +23,7 @@ from smartconnectors_server.platforms import PLATFORMS
 
 ROOT = Path(__file__).parents[2]
 KILLED = -signal.SIGKILL
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
 _OURS = ("GOOGLE_ADS", "META_", "TRADEDESK_")
 _CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from tests.mutation.table import BUDGET, SIMULATION, Mutant
 
+CHANNEL = "tests/server/platforms/google_ads/test_channel.py::"
 HTTP = "tests/server/connector/test_http.py::"
 
 RETRANSMISSION_IS_BOUNDLESS = Mutant(
@@ -48,10 +49,7 @@ NETWORK = (
         "platforms/google_ads/channel.py",
         '("grpc.keepalive_timeout_ms", timeout_ms)',
         '("grpc.keepalive_timeout_ms", 86_400_000 + timeout_ms)',
-        (
-            "tests/server/platforms/google_ads/test_channel.py::"
-            "test_the_kernel_gives_a_mutate_up_within_the_platforms_timeout",
-        ),
+        (CHANNEL + "test_the_kernel_gives_a_mutate_up_within_the_platforms_timeout",),
     ),
     ONE_LOOK,
 )
