@@ -111,9 +111,8 @@ def show(results: Sequence[Result]) -> None:
         console.print(table)
         over, twice = sum(r.over_micros for r in chosen), sum(r.twice for r in chosen)
         count = sum(result.overspent for result in chosen)
-        console.print(
-            f"{title}: {count} of {len(chosen)} overspent, {over:,} micros, {twice} twice"
-        )
+        total = f"{count} of {len(chosen)} overspent, {over:,} micros, {twice} twice"
+        console.print(f"{title}: {total}")
 
 
 def _cells(result: Result) -> list[str]:

@@ -2,8 +2,8 @@
 
     python -m tests.partition.far_side PLATFORM DESCRIPTOR
 
-Hands its TUN device over through the Unix socket DESCRIPTOR, then writes the sandbox's endpoint, and
-after each line that it reads the sandbox's journal so far, each as one line of JSON.
+Hands its TUN device over through the Unix socket DESCRIPTOR. Then writes the sandbox's endpoint,
+and after each line that it reads the sandbox's journal so far, each as one line of JSON.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ class Result:
     Attributes:
         last_sent_s: when the server's machine last sent something of the change.
         released_s: when the server gave the money back; None: it did not.
-        arrived_s: when the platform applied the change; None: it never did.
+        arrived_s: when the platform last applied the change, or what its caller sent again; None:
+            it never did.
         over_micros: how much more than the limit the platform applied.
         twice: how many requests the platform applied twice.
         failed: why the run says nothing; empty: it does.

@@ -202,7 +202,7 @@ class Run:
         for bid in tuple(self.others):
             if bid.amount_micros <= left:
                 async with self._within(PLACED_WITHIN_S, "a bid was not placed"):
-                    while await self._try(bid) != PLACED:
+                    while await self._try(bid) != PLACED:  # noqa: ASYNC110 - another process
                         await asyncio.sleep(LOOKS_EVERY_S)
                 left -= bid.amount_micros
                 self.others.remove(bid)
