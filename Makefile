@@ -7,6 +7,7 @@ MINUTES ?= 10
 SEEDS ?= 100
 FIRST ?= 0
 RUNS ?= 200
+PARTITIONS = $(if $(filter file,$(origin RUNS)),20,$(RUNS))
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +19,7 @@ say = @if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then printf '\033[1m==> %s\033[0m
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve sandbox test simulate guards crash chaos fuzz proofs soak mutants bench lint check format generate breaking check-clients test-clients clients-tools interop interop-tools wheel hooks lock clean
+.PHONY: help demo serve sandbox test simulate guards crash partition chaos fuzz proofs soak mutants bench lint check format generate breaking check-clients test-clients clients-tools interop interop-tools wheel hooks lock clean
 
 help: ## This list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -54,6 +55,9 @@ crash: $(VENV)/.dev ## kill -9 at every failpoint, restart, compare: make crash 
 
 chaos: $(VENV)/.dev ## Stops, starvation, shortages, lost platforms, held requests: make chaos RUNS=44
 	@$(BIN)/python -m tests.chaos --runs $(RUNS) $(ARGS)
+
+partition: $(VENV)/.dev ## The network cut while a change is on its way, with the cure and without: make partition RUNS=20
+	@$(BIN)/python -m tests.partition --runs $(PARTITIONS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 proofs: $(VENV)/.dev ## The long proofs: many rounds, many more examples
 	$(call say,long proofs)

@@ -29,6 +29,12 @@ class Clock(Protocol):
         """Nanoseconds that only grow, also while the machine sleeps."""
         ...
 
+    def awake_ns(self) -> int:
+        """Nanoseconds that only grow while the machine is awake, as the timers of its kernel's TCP
+        do. Counts from any time.
+        """
+        ...
+
     def boot_id(self) -> str:
         """Names what the monotonic clock counts from: while it is the same, in this process or a
         later one, so is the beginning of the monotonic clock. Empty: not known.
@@ -49,6 +55,9 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         return time.monotonic_ns() if _BOOT_CLOCK is None else time.clock_gettime_ns(_BOOT_CLOCK)
 
+    def awake_ns(self) -> int:
+        return time.monotonic_ns()
+
     def boot_id(self) -> str:
         with contextlib.suppress(OSError):
             return _BOOT_ID.read_text().strip()
@@ -64,6 +73,7 @@ class ManualClock:
     def __init__(self, start_ns: int = 1_700_000_000 * NANOS_PER_SECOND) -> None:
         self._wall_ns = start_ns
         self._monotonic_ns = NANOS_PER_SECOND
+        self._asleep_ns = 0
         self._boots = 1
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
@@ -73,6 +83,9 @@ class ManualClock:
 
     def monotonic_ns(self) -> int:
         return self._monotonic_ns
+
+    def awake_ns(self) -> int:
+        return self._monotonic_ns - self._asleep_ns
 
     def boot_id(self) -> str:
         return f"boot {self._boots}"
@@ -99,6 +112,11 @@ class ManualClock:
             if not future.done():
                 future.set_result(None)
 
+    def suspend(self, seconds: float) -> None:
+        """Moves both clocks forward as a machine does that is suspended for so long."""
+        self._asleep_ns += round(seconds * NANOS_PER_SECOND)
+        self.advance(seconds)
+
     def step_wall(self, seconds: float) -> None:
         """Steps the wall clock alone, as an administrator or NTP would."""
         self._wall_ns += round(seconds * NANOS_PER_SECOND)
@@ -110,6 +128,7 @@ class ManualClock:
         assert not self._sleepers
         self._boots += 1
         self._monotonic_ns = NANOS_PER_SECOND
+        self._asleep_ns = 0
         self.step_wall(away_s)
 
 

@@ -18,6 +18,7 @@ from smartconnectors_server.connector import (
     Mode,
     Sent,
     check_account_currency,
+    sockets,
     time_zone_warning,
 )
 from smartconnectors_server.connector.sandbox import Sandbox
@@ -66,6 +67,9 @@ class Connections:
 
     def begin(self) -> None:
         """Begins to connect every platform."""
+        live = any(runtime.mode is Mode.LIVE for runtime in self._engines.runtimes.values())
+        if live and (warning := sockets.warning()) is not None:
+            log.warning(warning)
         for runtime in self._engines.runtimes.values():
             runtime.connected = asyncio.get_running_loop().create_future()
             self._tasks.append(asyncio.create_task(self._connect_until_done(runtime)))

@@ -281,7 +281,9 @@ class ReconcilerSettings(Section):
     max_interval_s: float = Field(60.0, gt=0, le=3600)
     """What the wait grows to, doubling, while a platform or a hold cannot be looked up."""
     quiet_period_s: float | None = Field(None, gt=0, le=86400)
-    """How long a change may still arrive late. Absent: twice the platform's timeout; less than
+    """How long a change may still arrive after its call ended and the platform was reached again: a
+    hold is released or settled as assumed after two looks so far apart. Counts time in which the
+    machine was awake; starts over with the server. Absent: twice the platform's timeout; less than
     that is refused."""
 
 

@@ -23,7 +23,7 @@ from smartconnectors_server.platforms import PLATFORMS
 
 ROOT = Path(__file__).parents[2]
 KILLED = -signal.SIGKILL
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
 _OURS = ("GOOGLE_ADS", "META_", "TRADEDESK_")
 _CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
@@ -68,17 +68,17 @@ class ServerProcess:
         document: Mapping[str, Any],
         failpoint: str = "",
         wrapper: Sequence[str] = (),
+        code: Path = ROOT / "server",
     ) -> ServerProcess:
         """Starts it; `failpoint` is where it dies. `wrapper` is the beginning of a command that
-        runs the server in its own place. The server's log is `serve.log` in the directory.
+        runs the server in its own place, `code` the directory of its package. The server's log is
+        `serve.log` in the directory.
         """
         config = directory / "serve.toml"
         server = {**document["server"], "failpoint": failpoint}
         config.write_text(toml({**document, "server": server, "http": {"port": 0}}))
         environment = {k: v for k, v in os.environ.items() if not k.startswith(_OURS)}
-        environment["PYTHONPATH"] = os.pathsep.join(
-            [str(ROOT / "server"), str(ROOT / "clients/python")]
-        )
+        environment["PYTHONPATH"] = os.pathsep.join([str(code), str(ROOT / "clients/python")])
         with (directory / "serve.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *wrapper,

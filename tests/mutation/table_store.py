@@ -15,6 +15,7 @@ from tests.mutation.table import (
     Mutant,
     promise,
 )
+from tests.mutation.table_network import LOOKS, NETWORK
 
 ADOPTION = "tests/server/interceptors/test_adoption.py::"
 LOCK = "tests/server/ledger/test_lock.py::"
@@ -300,13 +301,6 @@ STORE = (
 
 KEEPER = (
     Mutant(
-        "the quiet period runs from the reserve",
-        "budget/reconciler.py",
-        "self._keeper.now_ns() - hold.updated_ns",
-        "self._keeper.now_ns() - hold.dispatched_ns",
-        (BUDGET + "test_reconciler.py::test_the_quiet_period_begins_when_the_call_has_ended",),
-    ),
-    Mutant(
         "nothing waits for the quiet period",
         "budget/resolution.py",
         "    if not quiet:\n        return Verb.WAIT\n",
@@ -418,4 +412,4 @@ CHAIN_OF_GUARDS = (
     ),
 )
 
-TABLE = (*ADMISSION, *HOLDS, *TIME, *STORE, *KEEPER, *CHAIN_OF_GUARDS)
+TABLE = (*ADMISSION, *HOLDS, *TIME, *STORE, *KEEPER, *NETWORK, *LOOKS, *CHAIN_OF_GUARDS)

@@ -121,3 +121,12 @@ def test_the_systems_monotonic_clock_only_grows() -> None:
 
 def test_the_systems_wall_clock_counts_from_the_epoch() -> None:
     assert SystemClock().wall_ns() > 1_700_000_000 * NANOS_PER_SECOND
+
+
+def test_the_time_that_a_machine_is_awake_stands_still_while_it_is_suspended() -> None:
+    clock = ManualClock()
+    before_ns = clock.awake_ns()
+    clock.advance(2)
+    clock.suspend(3_600)
+    assert clock.awake_ns() - before_ns == 2 * NANOS_PER_SECOND
+    assert clock.monotonic_ns() - before_ns == 3_602 * NANOS_PER_SECOND

@@ -90,6 +90,7 @@ class ScriptedConnector(OneByOne):
     async def _read(self) -> None:
         async with self.context.gate.read("campaign"):
             self.platform.called(1)
+            await self.platform.reach()
             await asyncio.sleep(self.platform.chance.uniform(0.002, 0.1))
             if self.platform.chance.random() < self.platform.read_fails:
                 raise PlatformUnavailable("cannot be read")

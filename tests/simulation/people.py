@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tests.simulation.bids import Asked, Attempt, LimitHistory
 from tests.simulation.change import Change
-from tests.simulation.platform import FAULTS, ScriptedPlatform
+from tests.simulation.platform import FAULTS, SUSPENDED_S, ScriptedPlatform
 from tests.simulation.server import Server
 from tests.simulation.terms import USD, Scope
 from tests.simulation.world import Disk, VirtualClock
@@ -166,8 +166,8 @@ class Curious:
 
 
 class Nature:
-    """Weather on the platforms' wires and on the disk, people on the platforms' own pages, and a
-    wall clock that is set.
+    """Weather on the platforms' wires and on the disk, people on the platforms' own pages, a wall
+    clock that is set, and a machine that is suspended.
     """
 
     def __init__(
@@ -203,6 +203,7 @@ class Nature:
         """Nothing goes wrong."""
         for platform in self._platforms.values():
             platform.weights = {}
+            platform.partitioned_until_s = 0.0
             platform.reads = 0.2
             platform.read_fails = platform.declines = 0.0
         self._disk.fails = self._disk.fails_after = self._disk.stalls = 0.0
@@ -212,11 +213,13 @@ class Nature:
         chance = self._chance
         while True:
             await asyncio.sleep(chance.uniform(5, 60))
-            what = chance.randrange(3)
+            what = chance.randrange(4)
             if what == 0:
                 self._clock.wall_step_s += chance.choice([-7200.0, -3.0, 3.0, 7200.0])
             elif what == 1:
                 platform = self._platforms[chance.choice(list(self._platforms))]
                 platform.somebody_else_changes(f"campaigns/{chance.randrange(1, 4)}")
+            elif what == 2:
+                self._clock.suspend(chance.choice(SUSPENDED_S))
             else:
                 self.draw_weather()

@@ -1,7 +1,9 @@
 """A platform that keeps a journal of what it applied, and does with a change what chance says.
 
-What it promises, as real ones do: a change is applied at most once, and not later than twice the
-timeout after its call has ended.
+What is assumed of real platforms: a change that was received is applied at most once, and not later
+than twice the timeout after its call has ended. What arrives late because of the network is another
+matter, and nothing that a platform could promise: the kernel of the server's own machine goes on
+sending it (`kernel.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass, field
 
 from tests.simulation.broken import Broken, Promise
 from tests.simulation.change import Change
+from tests.simulation.kernel import Kernel
 from tests.simulation.terms import LATEST_S, TIMEOUT_S, Terms
 from tests.simulation.world import VirtualClock
 
@@ -36,8 +39,13 @@ FAULTS = (
     "quota",
     "slow",
     "each_its_own",
+    "partition",
 )
-"""What may become of a call. The last: of each bid of a batch something else."""
+"""What may become of a call. `each_its_own`: of each bid of a batch something else. `partition`:
+the network is cut when it was written, and for a while after.
+"""
+PARTITIONS_S = (1.0, 3.0, 10.0, 60.0)
+SUSPENDED_S = (5.0, 60.0, 4_000.0)
 
 
 FIRST_DAILY_MICROS = 10_000_000
@@ -67,8 +75,12 @@ class ScriptedPlatform:
     """Target -> whose change it shows."""
     daily: dict[str, int] = field(default_factory=dict)
     under_way: dict[str, Change] = field(default_factory=dict)
+    kernel: Kernel = field(init=False)
+    partitioned_until_s: float = 0.0
     may_act: dict[str, tuple[str, float]] = field(default_factory=dict)
-    """Target -> whose change may still act, for all that can be seen from outside, and how long."""
+    """Target -> whose change may still act, for all that can be seen from outside, and how long, in
+    time that the server's machine is awake.
+    """
     calls_at_s: list[float] = field(default_factory=list)
     not_before_s: float = 0.0
     """It has told the server that is alive now to make no call until then."""
@@ -84,11 +96,15 @@ class ScriptedPlatform:
     broken: list[Broken] = field(default_factory=list)
     applied_ids: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self.kernel = Kernel(self.chance, self.clock)
+
     # What becomes of a change
 
     def settle_arrivals(self) -> None:
         """Lets what was on its way until now arrive."""
         now_s = self.clock.now_s()
+        self.arriving += self.kernel.delivered()
         due = sorted((a for a in self.arriving if a.at_s <= now_s), key=lambda a: a.at_s)
         if due:
             self.arriving = [a for a in self.arriving if a.at_s > now_s]
@@ -136,7 +152,8 @@ class ScriptedPlatform:
             for a in self.arriving
         ]
         for change in self.under_way.values():
-            decided = {c.request_id for c in self.arriving} | self.applied_ids
+            under_way = (*self.arriving, *self.kernel.changes())
+            decided = {c.request_id for c in under_way} | self.applied_ids
             if change.request_id not in decided and self.chance.random() < 0.6:
                 self._later(change, self.chance.uniform(0.0, LATEST_S - 0.001))
             self._is_unknown(change)
@@ -162,7 +179,7 @@ class ScriptedPlatform:
         self.broken.append(Broken(promise, f"{self.name} at {self.clock.now_s():.3f} s: {text}"))
 
     def _is_unknown(self, change: Change) -> None:
-        until_s = self.clock.now_s() + LATEST_S
+        until_s = self.clock.awake_s() + LATEST_S
         if change.request_id not in self.excused:
             self.may_act[change.target] = (change.request_id, until_s)
 
@@ -227,13 +244,13 @@ class ScriptedPlatform:
             return
         if request_id in self.applied_ids:
             self.is_broken(Promise.ONCE, f"{request_id} was sent again after it took effect")
-        for other in (*self.under_way.values(), *self.arriving):
+        for other in (*self.under_way.values(), *self.arriving, *self.kernel.changes()):
             if other.request_id == request_id:
                 self.is_broken(Promise.ONCE, f"{request_id} was sent again while it may act")
             elif other.target == change.target and other.request_id not in self.excused:
                 self.is_broken(Promise.ALONE, f"{request_id}, and {other.request_id} may act")
         earlier, until_s = self.may_act.get(change.target, ("", 0.0))
-        if self.clock.now_s() < until_s:
+        if self.clock.awake_s() < until_s:
             self.is_broken(Promise.ALONE, f"{request_id}, and nobody knows of {earlier}")
 
     async def _act(
@@ -243,6 +260,7 @@ class ScriptedPlatform:
         weights = [1.0, *(self.weights.get(kind, 0.0) for kind in FAULTS)]
         (kind,) = self.chance.choices(kinds, weights)
         latency_s = self._latency_s()
+        await self.reach()
         if kind == "refuse":
             raise PlatformUnavailable("connection refused")
         await asyncio.sleep(latency_s)
@@ -255,8 +273,29 @@ class ScriptedPlatform:
             await asyncio.sleep(self.chance.uniform(0.5, TIMEOUT_S - 0.3))
         if kind in {"well", "slow", "reject", "each_its_own"}:
             return [self._decide(change, kind) for change in changes]
+        if kind == "partition":
+            self._cut_off(changes, TIMEOUT_S - latency_s)
         await self._lose(changes, kind, TIMEOUT_S - latency_s)
         raise AssertionError("it is lost")
+
+    async def reach(self) -> None:
+        """Raises PlatformUnavailable when no connection can be made."""
+        if self.clock.now_s() < self.partitioned_until_s:
+            await asyncio.sleep(TIMEOUT_S)
+            raise PlatformUnavailable("no connection within the timeout")
+
+    def _cut_off(self, changes: Sequence[Change], left_s: float) -> None:
+        """Partitions the network when the changes were written. A machine that loses its network is
+        often about to be suspended, here about when the call ends.
+        """
+        partition_s = self.chance.choice(PARTITIONS_S) * self.chance.uniform(0.3, 1.0)
+        self.partitioned_until_s = self.clock.now_s() + partition_s
+        for change in changes:
+            self.kernel.take(change, partition_s)
+        if self.chance.random() < 0.4:
+            after_s = left_s + self.chance.uniform(-0.5, 2.0)
+            suspended_s = self.chance.choice(SUSPENDED_S)
+            asyncio.get_running_loop().call_later(after_s, self.clock.suspend, suspended_s)
 
     def _latency_s(self) -> float:
         """Some answers need no wire at all: an auction's is only written down."""
@@ -281,7 +320,7 @@ class ScriptedPlatform:
         """Does with each change one thing or the other, and raises without saying which."""
         share = 1.0 if len(changes) == 1 else 0.7
         for change in changes:
-            if kind in {"lose", "hang"} or self.chance.random() > share:
+            if kind in {"lose", "hang", "partition"} or self.chance.random() > share:
                 continue
             if kind == "apply_late":
                 self._later(change, self.chance.uniform(0.0, left_s + LATEST_S - 0.001))

@@ -146,11 +146,13 @@ class World:
         """Another process is started, after a while; sometimes the whole machine was."""
         pause_s = self.chance.choice([0.01, 1.0, 5.0, 60.0]) * self.chance.uniform(0.5, 1.0)
         loop = VirtualLoop(self.clock.now_s() + pause_s, self.disk)
-        self.clock.loop = loop
+        self.clock.drive(loop)
         if self.chance.random() < 0.2:
             # Nothing but the wall clock says how long a machine was off: it must not be ahead of
             # what it was when the machine was started the last time. It may well be behind.
             self.clock.reboot()
+            for platform in self.platforms.values():
+                platform.kernel.waiting.clear()
             step_s = self.clock.wall_step_s = min(self.step_at_boot_s, self.clock.wall_step_s)
             self.step_at_boot_s = step_s
         self.nature.clear_weather()  # it starts, at least

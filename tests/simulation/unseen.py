@@ -106,6 +106,12 @@ UNSEEN: Mapping[str, str] = {
     "a file of another life is taken for ours": "wants files of two servers in one directory",
     "two servers share a directory": "wants a second server",
     "what is in doubt is forgotten after a day": "wants a platform that is away for a day",
+    "a process that is killed leaves its change to the kernel": _BEHIND
+    + "the kernel drops it within the platform's timeout; with real sockets: `make partition`",
+    "a change that is given up is sent to its end": "wants real sockets: `make partition`",
+    "Google's channel keeps a mutate for a day": "wants real sockets: `make partition`",
+    "a look that fails leaves the quiet period as it is": _BEHIND
+    + "the kernel drops a change within the quiet period that begins at the first look",
     "prices are forgotten after a day": _WORDS + "what a price is made from, after a day",
     "an alert is told again after a restart": _WORDS + "which alerts are told",
     "an alert is armed again as soon as its level is left": _WORDS + "which alerts are told",

@@ -145,13 +145,30 @@ class VirtualClock:
 
     def __init__(self) -> None:
         self.loop: VirtualLoop | None = None
+        self._asleep_s = 0.0
+        self._ahead_s = 0.0
+        """Of the loop of this life, whose timers stand still while the machine is suspended."""
         self.wall_step_s = 0.0
         self._boots = 1
         self._booted_s = 0.0
 
     def now_s(self) -> float:
         """Seconds since the world began."""
-        return 0.0 if self.loop is None else self.loop.time()
+        return 0.0 if self.loop is None else self.loop.time() + self._ahead_s
+
+    def awake_s(self) -> float:
+        """Of those, the seconds in which the machine was not suspended."""
+        return self.now_s() - self._asleep_s
+
+    def drive(self, loop: VirtualLoop) -> None:
+        """From now on time is that of another life's loop, which began at some later `now_s`."""
+        self.loop = loop
+        self._ahead_s = 0.0
+
+    def suspend(self, seconds: float) -> None:
+        """The machine sleeps for so long, and all of its timers with it."""
+        self._asleep_s += seconds
+        self._ahead_s += seconds
 
     def reboot(self) -> None:
         """The machine is started again: its monotonic clock begins anew."""
@@ -163,6 +180,9 @@ class VirtualClock:
 
     def monotonic_ns(self) -> int:
         return 10**9 + round((self.now_s() - self._booted_s) * 1e9)
+
+    def awake_ns(self) -> int:
+        return round(self.awake_s() * 1e9)
 
     def wall_ns(self) -> int:
         return START_NS + round((self.now_s() + self.wall_step_s) * 1e9)

@@ -54,8 +54,9 @@ def resolution_of(outcome: Outcome) -> Verb:
 def resolution_of_doubt(finding: Finding, *, quiet: bool) -> Verb:
     """The ledger's verb for a hold in doubt after a look at the platform.
 
-    `quiet`: the quiet period has passed since the dispatch, so the change can no longer be under
-    way. Time alone never frees a hold: without a look there is no finding.
+    `quiet`: the quiet period has passed since the platform first answered a look with this finding,
+    so the change can no longer be under way. Time alone never frees a hold: without a look there is
+    no finding.
     """
     if finding is Finding.APPLIED:
         return Verb.SETTLE

@@ -5,18 +5,23 @@ change, and simply not read for a read. Nothing is ever sent twice: aiohttp repe
 idempotent, a GET or a PUT, when a connection is lost before the answer. A change of money must not
 risk that, and a read must not take a call of the platform's quota that nobody counted
 (`_send_once`). A kept connection that turns out dead would leave a change in doubt for nothing, so
-changes use connections of their own that are not kept.
+changes use connections of their own that are not kept, and that are reset when a change is given
+up (`sockets.py`).
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
+from smartconnectors_server.connector import sockets
 from smartconnectors_server.errors import OutcomeUnknown, PlatformUnavailable
 from smartconnectors_server.telemetry import outgoing
 
@@ -57,16 +62,52 @@ class ConnectionLost(aiohttp.ClientError):
     """The connection was lost after it stood."""
 
 
+_carriers: ContextVar[list[asyncio.Transport] | None] = ContextVar("_carriers", default=None)
+"""The connections that carry the present task's change; None for a read."""
+
+
+class _ChangeConnector(aiohttp.TCPConnector):
+    """Connections that carry one change each."""
+
+    async def connect(self, *args: Any, **kwargs: Any) -> aiohttp.connector.Connection:
+        connection = await super().connect(*args, **kwargs)
+        carriers = _carriers.get()
+        if carriers is not None and connection.transport is not None:
+            carriers.append(connection.transport)
+        return connection
+
+
+@contextlib.contextmanager
+def _reset_if_given_up() -> Iterator[None]:
+    """Resets the connections that carry a change when the block is left by an exception.
+
+    aiohttp alone would close them: what waits in the process or in the kernel would still be sent.
+    """
+    carriers: list[asyncio.Transport] = []
+    token = _carriers.set(carriers)
+    try:
+        yield
+    except BaseException:
+        for transport in carriers:
+            sockets.reset(transport)
+        raise
+    finally:
+        _carriers.reset(token)
+
+
 async def _send_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     """Sends the request, and keeps a lost connection from aiohttp, which would send it again."""
     try:
-        return await handler(request)
+        response = await handler(request)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
         raise  # nothing was sent, and aiohttp does not repeat it either
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise ConnectionLost(str(error)) from error
+    for transport in _carriers.get() or ():
+        sockets.answered(transport)
+    return response
 
 
 class HttpTransport:
@@ -82,8 +123,17 @@ class HttpTransport:
     async def open(self) -> None:
         """Makes the sessions; connects nothing yet."""
         for changes in (False, True):
+            connector = (
+                _ChangeConnector(
+                    force_close=True,
+                    limit=0,
+                    socket_factory=sockets.for_changes(self._timeout_ms),
+                )
+                if changes
+                else aiohttp.TCPConnector(limit=0)
+            )
             self._sessions[changes] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(force_close=changes, limit=0),
+                connector=connector,
                 timeout=self._timeout(self._timeout_ms),
                 auto_decompress=True,
                 middlewares=(_send_once,),
@@ -125,19 +175,20 @@ class HttpTransport:
             OutcomeUnknown: a change may have been sent, and no whole answer came back.
         """
         try:
-            async with self._sessions[changes].request(
-                method,
-                self._base_url + path,
-                headers=_with_trace(headers),
-                params=params,
-                data=form if content is None else content.encode(),
-                json=body,
-                allow_redirects=False,
-                timeout=self._timeout(timeout_ms or self._timeout_ms),
-            ) as response:
-                received = await _whole(response)
-                found = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status, found, received)
+            with _reset_if_given_up() if changes else contextlib.nullcontext():
+                async with self._sessions[changes].request(
+                    method,
+                    self._base_url + path,
+                    headers=_with_trace(headers),
+                    params=params,
+                    data=form if content is None else content.encode(),
+                    json=body,
+                    allow_redirects=False,
+                    timeout=self._timeout(timeout_ms or self._timeout_ms),
+                ) as response:
+                    received = await _whole(response)
+                    found = {name.lower(): value for name, value in response.headers.items()}
+                    return Answer(response.status, found, received)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise PlatformUnavailable(
                 f"{self._platform} cannot be reached ({type(error).__name__}); nothing was sent"

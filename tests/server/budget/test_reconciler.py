@@ -95,36 +95,149 @@ async def test_anything_else_waits_for_the_quiet_period(
 
 async def test_what_nobody_can_say_is_marked_as_assumed(house: House) -> None:
     hold = await in_doubt(house, "a")
+    looker = reconciler(house, Platforms(a=INCONCLUSIVE))
+    await looker.look()
     house.clock.advance(QUIET_S)
-    await reconciler(house, Platforms(a=INCONCLUSIVE)).look()
+    await looker.look()
     settled = await house.ledger.get(hold.hold_id)
     assert settled is not None
     assert settled.note == "assumed: looked up 10.0 s after the call ended: inconclusive"
 
 
-async def test_what_was_seen_is_as_old_as_the_beginning_of_the_look(house: House) -> None:
+async def test_the_quiet_period_lies_between_two_looks(house: House) -> None:
+    """From the end of the first to the beginning of the second."""
+
     def slow() -> Finding:
         house.clock.advance(QUIET_S)
         return NOT_APPLIED
 
     hold = await in_doubt(house, "a")
-    looker = reconciler(house, Platforms(a=slow))
-    await looker.look()
-    assert await state_of(house, hold) is HoldState.IN_DOUBT
+    platforms = Platforms(a=slow)
+    looker = reconciler(house, platforms)
+    for _ in range(2):
+        await looker.look()
+        assert await state_of(house, hold) is HoldState.IN_DOUBT
+    house.clock.advance(QUIET_S)
     await looker.look()
     assert await state_of(house, hold) is HoldState.RELEASED
 
 
-async def test_the_quiet_period_begins_when_the_call_has_ended(house: House) -> None:
-    """Between the reserve and the dispatch a call may wait for the disk or for its turn."""
-    hold = await house.ledger.reserve(ask("a", USD))
-    house.clock.advance(QUIET_S)  # it was sent at the end of this
-    await house.ledger.doubt(hold.hold_id)
-    looker = reconciler(house, Platforms(a=NOT_APPLIED))
+async def test_the_quiet_period_begins_when_the_platform_is_reached_again(house: House) -> None:
+    """After a partition what waited may still arrive, however long ago its call ended."""
+    hold = await in_doubt(house, "a")
+    platforms = Platforms(a=PlatformUnavailable("partitioned"))
+    looker = reconciler(house, platforms)
+    await asked_at_s(house, looker, platforms, 100)
+    platforms.answers["a"] = NOT_APPLIED
+    for wait_s in (60.0, QUIET_S - 0.001):
+        house.clock.advance(wait_s)
+        await looker.look()
+        assert await state_of(house, hold) is HoldState.IN_DOUBT
+    house.clock.advance(0.001)
+    await looker.look()
+    assert await state_of(house, hold) is HoldState.RELEASED
+
+
+@pytest.mark.parametrize(
+    "error",
+    [PlatformUnavailable("down"), BreakerOpen("open"), UnknownTarget("gone"), KeyError("odd")],
+)
+async def test_a_look_that_fails_starts_the_quiet_period_again(
+    house: House, error: Exception
+) -> None:
+    hold = await in_doubt(house, "a")
+    platforms = Platforms(a=NOT_APPLIED)
+    looker = reconciler(house, platforms)
+    for answer in (NOT_APPLIED, error, NOT_APPLIED):
+        platforms.answers["a"] = answer
+        await looker.look()
+        house.clock.advance(QUIET_S - 0.001)
+    await looker.look()
+    assert await state_of(house, hold) is HoldState.IN_DOUBT
+    house.clock.advance(0.001)
+    await looker.look()
+    assert await state_of(house, hold) is HoldState.RELEASED
+
+
+async def test_a_look_that_a_quota_keeps_back_leaves_the_quiet_period_as_it_is(
+    house: House,
+) -> None:
+    hold = await in_doubt(house, "a")
+    platforms = Platforms(a=NOT_APPLIED)
+    looker = reconciler(house, platforms)
+    for answer in (NOT_APPLIED, RateLimited("all used", retry_after_s=0.1), NOT_APPLIED):
+        platforms.answers["a"] = answer
+        await looker.look()
+        house.clock.advance(QUIET_S / 2)
+    assert await state_of(house, hold) is HoldState.RELEASED
+
+
+async def test_a_platform_that_was_not_reached_starts_the_quiet_period_of_all_its_holds_again(
+    house: House,
+) -> None:
+    first, second = await in_doubt(house, "a"), await in_doubt(house, "b")
+    other = await in_doubt(house, "c", platform="meta")
+    platforms = Platforms(a=NOT_APPLIED, b=NOT_APPLIED, c=NOT_APPLIED)
+    looker = reconciler(house, platforms)
+    await looker.look()
+    house.clock.advance(QUIET_S / 2)
+    platforms.answers["a"] = PlatformUnavailable("down")
+    await looker.look()  # and so the second is not asked for at all
+    platforms.answers["a"] = NOT_APPLIED
+    house.clock.advance(QUIET_S / 2)
+    await looker.look()
+    assert [await state_of(house, hold) for hold in (first, second, other)] == [
+        HoldState.IN_DOUBT,
+        HoldState.IN_DOUBT,
+        HoldState.RELEASED,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("finding", "state"),
+    [(NOT_APPLIED, HoldState.RELEASED), (INCONCLUSIVE, HoldState.SETTLED)],
+)
+async def test_another_finding_starts_the_quiet_period_again(
+    house: House, finding: Finding, state: HoldState
+) -> None:
+    hold = await in_doubt(house, "a")
+    platforms = Platforms(a=NOT_APPLIED if finding is INCONCLUSIVE else INCONCLUSIVE)
+    looker = reconciler(house, platforms)
+    await looker.look()
+    platforms.answers["a"] = finding
+    house.clock.advance(QUIET_S)
     await looker.look()
     assert await state_of(house, hold) is HoldState.IN_DOUBT
     house.clock.advance(QUIET_S)
     await looker.look()
+    assert await state_of(house, hold) is state
+
+
+async def test_the_quiet_period_does_not_pass_while_the_machine_is_suspended(house: House) -> None:
+    """What the kernel has yet to send is suspended with it."""
+    hold = await in_doubt(house, "a")
+    platforms = Platforms(a=NOT_APPLIED)
+    looker = reconciler(house, platforms)
+    await looker.look()
+    house.clock.suspend(86_400)
+    await looker.look()
+    house.clock.advance(QUIET_S - 0.001)
+    await looker.look()
+    assert await state_of(house, hold) is HoldState.IN_DOUBT
+    house.clock.advance(0.001)
+    await looker.look()
+    assert await state_of(house, hold) is HoldState.RELEASED
+
+
+async def test_after_a_restart_the_two_looks_start_over(house: House) -> None:
+    hold = await in_doubt(house, "a")
+    await reconciler(house, Platforms(a=NOT_APPLIED)).look()
+    house.clock.advance(QUIET_S)
+    restarted = reconciler(house, Platforms(a=NOT_APPLIED))
+    await restarted.look()
+    assert await state_of(house, hold) is HoldState.IN_DOUBT
+    house.clock.advance(QUIET_S)
+    await restarted.look()
     assert await state_of(house, hold) is HoldState.RELEASED
 
 

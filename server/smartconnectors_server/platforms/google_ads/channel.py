@@ -22,6 +22,9 @@ CONNECT_S = 2.0
 _RECONNECT_S = 0.4
 """How long a broken channel is given: two attempts, at the longest backoff below."""
 
+_KEEPALIVE_MS = 600_000
+"""So rarely that no server minds; pings go out only while a call is under way."""
+
 _CHANNEL_OPTIONS = (
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -55,17 +58,31 @@ def metadata(authorization: str) -> tuple[tuple[str, str], ...]:
 
 
 def open_channel(
-    endpoint: str | None, interceptors: Sequence[grpc.aio.ClientInterceptor]
+    endpoint: str | None,
+    interceptors: Sequence[grpc.aio.ClientInterceptor],
+    *,
+    timeout_ms: int,
 ) -> grpc.aio.Channel:
-    """A channel to a sandbox, without TLS; `endpoint` None: to Google."""
+    """A channel to a sandbox, without TLS; `endpoint` None: to Google.
+
+    `timeout_ms`: the longest that a change's call may take. A connection is dropped when what was
+    sent on it stays unacknowledged for longer, so that a mutate cannot wait in the kernel for the
+    end of a network partition (`connector/sockets.py` explains how the times add up). gRPC's core
+    sets TCP_USER_TIMEOUT to the keepalive timeout, and only with keepalive on. The connection
+    carries other calls too, so giving up one mutate cannot reset it: gRPC sends the cancellation
+    right behind.
+    """
+    options = (
+        *_CHANNEL_OPTIONS,
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", timeout_ms),
+    )
     if endpoint is not None:
-        return grpc.aio.insecure_channel(
-            endpoint, options=_CHANNEL_OPTIONS, interceptors=interceptors
-        )
+        return grpc.aio.insecure_channel(endpoint, options=options, interceptors=interceptors)
     return grpc.aio.secure_channel(
         GOOGLE_TARGET,
         grpc.ssl_channel_credentials(),
-        options=_CHANNEL_OPTIONS,
+        options=options,
         interceptors=interceptors,
     )
 

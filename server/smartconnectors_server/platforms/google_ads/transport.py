@@ -92,7 +92,9 @@ class Transport:
         self._tokens = await asyncio.to_thread(self._make_tokens)
         # At DEBUG the library logs request metadata, and with it the bearer token.
         logging.getLogger("google.ads.googleads").setLevel(logging.INFO)
-        self._channel = channel.open_channel(self._endpoint, self._interceptors())
+        self._channel = channel.open_channel(
+            self._endpoint, self._interceptors(), timeout_ms=round(self._timeout_s * 1000)
+        )
         transport = self._library.transport(channel=self._channel)
         self._client = self._library.client(transport=transport)
         await asyncio.gather(self._tokens.warm_up(), channel.warm_up(self._channel))
