@@ -139,7 +139,7 @@ def read(
     error = document.get("error") if isinstance(document, dict) else None
     if error is None:
         said_of_quota = usage.signals_of(answered.headers, account_id, traffic, throttled=False)
-        signals = tuple(said_of_quota.values())
+        signals: Sequence[QuotaSignal] = tuple(said_of_quota.values())
         if document is None or not 200 <= answered.status < 300:
             words = f"status {answered.status}, and not the Graph API's JSON"
             return None, _unanswered(words, {}, changes=changes), signals

@@ -12,7 +12,7 @@ from tests.server.platforms.google_ads.conftest import TIMEOUT_MS, OpenGate, Rig
 
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
 from smartconnectors_server.clock import ManualClock
-from smartconnectors_server.connector import Context, Finding, Mode
+from smartconnectors_server.connector import Context, Finding, Mode, Traffic
 from smartconnectors_server.connector.sandbox import CHANGES, Fault, FaultKind
 from smartconnectors_server.errors import (
     ConnectorError,
@@ -38,7 +38,7 @@ class ClosedGate(OpenGate):
         self.left = reads
 
     @asynccontextmanager
-    async def read(self, what: str) -> AsyncIterator[None]:
+    async def read(self, what: str, traffic: Traffic = Traffic.READS) -> AsyncIterator[None]:
         if not self.left:
             raise RateLimited("no call is left", retry_after_s=1.0)
         self.left -= 1
