@@ -319,8 +319,8 @@ TIME = (
     Mutant(
         "ledger time is not persisted",
         "ledger/sqlite.py",
-        "LedgerClock(self._clock, store.last_at_ns(), store.base())",
-        "LedgerClock(self._clock, 0, store.base())",
+        "LedgerClock(self._clock, store.last_at_ns(), store.reading())",
+        "LedgerClock(self._clock)",
         (
             promise(
                 "restarts-after_the_machine_was_started_again_the_wall_clock_says_how_long_it_was_off"
@@ -330,8 +330,25 @@ TIME = (
     Mutant(
         "the wall clock counts again at each start",
         "ledger/sqlite.py",
-        "LedgerClock(self._clock, store.last_at_ns(), store.base())",
+        "LedgerClock(self._clock, store.last_at_ns(), store.reading())",
         "LedgerClock(self._clock, store.last_at_ns())",
         (promise("restarts-a_wall_clock_set_forward_between_two_lives_empties_no_window"),),
+    ),
+    Mutant(
+        "the clock that is ahead counts between two lives",
+        "clock.py",
+        "    return min((ns for ns in passed if ns >= 0), default=0)\n",
+        "    return max((ns for ns in passed if ns >= 0), default=0)\n",
+        (
+            promise("restarts-a_wall_clock_set_forward_between_two_lives_empties_no_window"),
+            promise("restarts-a_boot_clock_of_another_time_namespace_empties_no_window"),
+        ),
+    ),
+    Mutant(
+        "the clocks are read at the start alone",
+        "ledger/sqlite.py",
+        "        batch.reading = self._time.reading()\n",
+        "",
+        (promise("restarts-a_crash_long_after_the_start_loses_no_time"),),
     ),
 )

@@ -14,6 +14,7 @@ from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.configured import CONFIGURE, CONFIGURING, after
+from smartconnectors_server.ledger.forgetting import kept_for_s
 from smartconnectors_server.ledger.records import (
     Budget,
     Entry,
@@ -38,6 +39,15 @@ class Recovered:
     """As operators last changed them."""
     longest_window_s: float
     steps: tuple[Step, ...]
+
+
+def remembers_nothing(store: Store, budgets: Sequence[Budget], now_ns: int) -> bool:
+    """True when no bid and no call is as young as anything that is forgotten with time, and nothing
+    is open: then time may go on from elsewhere. Raises sqlite3.Error.
+    """
+    kept_s = kept_for_s(_longest_s(budgets))
+    idle_ns = now_ns - store.last_activity_ns()
+    return idle_ns > kept_s * NANOS_PER_SECOND and not store.open_holds()
 
 
 def recover(store: Store, budgets: Sequence[Budget], now_ns: int) -> Recovered:
@@ -79,8 +89,12 @@ def recover(store: Store, budgets: Sequence[Budget], now_ns: int) -> Recovered:
         if hold.state is HoldState.HELD
     ]
     steps.append(book.look_at_alerts(now_ns))
-    longest_s = max((_length_s(budget) for budget in effective), default=0.0)
-    return Recovered(book, effective, longest_s, tuple(steps))
+    return Recovered(book, effective, _longest_s(effective), tuple(steps))
+
+
+def _longest_s(budgets: Sequence[Budget]) -> float:
+    """The longest window of all budgets; 0: there is none."""
+    return max((_length_s(budget) for budget in budgets), default=0.0)
 
 
 def _length_s(budget: Budget) -> float:

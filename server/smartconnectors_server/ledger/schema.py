@@ -9,7 +9,7 @@ from smartconnectors_server.ledger.alert_tables import SCHEMA as ALERTS
 from smartconnectors_server.ledger.refusals import WrongVersion
 from smartconnectors_server.ledger.reported import SCHEMA as REPORTED
 
-VERSION = 2
+VERSION = 3
 
 _SCHEMA = """
 BEGIN IMMEDIATE;
@@ -77,7 +77,9 @@ CREATE TABLE IF NOT EXISTS tallies (
 CREATE TABLE IF NOT EXISTS clock (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     boot_id TEXT NOT NULL,
-    base_ns INTEGER NOT NULL
+    base_ns INTEGER NOT NULL,
+    wall_ns INTEGER NOT NULL,
+    monotonic_ns INTEGER NOT NULL
 ) STRICT;
 {reported}
 PRAGMA user_version = {version};

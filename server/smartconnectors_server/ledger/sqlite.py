@@ -10,12 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from smartconnectors_server.clock import Clock, LedgerClock
 from smartconnectors_server.failpoints import Moment
-from smartconnectors_server.ledger.advice import refusal_to_open, say_how_far_the_wall_clock_is
+from smartconnectors_server.ledger.advice import (
+    refusal_to_open,
+    say_how_far_the_wall_clock_is,
+    say_that_boots_cannot_be_told_apart,
+)
 from smartconnectors_server.ledger.alert_log import AlertLog
 from smartconnectors_server.ledger.alerts import AlertLevel
 from smartconnectors_server.ledger.book import Book
@@ -38,7 +43,7 @@ from smartconnectors_server.ledger.records import (
     Step,
     Tally,
 )
-from smartconnectors_server.ledger.recovery import recover
+from smartconnectors_server.ledger.recovery import recover, remembers_nothing
 from smartconnectors_server.ledger.refusals import DuplicateRequest, HoldNotOpen, Unavailable
 from smartconnectors_server.ledger.reported import Reported
 from smartconnectors_server.ledger.store import Batch, Store
@@ -95,14 +100,18 @@ class SqliteLedger:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._lock = DirectoryLock(self._directory)
             store = self._store = Store(self._directory)
-            self._time = LedgerClock(self._clock, store.last_at_ns(), store.base())
-            store.keep_base(*self._time.base)
+            self._time = LedgerClock(self._clock, store.last_at_ns(), store.reading())
+            if remembers_nothing(store, budgets, self.now_ns()):
+                self._time.catch_up()
+            store.keep_reading(self._time.reading())
             recovered = recover(store, budgets, self.now_ns())
             self.reported.restore(store.reported)
             self.alerts.restore(store.alerts)
             self._book = recovered.book
             self._forgetting = Forgetting(self.now_ns(), recovered.longest_window_s)
             say_how_far_the_wall_clock_is(self._time.behind_wall_s())
+            if not self._time.knows_boot:
+                say_that_boots_cannot_be_told_apart()
             self._commits.start()
             for step in recovered.steps:
                 self._commits.later(step)
@@ -115,6 +124,9 @@ class SqliteLedger:
         return recovered.budgets
 
     async def close(self) -> None:
+        if self._store is not None and self._commits.available:
+            with contextlib.suppress(sqlite3.Error):  # an older reading does, too
+                await self._commits.run(self._store.keep_reading, self._time.reading())
         await self._commits.stop()
         await self._ids.stop()
         await self._reader.stop()
@@ -388,6 +400,7 @@ class SqliteLedger:
         """On the ledger's thread."""
         if not batch:
             return
+        batch.reading = self._time.reading()
         reached_in(Moment.BEFORE_COMMIT, batch.steps, calls=bool(batch.calls))
         self._disk.write(batch)
         reached_in(Moment.AFTER_COMMIT, batch.steps, calls=bool(batch.calls))

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smartconnectors_server.clock import ClockReading
 from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.ledger.alert_tables import AlertTables, write_standing
 from smartconnectors_server.ledger.book import HISTORY_LENGTH
@@ -48,7 +49,7 @@ from smartconnectors_server.ledger.rows import (
     INSERT_CALLS,
     INSERT_CAMPAIGNS,
     INSERT_ENTRIES,
-    KEEP_BASE,
+    KEEP_READING,
     UPSERT_HOLDS,
     UPSERT_LIMITS,
     UPSERT_TALLIES,
@@ -77,6 +78,8 @@ class Batch:
     reported: list[ReportedDay] = field(default_factory=list)
     overs: list[Over] = field(default_factory=list)
     tallies: list[Tally] = field(default_factory=list)
+    reading: ClockReading | None = None
+    """What the clocks say as it is written; None: what was written before stays."""
 
     def __bool__(self) -> bool:
         return bool(
@@ -174,6 +177,8 @@ class Store:
             if batch.tallies:
                 rows_of_tallies = [dataclasses.astuple(tally) for tally in batch.tallies]
                 writer.execute(UPSERT_TALLIES, (json.dumps(rows_of_tallies),))
+            if batch.reading is not None:
+                self.keep_reading(batch.reading)
             writer.execute("COMMIT")
         except sqlite3.Error:
             if writer.in_transaction:
@@ -221,9 +226,9 @@ class Store:
         """Empties the log beside the file, which has every row as it once was."""
         self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def keep_base(self, boot_id: str, base_ns: int) -> None:
-        """Remembers what ledger time is counted from. Raises sqlite3.Error."""
-        self._writer.execute(KEEP_BASE, (boot_id, base_ns))
+    def keep_reading(self, reading: ClockReading) -> None:
+        """Remembers what the clocks say. Raises sqlite3.Error."""
+        self._writer.execute(KEEP_READING, dataclasses.astuple(reading))
 
     def purge(self, closed_before_ns: int, calls_before_ns: int) -> int:
         """Forgets closed holds (never the last ones with a price) and old calls, some at a time.
@@ -298,10 +303,20 @@ class Store:
         row = newest.fetchone()
         return 0 if row is None else int(row[0])
 
-    def base(self) -> tuple[str, int] | None:
-        """What `keep_base` was told last."""
-        row = self._reader.execute("SELECT boot_id, base_ns FROM clock").fetchone()
-        return None if row is None else (str(row[0]), int(row[1]))
+    def reading(self) -> ClockReading | None:
+        """The reading of the clocks that was written last."""
+        found = self._reader.execute(
+            "SELECT boot_id, base_ns, wall_ns, monotonic_ns FROM clock"
+        ).fetchone()
+        return None if found is None else ClockReading(*found)
+
+    def last_activity_ns(self) -> int:
+        """The latest ledger time of a line about a hold and of a call to a platform; 0: none."""
+        (hold_ns, call_ns) = self._reader.execute(
+            "SELECT coalesce((SELECT at_ns FROM entries WHERE hold_id != ''"
+            " ORDER BY sequence DESC LIMIT 1), 0), coalesce((SELECT max(at_ns) FROM calls), 0)"
+        ).fetchone()
+        return max(int(hold_ns), int(call_ns))
 
     def limits(self) -> dict[str, tuple[int | None, bool]]:
         """What operators changed: budget -> (limit or None, paused)."""

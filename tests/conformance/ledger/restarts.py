@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 
 from tests.conformance.ledger.bench import (
     PLATFORM,
@@ -17,6 +19,7 @@ from tests.conformance.ledger.bench import (
     sums,
 )
 
+from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.ledger import (
     ALL,
     PAUSE_CAMPAIGN,
@@ -304,6 +307,49 @@ async def a_wall_clock_set_forward_between_two_lives_empties_no_window(bench: Be
         ledger = await bench.open()
         assert sums(ledger.state(PLATFORM)) == (500, 0, 0, 0)
         await refusal(ledger.reserve(ask("b", USD)), Refused)
+    bench.clock.advance(300)
+    await ledger.reserve(ask("b", USD))
+
+
+async def without_a_boot_id_a_wall_clock_set_forward_between_two_lives_empties_no_window(
+    bench: Bench,
+) -> None:
+    bench.clock = ManualClock(names_boots=False)
+    await _steps_empty_no_window(bench, bench.clock.step_wall)
+
+
+async def a_boot_clock_of_another_time_namespace_empties_no_window(bench: Bench) -> None:
+    await _steps_empty_no_window(bench, bench.clock.step_monotonic)
+
+
+async def _steps_empty_no_window(bench: Bench, step: Callable[[float], None]) -> None:
+    ledger = await bench.open()
+    await commit(ledger, "a", 500 * USD)
+    for step_s in (25, 7200, -3600, 30 * 86_400):
+        await bench.finish()
+        step(step_s)
+        bench.clock.advance(100)
+        ledger = await bench.open()
+        assert sums(ledger.state(PLATFORM)) == (500, 0, 0, 0)
+        await refusal(ledger.reserve(ask("b", USD)), Refused)
+    bench.clock.advance(200)
+    await ledger.reserve(ask("b", USD))
+
+
+async def a_crash_long_after_the_start_loses_no_time(bench: Bench) -> None:
+    bench.clock = ManualClock(names_boots=False)
+    ledger = await bench.open()
+    bench.clock.step_wall(-3600)  # as it is set right while the server runs
+    bench.clock.advance(7200)
+    await commit(ledger, "a", 500 * USD)
+    await ledger.flush()
+    bench.clock.advance(300)
+    crashed = bench.directory.with_name("crashed")
+    shutil.copytree(bench.directory, crashed)
+    await bench.finish()
+    bench.directory = crashed
+    ledger = await bench.open()
+    await refusal(ledger.reserve(ask("b", USD)), Refused)
     bench.clock.advance(300)
     await ledger.reserve(ask("b", USD))
 

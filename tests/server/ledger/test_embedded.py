@@ -40,6 +40,7 @@ from smartconnectors_server.ledger import (
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 from smartconnectors_server.ledger.store import FILE_NAME, Store
 
+DAY_S = 86_400.0
 DAY_NS = 86_400 * 10**9
 PURGE_EVERY_NS = 600 * 10**9
 
@@ -254,12 +255,62 @@ async def test_a_wall_clock_that_was_set_by_more_than_a_minute_is_worth_a_word(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with opened(tmp_path, clock) as ledger:
+        await commit(ledger, "a", USD)
         before_ns = ledger.now_ns()
     clock.step_wall(step_s)
     with caplog.at_level(logging.WARNING):
         async with opened(tmp_path, clock) as ledger:
             assert ledger.now_ns() == before_ns
     assert (said in caplog.text) if said else not caplog.text
+
+
+@pytest.mark.parametrize("names_boots", [True, False])
+async def test_a_boot_id_that_cannot_be_read_is_said_once_at_the_start(
+    names_boots: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        async with opened(tmp_path, ManualClock(names_boots=names_boots)) as ledger:
+            await commit(ledger, "a", USD)
+    assert caplog.text.count("no boot id can be read") == (0 if names_boots else 1)
+
+
+@pytest.mark.parametrize(("window_s", "idle_s"), [(600.0, DAY_S), (DAY_S, 2 * DAY_S)])
+async def test_ledger_time_takes_the_wall_clocks_when_nothing_is_remembered_that_it_could_free(
+    window_s: float, idle_s: float, tmp_path: Path, clock: ManualClock
+) -> None:
+    ours = Budget(PLATFORM, "USD", (Limit(500 * USD, SlidingWindow(window_s)),))
+    async with opened(tmp_path, clock, ours) as ledger:
+        clock.step_wall(3600.0)  # the clock is set right
+        await commit(ledger, "a", USD)
+    clock.advance(idle_s)
+    async with opened(tmp_path, clock, ours) as ledger:
+        assert clock.wall_ns() - ledger.now_ns() == 3600 * 10**9
+    clock.advance(0.001)
+    async with opened(tmp_path, clock, ours) as ledger:
+        assert ledger.now_ns() == clock.wall_ns()
+
+
+async def test_ledger_time_does_not_take_the_wall_clocks_while_a_bid_is_in_doubt(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    async with opened(tmp_path, clock) as ledger:
+        clock.step_wall(3600.0)
+        hold = await ledger.reserve(ask("a", USD))
+        await ledger.doubt(hold.hold_id)
+    clock.advance(10 * DAY_S)
+    async with opened(tmp_path, clock) as ledger:
+        assert clock.wall_ns() - ledger.now_ns() == 3600 * 10**9
+
+
+async def test_who_is_closed_writes_how_late_it_is(tmp_path: Path, clock: ManualClock) -> None:
+    async with opened(tmp_path, clock) as ledger:
+        await commit(ledger, "a", USD)
+        clock.step_wall(-50.0)
+        clock.advance(100.0)
+        before_ns = ledger.now_ns()
+    clock.advance(10.0)
+    async with opened(tmp_path, clock) as ledger:
+        assert ledger.now_ns() == before_ns + 10 * 10**9, "and not 50 s less"
 
 
 # Forgetting
