@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from smartconnectors_server.alerts import Conditions
-from smartconnectors_server.budget import TOTAL, Candidate, Keeper
+from smartconnectors_server.budget import Candidate, Keeper
 from smartconnectors_server.circuitbreaker import BreakerSettings, CircuitBreaker, State
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import Mode, Options, Platform
@@ -18,6 +18,7 @@ from smartconnectors_server.interceptors import PlatformRuntime
 from smartconnectors_server.ledger import (
     EVERY_CAMPAIGN,
     LEDGERS,
+    TOTAL,
     Budget,
     CalendarWindow,
     Limit,

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from datetime import date
 
 from smartconnectors_server.budget import Finding, SpendReport, SpendRules
-from smartconnectors_server.budget.shadow import TOTAL
 from smartconnectors_server.call import MethodTable
 from smartconnectors_server.connector import (
     Accounts,
@@ -23,7 +22,7 @@ from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
 from smartconnectors_server.interceptors import Engines, PlatformRuntime, WireGate
 from smartconnectors_server.interceptors.answers import priced_of
-from smartconnectors_server.ledger import Hold, is_shadow
+from smartconnectors_server.ledger import TOTAL, Hold, is_shadow
 from smartconnectors_server.settings import ReportedSpendSettings, Settings
 
 RETRY_S = 5.0

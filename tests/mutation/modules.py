@@ -70,6 +70,11 @@ MODULES: dict[str, Stages] = {
         (f"{_LEDGER}/test_recovery.py",),
         (_LEDGERS, f"{_LEDGER}/test_sqlite.py"),
     ),
+    "ledger/totals.py": (
+        (f"{_LEDGER}/test_totals.py",),
+        (f"{_LEDGER}/test_store.py", _LEDGERS),
+    ),
+    "clock.py": (("tests/server/test_clock.py",), (_LEDGERS,)),
     "ledger/mark.py": (
         (f"{_LEDGER}/test_mark.py",),
         (f"{_LEDGER}/test_damage.py", f"{_LEDGER}/test_sqlite.py"),

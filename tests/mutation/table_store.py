@@ -45,9 +45,32 @@ STORE = (
     Mutant(
         "what was committed late is not in the window after a restart",
         "ledger/store.py",
-        "            \" WHERE verb IN ('settle', 'settle_late') AND at_ns > ?\"\n",
-        "            \" WHERE verb IN ('settle') AND at_ns > ?\"\n",
+        '"SELECT at_ns, amount_micros FROM entries"\n'
+        "            f\" WHERE verb IN ('settle', 'settle_late')",
+        '"SELECT at_ns, amount_micros FROM entries"\n            f" WHERE verb IN (\'settle\')',
         (promise("restarts-what_was_committed_late_is_still_in_its_window"),),
+    ),
+    Mutant(
+        "a total counts what names it alone",
+        "ledger/totals.py",
+        "    return budget_ids if not platform or total in budget_ids else (*budget_ids, total)\n",
+        "    return budget_ids\n",
+        (promise("restarts-what_is_open_counts_in_a_total_that_is_configured_later"),),
+    ),
+    Mutant(
+        "a total that comes later begins empty",
+        "ledger/totals.py",
+        "OR :budget_id = CASE",
+        "OR NULL = CASE",
+        (
+            promise(
+                "restarts-a_total_that_is_configured_later_counts_what_its_platforms_committed"
+            ),
+            promise(
+                "restarts-"
+                "a_total_that_is_taken_out_and_put_back_counts_what_was_committed_meanwhile"
+            ),
+        ),
     ),
     Mutant(
         "an operator's limit is lost at a restart",

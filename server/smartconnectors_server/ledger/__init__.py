@@ -62,6 +62,7 @@ from smartconnectors_server.ledger.reported import (
 )
 from smartconnectors_server.ledger.shadow import is_shadow, real_of, shadow_of
 from smartconnectors_server.ledger.sqlite import SqliteLedger
+from smartconnectors_server.ledger.totals import TOTAL
 from smartconnectors_server.ledger.writes import BY_OPERATOR, BY_RECONCILER
 
 LEDGERS: Mapping[str, Callable[..., Ledger]] = {"sqlite": SqliteLedger}
@@ -79,6 +80,7 @@ __all__ = [
     "OPEN_STATES",
     "PAUSE_CAMPAIGN",
     "RESUME_CAMPAIGN",
+    "TOTAL",
     "WAS_RUNNING",
     "Alert",
     "AlertKind",

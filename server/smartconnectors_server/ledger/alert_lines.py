@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.records import Entry
 from smartconnectors_server.ledger.shadow import is_shadow, real_of, shadow_of
+from smartconnectors_server.ledger.totals import TOTAL
 
 REPORTED = "REPORTED"
 """The word of a line that a platform reports more spend than was committed. It never ends."""
@@ -201,12 +202,9 @@ def _platform_of(budget_ids: tuple[str, ...]) -> str:
     """The platform of a budget, in shadow mode its shadow; empty: of none alone."""
     for budget_id in budget_ids:
         name = real_of(budget_id).partition("/")[0]
-        if name != _TOTAL:
+        if name != TOTAL:
             return shadow_of(name) if is_shadow(budget_id) else name
     return ""
-
-
-_TOTAL = "total"
 
 
 def subject_key(line: Entry) -> str:

@@ -56,6 +56,14 @@ class Broken(Exception):
         self.sequence = sequence
 
 
+def _counts_in(platform: str, named: tuple[str, ...]) -> tuple[str, ...]:
+    """The budgets that a line counts in. It names those that there were when its bid was admitted;
+    a total counts everything of its platforms, also from the time before it was configured.
+    """
+    total = "shadow/total" if platform.startswith("shadow/") else "total"
+    return named if total in named or not platform else (*named, total)
+
+
 @dataclass(slots=True)
 class Standing:
     """One hold: where it stands and for how much."""
@@ -189,7 +197,7 @@ class Audit:
         )
         if now == "settled":
             self.holds.pop(entry.hold_id, None)
-            for budget_id in entry.budget_ids:
+            for budget_id in _counts_in(entry.platform, entry.budget_ids):
                 self._accounts[budget_id].settle(entry.at_ns, entry.amount_micros)
         else:
             self.holds[entry.hold_id] = standing
@@ -223,7 +231,7 @@ class Audit:
             )
 
     def _count(self, hold: Standing, sign: int) -> None:
-        for budget_id in hold.budget_ids:
+        for budget_id in _counts_in(hold.platform, hold.budget_ids):
             self._accounts[budget_id].open[hold.state] += sign * hold.amount_micros
 
     def _check_paused(self, entry: Entry, was: str) -> None:

@@ -32,6 +32,7 @@ from smartconnectors_server.ledger.refusals import (
 )
 from smartconnectors_server.ledger.targets import TargetIndex
 from smartconnectors_server.ledger.telling import Telling
+from smartconnectors_server.ledger.totals import counted_in
 
 HISTORY_LENGTH = 100
 REMEMBERED_CLOSED_HOLDS = 10_000
@@ -214,8 +215,9 @@ class Book(Figures):
         allowed = _LATE_STATES if late else {HoldState.HELD, HoldState.IN_DOUBT}
         if hold is None or hold.state not in allowed:
             raise HoldNotOpen(hold, hold_id)
-        before = self._alerts.before(hold.budget_ids, now_ns)
-        self._scopes.commit(now_ns, hold.amount_micros, hold.budget_ids)
+        counted = counted_in(hold.platform, hold.budget_ids)
+        before = self._alerts.before(counted, now_ns)
+        self._scopes.commit(now_ns, hold.amount_micros, counted)
         verb = "settle_late" if late else "settle"
         step = self._close(
             hold, HoldState.SETTLED, verb, now_ns, answer=answer, note=note, actor=actor
@@ -244,7 +246,7 @@ class Book(Figures):
             HoldState.EXPIRED: "expire",
             HoldState.SUPERSEDED: "supersede",
         }[state]
-        before = self._alerts.before(hold.budget_ids, now_ns)
+        before = self._alerts.before(counted_in(hold.platform, hold.budget_ids), now_ns)
         step = self._close(
             hold, state, verb, now_ns, answer=answer, error=error, note=note, actor=actor
         )
@@ -267,7 +269,7 @@ class Book(Figures):
         hold = self._open_hold(hold_id, {HoldState.HELD})
         if not 0 <= amount_micros <= hold.amount_micros:
             raise ValueError(f"a hold of {hold.amount_micros} cannot become {amount_micros}")
-        before = self._alerts.before(hold.budget_ids, now_ns)
+        before = self._alerts.before(counted_in(hold.platform, hold.budget_ids), now_ns)
         steps = []
         waiting_id = self._targets.deferred_on(hold.platform, hold.target)
         if waiting_id is not None:
@@ -297,7 +299,7 @@ class Book(Figures):
         hold = self._open_hold(hold_id, {HoldState.DEFERRED})
         self._check_target(hold.platform, target)
         if hold.amount_micros:
-            self._scopes.check_paused(hold.budget_ids)
+            self._scopes.check_paused(counted_in(hold.platform, hold.budget_ids))
         changed = dataclasses.replace(
             hold,
             state=HoldState.HELD,

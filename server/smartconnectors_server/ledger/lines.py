@@ -5,6 +5,7 @@ from __future__ import annotations
 from smartconnectors_server.ledger.alert_lines import Change
 from smartconnectors_server.ledger.records import ALL, Budget, Entry, Hold
 from smartconnectors_server.ledger.scopes import Scopes
+from smartconnectors_server.ledger.totals import counted_in
 
 
 class Lines:
@@ -28,7 +29,7 @@ class Lines:
             note=hold.note,
             actor=actor,
             customer=hold.customer,
-            sequence=self._take(hold.budget_ids),
+            sequence=self._take(counted_in(hold.platform, hold.budget_ids)),
         )
 
     def of_budget(

@@ -71,6 +71,7 @@ def recover(store: Store, budgets: Sequence[Budget], now_ns: int) -> Recovered:
         if alert:
             book.replay_alert(budget.budget_id, alert[-1].note)
         since_ns = now_ns - round(_length_s(budget) * NANOS_PER_SECOND)
+        _warn_of_other_currencies(store, budget, since_ns)
         for at_ns, amount_micros in store.settled_since(budget.budget_id, since_ns):
             book.replay_settled(at_ns, amount_micros, (budget.budget_id,))
     for hold in store.recent_settled():
@@ -103,6 +104,19 @@ def _length_s(budget: Budget) -> float:
         w.seconds if isinstance(w, SlidingWindow) else _CALENDAR_SECONDS[w.unit]
         for w in (limit.window for limit in budget.limits)
     )
+
+
+def _warn_of_other_currencies(store: Store, budget: Budget, since_ns: int) -> None:
+    """Says that a budget counts amounts which it cannot convert."""
+    others = store.currencies_since(budget.budget_id, since_ns) - {budget.currency_code}
+    if others:
+        log.warning(
+            "%s is in %s, but was committed to in %s inside its window; these amounts count "
+            "number for number until they leave it",
+            budget.budget_id,
+            budget.currency_code,
+            ", ".join(sorted(others)),
+        )
 
 
 def _as_operators_left_it(store: Store, budget: Budget) -> Budget:

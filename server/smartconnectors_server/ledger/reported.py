@@ -15,13 +15,13 @@ from zoneinfo import ZoneInfo
 
 from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.ledger.records import ReportedPeriod, Step, platform_and_campaign
+from smartconnectors_server.ledger.totals import COUNTS_IN, TOTAL
 
 KEPT_DAYS = 92
 ACCOUNT = ""
 """In place of a campaign: the report itself, so that a day without spend is known as one. It has no
 currency."""
 
-_TOTAL = "total"
 # Every time zone's days begin at a quarter of an hour, so a figure for today holds until the next.
 _QUARTER_NS = 900 * NANOS_PER_SECOND
 
@@ -227,7 +227,7 @@ class Reported:
             day
             for ahead in (-1, 0, 1)  # it may be another day there
             for day in self._days.get((around + timedelta(days=ahead)).isoformat(), {}).values()
-            if (budget_id == _TOTAL or day.platform == platform)
+            if (budget_id == TOTAL or day.platform == platform)
             and day.day == local_day(now_ns, day.time_zone).isoformat()
         ]
         asked = [day for day in days if day.campaign_id == ACCOUNT]
@@ -305,9 +305,9 @@ class ReportedTables:
     def committed_between(self, budget_id: str, from_ns: int, until_ns: int) -> int:
         row = self._reader.execute(
             "SELECT coalesce(sum(amount_micros), 0) FROM entries"
-            " WHERE verb IN ('settle', 'settle_late') AND at_ns >= ? AND at_ns < ?"
-            "   AND EXISTS (SELECT 1 FROM json_each(budget_ids) WHERE value = ?)",
-            (from_ns, until_ns, budget_id),
+            " WHERE verb IN ('settle', 'settle_late') AND at_ns >= :from_ns AND at_ns < :until_ns"
+            f" AND {COUNTS_IN}",
+            {"from_ns": from_ns, "until_ns": until_ns, "budget_id": budget_id},
         ).fetchone()
         return int(row[0])
 

@@ -61,6 +61,7 @@ from smartconnectors_server.ledger.rows import (
     write_rows,
 )
 from smartconnectors_server.ledger.schema import prepare
+from smartconnectors_server.ledger.totals import COUNTS_IN
 
 FILE_NAME = "ledger.sqlite3"
 FORGET_AT_ONCE = 1_000
@@ -339,12 +340,20 @@ class Store:
         """(at_ns, amount) of the commitments in one budget, oldest first."""
         rows = self._reader.execute(
             "SELECT at_ns, amount_micros FROM entries"
-            " WHERE verb IN ('settle', 'settle_late') AND at_ns > ?"
-            "   AND EXISTS (SELECT 1 FROM json_each(budget_ids) WHERE value = ?)"
+            f" WHERE verb IN ('settle', 'settle_late') AND at_ns > :since_ns AND {COUNTS_IN}"
             " ORDER BY at_ns, sequence",
-            (since_ns, budget_id),
+            {"since_ns": since_ns, "budget_id": budget_id},
         )
         return [(int(at), int(amount)) for at, amount in rows]
+
+    def currencies_since(self, budget_id: str, since_ns: int) -> set[str]:
+        """The currencies of the commitments in one budget."""
+        rows = self._reader.execute(
+            "SELECT DISTINCT currency_code FROM entries"
+            f" WHERE verb IN ('settle', 'settle_late') AND at_ns > :since_ns AND {COUNTS_IN}",
+            {"since_ns": since_ns, "budget_id": budget_id},
+        )
+        return {str(code) for (code,) in rows}
 
     def open_holds(self) -> list[Hold]:
         """Open holds, oldest first."""

@@ -213,7 +213,9 @@ def test_lines_are_read_by_what_they_are_about(store: Store) -> None:
     assert last.sequence == 4
     assert store.settled_since(PLATFORM, 1_000) == [(1_001, 1), (1_003, 3)]
     assert store.settled_since(PLATFORM, 1_001) == [(1_003, 3)]
-    assert store.settled_since("total", 0) == [(1_003, 3)]
+    # A total counts whatever its platforms committed.
+    assert store.settled_since("total", 0) == [(1_001, 1), (1_003, 3)]
+    assert store.settled_since("shadow/total", 0) == []
 
     def numbers(*asked: Any) -> list[int]:
         return [entry.sequence for entry in store.entries(*asked)]
