@@ -79,6 +79,7 @@ MODULES: dict[str, Stages] = {
         (f"{_LEDGER}/test_mark.py",),
         (f"{_LEDGER}/test_damage.py", f"{_LEDGER}/test_sqlite.py"),
     ),
+    "threads.py": (("tests/server/test_threads.py",), (f"{_LEDGER}/test_group_commit.py",)),
     "ledger/lock.py": ((f"{_LEDGER}/test_lock.py",), (_LEDGERS,)),
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from smartconnectors_server.clock import BOOT_ID_FILE
 from smartconnectors_server.ledger.refusals import Damaged, Unavailable
+from smartconnectors_server.threads import NoThread
 
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 """What reading a file raises in which a byte was changed: no JSON, no number, no known name."""
@@ -85,7 +86,7 @@ def refusal_to_open(directory: Path, error: BaseException) -> Unavailable | Dama
     """What an error means for a ledger that was to be opened; None: nothing else than it says."""
     if isinstance(error, sqlite3.Error | OSError):
         return Unavailable(f"{directory}: {with_advice(error)}")
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | NoThread):
         return Unavailable(f"{directory}: {error}")
     if isinstance(error, UNREADABLE):
         return Damaged(

@@ -48,6 +48,7 @@ from smartconnectors_server.ledger.refusals import DuplicateRequest, HoldNotOpen
 from smartconnectors_server.ledger.reported import Reported
 from smartconnectors_server.ledger.store import Batch, Store
 from smartconnectors_server.ledger.writes import reached_in
+from smartconnectors_server.threads import Pool, started
 
 
 class SqliteLedger:
@@ -61,7 +62,9 @@ class SqliteLedger:
         gather_ms: float = 3.0,
         commit_timeout_s: float = 5.0,
         on_commit: Callable[[float, int], None] = lambda _seconds, _steps: None,
+        pool: Pool = started,
     ) -> None:
+        """`pool` makes the threads on which the file is written and read."""
         self._directory = directory
         self._clock = clock
         self._commits = GroupCommit(
@@ -70,8 +73,9 @@ class SqliteLedger:
             gather_s=gather_ms / 1000,
             commit_timeout_s=commit_timeout_s,
             on_commit=on_commit,
+            pool=pool,
         )
-        self._reader = Reader(commit_timeout_s)
+        self._reader = Reader(commit_timeout_s, pool)
         self._time = LedgerClock(clock)
         self._book = Book()
         self._lock: DirectoryLock | None = None
@@ -112,6 +116,7 @@ class SqliteLedger:
             say_how_far_the_wall_clock_is(self._time.behind_wall_s())
             if not self._time.knows_boot:
                 say_that_boots_cannot_be_told_apart()
+            self._reader.start()
             self._commits.start()
             for step in recovered.steps:
                 self._commits.later(step)

@@ -341,7 +341,7 @@ class Store:
         rows = self._reader.execute(
             "SELECT at_ns, amount_micros FROM entries"
             f" WHERE verb IN ('settle', 'settle_late') AND at_ns > :since_ns AND {COUNTS_IN}"
-            " ORDER BY at_ns, sequence",
+            " ORDER BY at_ns, sequence",  # noqa: S608 - a constant
             {"since_ns": since_ns, "budget_id": budget_id},
         )
         return [(int(at), int(amount)) for at, amount in rows]
@@ -349,7 +349,7 @@ class Store:
     def currencies_since(self, budget_id: str, since_ns: int) -> set[str]:
         """The currencies of the commitments in one budget."""
         rows = self._reader.execute(
-            "SELECT DISTINCT currency_code FROM entries"
+            "SELECT DISTINCT currency_code FROM entries"  # noqa: S608 - a constant
             f" WHERE verb IN ('settle', 'settle_late') AND at_ns > :since_ns AND {COUNTS_IN}",
             {"since_ns": since_ns, "budget_id": budget_id},
         )

@@ -13,7 +13,7 @@ TOTAL = "total"
 """The budget that every platform counts in; platforms in shadow mode count in its shadow."""
 
 COUNTS_IN = (
-    "(EXISTS (SELECT 1 FROM json_each(budget_ids) WHERE value = :budget_id) OR :budget_id = CASE"
+    "(EXISTS (SELECT 1 FROM json_each(budget_ids) WHERE value = :budget_id) OR :budget_id = CASE"  # noqa: S608 - constants
     f" WHEN platform = '' THEN '' WHEN substr(platform, 1, {len(SHADOW)}) = '{SHADOW}'"
     f" THEN '{shadow_of(TOTAL)}' ELSE '{TOTAL}' END)"
 )

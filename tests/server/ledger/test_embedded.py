@@ -8,6 +8,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tests.conformance.ledger.bench import (
 )
 from tests.server.ledger.test_group_commit import until
 from tests.server.ledger.test_store import hold, of_holds, open_files
+from tests.server.test_threads import starved
 
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.ledger import (
@@ -234,6 +236,22 @@ async def test_a_start_that_is_given_up_gives_the_directory_back(
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
+    async with opened(tmp_path, clock) as ledger:
+        assert ledger.available
+
+
+@pytest.mark.parametrize("refused", ["ledger", "ledger-reads"])
+async def test_a_ledger_that_gets_no_thread_says_so_and_gives_its_directory_back(
+    refused: str, tmp_path: Path, clock: ManualClock
+) -> None:
+    def pool(count: int, name: str) -> ThreadPoolExecutor:
+        return starved(0 if name == refused else count)(count, name)
+
+    async with asyncio.timeout(10):
+        with pytest.raises(
+            Unavailable, match=f"{tmp_path}: no thread can be started for {refused}"
+        ):
+            await SqliteLedger(tmp_path, clock, pool=pool).open((budget(),))
     async with opened(tmp_path, clock) as ledger:
         assert ledger.available
 

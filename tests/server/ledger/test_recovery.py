@@ -108,10 +108,11 @@ def test_what_was_committed_in_another_currency_counts_number_for_number_and_is_
     with caplog.at_level(logging.WARNING):
         book = recover(store, (budget("total"), budget("meta")), NOW + 1).book
     assert sums(book.state("total", NOW + 1)) == (7, 0, 0, 0)
-    assert [record.getMessage() for record in caplog.records] == [
-        "total is in USD, but was committed to in EUR inside its window; these amounts count number "
-        "for number until they leave it"
-    ]
+    said = (
+        "total is in USD, but was committed to in EUR inside its window; these amounts count "
+        "number for number until they leave it"
+    )
+    assert [record.getMessage() for record in caplog.records] == [said]
 
 
 def test_what_was_held_is_in_doubt_and_whatever_else_is_open_stays_what_it_was(
