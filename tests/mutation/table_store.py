@@ -45,7 +45,7 @@ STORE = (
     Mutant(
         "what was committed late is not in the window after a restart",
         "ledger/store.py",
-        '"SELECT at_ns, amount_micros FROM entries"\n'
+        '"SELECT at_ns, amount_micros FROM entries"  # noqa: S608 - a constant\n'
         "            f\" WHERE verb IN ('settle', 'settle_late')",
         '"SELECT at_ns, amount_micros FROM entries"\n            f" WHERE verb IN (\'settle\')',
         (promise("restarts-what_was_committed_late_is_still_in_its_window"),),

@@ -10,6 +10,7 @@ from pathlib import Path
 from smartconnectors_server.clock import BOOT_ID_FILE
 from smartconnectors_server.ledger.refusals import Damaged, Unavailable
 from smartconnectors_server.threads import NoThread
+from smartconnectors_server.zones import UnknownZone
 
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 """What reading a file raises in which a byte was changed: no JSON, no number, no known name."""
@@ -88,6 +89,8 @@ def refusal_to_open(directory: Path, error: BaseException) -> Unavailable | Dama
         return Unavailable(f"{directory}: {with_advice(error)}")
     if isinstance(error, Unavailable | NoThread):
         return Unavailable(f"{directory}: {error}")
+    if isinstance(error, UnknownZone):
+        return Unavailable(f"a calendar limit cannot be kept: {error}.")
     if isinstance(error, UNREADABLE):
         return Damaged(
             f"{directory}: the ledger's file holds something that cannot be read "

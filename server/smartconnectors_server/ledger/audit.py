@@ -23,6 +23,7 @@ from smartconnectors_server.ledger.records import (
     SlidingWindow,
 )
 from smartconnectors_server.window import CalendarSum
+from smartconnectors_server.zones import UnknownZone
 
 _ID_IS_BOUND_FOR_NS = 86_400 * 10**9
 _AFTER = {
@@ -82,7 +83,8 @@ class Balance:
     budget_id: str
     currency_code: str
     limits: tuple[Limit, ...]
-    committed: tuple[int, ...]
+    committed: tuple[int | None, ...]
+    """None: of a calendar whose time zone is not known here."""
     held: int
     deferred: int
     in_doubt: int
@@ -104,12 +106,16 @@ class _Account:
         for period in self.periods.values():
             period.add(at_ns, amount_micros)
 
-    def committed(self, limit: Limit, now_ns: int) -> int:
+    def committed(self, limit: Limit, now_ns: int) -> int | None:
+        """None: the time zone of its calendar is not known here."""
         window = limit.window
         if isinstance(window, SlidingWindow):
             before = bisect_right(self.settled_ns, now_ns - round(window.seconds * 10**9))
             return self.settled_so_far[-1] - self.settled_so_far[before]
-        return self._period(window, now_ns).total(now_ns)
+        try:
+            return self._period(window, now_ns).total(now_ns)
+        except UnknownZone:
+            return None
 
     def _period(self, window: CalendarWindow, now_ns: int) -> CalendarSum:
         period = self.periods.get(window)
@@ -137,6 +143,8 @@ class Audit:
         """The scopes of pauses: budgets, campaigns without one, "all"."""
         self._bound: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._alerts = AlertRules()
+        self.unknown_zones: set[str] = set()
+        """Time zones that are not known here: limits of their calendars were not checked."""
 
     def take(self, entry: Entry) -> None:
         """Checks the next line. Raises Broken, and is of no further use then."""
@@ -254,7 +262,11 @@ class Audit:
                 raise Broken(entry.sequence, f"{budget_id} was never configured")
             still_open = sum(account.open[s] for s in ("held", "deferred", "in_doubt"))
             for limit in account.budget.limits:
-                used = account.committed(limit, entry.at_ns) + still_open
+                committed = account.committed(limit, entry.at_ns)
+                if committed is None:
+                    self.unknown_zones.add(getattr(limit.window, "time_zone", ""))
+                    continue
+                used = committed + still_open
                 if used > limit.limit_micros:
                     raise Broken(
                         entry.sequence,

@@ -339,9 +339,9 @@ class Store:
     def settled_since(self, budget_id: str, since_ns: int) -> list[tuple[int, int]]:
         """(at_ns, amount) of the commitments in one budget, oldest first."""
         rows = self._reader.execute(
-            "SELECT at_ns, amount_micros FROM entries"
+            "SELECT at_ns, amount_micros FROM entries"  # noqa: S608 - a constant
             f" WHERE verb IN ('settle', 'settle_late') AND at_ns > :since_ns AND {COUNTS_IN}"
-            " ORDER BY at_ns, sequence",  # noqa: S608 - a constant
+            " ORDER BY at_ns, sequence",
             {"since_ns": since_ns, "budget_id": budget_id},
         )
         return [(int(at), int(amount)) for at, amount in rows]

@@ -20,10 +20,12 @@ from tests.conformance.ledger.bench import (
     ask,
     budget,
     commit,
+    daily,
     deferred,
 )
 from tests.server.ledger.test_group_commit import until
-from tests.server.ledger.test_store import hold, of_holds, open_files
+from tests.server.ledger.test_recovery import about
+from tests.server.ledger.test_store import hold, of_holds, of_lines, open_files
 from tests.server.test_threads import starved
 
 from smartconnectors_server.clock import ManualClock
@@ -39,6 +41,7 @@ from smartconnectors_server.ledger import (
     Unavailable,
     WrongVersion,
 )
+from smartconnectors_server.ledger.configured import described
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 from smartconnectors_server.ledger.store import FILE_NAME, Store
 
@@ -236,6 +239,27 @@ async def test_a_start_that_is_given_up_gives_the_directory_back(
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
+    async with opened(tmp_path, clock) as ledger:
+        assert ledger.available
+
+
+async def test_a_calendar_whose_zone_is_not_known_here_is_refused_by_its_name(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    ledger = SqliteLedger(tmp_path, clock)
+    with pytest.raises(Unavailable, match=r"calendar limit cannot be kept: .*'Asia/Nowhere'"):
+        await ledger.open((budget(PLATFORM, USD, daily(USD, "Asia/Nowhere")),))
+
+
+async def test_a_stored_limit_in_a_zone_that_is_not_known_here_stops_no_start(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    async with opened(tmp_path, clock):
+        pass
+    before = budget(PLATFORM, USD, daily(USD, "Asia/Nowhere"))
+    store = Store(tmp_path)
+    store.write(of_lines(about(store.last_sequence() + 1, "configure", note=described(before))))
+    store.close()
     async with opened(tmp_path, clock) as ledger:
         assert ledger.available
 
