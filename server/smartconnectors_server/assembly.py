@@ -93,6 +93,9 @@ def load_settings(
             wrong.append(
                 f"reconciler.quiet_period_s: at least {least_s:g}, twice the timeout of {name}"
             )
+    mark_file, state_dir = settings.ledger.mark_file, settings.server.state_dir
+    if mark_file is not None and mark_file.resolve().is_relative_to(state_dir.resolve()):
+        wrong.append("ledger.mark_file: outside of server.state_dir, which a copy takes along")
     if settings.ledger.kind not in LEDGERS:
         wrong.append(f"ledger.kind: one of {', '.join(sorted(LEDGERS))}")
     if wrong:

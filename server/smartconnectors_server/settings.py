@@ -131,6 +131,11 @@ class LedgerSettings(Section):
     """How long a busy ledger collects changes before it commits them together."""
     commit_timeout_s: float = Field(5.0, gt=0, le=60)
     """A commit that takes longer makes the ledger unavailable until one succeeds."""
+    mark_file: NamedPath | None = None
+    """A file outside of `server.state_dir` that says how far the ledger has come, so that a state
+    directory which is an old copy is refused at the start. Its directory has to exist, and to be
+    as reliable as the state directory: without it nothing is committed. Absent: an old copy is
+    taken for the newest, and what was committed since counts in no budget."""
 
 
 class FurtherLimit(Section):

@@ -174,15 +174,15 @@ HOLDS = (
     Mutant(
         "settling does not enter the window",
         "ledger/book.py",
-        "        self._scopes.commit(now_ns, hold.amount_micros, counted)\n",
+        "        self._scopes.commit(now_ns, hold.amount_micros, hold.counts_in)\n",
         "",
         (promise("holds-an_amount_is_in_one_of_the_four_sums_at_a_time"), MODEL),
     ),
     Mutant(
         "the window runs from the reserve",
         "ledger/book.py",
-        "        self._scopes.commit(now_ns, hold.amount_micros, counted)\n",
-        "        self._scopes.commit(hold.created_ns, hold.amount_micros, counted)\n",
+        "        self._scopes.commit(now_ns, hold.amount_micros, hold.counts_in)\n",
+        "        self._scopes.commit(hold.created_ns, hold.amount_micros, hold.counts_in)\n",
         (promise("windows-an_amount_enters_the_window_when_it_settles"),),
     ),
     Mutant(
@@ -237,7 +237,7 @@ HOLDS = (
     Mutant(
         "a paused budget sends what was deferred",
         "ledger/book.py",
-        "            self._scopes.check_paused(counted_in(hold.platform, hold.budget_ids))\n",
+        "            self._scopes.check_paused(hold.counts_in)\n",
         "            pass\n",
         (promise("holds-a_paused_scope_dispatches_nothing_that_was_deferred"),),
     ),

@@ -51,6 +51,23 @@ STORE = (
         (promise("restarts-what_was_committed_late_is_still_in_its_window"),),
     ),
     Mutant(
+        "an old copy of the whole directory starts",
+        "ledger/store.py",
+        "                check_mark(mark_file, self._last, self._hash_of, self._path)\n",
+        "                pass\n",
+        (
+            EMBEDDED
+            + "test_an_old_copy_of_the_whole_directory_is_refused_by_the_mark_outside_of_it",
+        ),
+    ),
+    Mutant(
+        "a start without a thread for commits waits",
+        "ledger/group_commit.py",
+        "        self._thread = self._pool(1, \"ledger\")\n",
+        "",
+        (EMBEDDED + "test_a_ledger_that_gets_no_thread_says_so_and_gives_its_directory_back",),
+    ),
+    Mutant(
         "a total counts what names it alone",
         "ledger/totals.py",
         "    return budget_ids if not platform or total in budget_ids else (*budget_ids, total)\n",

@@ -237,3 +237,17 @@ def test_a_tenth_of_a_live_quota_is_kept_for_pausing_and_one_call_at_least(
 def test_a_reserve_that_is_configured_is_kept_in_every_mode(mode: Mode) -> None:
     chosen = settings_of(settings(rate_limit={"reserve_percent": 3.5}), "google_ads")
     assert reserve_percent_of(chosen, mode, 100) == 3.5
+
+
+@pytest.mark.parametrize("mark", ["state/ledger.copy", "state", "state/../state/x"])
+def test_a_mark_inside_of_the_state_directory_is_refused(mark: str, tmp_path: Path) -> None:
+    server = {"state_dir": str(tmp_path / "state")}
+
+    def loaded(mark_file: Path) -> Settings:
+        document = {"server": server, "ledger": {"mark_file": str(mark_file)}}
+        return load_settings(None, {}, document)
+
+    with pytest.raises(SettingsError, match=r"ledger\.mark_file: outside of server\.state_dir"):
+        loaded(tmp_path / mark)
+    outside = tmp_path / "elsewhere.mark"
+    assert loaded(outside).ledger.mark_file == outside

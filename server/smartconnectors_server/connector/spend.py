@@ -71,7 +71,7 @@ def time_zone_of(value: Any) -> str:
         if isinstance(value, str):
             return zone_of(value).key
     except UnknownZone as error:
-        raise UnreadableReport(f"days that cannot be told apart: {error}") from None
+        raise UnreadableReport(f"a time zone that cannot be looked up: {error}") from None
     raise UnreadableReport("a time zone that is none")
 
 

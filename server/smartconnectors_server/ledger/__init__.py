@@ -66,7 +66,8 @@ from smartconnectors_server.ledger.totals import TOTAL
 from smartconnectors_server.ledger.writes import BY_OPERATOR, BY_RECONCILER
 
 LEDGERS: Mapping[str, Callable[..., Ledger]] = {"sqlite": SqliteLedger}
-"""Kind -> maker, called with (directory, clock, gather_ms=, commit_timeout_s=, on_commit=)."""
+"""Kind -> maker, called with (directory, clock, gather_ms=, commit_timeout_s=, on_commit=,
+mark_file=)."""
 
 __all__ = [
     "ACCOUNT",

@@ -31,6 +31,8 @@ class Condition(enum.Enum):
     """It is not known for long what became of a bid."""
     LEDGER = "LEDGER"
     """Commits are slow."""
+    UNKNOWN_ID = "UNKNOWN_ID"
+    """A platform shows a request id that the ledger does not know."""
 
 
 class AlertKind(enum.Enum):
@@ -49,6 +51,8 @@ class AlertKind(enum.Enum):
     REPORTED_SPEND_OVER = "reported_spend_over"
     LEDGER_SLOW = "ledger_slow"
     LEDGER_RECOVERED = "ledger_recovered"
+    UNKNOWN_REQUEST_ID = "unknown_request_id"
+    UNKNOWN_REQUEST_ID_ENDED = "unknown_request_id_ended"
 
 
 _KINDS: Mapping[tuple[str, str], AlertKind] = {
@@ -64,6 +68,8 @@ _KINDS: Mapping[tuple[str, str], AlertKind] = {
     (ALERT_END, Condition.IN_DOUBT.value): AlertKind.IN_DOUBT_ENDED,
     (ALERT, Condition.LEDGER.value): AlertKind.LEDGER_SLOW,
     (ALERT_END, Condition.LEDGER.value): AlertKind.LEDGER_RECOVERED,
+    (ALERT, Condition.UNKNOWN_ID.value): AlertKind.UNKNOWN_REQUEST_ID,
+    (ALERT_END, Condition.UNKNOWN_ID.value): AlertKind.UNKNOWN_REQUEST_ID_ENDED,
     (ALERT, REPORTED): AlertKind.REPORTED_SPEND_OVER,
 }
 

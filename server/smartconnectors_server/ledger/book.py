@@ -32,7 +32,6 @@ from smartconnectors_server.ledger.refusals import (
 )
 from smartconnectors_server.ledger.targets import TargetIndex
 from smartconnectors_server.ledger.telling import Telling
-from smartconnectors_server.ledger.totals import counted_in
 
 HISTORY_LENGTH = 100
 REMEMBERED_CLOSED_HOLDS = 10_000
@@ -215,9 +214,8 @@ class Book(Figures):
         allowed = _LATE_STATES if late else {HoldState.HELD, HoldState.IN_DOUBT}
         if hold is None or hold.state not in allowed:
             raise HoldNotOpen(hold, hold_id)
-        counted = counted_in(hold.platform, hold.budget_ids)
-        before = self._alerts.before(counted, now_ns)
-        self._scopes.commit(now_ns, hold.amount_micros, counted)
+        before = self._alerts.before(hold.counts_in, now_ns)
+        self._scopes.commit(now_ns, hold.amount_micros, hold.counts_in)
         verb = "settle_late" if late else "settle"
         step = self._close(
             hold, HoldState.SETTLED, verb, now_ns, answer=answer, note=note, actor=actor
@@ -246,7 +244,7 @@ class Book(Figures):
             HoldState.EXPIRED: "expire",
             HoldState.SUPERSEDED: "supersede",
         }[state]
-        before = self._alerts.before(counted_in(hold.platform, hold.budget_ids), now_ns)
+        before = self._alerts.before(hold.counts_in, now_ns)
         step = self._close(
             hold, state, verb, now_ns, answer=answer, error=error, note=note, actor=actor
         )
@@ -269,7 +267,7 @@ class Book(Figures):
         hold = self._open_hold(hold_id, {HoldState.HELD})
         if not 0 <= amount_micros <= hold.amount_micros:
             raise ValueError(f"a hold of {hold.amount_micros} cannot become {amount_micros}")
-        before = self._alerts.before(counted_in(hold.platform, hold.budget_ids), now_ns)
+        before = self._alerts.before(hold.counts_in, now_ns)
         steps = []
         waiting_id = self._targets.deferred_on(hold.platform, hold.target)
         if waiting_id is not None:
@@ -299,7 +297,7 @@ class Book(Figures):
         hold = self._open_hold(hold_id, {HoldState.DEFERRED})
         self._check_target(hold.platform, target)
         if hold.amount_micros:
-            self._scopes.check_paused(counted_in(hold.platform, hold.budget_ids))
+            self._scopes.check_paused(hold.counts_in)
         changed = dataclasses.replace(
             hold,
             state=HoldState.HELD,

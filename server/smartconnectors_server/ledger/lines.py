@@ -5,7 +5,6 @@ from __future__ import annotations
 from smartconnectors_server.ledger.alert_lines import Change
 from smartconnectors_server.ledger.records import ALL, Budget, Entry, Hold
 from smartconnectors_server.ledger.scopes import Scopes
-from smartconnectors_server.ledger.totals import counted_in
 
 
 class Lines:
@@ -29,7 +28,7 @@ class Lines:
             note=hold.note,
             actor=actor,
             customer=hold.customer,
-            sequence=self._take(counted_in(hold.platform, hold.budget_ids)),
+            sequence=self._take(hold.counts_in),
         )
 
     def of_budget(

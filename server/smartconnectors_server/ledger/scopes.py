@@ -24,7 +24,6 @@ from smartconnectors_server.ledger.records import (
 )
 from smartconnectors_server.ledger.refusals import Paused, Refused
 from smartconnectors_server.ledger.shadow import real_of
-from smartconnectors_server.ledger.totals import counted_in
 from smartconnectors_server.window import CalendarSum, SlidingSum, WindowSum
 
 NANOS_PER_SECOND = 1_000_000_000
@@ -170,7 +169,7 @@ class Scopes:
 
     def count_open(self, hold: Hold, sign: int) -> None:
         """Adds an open hold to the sums of its budgets, or takes it from them."""
-        for scope in self._known(counted_in(hold.platform, hold.budget_ids)):
+        for scope in self._known(hold.counts_in):
             scope.open_micros[hold.state] += sign * hold.amount_micros
 
     def touch(self, budget_ids: Iterable[str], sequence: int) -> None:
@@ -216,7 +215,7 @@ class Scopes:
     def check_fits(self, asked: Reservation, older: Hold | None, now_ns: int) -> None:
         """Raises Refused, for the tightest scope, or Paused; `older` is what would be freed."""
         self.check_paused(asked.budget_ids)
-        freed_in = () if older is None else counted_in(older.platform, older.budget_ids)
+        freed_in = () if older is None else older.counts_in
         refusals = []
         for budget_id in asked.budget_ids:
             if not self.knows(budget_id) and platform_and_campaign(budget_id) is not None:

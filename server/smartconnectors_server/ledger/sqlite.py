@@ -63,9 +63,13 @@ class SqliteLedger:
         commit_timeout_s: float = 5.0,
         on_commit: Callable[[float, int], None] = lambda _seconds, _steps: None,
         pool: Pool = started,
+        mark_file: Path | None = None,
     ) -> None:
-        """`pool` makes the threads on which the file is written and read."""
+        """`pool` makes the threads on which the file is written and read. `mark_file`: a further
+        mark, outside of the directory.
+        """
         self._directory = directory
+        self._mark_file = mark_file
         self._clock = clock
         self._commits = GroupCommit(
             self._write,
@@ -103,7 +107,7 @@ class SqliteLedger:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._lock = DirectoryLock(self._directory)
-            store = self._store = Store(self._directory)
+            store = self._store = Store(self._directory, self._mark_file)
             self._time = LedgerClock(self._clock, store.last_at_ns(), store.reading())
             if remembers_nothing(store, budgets, self.now_ns()):
                 self._time.catch_up()
@@ -327,6 +331,11 @@ class SqliteLedger:
         # This process is the only writer, so what is absent stays absent until it reserves.
         self._ids.looked_up_in_vain(key)
         return None
+
+    async def knows_request(self, platform: str, request_id: str) -> bool:
+        if self._book.find(platform, request_id) is not None:
+            return True
+        return await self._fresh(lambda: self._disk.ids.are_on_record(platform, request_id))
 
     async def get(self, hold_id: str) -> Hold | None:
         return self._book.get(hold_id) or await self._reader.read(lambda: self._disk.get(hold_id))

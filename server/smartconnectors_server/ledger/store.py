@@ -25,7 +25,7 @@ from smartconnectors_server.ledger.campaigns import (
 from smartconnectors_server.ledger.chain import GENESIS, link
 from smartconnectors_server.ledger.erasing import REFUSED
 from smartconnectors_server.ledger.mark import FILE_NAME as MARK_NAME
-from smartconnectors_server.ledger.mark import Mark, marked
+from smartconnectors_server.ledger.mark import Mark, check_mark, marked
 from smartconnectors_server.ledger.records import (
     Entry,
     Hold,
@@ -93,13 +93,15 @@ class Store:
     loop's.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Opens the file, or makes one.
+    def __init__(self, directory: Path, mark_file: Path | None = None) -> None:
+        """Opens the file, or makes one. `mark_file`: a mark outside of the directory.
 
-        Raises Damaged, WrongVersion, sqlite3.Error, OSError; nothing is left open then.
+        Raises Damaged, StateDirectoryLocked, WrongVersion, sqlite3.Error, OSError; nothing is left
+        open then.
         """
         self._path = directory / FILE_NAME
         self._mark: Mark | None = None
+        self._mark_outside: Mark | None = None
         self._last, self._head = 0, GENESIS
         self._campaigns: set[str] = set()
         """Those that this process knows to be in the file."""
@@ -109,7 +111,10 @@ class Store:
             prepare(self._writer, self._path)
             self._check_end(*marked(directory))
             self._mark = Mark(directory)
-            self._mark.write(self._last, self._head)
+            if mark_file is not None:
+                self._mark_outside = Mark(directory, mark_file)
+                check_mark(mark_file, self._last, self._hash_of, self._path)
+            self._write_marks()
         except BaseException:
             self.close()
             raise
@@ -187,9 +192,14 @@ class Store:
             raise
         self._last, self._head = last, head
         self._campaigns |= new
-        if self._mark is not None and any(step.entries for step in batch.steps):
+        if any(step.entries for step in batch.steps):
             reached(Place.MARK)
-            self._mark.write(last, head)
+            self._write_marks()
+
+    def _write_marks(self) -> None:
+        for mark in (self._mark, self._mark_outside):
+            if mark is not None:
+                mark.write(self._last, self._head)
 
     def _new_campaigns(self, batch: Batch) -> set[str]:
         """The campaigns that something may be sent for from now on and was not before."""
@@ -272,9 +282,10 @@ class Store:
         """Closes the file."""
         self._reader.close()
         self._writer.close()
-        if self._mark is not None:
-            self._mark.close()
-            self._mark = None
+        for mark in (self._mark, self._mark_outside):
+            if mark is not None:
+                mark.close()
+        self._mark = self._mark_outside = None
 
     # Reading
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -241,6 +242,48 @@ async def test_a_start_that_is_given_up_gives_the_directory_back(
         await starting
     async with opened(tmp_path, clock) as ledger:
         assert ledger.available
+
+
+async def test_an_old_copy_of_the_whole_directory_is_refused_by_the_mark_outside_of_it(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    state, old, mark = (tmp_path / name for name in ("state", "old", "elsewhere.mark"))
+    ledger = SqliteLedger(state, clock, mark_file=mark)
+    await ledger.open((budget(PLATFORM, 100 * USD),))
+    await commit(ledger, "a", 10 * USD)
+    await ledger.flush()
+    shutil.copytree(state, old)
+    beside = SqliteLedger(old, clock, mark_file=mark)
+    with pytest.raises(StateDirectoryLocked, match="the mark of another server"):
+        await beside.open((budget(PLATFORM, 100 * USD),))
+    await commit(ledger, "b", 90 * USD)
+    await ledger.close()
+    restored = SqliteLedger(old, clock, mark_file=mark)
+    with pytest.raises(Damaged, match=r"is an old copy: .*[2-9] are missing. Put the newest copy"):
+        await restored.open((budget(PLATFORM, 100 * USD),))
+    # The newest one starts, and so does the old one when that is accepted.
+    for directory, committed in ((state, 100 * USD), (old, 10 * USD)):
+        again = SqliteLedger(directory, clock, mark_file=mark)
+        await again.open((budget(PLATFORM, 100 * USD),))
+        assert again.state(PLATFORM).limits[0].committed_micros == committed
+        await again.close()
+        mark.unlink()
+
+
+async def test_while_the_mark_outside_cannot_be_written_nothing_is_admitted(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    ledger = SqliteLedger(tmp_path / "state", clock, mark_file=tmp_path / "elsewhere.mark")
+    await ledger.open((budget(),))
+    outside = ledger._disk._mark_outside
+    assert outside is not None
+    kept, outside._descriptor = outside._descriptor, -1
+    with pytest.raises(Unavailable, match=r"elsewhere\.mark"):
+        await ledger.reserve(ask("a", USD))
+    outside._descriptor = kept
+    await until(lambda: ledger.available)
+    await ledger.reserve(ask("b", USD))
+    await ledger.close()
 
 
 async def test_a_calendar_whose_zone_is_not_known_here_is_refused_by_its_name(
