@@ -25,6 +25,8 @@ KindName = Literal[
     "reported_spend_over",
     "ledger_slow",
     "ledger_recovered",
+    "unknown_request_id",
+    "unknown_request_id_ended",
 ]
 
 
@@ -84,8 +86,9 @@ WebhookName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 
 class AlertSettings(Section):
     """What is told to operators: budgets near their limits, quotas nearly used up, circuits that
-    open, bids in doubt for long, a ledger that is slow. Each is told once when it begins and once
-    when it ends, over restarts too. Every alert is in the audit ledger and in the log.
+    open, bids in doubt for long, a ledger that is slow or lacks lines. Each is told once when it
+    begins and once when it ends, over restarts too. Every alert is in the audit ledger and in the
+    log.
     """
 
     in_doubt_after_s: float = Field(900.0, gt=0, le=30 * 86_400)
@@ -93,6 +96,10 @@ class AlertSettings(Section):
     ledger_slow_ms: int = Field(1_000, ge=1, le=600_000)
     """A commit of the ledger that takes longer is told, in milliseconds; that it has ended, after a
     minute without one."""
+    unknown_request_ids: bool = True
+    """Whether it is told that a platform shows a request id which the ledger does not know: the
+    ledger is an old copy or a new one, or another server changes the same campaign. False where
+    several servers share campaigns. Google Ads alone carries the ids."""
     webhooks: Annotated[Mapping[WebhookName, WebhookSettings], AfterValidator(_names)] = Field(
         default_factory=dict
     )

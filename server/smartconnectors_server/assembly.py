@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from smartconnectors_server.alerts import Conditions
-from smartconnectors_server.budget import TOTAL, Candidate, Keeper
+from smartconnectors_server.budget import Candidate, Keeper
 from smartconnectors_server.circuitbreaker import BreakerSettings, CircuitBreaker, State
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import DEFAULT_ACCOUNT, Mode, Options, Platform
@@ -18,6 +18,7 @@ from smartconnectors_server.interceptors import PlatformRuntime
 from smartconnectors_server.ledger import (
     EVERY_CAMPAIGN,
     LEDGERS,
+    TOTAL,
     Binding,
     Budget,
     CalendarWindow,
@@ -93,6 +94,9 @@ def load_settings(
             wrong.append(
                 f"reconciler.quiet_period_s: at least {least_s:g}, twice the timeout of {name}"
             )
+    mark_file, state_dir = settings.ledger.mark_file, settings.server.state_dir
+    if mark_file is not None and mark_file.resolve().is_relative_to(state_dir.resolve()):
+        wrong.append("ledger.mark_file: outside of server.state_dir, which a copy takes along")
     if settings.ledger.kind not in LEDGERS:
         wrong.append(f"ledger.kind: one of {', '.join(sorted(LEDGERS))}")
     if wrong:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from smartconnectors_server.alert_settings import AlertSettings
-from smartconnectors_server.alerts import Conditions, Deliveries, log_standing
+from smartconnectors_server.alerts import Conditions, Deliveries, UnknownIds, log_standing
 from smartconnectors_server.assembly import candidates_of
 from smartconnectors_server.budget import Candidates, Courses, Keeper, Tallies, Watch
 from smartconnectors_server.clock import Clock
@@ -33,6 +33,7 @@ class Books:
         keeper: who holds and resolves it for bids.
         watch: who looks on while budgets change.
         conditions: which alerts stand that are not about budgets.
+        unknown_ids: which request ids platforms show that the ledger does not know.
         deliveries: how far alerts were told to whoever wants them.
         tallies: what shadow reports count.
         candidates: what other limits would have admitted.
@@ -51,8 +52,14 @@ class Books:
             gather_ms=settings.ledger.gather_ms,
             commit_timeout_s=settings.ledger.commit_timeout_s,
             on_commit=self._committed,
+            mark_file=settings.ledger.mark_file,
         )
         self.conditions = Conditions(self.ledger, clock, alerts)
+        self.unknown_ids = UnknownIds(
+            self.ledger, clock, alerts, telemetry.metrics.unknown_request_id
+        )
+        for name in modes:
+            telemetry.metrics.unknown_request_id(name, 0)
         self.deliveries = Deliveries(self.ledger.alerts, state_dir, clock, telemetry, alerts)
         self.watch = Watch(self.ledger, clock)
         self.tallies = Tallies(self.ledger, clock)
@@ -74,6 +81,7 @@ class Books:
             raise StartupError(str(error)) from error
         log_standing(self.ledger)
         self.conditions.begin()
+        self.unknown_ids.begin()
         try:
             await self._open_deliveries()
             await self.tallies.open()
@@ -96,6 +104,7 @@ class Books:
     def follow(self, settings: AlertSettings) -> None:
         """Goes by other settings from now on."""
         self.conditions.follow(settings)
+        self.unknown_ids.follow(settings)
         self.deliveries.follow(settings)
 
     async def _open_deliveries(self) -> None:

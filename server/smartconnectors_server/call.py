@@ -217,6 +217,8 @@ class Plan:
         after_value: the setting afterwards, in the same unit.
         lowers_exposure: True when less can be spent afterwards.
         unchanged: True when the platform already has exactly this.
+        marker: the request id that the platform shows for the last change of the target; empty: it
+            shows none.
     """
 
     target: str
@@ -227,6 +229,7 @@ class Plan:
     after_value: int = 0
     lowers_exposure: bool = False
     unchanged: bool = False
+    marker: str = ""
 
 
 @dataclass(slots=True, eq=False)

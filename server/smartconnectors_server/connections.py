@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
 
 from smartconnectors_server.budget import Finding, SpendReport, SpendRules
-from smartconnectors_server.budget.shadow import TOTAL
 from smartconnectors_server.call import MethodTable
 from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.connector import (
@@ -25,7 +24,7 @@ from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.errors import ConnectorError, NotFound, PlatformUnavailable
 from smartconnectors_server.interceptors import Engines, PlatformRuntime, WireGate
 from smartconnectors_server.interceptors.answers import priced_of
-from smartconnectors_server.ledger import Hold, is_shadow, mode_of_place
+from smartconnectors_server.ledger import TOTAL, Hold, is_shadow, mode_of_place
 from smartconnectors_server.settings import ReportedSpendSettings, Settings
 
 RETRY_S = 5.0

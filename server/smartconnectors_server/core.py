@@ -137,6 +137,7 @@ class Core:
             self.books.tallies,
             self.books.candidates,
             self.books.courses,
+            self.books.unknown_ids,
         )
 
     def _make_reconciler(self) -> Reconciler:
@@ -193,6 +194,7 @@ class Core:
         yield "reported spend", self.spend.run()
         yield "tallies", books.tallies.run()
         yield "alerts", books.conditions.run(self.runtimes)
+        yield "unknown ids", books.unknown_ids.run()
         yield "deliveries", books.deliveries.run()
         yield "courses", books.courses.recall(self.ledger.now_ns())
 

@@ -44,6 +44,7 @@ RELOADABLE: tuple[str, ...] = (
     "reconciler.quiet_period_s",
     "alerts.in_doubt_after_s",
     "alerts.ledger_slow_ms",
+    "alerts.unknown_request_ids",
     "alerts.webhooks.*.url",
     "alerts.webhooks.*.secret",
     "alerts.webhooks.*.format",

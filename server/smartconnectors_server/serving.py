@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import os
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from smartconnectors_server import failpoints
 from smartconnectors_server.app import Application, Ready
@@ -17,6 +20,12 @@ from smartconnectors_server.picture import picture
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.startup import StartupError, check_host, warn_if_open
 from smartconnectors_server.telemetry import configure_logging
+from smartconnectors_server.threads import NoThread, Pool, is_shortage, started
+
+WORKERS = 4
+"""Threads for what would stop the loop: reading settings and tokens, importing libraries."""
+
+Started = TypeVar("Started")
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +43,47 @@ def pages_of(application: Application) -> Pages:
     )
 
 
+async def start_threads(loop: asyncio.AbstractEventLoop, pool: Pool = started) -> None:
+    """Starts the threads of the loop itself, so that nothing waits later for one that the system
+    does not give. Raises NoThread.
+    """
+    loop.set_default_executor(pool(WORKERS, "work"))
+    with contextlib.suppress(OSError):
+        # Of what resolves names; no name is, because this one would have to be a number.
+        await loop.getaddrinfo("localhost", None, flags=socket.AI_NUMERICHOST)
+
+
+async def unless_stopped(
+    start: Coroutine[Any, Any, Started], stop: asyncio.Event
+) -> Started | None:
+    """What `start` returns. None: `stop` was set first, and what had been started is closed again.
+    Raises what `start` raises.
+    """
+    starting, stopping = asyncio.ensure_future(start), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    if not starting.done():
+        starting.cancel()
+    try:
+        return await starting
+    except asyncio.CancelledError:
+        if stop.is_set():
+            return None
+        raise
+
+
 async def serve(
     settings: Settings,
     *,
     on_ready: Callable[[Ready], None],
     read_again: Callable[[], Settings] | None = None,
     adoption: Adoption = NO_ADOPTION,
+    pool: Pool = started,
 ) -> None:
     """Runs until SIGTERM or SIGINT, then drains. SIGHUP: takes what `read_again` returns.
-    `adoption`: as `Application.start` has it.
+    `adoption`: as `Application.start` has it. `pool` makes the threads of the loop.
 
     Raises StartupError when it cannot start.
     """
@@ -50,12 +91,22 @@ async def serve(
     configure_logging(settings.server.log_format)
     warn_if_open(settings)
     failpoints.arm(settings.server.failpoint)
-    application = Application(settings)
     asked_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
-    ready = await application.start(adoption)
+    try:
+        await start_threads(loop, pool)
+        application = Application(settings)
+        ready = await unless_stopped(application.start(adoption), asked_to_stop)
+    except (RuntimeError, NoThread) as error:
+        if not is_shortage(error):
+            raise
+        told = error if isinstance(error, NoThread) else NoThread("the server")
+        raise StartupError(str(told)) from error
+    if ready is None:
+        log.info("stopped while starting (process %d)", os.getpid())
+        return
     pages = pages_of(application)
     try:
         http_address = await pages.start(settings.http)

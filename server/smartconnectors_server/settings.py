@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, ValidationError
 
@@ -21,6 +20,7 @@ from smartconnectors_server.access_settings import AccessSettings, TlsSettings
 from smartconnectors_server.alert_settings import AlertSettings, webhook_variables
 from smartconnectors_server.money import InvalidAmount, minor_unit_digits, parse_amount
 from smartconnectors_server.sections import NamedPath, Section
+from smartconnectors_server.zones import UnknownZone, zone_of
 
 _MOST_DIGITS = 400
 
@@ -72,9 +72,11 @@ def _failpoint(value: Any) -> str:
 def _time_zone(value: Any) -> str:
     """An IANA name, as the calendar windows will look it up."""
     try:
-        return ZoneInfo(value).key
-    except (LookupError, ValueError, TypeError, OSError):
-        raise ValueError('not an IANA time zone such as "Europe/Paris"') from None
+        return zone_of(value).key
+    except UnknownZone:
+        raise ValueError(
+            'not an IANA time zone such as "Europe/Paris", or not one that this system knows'
+        ) from None
 
 
 AmountMicros = Annotated[int, BeforeValidator(_amount)]
@@ -129,6 +131,11 @@ class LedgerSettings(Section):
     """How long a busy ledger collects changes before it commits them together."""
     commit_timeout_s: float = Field(5.0, gt=0, le=60)
     """A commit that takes longer makes the ledger unavailable until one succeeds."""
+    mark_file: NamedPath | None = None
+    """A file outside of `server.state_dir` that says how far the ledger has come, so that a state
+    directory which is an old copy is refused at the start. Its directory has to exist, and to be
+    as reliable as the state directory: without it nothing is committed. Absent: an old copy is
+    taken for the newest, and what was committed since counts in no budget."""
 
 
 class FurtherLimit(Section):

@@ -12,7 +12,8 @@ from collections import deque
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Protocol
-from zoneinfo import ZoneInfo
+
+from smartconnectors_server.zones import zone_of
 
 SMALLEST_BUCKET_NS = 1_000_000
 BUCKETS_PER_WINDOW = 60_000
@@ -164,13 +165,13 @@ class CalendarSum:
     __slots__ = ("_count", "_end_ns", "_latest_ns", "_unit", "_weight", "_zone")
 
     def __init__(self, unit: str, time_zone: str = "UTC") -> None:
-        """Raises ValueError for an unknown unit, `zoneinfo.ZoneInfoNotFoundError` (a KeyError) for
-        a time zone that the system does not know.
+        """Raises ValueError for an unknown unit, UnknownZone for a time zone that cannot be looked
+        up here.
         """
         if unit not in _UNITS:
             raise ValueError(f"a calendar window is one of {', '.join(_UNITS)}, not {unit!r}")
         self._unit = unit
-        self._zone = ZoneInfo(time_zone)
+        self._zone = zone_of(time_zone)
         self._end_ns = 0
         self._latest_ns = 0
         self._weight = 0

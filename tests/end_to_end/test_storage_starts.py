@@ -10,12 +10,13 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 import pytest
 from tests.end_to_end import disks
 
+from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 from smartconnectors.common.v1 import bid_pb2
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ WAL_HEADER = 32
 FRAME_HEADER = 24
 
 
-async def bid_and_die(stage: Stage, say: Words, first: int = 0) -> None:
+async def bid_and_die(stage: Stage, say: Words, first: int = 0, **overrides: Any) -> None:
     """Eight bids are placed and committed, and the server is killed."""
-    process = await stage.process()
+    process = await stage.process(**overrides)
     bids = [
         say.bid(f"r{n}", 10, campaign=str(1001 + n % BIDS), ltv_usd=30 + n)
         for n in range(first, first + BIDS)
@@ -46,9 +47,9 @@ async def bid_and_die(stage: Stage, say: Words, first: int = 0) -> None:
     await process.ended()
 
 
-async def refusal_to_start(stage: Stage) -> str:
+async def refusal_to_start(stage: Stage, **overrides: Any) -> str:
     """What a server that does not start says; the message has to say so with its exit code."""
-    process = await stage.spawn()
+    process = await stage.spawn(**overrides)
     log = stage.directory / "serve.log"
     before = log.stat().st_size
     assert await asyncio.wait_for(process.wait(), 60) == REFUSED
@@ -246,3 +247,46 @@ async def test_a_start_on_a_file_with_broken_pages_says_to_restore_it(
     shutil.rmtree(state)
     shutil.move(sound, state)
     await assert_it_starts(stage, say, BIDS * 10)
+
+
+# A whole directory that is an old copy
+
+
+async def test_a_whole_old_copy_is_refused_by_a_mark_outside_of_it_and_says_how_to_accept_it(
+    stage: Stage, say: Words
+) -> None:
+    mark = stage.directory / "elsewhere.mark"
+    ledger = {"mark_file": str(mark)}
+    state, older = stage.directory / "state", stage.directory / "older"
+    await bid_and_die(stage, say, ledger=ledger)
+    shutil.copytree(state, older)
+    await bid_and_die(stage, say, first=BIDS, ledger=ledger)
+    shutil.rmtree(state)
+    shutil.copytree(older, state)
+    said = await refusal_to_start(stage, ledger=ledger)
+    assert "is an old copy" in said
+    assert "are missing" in said
+    assert f"remove {mark}" in said
+    mark.unlink()
+    server = await stage.process(ledger=ledger)
+    assert await server.money() == {"committed": BIDS * 10 * USD}
+
+
+async def test_a_whole_old_copy_without_such_a_mark_is_told_when_google_shows_a_later_request(
+    stage: Stage, say: Words
+) -> None:
+    state, older = stage.directory / "state", stage.directory / "older"
+    await bid_and_die(stage, say)
+    shutil.copytree(state, older)
+    await bid_and_die(stage, say, first=BIDS)
+    shutil.rmtree(state)
+    shutil.copytree(older, state)
+    server = await stage.process()
+    await server.place(say.bid("later", 10, campaign="1001", ltv_usd=90))
+
+    async def alerts() -> list[budgets_pb2.Alert]:
+        return list((await server.budgets.ListAlerts(budgets_pb2.ListAlertsRequest())).alerts)
+
+    seen = await say.eventually(alerts, bool)
+    assert [alert.kind for alert in seen] == [budgets_pb2.ALERT_KIND_UNKNOWN_REQUEST_ID]
+    assert f"campaigns/1001 was last changed by request r{BIDS}," in seen[0].text

@@ -72,10 +72,16 @@ MODULES: dict[str, Stages] = {
         (f"{_LEDGER}/test_recovery.py",),
         (f"{_LEDGER}/test_bindings.py", _LEDGERS, f"{_LEDGER}/test_sqlite.py"),
     ),
+    "ledger/totals.py": (
+        (f"{_LEDGER}/test_totals.py",),
+        (f"{_LEDGER}/test_store.py", _LEDGERS),
+    ),
+    "clock.py": (("tests/server/test_clock.py",), (_LEDGERS,)),
     "ledger/mark.py": (
         (f"{_LEDGER}/test_mark.py",),
         (f"{_LEDGER}/test_damage.py", f"{_LEDGER}/test_sqlite.py"),
     ),
+    "threads.py": (("tests/server/test_threads.py",), (f"{_LEDGER}/test_group_commit.py",)),
     "ledger/lock.py": ((f"{_LEDGER}/test_lock.py",), (_LEDGERS,)),
     "ledger/same_files.py": ((f"{_LEDGER}/test_taken_over.py",),),
     "ledger/bindings.py": ((f"{_LEDGER}/test_bindings.py",), (_ADOPTION,)),

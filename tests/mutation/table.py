@@ -67,14 +67,14 @@ ADMISSION = (
     Mutant(
         "a superseded hold frees budgets that it does not count in",
         "ledger/scopes.py",
-        "older.amount_micros if older and budget_id in older.budget_ids else 0",
+        "older.amount_micros if older and budget_id in freed_in else 0",
         "older.amount_micros if older else 0",
         (promise("holds-a_newer_bid_that_does_not_fit_leaves_the_older_waiting"),),
     ),
     Mutant(
         "a superseded hold frees nothing",
         "ledger/scopes.py",
-        "older.amount_micros if older and budget_id in older.budget_ids else 0",
+        "older.amount_micros if older and budget_id in freed_in else 0",
         "0",
         (promise("holds-a_newer_deferred_bid_takes_the_place_of_the_older"),),
     ),
@@ -174,15 +174,15 @@ HOLDS = (
     Mutant(
         "settling does not enter the window",
         "ledger/book.py",
-        "        self._scopes.commit(now_ns, hold.amount_micros, hold.budget_ids)\n",
+        "        self._scopes.commit(now_ns, hold.amount_micros, hold.counts_in)\n",
         "",
         (promise("holds-an_amount_is_in_one_of_the_four_sums_at_a_time"), MODEL),
     ),
     Mutant(
         "the window runs from the reserve",
         "ledger/book.py",
-        "        self._scopes.commit(now_ns, hold.amount_micros, hold.budget_ids)\n",
-        "        self._scopes.commit(hold.created_ns, hold.amount_micros, hold.budget_ids)\n",
+        "        self._scopes.commit(now_ns, hold.amount_micros, hold.counts_in)\n",
+        "        self._scopes.commit(hold.created_ns, hold.amount_micros, hold.counts_in)\n",
         (promise("windows-an_amount_enters_the_window_when_it_settles"),),
     ),
     Mutant(
@@ -237,7 +237,7 @@ HOLDS = (
     Mutant(
         "a paused budget sends what was deferred",
         "ledger/book.py",
-        "            self._scopes.check_paused(hold.budget_ids)\n",
+        "            self._scopes.check_paused(hold.counts_in)\n",
         "            pass\n",
         (promise("holds-a_paused_scope_dispatches_nothing_that_was_deferred"),),
     ),
@@ -319,8 +319,8 @@ TIME = (
     Mutant(
         "ledger time is not persisted",
         "ledger/sqlite.py",
-        "LedgerClock(self._clock, store.last_at_ns(), store.base())",
-        "LedgerClock(self._clock, 0, store.base())",
+        "LedgerClock(self._clock, store.last_at_ns(), store.reading())",
+        "LedgerClock(self._clock)",
         (
             promise(
                 "restarts-after_the_machine_was_started_again_the_wall_clock_says_how_long_it_was_off"
@@ -330,8 +330,25 @@ TIME = (
     Mutant(
         "the wall clock counts again at each start",
         "ledger/sqlite.py",
-        "LedgerClock(self._clock, store.last_at_ns(), store.base())",
+        "LedgerClock(self._clock, store.last_at_ns(), store.reading())",
         "LedgerClock(self._clock, store.last_at_ns())",
         (promise("restarts-a_wall_clock_set_forward_between_two_lives_empties_no_window"),),
+    ),
+    Mutant(
+        "the clock that is ahead counts between two lives",
+        "clock.py",
+        "    return min((ns for ns in passed if ns >= 0), default=0)\n",
+        "    return max((ns for ns in passed if ns >= 0), default=0)\n",
+        (
+            promise("restarts-a_wall_clock_set_forward_between_two_lives_empties_no_window"),
+            promise("restarts-a_boot_clock_of_another_time_namespace_empties_no_window"),
+        ),
+    ),
+    Mutant(
+        "the clocks are read at the start alone",
+        "ledger/sqlite.py",
+        "        batch.reading = self._time.reading()\n",
+        "",
+        (promise("restarts-a_crash_long_after_the_start_loses_no_time"),),
     ),
 )

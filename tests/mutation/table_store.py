@@ -23,6 +23,7 @@ TAKEN_OVER = "tests/server/ledger/test_taken_over.py::"
 AUDITED = "tests/server/ledger/test_audit_alerts.py::"
 KNOWN_IDS = "tests/server/ledger/test_known_ids.py::"
 DELIVERY = "tests/server/alerts/test_delivery.py::"
+EMBEDDED = "tests/server/ledger/test_embedded.py::"
 
 STORE = (
     Mutant(
@@ -49,9 +50,49 @@ STORE = (
     Mutant(
         "what was committed late is not in the window after a restart",
         "ledger/store.py",
-        "            \" WHERE verb IN ('settle', 'settle_late') AND at_ns > ?\"\n",
-        "            \" WHERE verb IN ('settle') AND at_ns > ?\"\n",
+        '"SELECT at_ns, amount_micros FROM entries"  # noqa: S608 - a constant\n'
+        "            f\" WHERE verb IN ('settle', 'settle_late')",
+        '"SELECT at_ns, amount_micros FROM entries"\n            f" WHERE verb IN (\'settle\')',
         (promise("restarts-what_was_committed_late_is_still_in_its_window"),),
+    ),
+    Mutant(
+        "an old copy of the whole directory starts",
+        "ledger/store.py",
+        "                check_mark(mark_file, self._last, self._hash_of, self._path)\n",
+        "                pass\n",
+        (
+            EMBEDDED
+            + "test_an_old_copy_of_the_whole_directory_is_refused_by_the_mark_outside_of_it",
+        ),
+    ),
+    Mutant(
+        "a start without a thread for commits waits",
+        "ledger/group_commit.py",
+        '        self._thread = self._pool(1, "ledger")\n',
+        "",
+        (EMBEDDED + "test_a_ledger_that_gets_no_thread_says_so_and_gives_its_directory_back",),
+    ),
+    Mutant(
+        "a total counts what names it alone",
+        "ledger/totals.py",
+        "    return budget_ids if not platform or total in budget_ids else (*budget_ids, total)\n",
+        "    return budget_ids\n",
+        (promise("restarts-what_is_open_counts_in_a_total_that_is_configured_later"),),
+    ),
+    Mutant(
+        "a total that comes later begins empty",
+        "ledger/totals.py",
+        "OR :budget_id = CASE",
+        "OR NULL = CASE",
+        (
+            promise(
+                "restarts-a_total_that_is_configured_later_counts_what_its_platforms_committed"
+            ),
+            promise(
+                "restarts-"
+                "a_total_that_is_taken_out_and_put_back_counts_what_was_committed_meanwhile"
+            ),
+        ),
     ),
     Mutant(
         "an operator's limit is lost at a restart",

@@ -122,7 +122,7 @@ class Run:
         self.directory = directory
         self.code = code
         chance = random.Random(f"bids {plan.seed}")
-        table = Table(chance, CAMPAIGNS)
+        table = Table(chance, lambda _platform: CAMPAIGNS)
         bids = [table.new(plan.platform) for _ in range(OTHERS)]
         self.table = table
         self.victim = max(bids, key=lambda bid: bid.amount_micros)

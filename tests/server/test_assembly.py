@@ -283,3 +283,17 @@ def test_what_tells_accounts_apart_is_part_of_the_binding_or_only_a_way_to_them(
     ways = {"login_customer_id"}
     assert set(platform.account_options) - ways <= set(platform.place_options)
     assert set(platform.place_options) <= set(platform.options.model_fields)
+
+
+@pytest.mark.parametrize("mark", ["state/ledger.copy", "state", "state/../state/x"])
+def test_a_mark_inside_of_the_state_directory_is_refused(mark: str, tmp_path: Path) -> None:
+    server = {"state_dir": str(tmp_path / "state")}
+
+    def loaded(mark_file: Path) -> Settings:
+        document = {"server": server, "ledger": {"mark_file": str(mark_file)}}
+        return load_settings(None, {}, document)
+
+    with pytest.raises(SettingsError, match=r"ledger\.mark_file: outside of server\.state_dir"):
+        loaded(tmp_path / mark)
+    outside = tmp_path / "elsewhere.mark"
+    assert loaded(outside).ledger.mark_file == outside

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smartconnectors_server.window import CalendarSum, SlidingSum, WindowSum
+from smartconnectors_server.zones import UnknownZone
 
 SECOND = 1_000_000_000
 MILLI = 1_000_000
@@ -176,7 +177,7 @@ def test_a_window_without_width_or_with_an_unknown_unit_or_zone_is_refused() -> 
         SlidingSum(0)
     with pytest.raises(ValueError, match="hour, day, month"):
         CalendarSum("week")
-    with pytest.raises(KeyError):
+    with pytest.raises(UnknownZone, match="'Mars/Olympus' is not known on this system: update"):
         CalendarSum("day", "Mars/Olympus")
 
 

@@ -7,5 +7,6 @@ from __future__ import annotations
 from smartconnectors_server.alerts.conditions import Conditions
 from smartconnectors_server.alerts.deliveries import Deliveries
 from smartconnectors_server.alerts.log import log_standing
+from smartconnectors_server.alerts.unknown_ids import UnknownIds
 
-__all__ = ["Conditions", "Deliveries", "log_standing"]
+__all__ = ["Conditions", "Deliveries", "UnknownIds", "log_standing"]

@@ -28,7 +28,7 @@ from smartconnectors_server.budget.resolution import (
     resolution_of,
     resolution_of_doubt,
 )
-from smartconnectors_server.budget.shadow import TOTAL, shadow_budgets
+from smartconnectors_server.budget.shadow import shadow_budgets
 from smartconnectors_server.budget.spend import (
     PauseCampaigns,
     SpendReport,
@@ -42,7 +42,6 @@ from smartconnectors_server.budget.watch import Watch
 __all__ = [
     "ADMITTED",
     "LIMIT_VETOED",
-    "TOTAL",
     "WOULD_VETO",
     "CampaignOutcome",
     "CampaignStanding",

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.ledger import (
@@ -21,6 +20,7 @@ from smartconnectors_server.ledger import (
     Window,
     bounds_ns,
 )
+from smartconnectors_server.zones import zone_of
 
 STEPS = 60
 _STEP_S = {"hour": 60, "day": 1800, "month": 43_200}
@@ -64,7 +64,7 @@ def span_ns(window: Window, now_ns: int) -> tuple[int, int]:
     """When a window that holds `now_ns` begins, and when it ends."""
     if isinstance(window, SlidingWindow):
         return now_ns - round(window.seconds * NANOS_PER_SECOND), now_ns
-    local = datetime.fromtimestamp(now_ns // NANOS_PER_SECOND, ZoneInfo(window.time_zone))
+    local = datetime.fromtimestamp(now_ns // NANOS_PER_SECOND, zone_of(window.time_zone))
     if window.unit == "hour":
         begins_ns = round(local.replace(minute=0, second=0).timestamp()) * NANOS_PER_SECOND
         return begins_ns, begins_ns + 3600 * NANOS_PER_SECOND

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from smartconnectors_server.budget.refusal import duration_text
-from smartconnectors_server.budget.shadow import TOTAL
-from smartconnectors_server.ledger import Budget, Limit, SlidingWindow
+from smartconnectors_server.ledger import TOTAL, Budget, Limit, SlidingWindow
 from smartconnectors_server.money import format_amount
 
 SECONDS_PER_DAY = 86_400

@@ -37,7 +37,7 @@ class Dispatches:
     def ended(self, hold: Hold) -> None:
         """The platform has answered, or will not be waited for any more."""
         now_ns = self._ledger.now_ns()
-        for scope in (ALL, *hold.budget_ids):
+        for scope in (ALL, *hold.counts_in):
             self._ended_ns[scope] = now_ns
 
     def of(self, scope: str) -> InFlight:
@@ -45,7 +45,7 @@ class Dispatches:
         holds = [
             hold
             for hold in self._ledger.open_holds()
-            if hold.amount_micros and (scope == ALL or scope in hold.budget_ids)
+            if hold.amount_micros and (scope == ALL or scope in hold.counts_in)
         ]
         return InFlight(
             held=tuple(hold for hold in holds if hold.state is HoldState.HELD),

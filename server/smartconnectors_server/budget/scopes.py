@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from smartconnectors_server.budget.shadow import TOTAL
 from smartconnectors_server.errors import NotFound
 from smartconnectors_server.ledger import (
     ALL,
+    TOTAL,
     campaign_scope,
     is_shadow,
     platform_and_campaign,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from smartconnectors_server.ledger import Budget, shadow_of
-
-TOTAL = "total"
+from smartconnectors_server.ledger import TOTAL, Budget, shadow_of
 
 
 def shadow_budgets(budgets: Iterable[Budget], platforms: Iterable[str]) -> tuple[Budget, ...]:

@@ -25,6 +25,7 @@ from smartconnectors_server.ledger import (
     local_day,
 )
 from smartconnectors_server.money import format_amount
+from smartconnectors_server.zones import UnknownZone
 
 CORRECTED_DAYS = 3
 """Platforms correct a day's figure for some days, so these are read again each time."""
@@ -113,7 +114,7 @@ class SpendReports:
             except RateLimited as error:
                 wait_s = min(interval_s, max(SOONEST_S, error.retry_after_s or interval_s))
                 self._failed(platform, f"reports have to wait, bids have not: {error.message}")
-            except (ConnectorError, LedgerError) as error:
+            except (ConnectorError, LedgerError, UnknownZone) as error:
                 self._failed(platform, str(error))
             except Exception:
                 # If this task died of it, nothing would be read any more.
@@ -130,8 +131,8 @@ class SpendReports:
         self._failing[platform] = why
 
     async def read_once(self, platform: str) -> None:
-        """Reads one report, keeps it, and tells what is over. Raises what reading raises, and
-        LedgerError.
+        """Reads one report, keeps it, and tells what is over. Raises what reading raises,
+        LedgerError and UnknownZone.
         """
         since = local_day(self._ledger.now_ns(), "UTC") - timedelta(days=CORRECTED_DAYS + 1)
         report = await self._read(platform, since)

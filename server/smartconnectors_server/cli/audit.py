@@ -180,6 +180,13 @@ def verify(
         _print_json(audited)
     else:
         _print(audited, head)
+    if audited.unknown_zones:
+        raise CommandFailed(
+            ExitCode.USAGE,
+            "NOT CHECKED: calendar limits in time zones that this system does not know: "
+            f"{', '.join(sorted(audited.unknown_zones))}. Everything else was. Update the package "
+            "tzdata, or install the system's time zone data, and verify again.",
+        )
 
 
 def _print(audited: Audit, head: str) -> None:
@@ -213,7 +220,8 @@ def _print_json(audited: Audit) -> None:
         }
         for balance in audited.balances()
     ]
-    document = {"ok": True, "lines": audited.lines, "head": audited.head, "balances": balances}
+    document = {"ok": True, "lines": audited.lines, "head": audited.head}
+    document |= {"balances": balances, "unknown_time_zones": sorted(audited.unknown_zones)}
     typer.echo(json.dumps(document, ensure_ascii=False))
 
 
@@ -228,7 +236,7 @@ def _balance_rows(balance: Balance) -> list[list[str]]:
     return [
         [
             balance.budget_id,
-            format_amount(committed, currency),
+            "unknown" if committed is None else format_amount(committed, currency),
             *open_sums,
             format_amount(limit.limit_micros, currency),
             duration_text(limit.window.seconds)

@@ -104,6 +104,7 @@ EXAMPLES: Mapping[str, Any] = {
     "JwtSettings.issuer": "https://login.example.com/",
     "JwtSettings.audience": "smart-connectors",
     "ServerSettings.max_connections": 1_000,
+    "LedgerSettings.mark_file": "/var/lib/smart-connectors/elsewhere/ledger.mark",
     "BudgetSettings.limit": "1000.00",
     "BudgetSettings.further_limits": _FURTHER_LIMITS,
     "PlatformBudgetSettings.limit": "500.00",

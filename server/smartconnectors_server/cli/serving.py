@@ -119,6 +119,12 @@ def serve(
         )
     except StartupError as error:
         raise CommandFailed(ExitCode.REFUSED, f"Cannot start: {error}") from None
+    except RuntimeError as error:
+        # The loop needs a thread to end its threads, and may get none either.
+        if isinstance(error.__context__, StartupError):
+            said = f"Cannot start: {error.__context__}"
+            raise CommandFailed(ExitCode.REFUSED, said) from None
+        raise
 
 
 def _adoption(names: Collection[str]) -> Adoption:

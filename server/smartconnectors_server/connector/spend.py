@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.money import InvalidAmount, minor_unit_digits
+from smartconnectors_server.zones import UnknownZone, zone_of
 
 _MICROS = Decimal(1_000_000)
 _MOST_UNITS = 10**12
@@ -68,10 +69,16 @@ def time_zone_of(value: Any) -> str:
     """An IANA name. Raises UnreadableReport."""
     try:
         if isinstance(value, str):
-            return ZoneInfo(value).key
-    except (LookupError, ValueError, OSError):
-        pass
+            return zone_of(value).key
+    except UnknownZone as error:
+        raise UnreadableReport(f"a time zone that cannot be looked up: {error}") from None
     raise UnreadableReport("a time zone that is none")
+
+
+def today_in(time_zone: str, wall_ns: int) -> date:
+    """The day in a time zone. Raises UnreadableReport."""
+    zone = zone_of(time_zone_of(time_zone))
+    return datetime.fromtimestamp(wall_ns / NANOS_PER_SECOND, zone).date()
 
 
 def id_of(value: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+from smartconnectors_server.alerts import UnknownIds
 from smartconnectors_server.budget import Candidates, Courses, Keeper, Tallies
 from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.circuitbreaker import CircuitBreaker
@@ -145,6 +146,7 @@ class Engines:
     tallies: Tallies
     candidates: Candidates
     courses: Courses
+    unknown_ids: UnknownIds
 
     def runtime(self, call: Call) -> PlatformRuntime:
         """The platform that a call is for."""

@@ -116,7 +116,7 @@ class DeferredBids:
             hold
             for hold in holds
             if doubtful.isdisjoint({hold.target, self._planned_targets.get(hold.hold_id, "")})
-            and (not hold.amount_micros or keeper.pause_of(hold.budget_ids) is None)
+            and (not hold.amount_micros or keeper.pause_of(hold.counts_in) is None)
         ]
 
     async def _place(self, runtime: PlatformRuntime, hold: Hold) -> bool:
@@ -143,6 +143,7 @@ class DeferredBids:
                 log.info("deferred request %s waits: %s", hold.request_id, error.message)
                 return False
             call.plan = plan
+            self._engines.unknown_ids.seen(runtime.book, plan.marker, plan.target)
             self._planned_targets[hold.hold_id] = plan.target
             if plan.target == hold.target:
                 return await self._send(runtime, hold, request, call, plan)

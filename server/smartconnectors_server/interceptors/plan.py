@@ -78,6 +78,7 @@ class PlanChange:
         runtime = self._engines.runtime(call)
         rules = ChangeRules.of(runtime.settings, runtime.mode)
         call.plan = plan
+        self._engines.unknown_ids.seen(runtime.book, plan.marker, plan.target)
         if rules.is_none(plan):
             response: Any = call.spec.response_class()
             fill_result(response, call, call.present_price(), bid_pb2.BID_STATUS_UNCHANGED)

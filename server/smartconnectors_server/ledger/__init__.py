@@ -65,10 +65,12 @@ from smartconnectors_server.ledger.reported import (
 )
 from smartconnectors_server.ledger.shadow import is_shadow, real_of, shadow_of
 from smartconnectors_server.ledger.sqlite import SqliteLedger
+from smartconnectors_server.ledger.totals import TOTAL
 from smartconnectors_server.ledger.writes import BY_OPERATOR, BY_RECONCILER
 
 LEDGERS: Mapping[str, Callable[..., Ledger]] = {"sqlite": SqliteLedger}
-"""Kind -> maker, called with (directory, clock, gather_ms=, commit_timeout_s=, on_commit=)."""
+"""Kind -> maker, called with (directory, clock, gather_ms=, commit_timeout_s=, on_commit=,
+mark_file=)."""
 
 __all__ = [
     "ACCOUNT",
@@ -83,6 +85,7 @@ __all__ = [
     "OPEN_STATES",
     "PAUSE_CAMPAIGN",
     "RESUME_CAMPAIGN",
+    "TOTAL",
     "WAS_RUNNING",
     "Adoption",
     "Alert",

@@ -196,6 +196,10 @@ class Ledger(Protocol):
         """The hold that binds this request id (any state but RELEASED), or None."""
         ...
 
+    async def knows_request(self, platform: str, request_id: str) -> bool:
+        """Whether any line is about this request, however old it is. Raises Unavailable."""
+        ...
+
     async def get(self, hold_id: str) -> Hold | None:
         """One hold, open or not."""
         ...

@@ -7,7 +7,10 @@ import logging
 import sqlite3
 from pathlib import Path
 
+from smartconnectors_server.clock import BOOT_ID_FILE
 from smartconnectors_server.ledger.refusals import Damaged, Unavailable
+from smartconnectors_server.threads import NoThread
+from smartconnectors_server.zones import UnknownZone
 
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 """What reading a file raises in which a byte was changed: no JSON, no number, no known name."""
@@ -50,11 +53,22 @@ def say_how_far_the_wall_clock_is(behind_s: float) -> None:
     """Warns when ledger time is far behind the wall clock, or ahead of it."""
     if abs(behind_s) > CLOCK_DIFFERENCE_WORTH_A_WORD_S:
         log.warning(
-            "ledger time is %.0f s %s the wall clock, which has been set since; windows go on "
-            "in ledger time until the machine is started again",
+            "ledger time is %.0f s %s the wall clock; windows, calendar days too, go by ledger "
+            "time, which takes the wall clock's time when the server is started after a day "
+            "without bids and calls, or after twice the longest window if that is longer",
             abs(behind_s),
             "behind" if behind_s > 0 else "ahead of",
         )
+
+
+def say_that_boots_cannot_be_told_apart() -> None:
+    """Warns that no boot id can be read."""
+    log.warning(
+        "no boot id can be read (%s): whether the machine was started again between two starts of "
+        "the server cannot be told, so a wall clock that was set forward while the machine was off "
+        "or starting empties windows early by as much",
+        BOOT_ID_FILE,
+    )
 
 
 def with_advice(error: Exception) -> str:
@@ -73,8 +87,10 @@ def refusal_to_open(directory: Path, error: BaseException) -> Unavailable | Dama
     """What an error means for a ledger that was to be opened; None: nothing else than it says."""
     if isinstance(error, sqlite3.Error | OSError):
         return Unavailable(f"{directory}: {with_advice(error)}")
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | NoThread):
         return Unavailable(f"{directory}: {error}")
+    if isinstance(error, UnknownZone):
+        return Unavailable(f"a calendar limit cannot be kept: {error}.")
     if isinstance(error, UNREADABLE):
         return Damaged(
             f"{directory}: the ledger's file holds something that cannot be read "

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from smartconnectors_server.ledger.alerts import ALERT, ALERT_END, AlertLevel
 from smartconnectors_server.ledger.records import Entry
 from smartconnectors_server.ledger.shadow import is_shadow, real_of, shadow_of
+from smartconnectors_server.ledger.totals import TOTAL
 
 REPORTED = "REPORTED"
 """The word of a line that a platform reports more spend than was committed. It never ends."""
@@ -30,6 +31,8 @@ class Condition(enum.Enum):
     """It is not known for long what became of a bid."""
     LEDGER = "LEDGER"
     """Commits are slow."""
+    UNKNOWN_ID = "UNKNOWN_ID"
+    """A platform shows a request id that the ledger does not know."""
 
 
 class AlertKind(enum.Enum):
@@ -48,6 +51,8 @@ class AlertKind(enum.Enum):
     REPORTED_SPEND_OVER = "reported_spend_over"
     LEDGER_SLOW = "ledger_slow"
     LEDGER_RECOVERED = "ledger_recovered"
+    UNKNOWN_REQUEST_ID = "unknown_request_id"
+    UNKNOWN_REQUEST_ID_ENDED = "unknown_request_id_ended"
 
 
 _KINDS: Mapping[tuple[str, str], AlertKind] = {
@@ -63,6 +68,8 @@ _KINDS: Mapping[tuple[str, str], AlertKind] = {
     (ALERT_END, Condition.IN_DOUBT.value): AlertKind.IN_DOUBT_ENDED,
     (ALERT, Condition.LEDGER.value): AlertKind.LEDGER_SLOW,
     (ALERT_END, Condition.LEDGER.value): AlertKind.LEDGER_RECOVERED,
+    (ALERT, Condition.UNKNOWN_ID.value): AlertKind.UNKNOWN_REQUEST_ID,
+    (ALERT_END, Condition.UNKNOWN_ID.value): AlertKind.UNKNOWN_REQUEST_ID_ENDED,
     (ALERT, REPORTED): AlertKind.REPORTED_SPEND_OVER,
 }
 
@@ -201,12 +208,9 @@ def _platform_of(budget_ids: tuple[str, ...]) -> str:
     """The platform of a budget, in shadow mode its shadow; empty: of none alone."""
     for budget_id in budget_ids:
         name = real_of(budget_id).partition("/")[0]
-        if name != _TOTAL:
+        if name != TOTAL:
             return shadow_of(name) if is_shadow(budget_id) else name
     return ""
-
-
-_TOTAL = "total"
 
 
 def subject_key(line: Entry) -> str:

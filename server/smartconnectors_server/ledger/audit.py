@@ -24,6 +24,7 @@ from smartconnectors_server.ledger.records import (
     SlidingWindow,
 )
 from smartconnectors_server.window import CalendarSum
+from smartconnectors_server.zones import UnknownZone
 
 _ID_IS_BOUND_FOR_NS = 86_400 * 10**9
 _AFTER = {
@@ -58,6 +59,14 @@ class Broken(Exception):
         self.sequence = sequence
 
 
+def _counts_in(platform: str, named: tuple[str, ...]) -> tuple[str, ...]:
+    """The budgets that a line counts in. It names those that there were when its bid was admitted;
+    a total counts everything of its platforms, also from the time before it was configured.
+    """
+    total = "shadow/total" if platform.startswith("shadow/") else "total"
+    return named if total in named or not platform else (*named, total)
+
+
 @dataclass(slots=True)
 class Standing:
     """One hold: where it stands and for how much."""
@@ -76,7 +85,8 @@ class Balance:
     budget_id: str
     currency_code: str
     limits: tuple[Limit, ...]
-    committed: tuple[int, ...]
+    committed: tuple[int | None, ...]
+    """None: of a calendar whose time zone is not known here."""
     held: int
     deferred: int
     in_doubt: int
@@ -98,12 +108,16 @@ class _Account:
         for period in self.periods.values():
             period.add(at_ns, amount_micros)
 
-    def committed(self, limit: Limit, now_ns: int) -> int:
+    def committed(self, limit: Limit, now_ns: int) -> int | None:
+        """None: the time zone of its calendar is not known here."""
         window = limit.window
         if isinstance(window, SlidingWindow):
             before = bisect_right(self.settled_ns, now_ns - round(window.seconds * 10**9))
             return self.settled_so_far[-1] - self.settled_so_far[before]
-        return self._period(window, now_ns).total(now_ns)
+        try:
+            return self._period(window, now_ns).total(now_ns)
+        except UnknownZone:
+            return None
 
     def _period(self, window: CalendarWindow, now_ns: int) -> CalendarSum:
         period = self.periods.get(window)
@@ -133,6 +147,8 @@ class Audit:
         self._alerts = AlertRules()
         self._bound_to: dict[str, dict[tuple[str, str], str]] = {}
         """Platform -> mode, endpoint and accounts."""
+        self.unknown_zones: set[str] = set()
+        """Time zones that are not known here: limits of their calendars were not checked."""
 
     def take(self, entry: Entry) -> None:
         """Checks the next line. Raises Broken, and is of no further use then."""
@@ -211,7 +227,7 @@ class Audit:
         )
         if now == "settled":
             self.holds.pop(entry.hold_id, None)
-            for budget_id in entry.budget_ids:
+            for budget_id in _counts_in(entry.platform, entry.budget_ids):
                 self._accounts[budget_id].settle(entry.at_ns, entry.amount_micros)
         else:
             self.holds[entry.hold_id] = standing
@@ -245,7 +261,7 @@ class Audit:
             )
 
     def _count(self, hold: Standing, sign: int) -> None:
-        for budget_id in hold.budget_ids:
+        for budget_id in _counts_in(hold.platform, hold.budget_ids):
             self._accounts[budget_id].open[hold.state] += sign * hold.amount_micros
 
     def _check_paused(self, entry: Entry, was: str) -> None:
@@ -268,7 +284,11 @@ class Audit:
                 raise Broken(entry.sequence, f"{budget_id} was never configured")
             still_open = sum(account.open[s] for s in ("held", "deferred", "in_doubt"))
             for limit in account.budget.limits:
-                used = account.committed(limit, entry.at_ns) + still_open
+                committed = account.committed(limit, entry.at_ns)
+                if committed is None:
+                    self.unknown_zones.add(getattr(limit.window, "time_zone", ""))
+                    continue
+                used = committed + still_open
                 if used > limit.limit_micros:
                     raise Broken(
                         entry.sequence,

@@ -221,8 +221,8 @@ class Book(Figures):
         allowed = _LATE_STATES if late else {HoldState.HELD, HoldState.IN_DOUBT}
         if hold is None or hold.state not in allowed:
             raise HoldNotOpen(hold, hold_id)
-        before = self._alerts.before(hold.budget_ids, now_ns)
-        self._scopes.commit(now_ns, hold.amount_micros, hold.budget_ids)
+        before = self._alerts.before(hold.counts_in, now_ns)
+        self._scopes.commit(now_ns, hold.amount_micros, hold.counts_in)
         verb = "settle_late" if late else "settle"
         step = self._close(
             hold, HoldState.SETTLED, verb, now_ns, answer=answer, note=note, actor=actor
@@ -251,7 +251,7 @@ class Book(Figures):
             HoldState.EXPIRED: "expire",
             HoldState.SUPERSEDED: "supersede",
         }[state]
-        before = self._alerts.before(hold.budget_ids, now_ns)
+        before = self._alerts.before(hold.counts_in, now_ns)
         step = self._close(
             hold, state, verb, now_ns, answer=answer, error=error, note=note, actor=actor
         )
@@ -274,7 +274,7 @@ class Book(Figures):
         hold = self._open_hold(hold_id, {HoldState.HELD})
         if not 0 <= amount_micros <= hold.amount_micros:
             raise ValueError(f"a hold of {hold.amount_micros} cannot become {amount_micros}")
-        before = self._alerts.before(hold.budget_ids, now_ns)
+        before = self._alerts.before(hold.counts_in, now_ns)
         steps = []
         waiting_id = self._targets.deferred_on(hold.platform, hold.target)
         if waiting_id is not None:
@@ -304,7 +304,7 @@ class Book(Figures):
         hold = self._open_hold(hold_id, {HoldState.DEFERRED})
         self._check_target(hold.platform, target)
         if hold.amount_micros:
-            self._scopes.check_paused(hold.budget_ids)
+            self._scopes.check_paused(hold.counts_in)
         changed = dataclasses.replace(
             hold,
             state=HoldState.HELD,

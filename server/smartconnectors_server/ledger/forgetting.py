@@ -16,11 +16,16 @@ PURGE_MORE_S = 0.5
 log = logging.getLogger(__name__)
 
 
+def kept_for_s(longest_window_s: float) -> float:
+    """How long closed holds, and with them their request ids, are remembered."""
+    return max(KEEP_CLOSED_S, 2 * longest_window_s)
+
+
 class Forgetting:
     """Asks for what is old to be forgotten, whenever that is due."""
 
     def __init__(self, now_ns: int, longest_window_s: float) -> None:
-        self._keep_s = max(KEEP_CLOSED_S, 2 * longest_window_s)
+        self._keep_s = kept_for_s(longest_window_s)
         self._due_ns = now_ns + PURGE_EVERY_S * NANOS_PER_SECOND
 
     async def when_due(self, now_ns: int, purge: Callable[[int, int], Awaitable[int]]) -> None:

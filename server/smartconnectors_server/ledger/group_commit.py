@@ -20,6 +20,7 @@ from smartconnectors_server.ledger.refusals import TakenOver, Unavailable
 from smartconnectors_server.ledger.reported import Over, ReportedDay
 from smartconnectors_server.ledger.store import Batch
 from smartconnectors_server.ledger.writes import reached_in
+from smartconnectors_server.threads import Pool, started
 
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
@@ -46,17 +47,19 @@ class GroupCommit:
         gather_s: float,
         commit_timeout_s: float,
         on_commit: Callable[[float, int], None] = lambda _seconds, _steps: None,
+        pool: Pool = started,
     ) -> None:
-        """`write` runs on a thread of its own. When it raises, the batch is written again, so what
-        it may have written already must do no harm then. `on_commit` hears how many seconds each
-        commit took, and how many steps it carried.
+        """`write` runs on a thread of its own, which `pool` makes at the start. When it raises, the
+        batch is written again, so what it may have written already must do no harm then.
+        `on_commit` hears how many seconds each commit took, and how many steps it carried.
         """
         self._write = write
         self._after_commit = after_commit
         self._gather_s = gather_s
         self._commit_timeout_s = commit_timeout_s
         self._on_commit = on_commit
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._pool = pool
+        self._thread: ThreadPoolExecutor | None = None
         self._queue = Batch()
         self._waiters: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
@@ -74,9 +77,11 @@ class GroupCommit:
         return self._available
 
     def start(self) -> None:
-        """Begins to commit."""
+        """Begins to commit. Raises NoThread, and has begun nothing then."""
+        self._thread = self._pool(1, "ledger")
         self._available = True
         self._task = asyncio.create_task(self._commit_forever(), name="ledger-commits")
+        self._task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
         """Commits what is queued, once; what cannot be committed then is in doubt next time."""
@@ -85,9 +90,10 @@ class GroupCommit:
         if self._task is not None:
             self._wake.set()
             self._somebody_waits.set()
-            await self._task
+            await asyncio.wait([self._task])
             self._task = None
-        self._thread.shutdown(wait=False)
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
         self._available = False
 
     def check(self) -> None:
@@ -119,6 +125,8 @@ class GroupCommit:
         Raises Unavailable; it is still queued then, and the caller queues what takes it back.
         """
         reached_in(Moment.IN_MEMORY, () if step is None else (step,), calls=calls is not None)
+        if self._stopping and (self._task is None or self._task.done()):
+            raise Unavailable(f"the ledger cannot be written: {self._why}")
         if step is not None:
             self._queue.steps.append(step)
         if calls is not None:
@@ -180,8 +188,8 @@ class GroupCommit:
         """Commits one batch, or puts it back at the head of the queue."""
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        running = loop.run_in_executor(self._thread, self._write, batch)
         try:
+            running = loop.run_in_executor(self._thread, self._write, batch)
             done, _ = await asyncio.wait([running], timeout=self._commit_timeout_s)
             if not done:
                 # Who came meanwhile waits for the same disk.
@@ -220,6 +228,14 @@ class GroupCommit:
             # As above; what follows a commit has no part in it.
             log.exception("unforeseen error behind a commit")
         return True
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """If it ended otherwise than by `stop`, nothing is committed any more and nothing waits."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("commits have ended; the server has to be restarted", exc_info=error)
+            self._stopping = True
+            self._fail(self._waiters, "commits have ended; the log says why")
+            self._waiters = []
 
     def _fail(self, waiters: list[asyncio.Future[None]], why: str) -> None:
         if self._available:

@@ -28,7 +28,7 @@ class Lines:
             note=hold.note,
             actor=actor,
             customer=hold.customer,
-            sequence=self._take(hold.budget_ids),
+            sequence=self._take(hold.counts_in),
         )
 
     def of_budget(

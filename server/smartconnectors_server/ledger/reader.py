@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from smartconnectors_server.ledger.advice import UNREADABLE, with_advice
 from smartconnectors_server.ledger.refusals import Unavailable
+from smartconnectors_server.threads import NoThread, Pool, started
 
 Seen = TypeVar("Seen")
 
@@ -19,9 +20,11 @@ Seen = TypeVar("Seen")
 class Reader:
     """One look at a time, in the order in which they were asked for."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, pool: Pool = started) -> None:
+        """`pool` makes the thread, at the start."""
         self._timeout_s = timeout_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-reads")
+        self._pool = pool
+        self._thread: ThreadPoolExecutor | None = None
         self._under_way: set[asyncio.Future[Any]] = set()
         self._stalled: asyncio.Future[Any] | None = None
         self._stopped = False
@@ -31,12 +34,21 @@ class Reader:
         """False while a look stalls."""
         return self._stalled is None or self._stalled.done()
 
+    def start(self) -> None:
+        """Starts the thread. Raises NoThread."""
+        self._thread = self._pool(1, "ledger-reads")
+
     async def read(self, look: Callable[[], Seen]) -> Seen:
         """What `look` returns. Raises Unavailable: it failed or stalls, or an earlier one does."""
         if self._stopped:
             raise Unavailable("the ledger is not open")
         if not self.available:
             raise Unavailable(self._why)
+        if self._thread is None:
+            try:
+                self.start()
+            except NoThread as error:
+                raise Unavailable(f"the ledger cannot be read: {error}") from error
         looking = asyncio.get_running_loop().run_in_executor(self._thread, look)
         self._under_way.add(looking)
         looking.add_done_callback(self._ended)
@@ -56,7 +68,8 @@ class Reader:
         self._stopped = True
         if self._under_way:
             await asyncio.wait(self._under_way)
-        self._thread.shutdown(wait=False)
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
 
     @property
     def _why(self) -> str:

@@ -8,6 +8,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from smartconnectors_server.ledger.totals import counted_in
+
 Row = TypeVar("Row")
 
 
@@ -221,6 +223,11 @@ class Hold:
     def priced(self) -> bool:
         """True when it tells of a price: it carries an LTV or an AI bid."""
         return bool(self.ltv_micros or self.ai_bid_micros)
+
+    @property
+    def counts_in(self) -> tuple[str, ...]:
+        """The budgets that it counts in, a total that was configured later included."""
+        return counted_in(self.platform, self.budget_ids)
 
     @classmethod
     def from_json(cls, text: str) -> Hold:

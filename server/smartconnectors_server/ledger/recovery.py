@@ -15,6 +15,7 @@ from smartconnectors_server.ledger.alerts import ALERT, ALERT_END
 from smartconnectors_server.ledger.bindings import Binding
 from smartconnectors_server.ledger.book import Book
 from smartconnectors_server.ledger.configured import CONFIGURE, CONFIGURING, after
+from smartconnectors_server.ledger.forgetting import kept_for_s
 from smartconnectors_server.ledger.records import (
     Budget,
     Entry,
@@ -41,6 +42,15 @@ class Recovered:
     steps: tuple[Step, ...]
 
 
+def remembers_nothing(store: Store, budgets: Sequence[Budget], now_ns: int) -> bool:
+    """True when no bid and no call is as young as anything that is forgotten with time, and nothing
+    is open: then time may go on from elsewhere. Raises sqlite3.Error.
+    """
+    kept_s = kept_for_s(_longest_s(budgets))
+    idle_ns = now_ns - store.last_activity_ns()
+    return idle_ns > kept_s * NANOS_PER_SECOND and not store.open_holds()
+
+
 def recover(
     store: Store, budgets: Sequence[Budget], now_ns: int, bindings: Sequence[Binding] = ()
 ) -> Recovered:
@@ -64,6 +74,7 @@ def recover(
         if alert:
             book.replay_alert(budget.budget_id, alert[-1].note)
         since_ns = now_ns - round(_length_s(budget) * NANOS_PER_SECOND)
+        _warn_of_other_currencies(store, budget, since_ns)
         for at_ns, amount_micros in store.settled_since(budget.budget_id, since_ns):
             book.replay_settled(at_ns, amount_micros, (budget.budget_id,))
     places = {place for binding in bindings for place in binding.places}
@@ -84,8 +95,12 @@ def recover(
         if hold.state is HoldState.HELD
     ]
     steps.append(book.look_at_alerts(now_ns))
-    longest_s = max((_length_s(budget) for budget in effective), default=0.0)
-    return Recovered(book, effective, longest_s, tuple(steps))
+    return Recovered(book, effective, _longest_s(effective), tuple(steps))
+
+
+def _longest_s(budgets: Sequence[Budget]) -> float:
+    """The longest window of all budgets; 0: there is none."""
+    return max((_length_s(budget) for budget in budgets), default=0.0)
 
 
 def _length_s(budget: Budget) -> float:
@@ -94,6 +109,19 @@ def _length_s(budget: Budget) -> float:
         w.seconds if isinstance(w, SlidingWindow) else _CALENDAR_SECONDS[w.unit]
         for w in (limit.window for limit in budget.limits)
     )
+
+
+def _warn_of_other_currencies(store: Store, budget: Budget, since_ns: int) -> None:
+    """Says that a budget counts amounts which it cannot convert."""
+    others = store.currencies_since(budget.budget_id, since_ns) - {budget.currency_code}
+    if others:
+        log.warning(
+            "%s is in %s, but was committed to in %s inside its window; these amounts count "
+            "number for number until they leave it",
+            budget.budget_id,
+            budget.currency_code,
+            ", ".join(sorted(others)),
+        )
 
 
 def _as_operators_left_it(store: Store, budget: Budget) -> Budget:

@@ -6,12 +6,12 @@ That a platform reports more than was committed is a line there, recorded once f
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Protocol, TypeVar
-from zoneinfo import ZoneInfo
 
 from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.ledger.records import (
@@ -20,17 +20,20 @@ from smartconnectors_server.ledger.records import (
     campaign_scope,
     platform_and_campaign,
 )
+from smartconnectors_server.ledger.totals import COUNTS_IN, TOTAL
+from smartconnectors_server.zones import UnknownZone, zone_of
 
 KEPT_DAYS = 92
 ACCOUNT = ""
 """In place of a campaign: the report itself, so that a day without spend is known as one. It has no
 currency."""
 
-_TOTAL = "total"
 # Every time zone's days begin at a quarter of an hour, so a figure for today holds until the next.
 _QUARTER_NS = 900 * NANOS_PER_SECOND
 
 Seen = TypeVar("Seen")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +95,13 @@ class ReportedStore(Protocol):
 
 
 def local_day(now_ns: int, time_zone: str) -> date:
-    """The day in a time zone."""
-    return datetime.fromtimestamp(now_ns // NANOS_PER_SECOND, ZoneInfo(time_zone)).date()
+    """The day in a time zone. Raises UnknownZone."""
+    return datetime.fromtimestamp(now_ns // NANOS_PER_SECOND, zone_of(time_zone)).date()
 
 
 def bounds_ns(day: date, time_zone: str) -> tuple[int, int]:
-    """When a day of a time zone begins and ends: 23 hours, 24 or 25."""
-    zone = ZoneInfo(time_zone)
+    """When a day of a time zone begins and ends: 23 hours, 24 or 25. Raises UnknownZone."""
+    zone = zone_of(time_zone)
     begins, ends = (
         int(datetime.combine(each, time(), zone).timestamp()) * NANOS_PER_SECOND
         for each in (day, day + timedelta(days=1))
@@ -125,6 +128,7 @@ class Reported:
         self._days: dict[str, dict[tuple[str, str], ReportedDay]] = {}
         self._overs: dict[tuple[str, str], Over] = {}
         self._sums: dict[str, tuple[int, ReportedPeriod | None]] = {}
+        self._unknown_zones: set[str] = set()
 
     def restore(self, store: ReportedStore) -> None:
         """Takes up what was kept. Raises sqlite3.Error."""
@@ -152,8 +156,7 @@ class Reported:
         found = (
             one
             for one in self.days(platform)
-            if one.campaign_id != ACCOUNT
-            and 0 <= (local_day(now_ns, one.time_zone) - one.date).days < days
+            if one.campaign_id != ACCOUNT and self._is_among_the_last(days, one, now_ns)
         )
         return sorted(found, key=lambda one: (-one.date.toordinal(), one.platform, one.campaign_id))
 
@@ -222,19 +225,43 @@ class Reported:
 
     # Parts
 
+    def _is_today(self, day: ReportedDay, now_ns: int) -> bool | None:
+        """Whether it is this day in its time zone; None where the zone is not known."""
+        try:
+            return day.date == local_day(now_ns, day.time_zone)
+        except UnknownZone as error:
+            self._say(error, day.platform)
+            return None
+
+    def _is_among_the_last(self, days: int, one: ReportedDay, now_ns: int) -> bool:
+        """Of a zone that is not known, the day may be one ahead of or behind the one of UTC."""
+        try:
+            return 0 <= (local_day(now_ns, one.time_zone) - one.date).days < days
+        except UnknownZone as error:
+            self._say(error, one.platform)
+            return -1 <= (local_day(now_ns, "UTC") - one.date).days <= days
+
+    def _say(self, error: UnknownZone, platform: str) -> None:
+        """Once for each zone: every look at a budget comes here."""
+        if error.name not in self._unknown_zones:
+            self._unknown_zones.add(error.name)
+            log.warning("%s: what was reported for today cannot be shown: %s", platform, error)
+
     def _take(self, day: ReportedDay) -> None:
         self._days.setdefault(day.day, {})[day.platform, day.campaign_id] = day
 
     def _sum(self, budget_id: str, currency_code: str, now_ns: int) -> ReportedPeriod | None:
         platform, campaign_id = platform_and_campaign(budget_id) or (budget_id, None)
         around = local_day(now_ns, "UTC")
-        days = [
-            day
+        near = [
+            (day, self._is_today(day, now_ns))
             for ahead in (-1, 0, 1)  # it may be another day there
             for day in self._days.get((around + timedelta(days=ahead)).isoformat(), {}).values()
-            if (budget_id == _TOTAL or day.platform == platform)
-            and day.day == local_day(now_ns, day.time_zone).isoformat()
+            if budget_id == TOTAL or day.platform == platform
         ]
+        if any(is_today is None for _, is_today in near):
+            return None
+        days = [day for day, is_today in near if is_today]
         asked = [day for day in days if day.campaign_id == ACCOUNT]
         counted = [day for day in days if campaign_id is None or day.campaign_id == campaign_id]
         currencies = {day.currency_code for day in counted if day.campaign_id != ACCOUNT}
@@ -318,10 +345,10 @@ class ReportedTables:
 
     def committed_between(self, budget_id: str, from_ns: int, until_ns: int) -> int:
         row = self._reader.execute(
-            "SELECT coalesce(sum(amount_micros), 0) FROM entries"
-            " WHERE verb IN ('settle', 'settle_late') AND at_ns >= ? AND at_ns < ?"
-            "   AND EXISTS (SELECT 1 FROM json_each(budget_ids) WHERE value = ?)",
-            (from_ns, until_ns, budget_id),
+            "SELECT coalesce(sum(amount_micros), 0) FROM entries"  # noqa: S608 - a constant
+            " WHERE verb IN ('settle', 'settle_late') AND at_ns >= :from_ns AND at_ns < :until_ns"
+            f" AND {COUNTS_IN}",
+            {"from_ns": from_ns, "until_ns": until_ns, "budget_id": budget_id},
         ).fetchone()
         return int(row[0])
 

@@ -25,6 +25,14 @@ class RequestIds:
         ).fetchone()
         return None if row is None else Hold.from_json(row[0])
 
+    def are_on_record(self, platform: str, request_id: str) -> bool:
+        """Whether a line is about it: lines are kept when holds are forgotten."""
+        found = self._reader.execute(
+            "SELECT 1 FROM entries WHERE request_id = ? AND platform = ? AND hold_id != '' LIMIT 1",
+            (request_id, platform),
+        )
+        return found.fetchone() is not None
+
     def after(self, hold_id: str) -> list[tuple[str, Key]]:
         """Holds after this one in the order of their ids, each with its request id, bound or not;
         some at a time.

@@ -22,9 +22,9 @@ ON CONFLICT (hold_id) DO UPDATE SET
     state = excluded.state, updated_ns = excluded.updated_ns, record = excluded.record
 """
 
-KEEP_BASE = """
-INSERT INTO clock VALUES (1, ?1, ?2)
-ON CONFLICT (only) DO UPDATE SET boot_id = ?1, base_ns = ?2
+KEEP_READING = """
+INSERT INTO clock VALUES (1, ?1, ?2, ?3, ?4)
+ON CONFLICT (only) DO UPDATE SET boot_id = ?1, base_ns = ?2, wall_ns = ?3, monotonic_ns = ?4
 """
 
 ERASE_HOLDS = """

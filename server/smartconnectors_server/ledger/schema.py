@@ -79,7 +79,9 @@ CREATE TABLE IF NOT EXISTS tallies (
 CREATE TABLE IF NOT EXISTS clock (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     boot_id TEXT NOT NULL,
-    base_ns INTEGER NOT NULL
+    base_ns INTEGER NOT NULL,
+    wall_ns INTEGER NOT NULL,
+    monotonic_ns INTEGER NOT NULL
 ) STRICT;
 {reported}
 PRAGMA user_version = {version};

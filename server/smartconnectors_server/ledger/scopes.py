@@ -169,7 +169,7 @@ class Scopes:
 
     def count_open(self, hold: Hold, sign: int) -> None:
         """Adds an open hold to the sums of its budgets, or takes it from them."""
-        for scope in self._known(hold.budget_ids):
+        for scope in self._known(hold.counts_in):
             scope.open_micros[hold.state] += sign * hold.amount_micros
 
     def touch(self, budget_ids: Iterable[str], sequence: int) -> None:
@@ -215,12 +215,13 @@ class Scopes:
     def check_fits(self, asked: Reservation, older: Hold | None, now_ns: int) -> None:
         """Raises Refused, for the tightest scope, or Paused; `older` is what would be freed."""
         self.check_paused(asked.budget_ids)
+        freed_in = () if older is None else older.counts_in
         refusals = []
         for budget_id in asked.budget_ids:
             if not self.knows(budget_id) and platform_and_campaign(budget_id) is not None:
                 continue  # a campaign without a budget of its own
             scope = self._scopes[budget_id]
-            freed = older.amount_micros if older and budget_id in older.budget_ids else 0
+            freed = older.amount_micros if older and budget_id in freed_in else 0
             still_open = scope.open_total() - freed
             for index, (limit, window) in enumerate(
                 zip(scope.budget.limits, scope.windows, strict=True)

@@ -10,13 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from smartconnectors_server.clock import Clock, LedgerClock
 from smartconnectors_server.failpoints import Moment
 from smartconnectors_server.ledger.adopting import bind
-from smartconnectors_server.ledger.advice import refusal_to_open, say_how_far_the_wall_clock_is
+from smartconnectors_server.ledger.advice import (
+    refusal_to_open,
+    say_how_far_the_wall_clock_is,
+    say_that_boots_cannot_be_told_apart,
+)
 from smartconnectors_server.ledger.alert_log import AlertLog
 from smartconnectors_server.ledger.alerts import AlertLevel
 from smartconnectors_server.ledger.bindings import NO_ADOPTION, Adoption, Binding
@@ -40,12 +45,13 @@ from smartconnectors_server.ledger.records import (
     Step,
     Tally,
 )
-from smartconnectors_server.ledger.recovery import recover
+from smartconnectors_server.ledger.recovery import recover, remembers_nothing
 from smartconnectors_server.ledger.refusals import DuplicateRequest, HoldNotOpen, Unavailable
 from smartconnectors_server.ledger.reported import Reported
 from smartconnectors_server.ledger.store import Batch, Store
 from smartconnectors_server.ledger.writes import reached_in
 from smartconnectors_server.private import make_private_directory
+from smartconnectors_server.threads import Pool, started
 
 
 class SqliteLedger:
@@ -59,8 +65,14 @@ class SqliteLedger:
         gather_ms: float = 3.0,
         commit_timeout_s: float = 5.0,
         on_commit: Callable[[float, int], None] = lambda _seconds, _steps: None,
+        pool: Pool = started,
+        mark_file: Path | None = None,
     ) -> None:
+        """`pool` makes the threads on which the file is written and read. `mark_file`: a further
+        mark, outside of the directory.
+        """
         self._directory = directory
+        self._mark_file = mark_file
         self._clock = clock
         self._commits = GroupCommit(
             self._write,
@@ -68,8 +80,9 @@ class SqliteLedger:
             gather_s=gather_ms / 1000,
             commit_timeout_s=commit_timeout_s,
             on_commit=on_commit,
+            pool=pool,
         )
-        self._reader = Reader(commit_timeout_s)
+        self._reader = Reader(commit_timeout_s, pool)
         self._time = LedgerClock(clock)
         self._book = Book()
         self._lock: DirectoryLock | None = None
@@ -102,9 +115,11 @@ class SqliteLedger:
         try:
             make_private_directory(self._directory)
             self._lock = DirectoryLock(self._directory)
-            store = self._store = Store(self._directory)
-            self._time = LedgerClock(self._clock, store.last_at_ns(), store.base())
-            store.keep_base(*self._time.base)
+            store = self._store = Store(self._directory, self._mark_file)
+            self._time = LedgerClock(self._clock, store.last_at_ns(), store.reading())
+            if remembers_nothing(store, budgets, self.now_ns()):
+                self._time.catch_up()
+            store.keep_reading(self._time.reading())
             recovered = recover(store, budgets, self.now_ns(), bindings)
             bound = bind(store, recovered.book, self.now_ns(), bindings, adoption)
             self.reported.restore(store.reported)
@@ -112,6 +127,9 @@ class SqliteLedger:
             self._book = recovered.book
             self._forgetting = Forgetting(self.now_ns(), recovered.longest_window_s)
             say_how_far_the_wall_clock_is(self._time.behind_wall_s())
+            if not self._time.knows_boot:
+                say_that_boots_cannot_be_told_apart()
+            self._reader.start()
             self._commits.start()
             for step in (*recovered.steps, *bound):
                 self._commits.later(step)
@@ -124,6 +142,9 @@ class SqliteLedger:
         return recovered.budgets
 
     async def close(self) -> None:
+        if self._store is not None and self._commits.available:
+            with contextlib.suppress(sqlite3.Error):  # an older reading does, too
+                await self._commits.run(self._store.keep_reading, self._time.reading())
         await self._commits.stop()
         await self._ids.stop()
         await self._reader.stop()
@@ -320,6 +341,11 @@ class SqliteLedger:
         self._ids.looked_up_in_vain(key)
         return None
 
+    async def knows_request(self, platform: str, request_id: str) -> bool:
+        if self._book.find(platform, request_id) is not None:
+            return True
+        return await self._fresh(lambda: self._disk.ids.are_on_record(platform, request_id))
+
     async def get(self, hold_id: str) -> Hold | None:
         return self._book.get(hold_id) or await self._reader.read(lambda: self._disk.get(hold_id))
 
@@ -397,6 +423,7 @@ class SqliteLedger:
         """On the ledger's thread."""
         if not batch:
             return
+        batch.reading = self._time.reading()
         reached_in(Moment.BEFORE_COMMIT, batch.steps, calls=bool(batch.calls))
         self._disk.write(batch)
         reached_in(Moment.AFTER_COMMIT, batch.steps, calls=bool(batch.calls))

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smartconnectors_server.clock import ClockReading
 from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.ledger.alert_tables import AlertTables, write_standing
 from smartconnectors_server.ledger.bindings import ADOPT, BINDING, Binding
@@ -26,7 +27,7 @@ from smartconnectors_server.ledger.campaigns import (
 from smartconnectors_server.ledger.chain import GENESIS, link
 from smartconnectors_server.ledger.erasing import REFUSED
 from smartconnectors_server.ledger.mark import FILE_NAME as MARK_NAME
-from smartconnectors_server.ledger.mark import Mark, marked
+from smartconnectors_server.ledger.mark import Mark, check_mark, marked
 from smartconnectors_server.ledger.records import (
     Entry,
     Hold,
@@ -51,7 +52,7 @@ from smartconnectors_server.ledger.rows import (
     INSERT_CALLS,
     INSERT_CAMPAIGNS,
     INSERT_ENTRIES,
-    KEEP_BASE,
+    KEEP_READING,
     UPSERT_HOLDS,
     UPSERT_LIMITS,
     UPSERT_TALLIES,
@@ -65,6 +66,7 @@ from smartconnectors_server.ledger.rows import (
 from smartconnectors_server.ledger.same_files import SameFiles
 from smartconnectors_server.ledger.schema import prepare
 from smartconnectors_server.ledger.shadow import real_of
+from smartconnectors_server.ledger.totals import COUNTS_IN
 from smartconnectors_server.private import create_private, keep_private
 
 FILE_NAME = "ledger.sqlite3"
@@ -83,6 +85,8 @@ class Batch:
     reported: list[ReportedDay] = field(default_factory=list)
     overs: list[Over] = field(default_factory=list)
     tallies: list[Tally] = field(default_factory=list)
+    reading: ClockReading | None = None
+    """What the clocks say as it is written; None: what was written before stays."""
 
     def __bool__(self) -> bool:
         return bool(
@@ -95,13 +99,15 @@ class Store:
     loop's.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Opens the file, or makes one.
+    def __init__(self, directory: Path, mark_file: Path | None = None) -> None:
+        """Opens the file, or makes one. `mark_file`: a mark outside of the directory.
 
-        Raises Damaged, WrongVersion, sqlite3.Error, OSError; nothing is left open then.
+        Raises Damaged, StateDirectoryLocked, WrongVersion, sqlite3.Error, OSError; nothing is left
+        open then.
         """
         self._path = directory / FILE_NAME
         self._mark: Mark | None = None
+        self._mark_outside: Mark | None = None
         self._last, self._head = 0, GENESIS
         self._campaigns: set[tuple[str, str]] = set()
         """Those that this process knows to be in the file, each with the place that it is in."""
@@ -117,7 +123,10 @@ class Store:
             self._check_end(*marked(directory))
             self._mark = Mark(directory)
             keep_private(self._mark.path)
-            self._mark.write(self._last, self._head)
+            if mark_file is not None:
+                self._mark_outside = Mark(directory, mark_file)
+                check_mark(mark_file, self._last, self._hash_of, self._path)
+            self._write_marks()
         except BaseException:
             self.close()
             raise
@@ -190,6 +199,8 @@ class Store:
             if batch.tallies:
                 rows_of_tallies = [dataclasses.astuple(tally) for tally in batch.tallies]
                 writer.execute(UPSERT_TALLIES, (json.dumps(rows_of_tallies),))
+            if batch.reading is not None:
+                self.keep_reading(batch.reading)
             writer.execute("COMMIT")
         except (sqlite3.Error, TakenOver):
             if writer.in_transaction:
@@ -198,9 +209,14 @@ class Store:
         self._files.check()
         self._last, self._head = last, head
         self._campaigns |= new
-        if self._mark is not None and any(step.entries for step in batch.steps):
+        if any(step.entries for step in batch.steps):
             reached(Place.MARK)
-            self._mark.write(last, head)
+            self._write_marks()
+
+    def _write_marks(self) -> None:
+        for mark in (self._mark, self._mark_outside):
+            if mark is not None:
+                mark.write(self._last, self._head)
 
     def _check_only_writer(self) -> None:
         """Raises TakenOver when the newest line is not the one that this process wrote last.
@@ -266,9 +282,9 @@ class Store:
         """Says where the campaigns of each platform are from now on."""
         self._places = {binding.platform: binding.places for binding in bindings}
 
-    def keep_base(self, boot_id: str, base_ns: int) -> None:
-        """Remembers what ledger time is counted from. Raises sqlite3.Error."""
-        self._writer.execute(KEEP_BASE, (boot_id, base_ns))
+    def keep_reading(self, reading: ClockReading) -> None:
+        """Remembers what the clocks say. Raises sqlite3.Error."""
+        self._writer.execute(KEEP_READING, dataclasses.astuple(reading))
 
     def purge(self, closed_before_ns: int, calls_before_ns: int) -> int:
         """Forgets closed holds (never the last ones with a price) and old calls, some at a time.
@@ -311,9 +327,10 @@ class Store:
         """Closes the file."""
         self._reader.close()
         self._writer.close()
-        if self._mark is not None:
-            self._mark.close()
-            self._mark = None
+        for mark in (self._mark, self._mark_outside):
+            if mark is not None:
+                mark.close()
+        self._mark = self._mark_outside = None
 
     # Reading
 
@@ -343,10 +360,20 @@ class Store:
         row = newest.fetchone()
         return 0 if row is None else int(row[0])
 
-    def base(self) -> tuple[str, int] | None:
-        """What `keep_base` was told last."""
-        row = self._reader.execute("SELECT boot_id, base_ns FROM clock").fetchone()
-        return None if row is None else (str(row[0]), int(row[1]))
+    def reading(self) -> ClockReading | None:
+        """The reading of the clocks that was written last."""
+        found = self._reader.execute(
+            "SELECT boot_id, base_ns, wall_ns, monotonic_ns FROM clock"
+        ).fetchone()
+        return None if found is None else ClockReading(*found)
+
+    def last_activity_ns(self) -> int:
+        """The latest ledger time of a line about a hold and of a call to a platform; 0: none."""
+        (hold_ns, call_ns) = self._reader.execute(
+            "SELECT coalesce((SELECT at_ns FROM entries WHERE hold_id != ''"
+            " ORDER BY sequence DESC LIMIT 1), 0), coalesce((SELECT max(at_ns) FROM calls), 0)"
+        ).fetchone()
+        return max(int(hold_ns), int(call_ns))
 
     def limits(self) -> dict[str, tuple[int | None, bool]]:
         """What operators changed: budget -> (limit or None, paused)."""
@@ -377,13 +404,21 @@ class Store:
     def settled_since(self, budget_id: str, since_ns: int) -> list[tuple[int, int]]:
         """(at_ns, amount) of the commitments in one budget, oldest first."""
         rows = self._reader.execute(
-            "SELECT at_ns, amount_micros FROM entries"
-            " WHERE verb IN ('settle', 'settle_late') AND at_ns > ?"
-            "   AND EXISTS (SELECT 1 FROM json_each(budget_ids) WHERE value = ?)"
+            "SELECT at_ns, amount_micros FROM entries"  # noqa: S608 - a constant
+            f" WHERE verb IN ('settle', 'settle_late') AND at_ns > :since_ns AND {COUNTS_IN}"
             " ORDER BY at_ns, sequence",
-            (since_ns, budget_id),
+            {"since_ns": since_ns, "budget_id": budget_id},
         )
         return [(int(at), int(amount)) for at, amount in rows]
+
+    def currencies_since(self, budget_id: str, since_ns: int) -> set[str]:
+        """The currencies of the commitments in one budget."""
+        rows = self._reader.execute(
+            "SELECT DISTINCT currency_code FROM entries"  # noqa: S608 - a constant
+            f" WHERE verb IN ('settle', 'settle_late') AND at_ns > :since_ns AND {COUNTS_IN}",
+            {"since_ns": since_ns, "budget_id": budget_id},
+        )
+        return {str(code) for (code,) in rows}
 
     def open_holds(self) -> list[Hold]:
         """Open holds, oldest first."""

@@ -9,6 +9,7 @@ from smartconnectors_server.ledger.alerts import AlertLevel, Alerts
 from smartconnectors_server.ledger.lines import Lines
 from smartconnectors_server.ledger.records import Step
 from smartconnectors_server.ledger.scopes import Scopes
+from smartconnectors_server.ledger.totals import counted_in
 
 
 class Telling:
@@ -48,7 +49,11 @@ class Telling:
         """The steps as one, with what is to be told of their budgets, and of `budget_ids`."""
         holds = tuple(hold for step in steps for hold in step.holds)
         entries = [entry for step in steps for entry in step.entries]
-        changed = [budget_id for entry in entries for budget_id in entry.budget_ids]
+        changed = [
+            budget_id
+            for entry in entries
+            for budget_id in counted_in(entry.platform, entry.budget_ids)
+        ]
         for crossing in self._alerts.after(dict.fromkeys([*changed, *budget_ids]), before, now_ns):
             budget = self._scopes.budget(crossing.state.budget_id)
             entries.append(

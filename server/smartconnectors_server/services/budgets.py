@@ -201,7 +201,7 @@ class BudgetServicer:
         holds = [
             hold
             for hold in self._keeper.open_holds()
-            if not request.budget_id or request.budget_id in hold.budget_ids
+            if not request.budget_id or request.budget_id in hold.counts_in
             if call.caller.scope.sees_hold(hold.platform, hold.budget_ids)
         ]
         # A hold's id grows with time, so the last id of a page says where the next one begins.

@@ -38,6 +38,7 @@ class Metrics:
         self._commit_seconds = Measured(names.COMMIT_SECONDS, _SECONDS)
         self._commit_steps = Measured(names.COMMIT_STEPS, _STEPS)
         self._deliveries = Counted(names.ALERT_DELIVERIES)
+        self._unknown_ids = Counted(names.UNKNOWN_REQUEST_IDS)
         self._registry = CollectorRegistry()
         self._registry.register(
             _Counts(
@@ -51,6 +52,7 @@ class Metrics:
                     self._commit_seconds,
                     self._commit_steps,
                     self._deliveries,
+                    self._unknown_ids,
                 )
             )
         )
@@ -95,6 +97,10 @@ class Metrics:
     def alert_delivery(self, sink: str, outcome: str) -> None:
         """An alert was delivered, or not."""
         self._deliveries.add((sink, outcome))
+
+    def unknown_request_id(self, platform: str, count: int = 1) -> None:
+        """A platform shows request ids that the ledger does not know; 0: none yet."""
+        self._unknown_ids.add((platform,), count)
 
     def read_with(self, read: Callable[[], Samples]) -> None:
         """Has gauges read by `read` whenever somebody looks."""

@@ -125,6 +125,14 @@ ALERT_DELIVERIES = Metric(
     "more.",
 )
 
+UNKNOWN_REQUEST_IDS = Metric(
+    "smartconnectors_unknown_request_ids",
+    "counter",
+    ("platform",),
+    "Request ids that the platform showed and the ledger does not know: it lacks lines, or another "
+    "server changes the same campaign.",
+)
+
 # Read when somebody looks.
 
 ALERTS_PENDING = Metric(

@@ -37,7 +37,7 @@ from smartconnectors_server.ledger import (
 )
 
 CAMPAIGN = f"{PLATFORM}/campaigns/1001"
-SCOPES = (PLATFORM, CAMPAIGN, "total")
+SCOPES = (PLATFORM, CAMPAIGN, "meta")
 
 
 async def what_fits_is_admitted_to_the_last_micro(bench: Bench) -> None:
@@ -50,7 +50,7 @@ async def what_fits_is_admitted_to_the_last_micro(bench: Bench) -> None:
 
 
 async def an_amount_has_to_fit_every_budget_in_scope(bench: Bench) -> None:
-    small = {PLATFORM: 50, CAMPAIGN: 60, "total": 70}
+    small = {PLATFORM: 50, CAMPAIGN: 60, "meta": 70}
     ledger = await bench.open(*(budget(name, limit * USD) for name, limit in small.items()))
     for number, scope in enumerate(SCOPES):
         others = tuple(name for name in SCOPES if name != scope)
@@ -65,7 +65,7 @@ async def an_amount_has_to_fit_every_budget_in_scope(bench: Bench) -> None:
 
 async def a_refusal_leaves_no_trace_in_any_scope(bench: Bench) -> None:
     ledger = await bench.open(
-        budget(PLATFORM), budget(CAMPAIGN, 500 * USD), budget("total", 10 * USD)
+        budget(PLATFORM), budget(CAMPAIGN, 500 * USD), budget("meta", 10 * USD)
     )
     await refusal(ledger.reserve(ask("a", 11 * USD, budget_ids=SCOPES)), Refused)
     assert [sums(ledger.state(name)) for name in SCOPES] == [(0, 0, 0, 0)] * 3
@@ -112,7 +112,7 @@ async def a_refusal_names_the_scope_that_stays_shut_longest(bench: Bench) -> Non
     ledger = await bench.open(*(budget(name, 100 * USD) for name in SCOPES))
     await commit(ledger, "a", 60 * USD, budget_ids=(PLATFORM,))
     bench.clock.advance(100)
-    await commit(ledger, "b", 60 * USD, budget_ids=("total",))
+    await commit(ledger, "b", 60 * USD, budget_ids=("meta",))
     bench.clock.advance(100)
     await commit(ledger, "c", 60 * USD, budget_ids=(CAMPAIGN,))
     error = await refusal(ledger.reserve(ask("d", 50 * USD, budget_ids=SCOPES)), Refused)
@@ -121,7 +121,7 @@ async def a_refusal_names_the_scope_that_stays_shut_longest(bench: Bench) -> Non
 
 async def a_refusal_for_ever_names_the_smallest_limit(bench: Bench) -> None:
     ledger = await bench.open(
-        budget(PLATFORM, 50 * USD), budget(CAMPAIGN, 20 * USD), budget("total", 40 * USD)
+        budget(PLATFORM, 50 * USD), budget(CAMPAIGN, 20 * USD), budget("meta", 40 * USD)
     )
     for budget_ids in (SCOPES, SCOPES[::-1]):
         asked = ask("a", 60 * USD, budget_ids=budget_ids)

@@ -38,13 +38,14 @@ def replayed(entries: Iterable[Entry]) -> dict[str, dict[str, int]]:
         if not entry.hold_id:
             continue
         was, amount = holds.pop(entry.hold_id, ("", 0))
-        for budget_id in entry.budget_ids:
+        budget_ids = {*entry.budget_ids, "total"}  # which counts everything
+        for budget_id in budget_ids:
             sums[budget_id][was] -= amount
             if entry.verb in _COMMITS:
                 sums[budget_id]["committed"] += entry.amount_micros
         if entry.verb in _STATE_AFTER:
             holds[entry.hold_id] = (_STATE_AFTER[entry.verb], entry.amount_micros)
-            for budget_id in entry.budget_ids:
+            for budget_id in budget_ids:
                 sums[budget_id][_STATE_AFTER[entry.verb]] += entry.amount_micros
         else:
             assert entry.verb in _GIVES_BACK | _COMMITS, f"unknown verb {entry.verb}"

@@ -189,13 +189,13 @@ async def a_live_bid_takes_the_place_of_a_deferred_one(bench: Bench) -> None:
 
 
 async def a_newer_bid_that_does_not_fit_leaves_the_older_waiting(bench: Bench) -> None:
-    ledger = await bench.open(budget(PLATFORM, 100 * USD), budget("total", 100 * USD))
+    ledger = await bench.open(budget(PLATFORM, 100 * USD), budget("meta", 100 * USD))
     older = await ledger.reserve(deferred(ledger, "a", 80 * USD, target="campaigns/1"))
     await refusal(ledger.reserve(deferred(ledger, "b", 101 * USD, target="campaigns/1")), Refused)
     assert ledger.open_holds() == (older,)
     # What the older one holds is given back only in the budgets that it counts in.
-    await ledger.reserve(ask("t", 50 * USD, budget_ids=("total",)))
-    both = deferred(ledger, "c", 60 * USD, target="campaigns/1", budget_ids=(PLATFORM, "total"))
+    await ledger.reserve(ask("t", 50 * USD, budget_ids=("meta",)))
+    both = deferred(ledger, "c", 60 * USD, target="campaigns/1", budget_ids=(PLATFORM, "meta"))
     await refusal(ledger.reserve(both), Refused)
     assert sums(ledger.state(PLATFORM)) == (0, 0, 80, 0)
 

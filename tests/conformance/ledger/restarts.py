@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable, Mapping
 
 from tests.conformance.ledger.bench import (
     PLATFORM,
     USD,
     Bench,
+    all_entries,
     ask,
     budget,
     commit,
@@ -17,14 +20,18 @@ from tests.conformance.ledger.bench import (
     sums,
 )
 
+from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.ledger import (
     ALL,
+    EVERY_CAMPAIGN,
     PAUSE_CAMPAIGN,
     RESUME_CAMPAIGN,
     WAS_RUNNING,
+    AlertLevel,
     Budget,
     DuplicateRequest,
     HoldState,
+    Ledger,
     Limit,
     Pause,
     Paused,
@@ -32,7 +39,11 @@ from smartconnectors_server.ledger import (
     SlidingWindow,
     StateDirectoryLocked,
     campaign_scope,
+    shadow_of,
 )
+from smartconnectors_server.ledger.audit import Audit
+
+WITH_TOTAL = (PLATFORM, "total")
 
 
 async def what_was_held_is_in_doubt_afterwards(bench: Bench) -> None:
@@ -110,6 +121,120 @@ async def every_scope_is_restored(bench: Bench) -> None:
     assert sums(ledger.state("total")) == (30, 0, 0, 5)
     assert ledger.state("total").limits[1].committed_micros == 30 * USD
     assert ledger.budget_ids() == both
+
+
+async def a_total_that_is_configured_later_counts_what_its_platforms_committed(
+    bench: Bench,
+) -> None:
+    ledger = await bench.open(budget(), budget("meta"))
+    await commit(ledger, "a", 200 * USD)
+    bench.clock.advance(100)
+    await commit(ledger, "b", 40 * USD, platform="meta", budget_ids=("meta",))
+    both = (budget(), budget("meta"), budget("total", 250 * USD, daily(245 * USD)))
+    ledger = await bench.restart(*both)
+    assert sums(ledger.state("total")) == (240, 0, 0, 0)
+    assert ledger.state("total").limits[1].committed_micros == 240 * USD
+    error = await refusal(ledger.reserve(ask("c", 11 * USD, budget_ids=WITH_TOTAL)), Refused)
+    assert error.state.budget_id == "total"
+    assert ledger.standing("total") is AlertLevel.CRITICAL
+    await commit(ledger, "d", 5 * USD, budget_ids=WITH_TOTAL)
+    bench.clock.advance(500)
+    assert sums(ledger.state("total")) == (45, 0, 0, 0)
+    await _audited(ledger, {"total": (45, 245), PLATFORM: (5,), "meta": (40,)})
+
+
+async def a_total_that_is_taken_out_and_put_back_counts_what_was_committed_meanwhile(
+    bench: Bench,
+) -> None:
+    with_total = (budget(), budget("total", 250 * USD))
+    ledger = await bench.open(*with_total)
+    await commit(ledger, "a", 100 * USD, budget_ids=WITH_TOTAL)
+    ledger = await bench.restart(budget())
+    await commit(ledger, "b", 120 * USD)
+    ledger = await bench.restart(*with_total)
+    assert sums(ledger.state("total")) == (220, 0, 0, 0)
+    await refusal(ledger.reserve(ask("c", 31 * USD, budget_ids=WITH_TOTAL)), Refused)
+    await commit(ledger, "d", 30 * USD, budget_ids=WITH_TOTAL)
+    await _audited(ledger, {"total": (250,), PLATFORM: (250,)})
+
+
+async def what_is_open_counts_in_a_total_that_is_configured_later(bench: Bench) -> None:
+    ledger = await bench.open()
+    held = await ledger.reserve(ask("held", 10 * USD))
+    waiting = await ledger.reserve(deferred(ledger, "deferred", 20 * USD, target="t"))
+    late = await ledger.reserve(ask("late", 3 * USD))
+    await ledger.release(late.hold_id)
+    ledger = await bench.restart(budget(), budget("total", 50 * USD))
+    assert sums(ledger.state("total")) == (0, 0, 20, 10)
+    await refusal(ledger.reserve(ask("c", 21 * USD, budget_ids=WITH_TOTAL)), Refused)
+    newer = deferred(ledger, "newer", 40 * USD, target="t", budget_ids=WITH_TOTAL)
+    await ledger.reserve(newer)  # takes the place of what waits, in the total too
+    assert (await ledger.get(waiting.hold_id)).state is HoldState.SUPERSEDED  # type: ignore[union-attr]
+    await ledger.settle(held.hold_id)
+    await ledger.settle(late.hold_id, late=True)
+    assert sums(ledger.state("total")) == (13, 0, 40, 0)
+    ledger = await bench.restart(budget(), budget("total", 50 * USD))
+    assert sums(ledger.state("total")) == (13, 0, 40, 0)
+    await _audited(ledger, {"total": (13,), PLATFORM: (13,)})
+
+
+async def a_pause_of_a_total_stops_what_was_deferred_before_there_was_one(bench: Bench) -> None:
+    ledger = await bench.open()
+    waiting = await ledger.reserve(deferred(ledger, "a", USD))
+    ledger = await bench.restart(budget(), budget("total"))
+    await ledger.set_paused("total", True, "stop")
+    await refusal(ledger.dispatch(waiting.hold_id, target="t", before=""), Paused)
+
+
+async def a_total_counts_no_shadows_and_its_shadow_counts_nothing_else(bench: Bench) -> None:
+    shadow = shadow_of(PLATFORM)
+    ledger = await bench.open(budget(), budget(shadow))
+    await commit(ledger, "a", 7 * USD)
+    await commit(ledger, "b", 9 * USD, platform=shadow, budget_ids=(shadow,))
+    totals = budget("total"), budget(shadow_of("total"))
+    ledger = await bench.restart(budget(), budget(shadow), *totals)
+    assert sums(ledger.state("total")) == (7, 0, 0, 0)
+    assert sums(ledger.state(shadow_of("total"))) == (9, 0, 0, 0)
+    await _audited(ledger, {"total": (7,), shadow_of("total"): (9,)})
+
+
+async def a_total_counts_platforms_that_are_not_served_any_more(bench: Bench) -> None:
+    ledger = await bench.open(budget(), budget("meta"))
+    await commit(ledger, "a", 7 * USD, platform="meta", budget_ids=("meta",))
+    ledger = await bench.restart(budget(), budget("total"))
+    assert sums(ledger.state("total")) == (7, 0, 0, 0)
+
+
+async def every_limit_that_is_configured_later_counts_what_was_committed_in_its_window(
+    bench: Bench,
+) -> None:
+    campaign, other = (campaign_scope(PLATFORM, one) for one in ("1001", "1002"))
+    ledger = await bench.open(budget())
+    await commit(ledger, "a", 7 * USD, budget_ids=(PLATFORM, campaign))
+    bench.clock.advance(601)
+    await commit(ledger, "b", 9 * USD, budget_ids=(PLATFORM, campaign))
+    every = budget(campaign_scope(PLATFORM, EVERY_CAMPAIGN), 20 * USD, daily(20 * USD))
+    own = budget(other, 20 * USD)
+    ledger = await bench.restart(budget(PLATFORM, 500 * USD, daily(400 * USD)), every, own)
+    assert ledger.state(PLATFORM).limits[1].committed_micros == 16 * USD
+    assert [s.committed_micros for s in ledger.state(campaign).limits] == [9 * USD, 16 * USD]
+    error = await refusal(
+        ledger.reserve(ask("c", 5 * USD, budget_ids=(PLATFORM, campaign))), Refused
+    )
+    assert error.state.budget_id == campaign
+
+
+async def _audited(ledger: Ledger, committed: Mapping[str, tuple[int, ...]]) -> None:
+    """The lines alone come to the same: in whole dollars, for each limit."""
+    audit = Audit()
+    for line in await all_entries(ledger):
+        audit.take(line)
+    audit.at_ns = ledger.now_ns()
+    derived = {
+        balance.budget_id: tuple((micros or 0) // USD for micros in balance.committed)
+        for balance in audit.balances()
+    }
+    assert {name: derived[name] for name in committed} == committed
 
 
 async def a_wider_window_counts_what_a_narrower_one_had_forgotten(bench: Bench) -> None:
@@ -304,6 +429,49 @@ async def a_wall_clock_set_forward_between_two_lives_empties_no_window(bench: Be
         ledger = await bench.open()
         assert sums(ledger.state(PLATFORM)) == (500, 0, 0, 0)
         await refusal(ledger.reserve(ask("b", USD)), Refused)
+    bench.clock.advance(300)
+    await ledger.reserve(ask("b", USD))
+
+
+async def without_a_boot_id_a_wall_clock_set_forward_between_two_lives_empties_no_window(
+    bench: Bench,
+) -> None:
+    bench.clock = ManualClock(names_boots=False)
+    await _steps_empty_no_window(bench, bench.clock.step_wall)
+
+
+async def a_boot_clock_of_another_time_namespace_empties_no_window(bench: Bench) -> None:
+    await _steps_empty_no_window(bench, bench.clock.step_monotonic)
+
+
+async def _steps_empty_no_window(bench: Bench, step: Callable[[float], None]) -> None:
+    ledger = await bench.open()
+    await commit(ledger, "a", 500 * USD)
+    for step_s in (25, 7200, -3600, 30 * 86_400):
+        await bench.finish()
+        step(step_s)
+        bench.clock.advance(100)
+        ledger = await bench.open()
+        assert sums(ledger.state(PLATFORM)) == (500, 0, 0, 0)
+        await refusal(ledger.reserve(ask("b", USD)), Refused)
+    bench.clock.advance(200)
+    await ledger.reserve(ask("b", USD))
+
+
+async def a_crash_long_after_the_start_loses_no_time(bench: Bench) -> None:
+    bench.clock = ManualClock(names_boots=False)
+    ledger = await bench.open()
+    bench.clock.step_wall(-3600)  # as it is set right while the server runs
+    bench.clock.advance(7200)
+    await commit(ledger, "a", 500 * USD)
+    await ledger.flush()
+    bench.clock.advance(300)
+    crashed = bench.directory.with_name("crashed")
+    shutil.copytree(bench.directory, crashed)
+    await bench.finish()
+    bench.directory = crashed
+    ledger = await bench.open()
+    await refusal(ledger.reserve(ask("b", USD)), Refused)
     bench.clock.advance(300)
     await ledger.reserve(ask("b", USD))
 

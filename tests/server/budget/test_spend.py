@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from smartconnectors_server.ledger.sqlite import SqliteLedger
 
 BERLIN = "Europe/Berlin"
 DAY = date(2026, 11, 24)
+DAY_NS = 86_400 * NANOS_PER_SECOND
 CAMPAIGN = "google_ads/campaigns/1001"
 
 
@@ -115,6 +118,51 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     house.until("2026-11-24T11:00")
     yield house
     await house.ledger.close()
+
+
+async def test_a_zone_that_is_not_known_here_makes_the_report_unknown_and_is_said_once(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when a ledger is opened on an image that lacks the zone."""
+    await house.commit("a", 5)
+    house.account.bill("1001", 30)
+    await house.read()
+    days = [replace(one, time_zone="Asia/Nowhere") for one in house.ledger.reported.days()]
+    await house.ledger.reported.keep(days)
+    await house.restart()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            for budget_id in ("google_ads", CAMPAIGN, "total"):
+                assert house.reported(budget_id) is None
+            house.clock.advance(3600)
+        assert house.reported("meta") is None
+        shown = house.ledger.reported.latest("", 2, house.ledger.now_ns())
+    assert [one.campaign_id for one in shown] == ["1001"]
+    assert house.ledger.reported.latest("", 2, house.ledger.now_ns() + 9 * DAY_NS) == []
+    assert caplog.text.count("Asia/Nowhere") == 1
+    assert "google_ads: what was reported for today cannot be shown" in caplog.text
+    await house.commit("b", 5)  # bids go on
+    await house.read()
+    assert house.spend_micros() == 30 * USD, "the next report is of a zone that is known"
+
+
+async def test_a_report_in_a_zone_that_is_not_known_here_is_not_taken_and_that_is_said_once(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.account.bill("1001", 30)
+    house.account.time_zone = "Asia/Nowhere"
+    reading = asyncio.ensure_future(house.reports.run())
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            for _ in range(20):
+                await asyncio.sleep(0)
+            house.clock.advance(900)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    assert len(house.account.asked) >= 2
+    assert caplog.text.count("Asia/Nowhere") == 1
+    assert "google_ads: reported spend could not be read: the time zone" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 async def test_nothing_is_shown_before_the_platform_was_asked(house: House) -> None:

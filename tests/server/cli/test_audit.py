@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 from tests.conformance.ledger.audit import random_life
-from tests.conformance.ledger.bench import PLATFORM, USD, all_entries, budget, commit
+from tests.conformance.ledger.bench import PLATFORM, USD, all_entries, budget, commit, daily
 from tests.server.cli.conftest import CannedServer, Cli
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.ledger import Entry
+from smartconnectors_server.ledger.chain import GENESIS, link
+from smartconnectors_server.ledger.configured import described
+from smartconnectors_server.ledger.export import json_line
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 from smartconnectors_server.messages import entry_message
 
@@ -59,6 +63,27 @@ def test_what_was_exported_is_verified_and_one_changed_digit_is_named(
     assert ended.err.startswith("BROKEN: line 3: its hash does not fit")
     document = cli("audit", "verify", str(file), "--json").document
     assert (document["ok"], document["line"]) == (False, 3)
+
+
+def test_a_zone_that_is_not_known_here_is_said_and_is_no_damage(cli: Cli, tmp_path: Path) -> None:
+    of_calendar = budget(PLATFORM, 100 * USD, daily(50 * USD, "Asia/Nowhere"))
+    line = Entry(0, "configure", (PLATFORM,), "", "", "", 100 * USD, "USD", described(of_calendar))
+    reserve = Entry(1, "reserve", (PLATFORM,), "h000000000002", PLATFORM, "r", USD, "USD")
+    lines, head = [], GENESIS
+    for sequence, each in enumerate((line, reserve), 1):
+        numbered = dataclasses.replace(each, sequence=sequence)
+        head = link(head, numbered)
+        lines.append(dataclasses.replace(numbered, hash=head))
+    file = tmp_path / "audit.jsonl"
+    file.write_text("".join(f"{json_line(each)}\n" for each in lines))
+    ended = cli("audit", "verify", str(file))
+    assert ended.exit_code == 2
+    assert "NOT CHECKED: calendar limits in time zones that this system does not know" in ended.err
+    assert "BROKEN" not in ended.err
+    assert "2 lines hang together" in ended.out
+    document = cli("audit", "verify", str(file), "--json").document
+    assert document["unknown_time_zones"] == ["Asia/Nowhere"]
+    assert document["balances"][0]["limits"][1]["committed_micros"] is None
 
 
 def test_an_end_that_was_cut_off_is_seen_with_the_head(

@@ -43,6 +43,8 @@ class Script(OneByOne):
         self.finding = Finding.INCONCLUSIVE
         self.before_value: int | None = 100
         self.after_value = 90
+        self.marker = ""
+        """The request id that the platform shows."""
         self.target = ""
         """Empty: the campaign."""
         self.status: dict[str, bool] = {}
@@ -60,6 +62,7 @@ class Script(OneByOne):
             before_value=self.before_value,
             after_value=self.after_value,
             lowers_exposure=bool(self.before_value) and self.after_value < (self.before_value or 0),
+            marker=self.marker,
         )
 
     async def _send(self, request: Any, call: Call) -> None:

@@ -108,3 +108,21 @@ async def test_beyond_a_sandbox_careful_rules_hold_unless_they_are_configured(
     error = await house.refused(make_bid("soon"))
     assert isinstance(error, RateLimited)
     assert error.retry_after_s == pytest.approx(900, abs=0.01)
+
+
+async def test_a_request_id_that_the_ledger_does_not_know_is_told_and_stops_no_bid(
+    build: Build, make_bid: Callable[..., Any]
+) -> None:
+    house = await build()
+    books = house.core.books
+    assert await house.status(make_bid("ours")) == "PLACED"
+    house.script.marker = "ours"
+    assert await house.status(make_bid("next")) == "PLACED"
+    await books.unknown_ids.look()
+    assert books.ledger.alerts.recent() == ()
+    house.script.marker = "theirs"
+    assert await house.status(make_bid("another")) == "PLACED"
+    await books.unknown_ids.look()
+    await books.ledger.flush()
+    (alert,) = books.ledger.alerts.recent()
+    assert "last changed by request theirs" in alert.text

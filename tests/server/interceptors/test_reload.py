@@ -233,6 +233,16 @@ async def a_slow_commit(house: House, reload: Reload, bid: MakeBid) -> None:
     assert await told(house) == ["ledger_slow"]
 
 
+async def ids_of_others(house: House, reload: Reload, bid: MakeBid) -> None:
+    house.script.marker = "theirs"
+    await house.call(bid("r"))
+    await house.core.books.unknown_ids.look()
+    assert await told(house) == ["unknown_request_id"]
+    await reload.to(False)
+    await house.core.books.unknown_ids.look()
+    assert await told(house) == ["unknown_request_id", "unknown_request_id_ended"]
+
+
 @contextlib.asynccontextmanager
 async def received(house: House, reload: Reload, value: Any) -> AsyncIterator[Receiver]:
     """Where the webhook delivers to, once the key has this value."""
@@ -295,6 +305,7 @@ EFFECTS: Mapping[str, tuple[Mapping[str, Any], Effect]] = {
     ),
     "alerts.in_doubt_after_s": ({"reconciler": {"quiet_period_s": 80_000}}, a_time_in_doubt),
     "alerts.ledger_slow_ms": ({}, a_slow_commit),
+    "alerts.unknown_request_ids": ({}, ids_of_others),
     "alerts.webhooks.*.url": (A_WEBHOOK, an_address),
     "alerts.webhooks.*.secret": (A_WEBHOOK, a_secret),
     "alerts.webhooks.*.format": (A_WEBHOOK, a_format),

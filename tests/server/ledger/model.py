@@ -16,6 +16,11 @@ def width_ns(limit: Limit) -> int:
     return round(limit.window.seconds * 10**9)
 
 
+def counts_in(budget_id: str, budget_ids: Iterable[str]) -> bool:
+    """Whether what names these budgets counts in one; a total counts everything."""
+    return budget_id in budget_ids or budget_id == "total"
+
+
 def bucket_ns(limit: Limit) -> int:
     """How late a window may be: never for the hour of the calendar."""
     if not isinstance(limit.window, SlidingWindow):
@@ -34,7 +39,7 @@ class Model:
         return sum(
             h.amount_micros
             for h in self.holds.values()
-            if h.state in states and budget_id in h.budget_ids
+            if h.state in states and counts_in(budget_id, h.budget_ids)
         )
 
     def committed(self, budget_id: str, limit: Limit, now_ns: int, late_ns: int = 0) -> int:
@@ -42,7 +47,7 @@ class Model:
             begin_ns = now_ns - width_ns(limit) - late_ns + 1
         else:
             begin_ns = now_ns // HOUR_NS * HOUR_NS
-        return sum(a for at, a, ids in self.settled if at >= begin_ns and budget_id in ids)
+        return sum(a for at, a, ids in self.settled if at >= begin_ns and counts_in(budget_id, ids))
 
     def deferred_on(self, target: str) -> Hold | None:
         deferred = (h for h in self.holds.values() if h.state is HoldState.DEFERRED)
@@ -64,7 +69,8 @@ class Model:
     ) -> bool:
         """Whether it fits every scope; `late`: though each window may be late by its bucket."""
         for budget_id in budget_ids:
-            freed = older.amount_micros if older and budget_id in older.budget_ids else 0
+            frees = older is not None and counts_in(budget_id, older.budget_ids)
+            freed = older.amount_micros if older and frees else 0
             still_open = self.open(budget_id) - freed
             for limit in self.limits.get(budget_id, ()):
                 late_ns = bucket_ns(limit) if late else 0

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.server.ledger.model import Model, bucket_ns
+from tests.server.ledger.model import Model, bucket_ns, counts_in
 
 from smartconnectors_server.ledger import (
     ALL,
@@ -209,7 +209,7 @@ class BookAgainstModel(RuleBasedStateMachine):
             self.check_paused(error)
         else:
             assert step is None or not self.model.in_doubt_on(on)
-            paused = any(self.model.paused[b] for b in (ALL, *hold.budget_ids))
+            paused = any(self.model.paused[b] for b in (ALL, TOTAL, *hold.budget_ids))
             assert step is None or not hold.amount_micros or not paused
 
     @rule(data=st.data())
@@ -250,7 +250,7 @@ class BookAgainstModel(RuleBasedStateMachine):
             )
             self.book.configure(as_left)
             for at_ns, amount, budget_ids in self.model.settled:
-                if budget_id in budget_ids:
+                if counts_in(budget_id, budget_ids):
                     self.book.replay_settled(at_ns, amount, (budget_id,))
         for scope in (BARE, ALL):
             if self.model.paused[scope]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,13 @@ from tests.conformance.ledger.bench import (
     ask,
     budget,
     commit,
+    daily,
     deferred,
 )
 from tests.server.ledger.test_group_commit import until
-from tests.server.ledger.test_store import hold, of_holds, open_files
+from tests.server.ledger.test_recovery import about
+from tests.server.ledger.test_store import hold, of_holds, of_lines, open_files
+from tests.server.test_threads import starved
 
 from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.ledger import (
@@ -37,9 +42,11 @@ from smartconnectors_server.ledger import (
     Unavailable,
     WrongVersion,
 )
+from smartconnectors_server.ledger.configured import described
 from smartconnectors_server.ledger.sqlite import SqliteLedger
 from smartconnectors_server.ledger.store import FILE_NAME, Store
 
+DAY_S = 86_400.0
 DAY_NS = 86_400 * 10**9
 PURGE_EVERY_NS = 600 * 10**9
 
@@ -237,6 +244,85 @@ async def test_a_start_that_is_given_up_gives_the_directory_back(
         assert ledger.available
 
 
+async def test_an_old_copy_of_the_whole_directory_is_refused_by_the_mark_outside_of_it(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    state, old, mark = (tmp_path / name for name in ("state", "old", "elsewhere.mark"))
+    ledger = SqliteLedger(state, clock, mark_file=mark)
+    await ledger.open((budget(PLATFORM, 100 * USD),))
+    await commit(ledger, "a", 10 * USD)
+    await ledger.flush()
+    shutil.copytree(state, old)
+    beside = SqliteLedger(old, clock, mark_file=mark)
+    with pytest.raises(StateDirectoryLocked, match="the mark of another server"):
+        await beside.open((budget(PLATFORM, 100 * USD),))
+    await commit(ledger, "b", 90 * USD)
+    await ledger.close()
+    restored = SqliteLedger(old, clock, mark_file=mark)
+    with pytest.raises(Damaged, match=r"is an old copy: .*[2-9] are missing. Put the newest copy"):
+        await restored.open((budget(PLATFORM, 100 * USD),))
+    # The newest one starts, and so does the old one when that is accepted.
+    for directory, committed in ((state, 100 * USD), (old, 10 * USD)):
+        again = SqliteLedger(directory, clock, mark_file=mark)
+        await again.open((budget(PLATFORM, 100 * USD),))
+        assert again.state(PLATFORM).limits[0].committed_micros == committed
+        await again.close()
+        mark.unlink()
+
+
+async def test_while_the_mark_outside_cannot_be_written_nothing_is_admitted(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    ledger = SqliteLedger(tmp_path / "state", clock, mark_file=tmp_path / "elsewhere.mark")
+    await ledger.open((budget(),))
+    outside = ledger._disk._mark_outside
+    assert outside is not None
+    kept, outside._descriptor = outside._descriptor, -1
+    with pytest.raises(Unavailable, match=r"elsewhere\.mark"):
+        await ledger.reserve(ask("a", USD))
+    outside._descriptor = kept
+    await until(lambda: ledger.available)
+    await ledger.reserve(ask("b", USD))
+    await ledger.close()
+
+
+async def test_a_calendar_whose_zone_is_not_known_here_is_refused_by_its_name(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    ledger = SqliteLedger(tmp_path, clock)
+    with pytest.raises(Unavailable, match=r"calendar limit cannot be kept: .*'Asia/Nowhere'"):
+        await ledger.open((budget(PLATFORM, USD, daily(USD, "Asia/Nowhere")),))
+
+
+async def test_a_stored_limit_in_a_zone_that_is_not_known_here_stops_no_start(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    async with opened(tmp_path, clock):
+        pass
+    before = budget(PLATFORM, USD, daily(USD, "Asia/Nowhere"))
+    store = Store(tmp_path)
+    store.write(of_lines(about(store.last_sequence() + 1, "configure", note=described(before))))
+    store.close()
+    async with opened(tmp_path, clock) as ledger:
+        assert ledger.available
+
+
+@pytest.mark.parametrize("refused", ["ledger", "ledger-reads"])
+async def test_a_ledger_that_gets_no_thread_says_so_and_gives_its_directory_back(
+    refused: str, tmp_path: Path, clock: ManualClock
+) -> None:
+    def pool(count: int, name: str) -> ThreadPoolExecutor:
+        return starved(0 if name == refused else count)(count, name)
+
+    async with asyncio.timeout(10):
+        with pytest.raises(
+            Unavailable, match=f"{tmp_path}: no thread can be started for {refused}"
+        ):
+            await SqliteLedger(tmp_path, clock, pool=pool).open((budget(),))
+    async with opened(tmp_path, clock) as ledger:
+        assert ledger.available
+
+
 @pytest.mark.parametrize(
     ("step_s", "said"),
     [
@@ -254,12 +340,62 @@ async def test_a_wall_clock_that_was_set_by_more_than_a_minute_is_worth_a_word(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with opened(tmp_path, clock) as ledger:
+        await commit(ledger, "a", USD)
         before_ns = ledger.now_ns()
     clock.step_wall(step_s)
     with caplog.at_level(logging.WARNING):
         async with opened(tmp_path, clock) as ledger:
             assert ledger.now_ns() == before_ns
     assert (said in caplog.text) if said else not caplog.text
+
+
+@pytest.mark.parametrize("names_boots", [True, False])
+async def test_a_boot_id_that_cannot_be_read_is_said_once_at_the_start(
+    names_boots: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        async with opened(tmp_path, ManualClock(names_boots=names_boots)) as ledger:
+            await commit(ledger, "a", USD)
+    assert caplog.text.count("no boot id can be read") == (0 if names_boots else 1)
+
+
+@pytest.mark.parametrize(("window_s", "idle_s"), [(600.0, DAY_S), (DAY_S, 2 * DAY_S)])
+async def test_ledger_time_takes_the_wall_clocks_when_nothing_is_remembered_that_it_could_free(
+    window_s: float, idle_s: float, tmp_path: Path, clock: ManualClock
+) -> None:
+    ours = Budget(PLATFORM, "USD", (Limit(500 * USD, SlidingWindow(window_s)),))
+    async with opened(tmp_path, clock, ours) as ledger:
+        clock.step_wall(3600.0)  # the clock is set right
+        await commit(ledger, "a", USD)
+    clock.advance(idle_s)
+    async with opened(tmp_path, clock, ours) as ledger:
+        assert clock.wall_ns() - ledger.now_ns() == 3600 * 10**9
+    clock.advance(0.001)
+    async with opened(tmp_path, clock, ours) as ledger:
+        assert ledger.now_ns() == clock.wall_ns()
+
+
+async def test_ledger_time_does_not_take_the_wall_clocks_while_a_bid_is_in_doubt(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    async with opened(tmp_path, clock) as ledger:
+        clock.step_wall(3600.0)
+        hold = await ledger.reserve(ask("a", USD))
+        await ledger.doubt(hold.hold_id)
+    clock.advance(10 * DAY_S)
+    async with opened(tmp_path, clock) as ledger:
+        assert clock.wall_ns() - ledger.now_ns() == 3600 * 10**9
+
+
+async def test_who_is_closed_writes_how_late_it_is(tmp_path: Path, clock: ManualClock) -> None:
+    async with opened(tmp_path, clock) as ledger:
+        await commit(ledger, "a", USD)
+        clock.step_wall(-50.0)
+        clock.advance(100.0)
+        before_ns = ledger.now_ns()
+    clock.advance(10.0)
+    async with opened(tmp_path, clock) as ledger:
+        assert ledger.now_ns() == before_ns + 10 * 10**9, "and not 50 s less"
 
 
 # Forgetting

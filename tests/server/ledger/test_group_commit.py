@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from tests.server.test_threads import starved
 
 from smartconnectors_server.ledger import Unavailable
 from smartconnectors_server.ledger.group_commit import GroupCommit
 from smartconnectors_server.ledger.records import Step
 from smartconnectors_server.ledger.reported import Over, ReportedDay
 from smartconnectors_server.ledger.store import Batch
+from smartconnectors_server.threads import NoThread, Pool, started
 
 
 class Disk:
@@ -61,9 +63,14 @@ async def committing(
     gather_s: float = 0.001,
     commit_timeout_s: float = 5.0,
     after_commit: Callable[[Batch], Awaitable[None]] = nothing,
+    pool: Pool = started,
 ) -> AsyncIterator[GroupCommit]:
     commits = GroupCommit(
-        disk.write, after_commit, gather_s=gather_s, commit_timeout_s=commit_timeout_s
+        disk.write,
+        after_commit,
+        gather_s=gather_s,
+        commit_timeout_s=commit_timeout_s,
+        pool=pool,
     )
     commits.start()
     try:
@@ -196,6 +203,63 @@ async def test_nothing_is_taken_before_the_start_nor_once_it_stops() -> None:
     with pytest.raises(RuntimeError, match="shutdown"):
         await commits.run(int)
     await commits.stop()
+
+
+async def test_a_thread_that_cannot_be_started_is_an_error_of_the_start() -> None:
+    disk = Disk()
+    commits = GroupCommit(
+        disk.write, nothing, gather_s=0.001, commit_timeout_s=5.0, pool=starved(0)
+    )
+    with pytest.raises(NoThread, match="for ledger: raise the limit"):
+        commits.start()
+    assert not commits.available
+    async with asyncio.timeout(10):
+        await commits.stop()
+
+
+async def test_a_commit_that_gets_no_thread_refuses_who_waits_and_is_tried_again() -> None:
+    disk = Disk()
+    async with committing(disk, pool=starved(1)) as commits:
+        async with asyncio.timeout(10):
+            with pytest.raises(Unavailable, match="can't start new thread"):
+                await commits.durable(calls=("x", 0, 1))
+        assert not commits.available
+        commits._thread = started(1, "given again")
+        await until(lambda: commits.available)
+        await until(lambda: disk.calls == [1])
+
+
+async def test_once_commits_have_ended_nothing_waits_for_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Ends(BaseException):
+        """Nothing that a commit could go on after."""
+
+    async def ends(_batch: Batch) -> None:
+        raise Ends
+
+    disk = Disk()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, _context: None)
+    async with committing(disk, after_commit=ends) as commits:
+        async with asyncio.timeout(10):
+            await commits.durable(calls=("x", 0, 1))
+            for _ in range(3):
+                with pytest.raises(Unavailable, match="commits have ended"):
+                    await commits.durable(calls=("x", 0, 2))
+        assert not commits.available
+        with pytest.raises(Unavailable, match="commits have ended"):
+            commits.check()
+    assert "the server has to be restarted" in caplog.text
+
+
+async def test_what_comes_after_the_stop_is_refused_and_does_not_wait() -> None:
+    disk = Disk()
+    async with committing(disk) as commits:
+        pass
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable, match="the server stops"):
+            await commits.durable()
 
 
 async def test_who_never_started_stops_at_once() -> None:

@@ -11,9 +11,11 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
+from tests.server.test_threads import starved
 
 from smartconnectors_server.ledger import Unavailable
 from smartconnectors_server.ledger.reader import Reader
+from smartconnectors_server.threads import NoThread
 
 
 @asynccontextmanager
@@ -71,6 +73,16 @@ async def test_who_gives_up_leaves_the_others_their_answers() -> None:
         first.cancel()
         goes_on.set()
         assert await second == 2
+
+
+async def test_a_thread_that_cannot_be_started_is_an_error_of_the_start_and_no_wait() -> None:
+    reader = Reader(5.0, starved(0))
+    with pytest.raises(NoThread, match="for ledger-reads"):
+        reader.start()
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable, match="cannot be read: no thread can be started"):
+            await reader.read(lambda: 1)
+        await reader.stop()
 
 
 async def test_a_reader_that_was_stopped_takes_no_more() -> None:

@@ -100,6 +100,21 @@ def test_what_was_committed_in_the_window_counts_in_the_budgets_of_its_line(stor
     assert sums(book.state("total", NOW)) == (4, 0, 0, 0)
 
 
+def test_what_was_committed_in_another_currency_counts_number_for_number_and_is_said(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_euros = about(1, "settle", amount_micros=7 * USD, hold_id="h1", platform=PLATFORM)
+    store.write(of_lines(dataclasses.replace(in_euros, currency_code="EUR")))
+    with caplog.at_level(logging.WARNING):
+        book = recover(store, (budget("total"), budget("meta")), NOW + 1).book
+    assert sums(book.state("total", NOW + 1)) == (7, 0, 0, 0)
+    said = (
+        "total is in USD, but was committed to in EUR inside its window; these amounts count "
+        "number for number until they leave it"
+    )
+    assert [record.getMessage() for record in caplog.records] == [said]
+
+
 def test_what_was_held_is_in_doubt_and_whatever_else_is_open_stays_what_it_was(
     store: Store,
 ) -> None:

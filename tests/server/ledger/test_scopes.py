@@ -14,7 +14,7 @@ from smartconnectors_server.ledger.scopes import Scopes
 SECOND = 10**9
 NOW = 1_700_000_000 * SECOND
 DAY_NS = 86_400 * SECOND
-OTHER = "total"
+OTHER = "meta"
 BOTH = (PLATFORM, OTHER)
 CAMPAIGN = f"{PLATFORM}/campaigns/7"
 

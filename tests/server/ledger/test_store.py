@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.conformance.ledger.bench import PLATFORM, USD, ask
 
+from smartconnectors_server.clock import ClockReading
 from smartconnectors_server.ledger import Damaged, Entry, Hold, HoldState
 from smartconnectors_server.ledger.chain import GENESIS, link
 from smartconnectors_server.ledger.mark import FILE_NAME as MARK_NAME
@@ -161,16 +162,28 @@ def test_a_disk_that_is_full_says_so_and_nothing_else(store: Store) -> None:
 
 def test_a_new_file_holds_nothing(store: Store) -> None:
     assert (store.last_sequence(), store.last_at_ns()) == (0, 0)
-    assert store.base() is store.get("h1") is store.ids.find(PLATFORM, "r") is None
+    assert store.reading() is store.get("h1") is store.ids.find(PLATFORM, "r") is None
     assert store.last_about(PLATFORM, "limit") is None
     assert store.limits() == {}
     assert everything(store) == store.open_holds() == store.recent_settled() == []
 
 
-def test_the_base_of_time_is_the_one_that_was_kept_last(store: Store) -> None:
-    for boot, base_ns in (("one", 5), ("two", 6)):
-        store.keep_base(boot, base_ns)
-        assert store.base() == (boot, base_ns)
+def test_the_reading_of_the_clocks_is_the_one_that_was_written_last(store: Store) -> None:
+    first, second = ClockReading("one", 5, 6, 7), ClockReading("two", 8, 9, 10)
+    store.keep_reading(first)
+    assert store.reading() == first
+    store.write(Batch(limits=[("a", 7, 0)], reading=second))
+    assert store.reading() == second
+    store.write(Batch(limits=[("a", 8, 0)]))
+    assert store.reading() == second
+
+
+def test_activity_is_of_holds_and_of_calls_to_platforms(store: Store) -> None:
+    assert store.last_activity_ns() == 0
+    store.write(of_lines(line(1), line(2, "limit", hold_id="", request_id="", platform="")))
+    assert store.last_activity_ns() == 1_001
+    store.write(Batch(calls=[(PLATFORM, 1_005, 1), ("meta", 1_004, 1)]))
+    assert store.last_activity_ns() == 1_005
 
 
 def test_an_operators_limit_stays_when_only_the_pause_changes(store: Store) -> None:
@@ -200,7 +213,9 @@ def test_lines_are_read_by_what_they_are_about(store: Store) -> None:
     assert last.sequence == 4
     assert store.settled_since(PLATFORM, 1_000) == [(1_001, 1), (1_003, 3)]
     assert store.settled_since(PLATFORM, 1_001) == [(1_003, 3)]
-    assert store.settled_since("total", 0) == [(1_003, 3)]
+    # A total counts whatever its platforms committed.
+    assert store.settled_since("total", 0) == [(1_001, 1), (1_003, 3)]
+    assert store.settled_since("shadow/total", 0) == []
 
     def numbers(*asked: Any) -> list[int]:
         return [entry.sequence for entry in store.entries(*asked)]

@@ -197,6 +197,11 @@ const (
 	AlertKind_ALERT_KIND_LEDGER_SLOW AlertKind = 12
 	// Commits have been quick for a minute.
 	AlertKind_ALERT_KIND_LEDGER_RECOVERED AlertKind = 13
+	// A platform shows a request id, as the one that changed a campaign last, that the ledger does not
+	// know: its state directory is an old copy or a new one, or another server changes this campaign.
+	AlertKind_ALERT_KIND_UNKNOWN_REQUEST_ID AlertKind = 14
+	// No such id has been seen for a day.
+	AlertKind_ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED AlertKind = 15
 )
 
 // Enum value maps for AlertKind.
@@ -216,22 +221,26 @@ var (
 		11: "ALERT_KIND_REPORTED_SPEND_OVER",
 		12: "ALERT_KIND_LEDGER_SLOW",
 		13: "ALERT_KIND_LEDGER_RECOVERED",
+		14: "ALERT_KIND_UNKNOWN_REQUEST_ID",
+		15: "ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED",
 	}
 	AlertKind_value = map[string]int32{
-		"ALERT_KIND_UNSPECIFIED":         0,
-		"ALERT_KIND_BUDGET_WARNING":      1,
-		"ALERT_KIND_BUDGET_CRITICAL":     2,
-		"ALERT_KIND_BUDGET_EXHAUSTED":    3,
-		"ALERT_KIND_BUDGET_EASED":        4,
-		"ALERT_KIND_RATE_LIMIT_NEAR":     5,
-		"ALERT_KIND_RATE_LIMIT_EASED":    6,
-		"ALERT_KIND_CIRCUIT_OPENED":      7,
-		"ALERT_KIND_CIRCUIT_CLOSED":      8,
-		"ALERT_KIND_IN_DOUBT_TOO_LONG":   9,
-		"ALERT_KIND_IN_DOUBT_ENDED":      10,
-		"ALERT_KIND_REPORTED_SPEND_OVER": 11,
-		"ALERT_KIND_LEDGER_SLOW":         12,
-		"ALERT_KIND_LEDGER_RECOVERED":    13,
+		"ALERT_KIND_UNSPECIFIED":              0,
+		"ALERT_KIND_BUDGET_WARNING":           1,
+		"ALERT_KIND_BUDGET_CRITICAL":          2,
+		"ALERT_KIND_BUDGET_EXHAUSTED":         3,
+		"ALERT_KIND_BUDGET_EASED":             4,
+		"ALERT_KIND_RATE_LIMIT_NEAR":          5,
+		"ALERT_KIND_RATE_LIMIT_EASED":         6,
+		"ALERT_KIND_CIRCUIT_OPENED":           7,
+		"ALERT_KIND_CIRCUIT_CLOSED":           8,
+		"ALERT_KIND_IN_DOUBT_TOO_LONG":        9,
+		"ALERT_KIND_IN_DOUBT_ENDED":           10,
+		"ALERT_KIND_REPORTED_SPEND_OVER":      11,
+		"ALERT_KIND_LEDGER_SLOW":              12,
+		"ALERT_KIND_LEDGER_RECOVERED":         13,
+		"ALERT_KIND_UNKNOWN_REQUEST_ID":       14,
+		"ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED": 15,
 	}
 )
 
@@ -3246,7 +3255,7 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	" CAMPAIGN_OUTCOME_ALREADY_RUNNING\x10\x04\x12\x19\n" +
 	"\x15CAMPAIGN_OUTCOME_LEFT\x10\x05\x12\x1b\n" +
 	"\x17CAMPAIGN_OUTCOME_FAILED\x10\x06\x12\x1d\n" +
-	"\x19CAMPAIGN_OUTCOME_SHADOWED\x10\a*\xc5\x03\n" +
+	"\x19CAMPAIGN_OUTCOME_SHADOWED\x10\a*\x91\x04\n" +
 	"\tAlertKind\x12\x1a\n" +
 	"\x16ALERT_KIND_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ALERT_KIND_BUDGET_WARNING\x10\x01\x12\x1e\n" +
@@ -3262,7 +3271,9 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\x12\"\n" +
 	"\x1eALERT_KIND_REPORTED_SPEND_OVER\x10\v\x12\x1a\n" +
 	"\x16ALERT_KIND_LEDGER_SLOW\x10\f\x12\x1f\n" +
-	"\x1bALERT_KIND_LEDGER_RECOVERED\x10\r2\x85\x10\n" +
+	"\x1bALERT_KIND_LEDGER_RECOVERED\x10\r\x12!\n" +
+	"\x1dALERT_KIND_UNKNOWN_REQUEST_ID\x10\x0e\x12'\n" +
+	"#ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED\x10\x0f2\x85\x10\n" +
 	"\rBudgetService\x12\x7f\n" +
 	"\x0eGetBudgetStats\x121.smartconnectors.budgets.v1.GetBudgetStatsRequest\x1a2.smartconnectors.budgets.v1.GetBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x82\x01\n" +
 	"\x0fListBudgetStats\x122.smartconnectors.budgets.v1.ListBudgetStatsRequest\x1a3.smartconnectors.budgets.v1.ListBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x87\x01\n" +

@@ -96,7 +96,7 @@ async def play_live(stage: Stage) -> None:
         changes_text(await stage.applied(NAME)),
     )
     stage.expect("shadow report, still", _REPORTED, outcomes_text(await _report(stage)))
-    balances = {one.budget_id: one.committed[0] for one in (await stage.audited()).balances()}
+    balances = {one.budget_id: one.committed[0] or 0 for one in (await stage.audited()).balances()}
     derived = ", ".join(f"{name} {format_amount(balances[name], 'USD')}" for name in (NAME, SHADOW))
     stage.expect("derived from the audit ledger", f"{NAME} $100.00, {SHADOW} $60.00", derived)
 

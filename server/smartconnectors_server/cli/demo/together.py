@@ -28,7 +28,7 @@ async def play_together(stage: Stage) -> None:
         total += (await stage.stats(platform)).committed_micros
     stage.expect("committed in all", "$300.00", format_amount(total, "USD"))
     balances = (await stage.audited()).balances()
-    by_lines = format_amount(sum(balance.committed[0] for balance in balances), "USD")
+    by_lines = format_amount(sum(balance.committed[0] or 0 for balance in balances), "USD")
     stage.expect("derived from the audit ledger", "$300.00", by_lines)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import TypeVar
-from zoneinfo import ZoneInfo
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.connector import (
@@ -17,7 +16,7 @@ from smartconnectors_server.connector import (
     Gate,
     SpendReport,
 )
-from smartconnectors_server.connector.spend import UnreadableReport
+from smartconnectors_server.connector.spend import UnreadableReport, today_in
 from smartconnectors_server.errors import PlatformUnavailable, RateLimited, UnknownTarget
 from smartconnectors_server.platforms.google_ads import campaigns, currencies, overrides, spend
 from smartconnectors_server.platforms.google_ads.account import ACCOUNT_QUERY, account_of
@@ -240,8 +239,7 @@ class Reader:
             raise PlatformUnavailable(f"Google Ads reported {error}") from None
 
     def _today(self, time_zone: str) -> date:
-        now_s = self._clock.wall_ns() / NANOS_PER_SECOND
-        return datetime.fromtimestamp(now_s, ZoneInfo(time_zone)).date()
+        return today_in(time_zone, self._clock.wall_ns())
 
     async def _search(self, what: str, query: str, read: Callable[[Row], T]) -> Sequence[T]:
         # Inside the gate, so that the breaker hears of an answer that cannot be read.

@@ -72,10 +72,11 @@ def plan_bid(
         ),
     )
     unchanged = _same_setting(intent, setting) and _same_signal(existing, merged.parameters)
+    before = observed(intent, campaign)
     return Plan(
         target=setting.target,
         amount_micros=priced.bid_micros,
-        before=json.dumps(observed(intent, campaign)),
+        before=json.dumps(before),
         wire=Change(
             mutate=_bid_mutate(intent, setting, campaign, merged),
             after=_campaign_after(intent, setting, campaign, merged.parameters),
@@ -85,6 +86,7 @@ def plan_bid(
         after_value=intent.value,
         lowers_exposure=_lowers_exposure(intent, setting),
         unchanged=unchanged,
+        marker=before["marker"],
     )
 
 

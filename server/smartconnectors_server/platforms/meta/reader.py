@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.connector import (
@@ -16,7 +15,7 @@ from smartconnectors_server.connector import (
     Gate,
     SpendReport,
 )
-from smartconnectors_server.connector.spend import UnreadableReport
+from smartconnectors_server.connector.spend import UnreadableReport, today_in
 from smartconnectors_server.errors import (
     InvalidBid,
     PlatformRejected,
@@ -203,8 +202,7 @@ class Reader:
         raise PlatformUnavailable(f"Meta reported more than {spend.MOST_PAGES} pages")
 
     def _today(self, time_zone: str) -> date:
-        now_s = self._clock.wall_ns() / NANOS_PER_SECOND
-        return datetime.fromtimestamp(now_s, ZoneInfo(time_zone)).date()
+        return today_in(time_zone, self._clock.wall_ns())
 
     async def _beyond_first_page(self, campaign: Campaign, ad_set_id: str) -> AdSet | None:
         """The ad set that is named, when it was not among those that were read with the campaign

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr
 
 from smartconnectors_server.connector import Options
+from smartconnectors_server.zones import UnknownZone, zone_of
 
 ENVIRONMENT = {
     "TRADEDESK_API_KEY": "api_token",
@@ -44,9 +44,11 @@ def _attributes(value: tuple[int, ...]) -> tuple[int, ...]:
 
 def _time_zone(value: str) -> str:
     try:
-        return ZoneInfo(value).key
-    except (LookupError, ValueError, OSError):
-        raise ValueError('not an IANA time zone such as "Europe/Paris"') from None
+        return zone_of(value).key
+    except UnknownZone:
+        raise ValueError(
+            'not an IANA time zone such as "Europe/Paris", or not one that this system knows'
+        ) from None
 
 
 Url = Annotated[str, AfterValidator(_url)]

@@ -158,6 +158,7 @@ async def test_an_accepted_change_is_remembered_without_reading_again(rig: Rig) 
     await rig.bid(rig.request("1001"))
     plan = await rig.plan(rig.request("1001", "bid-2", predicted_ltv_micros=45_000_000))
     assert (plan.before_value, '"marker": "bid-1"' in plan.before) == (2_000_000, True)
+    assert plan.marker == "bid-1"
     assert rig.gate.reads == ["campaign", "overrides"]
 
 

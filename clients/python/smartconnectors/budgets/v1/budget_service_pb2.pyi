@@ -142,6 +142,12 @@ class _AlertKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertKind.V
     """A commit of the ledger took long, or none was possible."""
     ALERT_KIND_LEDGER_RECOVERED: _AlertKind.ValueType  # 13
     """Commits have been quick for a minute."""
+    ALERT_KIND_UNKNOWN_REQUEST_ID: _AlertKind.ValueType  # 14
+    """A platform shows a request id, as the one that changed a campaign last, that the ledger does not
+    know: its state directory is an old copy or a new one, or another server changes this campaign.
+    """
+    ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED: _AlertKind.ValueType  # 15
+    """No such id has been seen for a day."""
 
 class AlertKind(_AlertKind, metaclass=_AlertKindEnumTypeWrapper):
     """What has happened."""
@@ -174,6 +180,12 @@ ALERT_KIND_LEDGER_SLOW: AlertKind.ValueType  # 12
 """A commit of the ledger took long, or none was possible."""
 ALERT_KIND_LEDGER_RECOVERED: AlertKind.ValueType  # 13
 """Commits have been quick for a minute."""
+ALERT_KIND_UNKNOWN_REQUEST_ID: AlertKind.ValueType  # 14
+"""A platform shows a request id, as the one that changed a campaign last, that the ledger does not
+know: its state directory is an old copy or a new one, or another server changes this campaign.
+"""
+ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED: AlertKind.ValueType  # 15
+"""No such id has been seen for a day."""
 Global___AlertKind: _TypeAlias = AlertKind  # noqa: Y015
 
 @_typing.final
