@@ -34,6 +34,7 @@ from smartconnectors_server.settings import (
     Settings,
     SettingsError,
     explain,
+    given_by_variable,
     load,
 )
 from smartconnectors_server.startup import StartupError
@@ -67,12 +68,9 @@ def load_settings(
 
     Raises SettingsError, with one line for each thing that is wrong.
     """
-    settings = load(
-        config,
-        environment=environment,
-        variables=variables_of(platforms),
-        overrides=overrides,
-    )
+    variables = variables_of(platforms)
+    settings = load(config, environment=environment, variables=variables, overrides=overrides)
+    by_variable = given_by_variable(variables, environment)
     wrong = []
     for name, chosen in settings.platforms.items():
         if name not in platforms:
@@ -82,7 +80,7 @@ def load_settings(
         try:
             options_of(platforms[name], chosen)
         except ValidationError as error:
-            wrong.append(explain(error, f"platforms.{name}.options."))
+            wrong.append(explain(error, f"platforms.{name}.options.", by_variable))
             continue
         wrong += _wrong_accounts(platforms[name], chosen)
     period_s = settings.reconciler.quiet_period_s

@@ -92,8 +92,12 @@ class Connections:
                 retry_s = ACCOUNT_RETRY_S
             except Exception as error:
                 retry_s = RETRY_S
-                log.exception("%s cannot be connected; trying again", runtime.name)
                 reason = error.message if isinstance(error, ConnectorError) else "see the log"
+                if isinstance(error, ConnectorError):
+                    # It says all, and what caused it may repeat what was to be sent.
+                    log.error("%s cannot be connected; trying again: %s", runtime.name, reason)  # noqa: TRY400
+                else:
+                    log.exception("%s cannot be connected; trying again", runtime.name)
                 connected.set_exception(
                     PlatformUnavailable(
                         f"{runtime.name} cannot be connected: {reason}", retry_after_s=RETRY_S

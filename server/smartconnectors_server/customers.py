@@ -12,6 +12,8 @@ import os
 import secrets
 from pathlib import Path
 
+from smartconnectors_server.texts import without_mark
+
 FILE_NAME = "site.key"
 SHORTEST_KEY_BYTES = 32
 _HASH_DIGITS = 24
@@ -38,7 +40,7 @@ class Customers:
         try:
             if self._may_make_one and not self._path.exists():
                 _make(self._path)
-            key = self._path.read_bytes().strip()
+            key = without_mark(self._path.read_bytes()).strip()
         except OSError as error:
             raise SiteKeyError(
                 f"the site key {self._path} cannot be used: {error.strerror}"

@@ -21,6 +21,7 @@ from smartconnectors_server.access_settings import AccessSettings, TlsSettings
 from smartconnectors_server.alert_settings import AlertSettings, webhook_variables
 from smartconnectors_server.money import InvalidAmount, minor_unit_digits, parse_amount
 from smartconnectors_server.sections import NamedPath, Section
+from smartconnectors_server.texts import NOT_PRINTABLE, OneLine, decoded, trimmed
 
 _MOST_DIGITS = 400
 
@@ -88,7 +89,7 @@ AccountName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 class ServerSettings(Section):
     """Where the server listens and what it takes."""
 
-    host: str = "127.0.0.1"
+    host: OneLine = "127.0.0.1"
     grpc_port: int = Field(50051, ge=0, le=65535)
     """0: any free port; the ready line says which."""
     insecure: bool = False
@@ -115,7 +116,7 @@ class HttpSettings(Section):
     """Metrics and health for those who do not speak gRPC: figures only, in plain text."""
 
     enabled: bool = True
-    host: str = "127.0.0.1"
+    host: OneLine = "127.0.0.1"
     """The address to listen on. Whoever reaches it may read budgets, limits and states."""
     port: int = Field(8080, ge=0, le=65535)
     """0: any free port; the ready line says which."""
@@ -224,7 +225,7 @@ class PlatformSettings(Section):
     enabled: bool = True
     mode: Literal["sandbox", "shadow", "live"] | None = None
     """Absent: sandbox without credentials, shadow with them."""
-    endpoint: str | None = None
+    endpoint: OneLine | None = None
     """Connect here instead of to the real platform. Sandbox, unless `mode` says otherwise."""
     check_account: bool | None = None
     """Read the account when it is connected, and send nothing when its currency is not the
@@ -258,7 +259,7 @@ class PlatformSettings(Section):
 class TelemetrySettings(Section):
     """Where spans go."""
 
-    otlp_endpoint: str = ""
+    otlp_endpoint: OneLine = ""
     """host:port of an OTLP/gRPC collector. Empty: no spans are made."""
     otlp_insecure: bool = True
     sample_ratio: float = Field(1.0, ge=0, le=1)
@@ -322,7 +323,7 @@ def _decimal(text: str) -> Decimal:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=_decimal)
+        return tomllib.loads(decoded(path.read_bytes()), parse_float=_decimal)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -333,30 +334,63 @@ def _read_file(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def explain(error: ValidationError, prefix: str = "") -> str:
-    """One line for each thing that is wrong, never repeating a value (it may be a secret)."""
+def explain(
+    error: ValidationError, prefix: str = "", variables: Mapping[str, str] | None = None
+) -> str:
+    """One line for each thing that is wrong, never repeating a value (it may be a secret).
+
+    `variables`: settings key -> the environment variable that the value came from, which is then
+    named first: that is where the person looks.
+    """
     lines = []
     for item in error.errors(include_url=False, include_input=False):
         key = prefix + ".".join(str(part) for part in item["loc"])
         what = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
-        lines.append(f"{key}: {what}")
+        lines.append(f"{_named(key, variables or {})}: {what}")
     return "\n".join(lines)
 
 
-def _variable(name: str, given: Mapping[str, str]) -> str:
-    """A variable's value, or what is in the file that NAME_FILE names, as secrets are mounted.
+def _named(key: str, variables: Mapping[str, str]) -> str:
+    return f"{variables[key]}: {key}" if key in variables else key
 
-    Raises SettingsError.
+
+def _variable(name: str, key: str, given: Mapping[str, str]) -> str:
+    """A variable's value, or what is in the file that NAME_FILE names, as secrets are mounted; of
+    either without the blanks and line breaks around it. Empty: neither is set.
+
+    Raises SettingsError, naming the variable and never its value.
     """
-    value, file = given.get(name, ""), given.get(f"{name}_FILE", "")
+    value, file = given.get(name, ""), trimmed(given.get(f"{name}_FILE", ""))
     if not file:
-        return value
+        return _checked(f"{name}: {key}", value) if value else ""
     if value:
         raise SettingsError(f"{name} and {name}_FILE are both set; one of them is enough")
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
+        content = decoded(Path(file).read_bytes())
     except (OSError, ValueError):
         raise SettingsError(f"{name}_FILE: the file that it names cannot be read as text") from None
+    return _checked(f"{name}_FILE: {key}", content)
+
+
+def _checked(name: str, value: str) -> str:
+    text = trimmed(value)
+    if not text:
+        raise SettingsError(f"{name}: is blank; give it a value, or take it away")
+    if not text.isprintable():
+        raise SettingsError(f"{name}: {NOT_PRINTABLE}")
+    return text
+
+
+def given_by_variable(
+    variables: Mapping[str, tuple[str, ...]], environment: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Settings key -> the variable that sets it in this environment, by itself or by a file."""
+    given = os.environ if environment is None else environment
+    return {
+        ".".join(keys): name if given.get(name) else f"{name}_FILE"
+        for name, keys in variables.items()
+        if given.get(name) or given.get(f"{name}_FILE")
+    }
 
 
 def load(
@@ -381,19 +415,30 @@ def load(
     """
     document = _read_file(config) if config is not None else {}
     given = os.environ if environment is None else environment
-    for variable, keys in {**variables, **dict(webhook_variables(document))}.items():
-        if value := _variable(variable, given):
+    variables = {**variables, **dict(webhook_variables(document))}
+    wrong = []
+    for variable, keys in variables.items():
+        try:
+            value = _variable(variable, ".".join(keys), given)
+        except SettingsError as error:
+            wrong.append(str(error))
+            continue
+        if value:
             nested: Any = value
             for key in reversed(keys):
                 nested = {key: nested}
             document = _merge(document, nested)
+    if wrong:
+        raise SettingsError("\n".join(wrong))
     document = _merge(document, overrides or {})
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
-        raise SettingsError(explain(error)) from None
+        raise SettingsError(explain(error, "", given_by_variable(variables, given))) from None
 
 
 def variable(name: str) -> str:
-    """A variable of this process's environment; empty: it is absent."""
-    return os.environ.get(name, "")
+    """A variable of this process's environment, without the blanks and line breaks around it;
+    empty: it is absent.
+    """
+    return trimmed(os.environ.get(name, ""))

@@ -12,6 +12,7 @@ import grpc
 from smartconnectors_server.access.watched import Unusable, Watched
 from smartconnectors_server.access_settings import TlsSettings
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
+from smartconnectors_server.texts import without_mark
 
 CERT = "server.tls.cert_file"
 KEY = "server.tls.key_file"
@@ -44,7 +45,7 @@ def _credentials(settings: TlsSettings, clock: Clock) -> grpc.ServerCredentials:
     files = {CERT: Path(settings.cert_file), KEY: Path(settings.key_file)}
     if settings.client_ca_file is not None:
         files[CLIENT_CA] = Path(settings.client_ca_file)
-    certificates = Watched(files, lambda contents: _checked(contents, clock))
+    certificates = Watched(files, lambda contents: _checked(_plain(contents), clock))
 
     def changed() -> grpc.ServerCertificateConfiguration | None:
         """Asked by gRPC, in a thread of its own, before each handshake. None: as before."""
@@ -55,6 +56,11 @@ def _credentials(settings: TlsSettings, clock: Clock) -> grpc.ServerCredentials:
         cast("Callable[[], grpc.ServerCertificateConfiguration]", changed),  # None is allowed, too
         require_client_authentication=CLIENT_CA in files,
     )
+
+
+def _plain(contents: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """Without byte order marks: gRPC overlooks a certificate behind one, and says nothing."""
+    return {key: without_mark(content) for key, content in contents.items()}
 
 
 def _checked(contents: Mapping[str, bytes], clock: Clock) -> grpc.ServerCertificateConfiguration:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,10 +58,17 @@ class ConnectionLost(aiohttp.ClientError):
     """The connection was lost after it stood."""
 
 
+_begun: ContextVar[list[bool] | None] = ContextVar("_begun", default=None)
+"""Gets an element when the request of the task that set it is handed on to be sent."""
+
+
 async def _send_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     """Sends the request, and keeps a lost connection from aiohttp, which would send it again."""
+    begun = _begun.get()
+    if begun is not None:
+        begun.append(True)
     try:
         return await handler(request)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
@@ -124,11 +132,15 @@ class HttpTransport:
             PlatformUnavailable: no connection was made; for a read, also when it failed later.
             OutcomeUnknown: a change may have been sent, and no whole answer came back.
         """
+        sent = _with_trace(headers)
+        self._check(sent)
+        begun: list[bool] = []
+        token = _begun.set(begun)
         try:
             async with self._sessions[changes].request(
                 method,
                 self._base_url + path,
-                headers=_with_trace(headers),
+                headers=sent,
                 params=params,
                 data=form if content is None else content.encode(),
                 json=body,
@@ -142,8 +154,27 @@ class HttpTransport:
             raise PlatformUnavailable(
                 f"{self._platform} cannot be reached ({type(error).__name__}); nothing was sent"
             ) from error
-        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+        except (aiohttp.ClientError, TimeoutError, ConnectionError, ValueError) as error:
+            if isinstance(error, ValueError) and not begun:
+                # Whatever it is, it may repeat what was to be sent, a secret included.
+                raise PlatformUnavailable(
+                    f"{self._platform}: the address or the content of the request cannot be "
+                    f"written ({type(error).__name__}); nothing was sent"
+                ) from None
             raise self._failed(changes, error) from error
+        finally:
+            _begun.reset(token)
+
+    def _check(self, headers: Mapping[str, str]) -> None:
+        """Raises PlatformUnavailable for a header that HTTP cannot carry: aiohttp would notice when
+        the connection stands, and say so by repeating it.
+        """
+        for name, value in headers.items():
+            if not value.isprintable() or not value.isascii():
+                raise PlatformUnavailable(
+                    f"{self._platform}: the header {name} has a character that no header can "
+                    "carry; nothing was sent"
+                )
 
     def _failed(self, changes: bool, error: Exception) -> OutcomeUnknown | PlatformUnavailable:
         what = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__

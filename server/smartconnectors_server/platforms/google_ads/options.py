@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 
 from smartconnectors_server.connector import Options
+from smartconnectors_server.texts import HeaderSecret, HeaderText, OneLine, digits_and_dashes
 
 ApiVersion = Literal["v23", "v24", "v25", "v26"]
 """The versions that the library ships and Google serves."""
@@ -27,7 +28,7 @@ ENVIRONMENT = {
 
 def _customer_id(value: object) -> str:
     """Ten digits, with or without the dashes that Google's pages show."""
-    digits = str(value).replace("-", "")
+    digits = digits_and_dashes(str(value)).replace("-", "")
     if value and not re.fullmatch(r"[0-9]{10}", digits):
         raise ValueError("ten digits, such as 123-456-7890")
     return digits if value else ""
@@ -44,12 +45,12 @@ class GoogleAdsOptions(Options):
     login_customer_id: CustomerId = Field("", examples=["123-456-7891"])
     """The manager account to go through; empty: none."""
     api_version: ApiVersion = DEFAULT_VERSION
-    api_key: SecretStr = SecretStr("")
+    api_key: HeaderSecret = SecretStr("")
     """A developer token: sunset in September 2026, sent as the optional header when given."""
-    client_id: str = ""
-    client_secret: SecretStr = SecretStr("")
-    refresh_token: SecretStr = SecretStr("")
-    json_key_file_path: str = ""
+    client_id: HeaderText = ""
+    client_secret: HeaderSecret = SecretStr("")
+    refresh_token: HeaderSecret = SecretStr("")
+    json_key_file_path: OneLine = ""
     """A service account's key file, instead of the three above."""
     ltv_in_click_urls: bool = True
     """False: neither the LTV nor the explanation is written into the campaign's custom parameters,

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from smartconnectors_server.errors import PlatformUnavailable
 from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
+from smartconnectors_server.texts import decoded
 
 SCOPE = "https://www.googleapis.com/auth/adwords"
 _REMEMBERED = 4
@@ -51,10 +54,9 @@ def real_credentials(options: GoogleAdsOptions) -> Any:
         )
     service_account = importlib.import_module("google.oauth2.service_account")
     try:
-        return service_account.Credentials.from_service_account_file(
-            options.json_key_file_path, scopes=[SCOPE]
-        )
-    except (OSError, ValueError) as error:
+        information = json.loads(decoded(Path(options.json_key_file_path).read_bytes()))
+        return service_account.Credentials.from_service_account_info(information, scopes=[SCOPE])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         # The text of a ValueError may quote the file.
         raise PlatformUnavailable(
             "GOOGLE_ADS_JSON_KEY_FILE_PATH: the service account's key file cannot be used "

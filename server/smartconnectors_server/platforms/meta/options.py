@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from smartconnectors_server.connector import Options
+from smartconnectors_server.texts import HeaderSecret, HeaderText, trimmed
 
 DEFAULT_VERSION = "v26.0"
 
@@ -21,7 +22,7 @@ ENVIRONMENT = {
 
 def _ad_account_id(value: object) -> str:
     """`act_` and digits; the digits alone are taken, too."""
-    text = str(value)
+    text = trimmed(str(value))
     if not text:
         return ""
     if not re.fullmatch(r"(act_)?[0-9]{1,20}", text, re.ASCII):
@@ -35,16 +36,16 @@ AdAccountId = Annotated[str, BeforeValidator(_ad_account_id)]
 class MetaOptions(Options):
     """What the connector needs to know of the account."""
 
-    access_token: SecretStr = Field(SecretStr(""), examples=["..."])
+    access_token: HeaderSecret = Field(SecretStr(""), examples=["..."])
     """A system user's token with `ads_management`. Better in the environment than in a file."""
-    app_secret: SecretStr = Field(SecretStr(""), examples=["..."])
+    app_secret: HeaderSecret = Field(SecretStr(""), examples=["..."])
     """The app's secret. Given, every call carries `appsecret_proof`, without which an app that
     demands it is refused."""
     ad_account_id: AdAccountId = Field("", examples=["act_1234567890"])
     """The ad account. Empty: the sandbox's own, in US dollars."""
-    business_id: str = Field("", pattern=r"^[0-9]{0,20}$", examples=["1234567890"])
+    business_id: HeaderText = Field("", pattern=r"^[0-9]{0,20}$", examples=["1234567890"])
     """The business that owns the account. It is not an ad account, and no call needs it."""
-    api_version: str = Field(DEFAULT_VERSION, pattern=r"^v[0-9]{2}\.[0-9]$")
+    api_version: HeaderText = Field(DEFAULT_VERSION, pattern=r"^v[0-9]{2}\.[0-9]$")
     """The Graph API's version."""
     cache_ttl_s: float = Field(60.0, ge=0, le=3600)
     """How long what was read of a campaign may be used to plan its next change."""

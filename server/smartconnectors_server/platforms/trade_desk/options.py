@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, SecretStr
 
 from smartconnectors_server.connector import Options
+from smartconnectors_server.texts import HeaderSecret, OneLine, TrimmedSecret, trimmed
 
 ENVIRONMENT = {
     "TRADEDESK_API_KEY": "api_token",
@@ -25,7 +26,8 @@ _ATTRIBUTES = range(1, 18)
 
 
 def _url(value: str) -> str:
-    if value and not _URL.fullmatch(value):
+    value = trimmed(value)
+    if value and not (_URL.fullmatch(value) and value.isprintable()):
         raise ValueError("an http or https URL without query, such as https://bids.example.com")
     return value.rstrip("/")
 
@@ -55,17 +57,17 @@ Url = Annotated[str, AfterValidator(_url)]
 class TradeDeskOptions(Options):
     """What the connector needs to know of the account and, for `open_rtb`, of the bidder."""
 
-    api_token: SecretStr = Field(SecretStr(""), examples=["..."])
+    api_token: HeaderSecret = Field(SecretStr(""), examples=["..."])
     """A long-lived API token, sent as `TTD-Auth`."""
-    login: str = ""
+    login: OneLine = ""
     """An API user's login, instead of a long-lived token: a token is fetched once a day."""
-    password: SecretStr = Field(SecretStr(""), examples=["..."])
+    password: TrimmedSecret = Field(SecretStr(""), examples=["..."])
     """Its password. Better in the environment than in a file."""
-    partner_id: str = Field("", max_length=64, examples=["partner"])
+    partner_id: OneLine = Field("", max_length=64, examples=["partner"])
     """The partner. The seat that bids for `open_rtb`, unless `seat` says another."""
-    advertiser_id: str = Field("", max_length=64, examples=["advertiser"])
+    advertiser_id: OneLine = Field("", max_length=64, examples=["advertiser"])
     """Only campaigns of this advertiser are bid on by `open_rtb`. Empty: the campaign's own."""
-    seat: str = Field("", max_length=64)
+    seat: OneLine = Field("", max_length=64)
     """The buyer seat in bid responses. Empty: the partner."""
     exchange_endpoint: Annotated[str | None, AfterValidator(lambda v: v and _url(v))] = Field(
         None, examples=["https://exchange.example.com/bids"]
@@ -84,7 +86,7 @@ class TradeDeskOptions(Options):
         (), examples=[(3,)]
     )
     """Attributes that every creative has, for `attr` and against `battr`."""
-    app_bundle: str = Field("", max_length=256)
+    app_bundle: OneLine = Field("", max_length=256)
     """The app that is advertised, for `bundle` and against `bapp`. Empty: none is."""
     ltv_in_bid_ext: bool = True
     """False: neither the LTV nor the explanation is written into `ext.kiki` of bid responses, where
