@@ -25,7 +25,7 @@ from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
 from smartconnectors_server.services.shadow_report import ShadowReports
 from smartconnectors_server.services.symbols import Symbols
-from smartconnectors_server.settings import Settings
+from smartconnectors_server.settings import Settings, headers_of
 from smartconnectors_server.startup import StartupError
 from smartconnectors_server.telemetry import Telemetry
 from smartconnectors_server.tls import open_port
@@ -111,7 +111,8 @@ class Application:
         if self._reporting is not None:
             self._reporting.cancel()
         await self.core.close()
-        self.telemetry.shutdown()
+        # It may wait for a collector; health and metrics are answered meanwhile.
+        await asyncio.to_thread(self.telemetry.shutdown)
 
     async def _listen(self) -> str:
         server = grpc.aio.server(
@@ -170,5 +171,10 @@ def _telemetry(settings: Settings) -> Telemetry:
         return Telemetry()
     from smartconnectors_server.telemetry.otlp import OtlpSpans
 
-    spans = OtlpSpans(chosen.otlp_endpoint, insecure=chosen.otlp_insecure)
+    spans = OtlpSpans(
+        chosen.otlp_endpoint,
+        insecure=chosen.otlp_insecure,
+        headers=headers_of(chosen.otlp_headers.get_secret_value()),
+        service_name=chosen.service_name,
+    )
     return Telemetry(spans=spans, sample_ratio=chosen.sample_ratio)

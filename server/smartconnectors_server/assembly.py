@@ -47,7 +47,12 @@ RESERVE_PERCENT = 10.0
 def variables_of(platforms: Mapping[str, Platform]) -> dict[str, tuple[str, ...]]:
     """Environment variable -> path of settings keys, for every platform."""
     variables: dict[str, tuple[str, ...]] = {
-        "SMART_CONNECTORS_SITE_KEY_FILE": ("privacy", "site_key_file")
+        "SMART_CONNECTORS_SITE_KEY_FILE": ("privacy", "site_key_file"),
+        # The later of two that are set counts, as for OpenTelemetry.
+        "OTEL_EXPORTER_OTLP_HEADERS": ("telemetry", "otlp_headers"),
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": ("telemetry", "otlp_headers"),
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": ("telemetry", "otlp_ca_file"),
+        "OTEL_SERVICE_NAME": ("telemetry", "service_name"),
     }
     for name, platform in platforms.items():
         for variable, option in platform.environment.items():

@@ -7,23 +7,33 @@ misspelt limit is never silently the default.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 
 from smartconnectors_server import failpoints
 from smartconnectors_server.access_settings import AccessSettings, TlsSettings
 from smartconnectors_server.alert_settings import AlertSettings, webhook_variables
 from smartconnectors_server.money import InvalidAmount, minor_unit_digits, parse_amount
 from smartconnectors_server.sections import NamedPath, Section
-from smartconnectors_server.texts import NOT_PRINTABLE, OneLine, decoded, trimmed
+from smartconnectors_server.texts import (
+    NOT_FOR_A_HEADER,
+    NOT_PRINTABLE,
+    OneLine,
+    TrimmedSecret,
+    decoded,
+    trimmed,
+)
 
 _MOST_DIGITS = 400
+_HEADER_NAME = re.compile(r"[0-9a-z_.-]{1,100}")
 
 
 class SettingsError(Exception):
@@ -78,11 +88,31 @@ def _time_zone(value: Any) -> str:
         raise ValueError('not an IANA time zone such as "Europe/Paris"') from None
 
 
+def headers_of(text: str) -> tuple[tuple[str, str], ...]:
+    """Names and values as `OTEL_EXPORTER_OTLP_HEADERS` writes them. Raises ValueError."""
+    pairs = []
+    for part in filter(None, map(trimmed, text.split(","))):
+        name, found, value = part.partition("=")
+        name, value = trimmed(name).lower(), trimmed(unquote(value))
+        if not found or not _HEADER_NAME.fullmatch(name) or name.endswith("-bin"):
+            raise ValueError('not "name=value", several with commas between')
+        if not value.isascii() or not value.isprintable():
+            raise ValueError(NOT_FOR_A_HEADER)
+        pairs.append((name, value))
+    return tuple(pairs)
+
+
+def _otlp_headers(value: SecretStr) -> SecretStr:
+    headers_of(value.get_secret_value())
+    return value
+
+
 AmountMicros = Annotated[int, BeforeValidator(_amount)]
 CurrencyCode = Annotated[str, BeforeValidator(_currency)]
 MultiplierMilli = Annotated[int, BeforeValidator(_milli)]
 Failpoint = Annotated[str, BeforeValidator(_failpoint)]
 TimeZone = Annotated[str, BeforeValidator(_time_zone)]
+OtlpHeaders = Annotated[TrimmedSecret, AfterValidator(_otlp_headers)]
 AccountName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 
 
@@ -262,6 +292,14 @@ class TelemetrySettings(Section):
     otlp_endpoint: OneLine = ""
     """host:port of an OTLP/gRPC collector. Empty: no spans are made."""
     otlp_insecure: bool = True
+    otlp_headers: OtlpHeaders = SecretStr("")
+    """What every export carries, such as an API key: `name=value`, several with commas between, the
+    values percent-encoded. Better in the environment than in a file."""
+    otlp_ca_file: NamedPath | None = None
+    """The authorities that may have signed the collector's certificate, in PEM. Absent: those of
+    every other way out."""
+    service_name: Annotated[OneLine, Field(min_length=1, max_length=255)] = "smart-connectors"
+    """What traces call this server, so that several can be told apart."""
     sample_ratio: float = Field(1.0, ge=0, le=1)
 
 

@@ -124,6 +124,8 @@ EXAMPLES: Mapping[str, Any] = {
     "PlatformSettings.max_daily_budget": "1000.00",
     "PlatformSettings.max_bid": "50.00",
     "PlatformBudgetSettings.campaign_default": "50.00",
+    "TelemetrySettings.otlp_headers": "api-key=...",
+    "TelemetrySettings.otlp_ca_file": "tls/collector-ca.pem",
     "ReconcilerSettings.quiet_period_s": 10.0,
     "PrivacySettings.site_key_file": "/run/secrets/site.key",
     "GoogleAdsOptions.api_key": "...",
