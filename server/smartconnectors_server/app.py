@@ -10,7 +10,6 @@ from typing import Any, cast
 import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from smartconnectors.budgets.v1 import budget_service_pb2_grpc
 from smartconnectors_server.assembly import load_settings
@@ -23,8 +22,8 @@ from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.services.alerts import AlertReader
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
+from smartconnectors_server.services.reflection import add_reflection
 from smartconnectors_server.services.shadow_report import ShadowReports
-from smartconnectors_server.services.symbols import Symbols
 from smartconnectors_server.settings import Settings, headers_of
 from smartconnectors_server.startup import StartupError
 from smartconnectors_server.telemetry import Telemetry
@@ -151,8 +150,8 @@ class Application:
             platform.register(core.servicers[name], server)
         health_pb2_grpc.add_HealthServicer_to_server(cast(Any, self._health), server)
         shown = [service.full_name for service in core.services]
-        standard = [health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection([*shown, *standard], server, pool=cast(Any, Symbols()))
+        if self._settings.reflection:
+            add_reflection(server, [*shown, health.SERVICE_NAME])
 
     async def _report_health(self) -> None:
         """NOT_SERVING while the ledger is out of reach. An open breaker stays SERVING."""

@@ -24,7 +24,7 @@ from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
 from smartconnectors_server.interceptors import Engines, PlatformRuntime, WireGate
 from smartconnectors_server.interceptors.answers import priced_of
 from smartconnectors_server.ledger import Hold, is_shadow
-from smartconnectors_server.settings import ReportedSpendSettings, Settings
+from smartconnectors_server.settings import PlatformSettings, ReportedSpendSettings, Settings
 
 RETRY_S = 5.0
 ACCOUNT_RETRY_S = 60.0
@@ -162,8 +162,7 @@ class Connections:
         self, runtime: PlatformRuntime, account: str, connector: Connector
     ) -> None:
         """Raises AccountRefused when nothing may be sent to the account, or it cannot be told."""
-        asked = runtime.settings.check_account
-        if runtime.mode is Mode.SANDBOX if asked is None else not asked:
+        if not checks_account(runtime.settings, runtime.mode):
             return
         try:
             facts = await connector.account()
@@ -210,11 +209,17 @@ def spend_rules(engines: Engines) -> dict[str, SpendRules]:
             pauses=chosen.on_reported_over == "pause_campaigns",
         )
         for name, runtime in engines.runtimes.items()
-        if _is_asked(chosen := runtime.settings.reported_spend, runtime.mode)
+        if is_asked(chosen := runtime.settings.reported_spend, runtime.mode)
     }
 
 
-def _is_asked(chosen: ReportedSpendSettings, mode: Mode) -> bool:
+def checks_account(chosen: PlatformSettings, mode: Mode) -> bool:
+    """Whether the account is read, and its currency compared, when a platform is connected."""
+    return mode is not Mode.SANDBOX if chosen.check_account is None else chosen.check_account
+
+
+def is_asked(chosen: ReportedSpendSettings, mode: Mode) -> bool:
+    """Whether a platform is asked what it billed."""
     return mode is not Mode.SANDBOX if chosen.enabled is None else chosen.enabled
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 from smartconnectors_server import failpoints
 from smartconnectors_server.app import Application, Ready
+from smartconnectors_server.checks import check_start
 from smartconnectors_server.http import Pages
 from smartconnectors_server.picture import picture
 from smartconnectors_server.settings import Settings
-from smartconnectors_server.startup import StartupError, check_host, warn_if_open
+from smartconnectors_server.startup import StartupError, hint_in_container, warn_if_open
 from smartconnectors_server.telemetry import configure_logging
 
 log = logging.getLogger(__name__)
@@ -43,9 +44,10 @@ async def serve(
 
     Raises StartupError when it cannot start.
     """
-    check_host(settings.server)
     configure_logging(settings.server.log_format)
+    check_start(settings)
     warn_if_open(settings)
+    hint_in_container(settings)
     failpoints.arm(settings.server.failpoint)
     application = Application(settings)
     asked_to_stop = asyncio.Event()

@@ -139,6 +139,9 @@ class ServerSettings(Section):
     """Between NOT_SERVING and the end of accepting, so that load balancers notice."""
     drain_grace_s: float = Field(10.0, ge=0, le=300)
     """How long calls under way may take to end when the server stops."""
+    reflection: bool = True
+    """Server reflection, by which grpcurl and the like find services and their messages. False:
+    callers need the protos."""
     tls: TlsSettings | None = None
 
 

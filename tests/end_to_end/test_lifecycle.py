@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 import pytest
+from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 from smartconnectors.common.v1 import bid_pb2
@@ -240,19 +241,46 @@ async def test_a_server_is_ready_within_a_second_and_a_half(stage: Stage) -> Non
 # What anybody may ask a server
 
 
-async def test_reflection_lists_every_service(stage: Stage) -> None:
-    server = await stage.serve()
-    channel: Any = server.channel
-    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-    call = stub.ServerReflectionInfo(
-        iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
+
+
+def reflect(server: Link, service: str, **asked: str) -> Any:
+    """Asks one question, by the name of either version: their messages are the same bytes."""
+    call: Any = server.channel.stream_stream(
+        f"/{service}/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
     )
+    return call(iter([reflection_pb2.ServerReflectionRequest(**asked)]))
+
+
+@pytest.mark.parametrize("version", REFLECTION)
+async def test_reflection_lists_every_service(stage: Stage, version: str) -> None:
+    server = await stage.serve()
+    call = reflect(server, version, list_services="")
     names = {service.name async for answer in call for service in _listed(answer)}
-    assert names == {
-        *SERVICES,
-        "grpc.health.v1.Health",
-        "grpc.reflection.v1alpha.ServerReflection",
-    }
+    assert names == {*SERVICES, "grpc.health.v1.Health", *REFLECTION}
+
+
+@pytest.mark.parametrize("version", REFLECTION)
+async def test_reflection_describes_each_service_that_it_lists(stage: Stage, version: str) -> None:
+    server = await stage.serve()
+    for service in (*SERVICES, "grpc.health.v1.Health", *REFLECTION):
+        answers = [each async for each in reflect(server, version, file_containing_symbol=service)]
+        raw, *_ = answers[0].file_descriptor_response.file_descriptor_proto
+        file = descriptor_pb2.FileDescriptorProto.FromString(raw)
+        assert service in {f"{file.package}.{one.name}" for one in file.service}
+        by_name = [each async for each in reflect(server, version, file_by_filename=file.name)]
+        assert by_name[0].file_descriptor_response.file_descriptor_proto[0] == raw
+
+
+@pytest.mark.parametrize("version", REFLECTION)
+async def test_reflection_can_be_switched_off(stage: Stage, version: str) -> None:
+    server = await stage.serve(server={"reflection": False})
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await anext(aiter(reflect(server, version, list_services="")))
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert await health(server) == SERVING
 
 
 def _listed(answer: Any) -> Any:

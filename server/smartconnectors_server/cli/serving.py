@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="A TOML file; `init` writes one to start from."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        envvar="SMART_CONNECTORS_CONFIG",
+        help="A TOML file; `init` writes one to start from.",
+    ),
 ]
 
 
@@ -77,6 +82,7 @@ def serve(
     from smartconnectors_server.app import StartupError, load_settings
     from smartconnectors_server.cli.configuration import settings_of
     from smartconnectors_server.serving import serve as run_server
+    from smartconnectors_server.startup import log_what_would_be_raw
 
     given: dict[str, Any] = {
         "host": host,
@@ -92,6 +98,7 @@ def serve(
     settings = settings_of(config, overrides)
     _refuse_plain_text_beyond_loopback(settings.server)
     as_json = settings.server.log_format == "json"
+    log_what_would_be_raw()
     try:
         uvloop.run(
             run_server(
@@ -101,7 +108,8 @@ def serve(
             )
         )
     except StartupError as error:
-        raise CommandFailed(ExitCode.REFUSED, f"Cannot start: {error}") from None
+        document = {"event": "cannot_start", "error": str(error)} if as_json else None
+        raise CommandFailed(ExitCode.REFUSED, f"Cannot start: {error}", document=document) from None
 
 
 def _present(given: Mapping[str, Any]) -> dict[str, Any]:

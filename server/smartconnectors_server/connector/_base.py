@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from smartconnectors_server.connector.command_line import CommandLine
 
 
+SANDBOXS_OWN = "the sandbox's own"
+"""Shown of a setting in whose place the sandbox has something."""
+
+
 class Mode(enum.Enum):
     """What is done with a platform's bids."""
 
@@ -306,6 +310,8 @@ class Platform:
             and `bid` cannot name it.
         account_options: the keys of `options` that identify an ad account, which several accounts
             differ in; empty: it has one account only.
+        effective_options: what counts in the place of `options` that are absent, by key, for
+            `check-config`; the mode is the one that calls are made in.
     """
 
     name: str
@@ -322,3 +328,4 @@ class Platform:
     sandbox: Callable[[], Sandbox]
     command_line: Callable[[], CommandLine] | None = None
     account_options: tuple[str, ...] = ()
+    effective_options: Callable[[Any, Mode], Mapping[str, Any]] = lambda _options, _mode: {}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from smartconnectors_server.connector import Options
+from smartconnectors_server.connector import SANDBOXS_OWN, Mode, Options
 from smartconnectors_server.texts import HeaderSecret, HeaderText, OneLine, digits_and_dashes
 
 ApiVersion = Literal["v23", "v24", "v25", "v26"]
@@ -61,6 +62,15 @@ class GoogleAdsOptions(Options):
     takes a bid without further options."""
     cache_ttl_s: float = Field(60.0, ge=0, le=3600)
     """How long what was read of a campaign may be used to plan its next change."""
+
+
+def effective_options(options: GoogleAdsOptions, mode: Mode) -> Mapping[str, Any]:
+    """What counts where these settings are absent."""
+    in_sandbox = mode is Mode.SANDBOX
+    return {
+        "customer_id": options.customer_id or (SANDBOXS_OWN if in_sandbox else ""),
+        "max_shared_campaigns": options.max_shared_campaigns or ("any number" if in_sandbox else 1),
+    }
 
 
 def missing_credentials(options: GoogleAdsOptions) -> tuple[str, ...]:

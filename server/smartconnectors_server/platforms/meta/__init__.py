@@ -10,6 +10,7 @@ from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.platforms.meta.options import (
     ENVIRONMENT,
     MetaOptions,
+    effective_options,
     missing_credentials,
 )
 
@@ -60,5 +61,6 @@ PLATFORM = Platform(
     register=_register,
     sandbox=_sandbox,
     command_line=_command_line,
+    effective_options=effective_options,
     account_options=("ad_account_id",),
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
-from smartconnectors_server.connector import Options
+from smartconnectors_server.connector import SANDBOXS_OWN, Mode, Options
 from smartconnectors_server.texts import HeaderSecret, HeaderText, trimmed
 
 DEFAULT_VERSION = "v26.0"
@@ -57,6 +58,12 @@ class MetaOptions(Options):
                 "ad_account_id: this is the business; the ad account has an id of its own"
             )
         return self
+
+
+def effective_options(options: MetaOptions, mode: Mode) -> Mapping[str, Any]:
+    """What counts where these settings are absent."""
+    own = SANDBOXS_OWN if mode is Mode.SANDBOX else ""
+    return {"ad_account_id": options.ad_account_id or own}
 
 
 def missing_credentials(options: MetaOptions) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.platforms.trade_desk.options import (
     ENVIRONMENT,
     TradeDeskOptions,
+    effective_options,
     missing_credentials,
 )
 
@@ -60,5 +61,6 @@ PLATFORM = Platform(
     register=_register,
     sandbox=_sandbox,
     command_line=_command_line,
+    effective_options=effective_options,
     account_options=("advertiser_id", "partner_id"),
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from smartconnectors_server.connector import Options
+from smartconnectors_server.connector import SANDBOXS_OWN, Mode, Options
 from smartconnectors_server.texts import HeaderSecret, OneLine, TrimmedSecret, trimmed
 
 ENVIRONMENT = {
@@ -99,6 +100,20 @@ class TradeDeskOptions(Options):
     """The time zone in which that schedule counts its days, an IANA name."""
     cache_ttl_s: float = Field(60.0, ge=0, le=3600)
     """How long what was read of campaigns, ad groups and creatives may be used to plan."""
+
+
+def effective_options(options: TradeDeskOptions, mode: Mode) -> Mapping[str, Any]:
+    """What counts where these settings are absent."""
+    own = SANDBOXS_OWN if mode is Mode.SANDBOX else ""
+    exchange = own if options.exchange_endpoint is None else options.exchange_endpoint
+    return {
+        "seat": options.seat or options.partner_id or own,
+        "exchange_endpoint": exchange,
+        "notice_base_url": options.notice_base_url or own,
+        "iab_categories": options.iab_categories or own,
+        "report_schedule_id": options.report_schedule_id or own,
+        "advertiser_id": options.advertiser_id or own,
+    }
 
 
 def missing_credentials(options: TradeDeskOptions) -> tuple[str, ...]:
