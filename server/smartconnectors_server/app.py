@@ -18,6 +18,7 @@ from smartconnectors_server.connector import Platform
 from smartconnectors_server.core import Core
 from smartconnectors_server.interceptors import ChainInterceptor
 from smartconnectors_server.listening import ConnectionRules
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.services.alerts import AlertReader
 from smartconnectors_server.services.budgets import BudgetServicer
@@ -170,10 +171,17 @@ def _telemetry(settings: Settings) -> Telemetry:
         return Telemetry()
     from smartconnectors_server.telemetry.otlp import OtlpSpans
 
-    spans = OtlpSpans(
-        chosen.otlp_endpoint,
-        insecure=chosen.otlp_insecure,
-        headers=headers_of(chosen.otlp_headers.get_secret_value()),
-        service_name=chosen.service_name,
-    )
+    try:
+        spans = OtlpSpans(
+            chosen.otlp_endpoint,
+            insecure=chosen.otlp_insecure,
+            headers=headers_of(chosen.otlp_headers.get_secret_value()),
+            service_name=chosen.service_name,
+            outgoing=Outgoing(settings.outgoing),
+            ca_file=chosen.otlp_ca_file,
+        )
+    except OSError as error:
+        raise StartupError(
+            f"telemetry.otlp_ca_file: {error.filename} cannot be read: {error.strerror}"
+        ) from None
     return Telemetry(spans=spans, sample_ratio=chosen.sample_ratio)

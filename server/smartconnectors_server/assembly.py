@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from smartconnectors_server import outgoing_proxy
 from smartconnectors_server.alerts import Conditions
 from smartconnectors_server.budget import TOTAL, Candidate, Keeper
 from smartconnectors_server.circuitbreaker import BreakerSettings, CircuitBreaker, State
@@ -57,6 +58,7 @@ def variables_of(platforms: Mapping[str, Platform]) -> dict[str, tuple[str, ...]
         "OTEL_EXPORTER_OTLP_TRACES_HEADERS": ("telemetry", "otlp_headers"),
         "OTEL_EXPORTER_OTLP_CERTIFICATE": ("telemetry", "otlp_ca_file"),
         "OTEL_SERVICE_NAME": ("telemetry", "service_name"),
+        **outgoing_proxy.VARIABLES,
     }
     for name, platform in platforms.items():
         for variable, option in platform.environment.items():

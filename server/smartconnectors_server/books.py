@@ -11,6 +11,7 @@ from smartconnectors_server.budget import Candidates, Courses, Keeper, Tallies, 
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import Mode
 from smartconnectors_server.ledger import LEDGERS, Budget, Hold, LedgerError, shadow_of
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.startup import StartupError
 from smartconnectors_server.telemetry import Telemetry
@@ -44,7 +45,9 @@ class Books:
             on_commit=self._committed,
         )
         self.conditions = Conditions(self.ledger, clock, alerts)
-        self.deliveries = Deliveries(self.ledger.alerts, state_dir, clock, telemetry, alerts)
+        self.deliveries = Deliveries(
+            self.ledger.alerts, state_dir, clock, telemetry, alerts, Outgoing(settings.outgoing)
+        )
         self.watch = Watch(self.ledger, clock)
         self.tallies = Tallies(self.ledger, clock)
         self.candidates = Candidates(self.ledger, self.tallies, candidates_of(modes, settings))

@@ -5,6 +5,7 @@ what `serve` asks first, and `check-config` asks alone.
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def _problems(settings: Settings, platforms: Mapping[str, Platform], clock: Cloc
         lambda: check_ports(settings),
         lambda: tls.check(settings.server.tls, clock),
         lambda: _check_site_key(settings),
+        lambda: _check_authorities(settings),
         lambda: Gatekeeper(settings, clock),
         # All parts, put together; Telemetry() has no collector, so nothing is begun.
         lambda: Core(settings, platforms, clock, Telemetry()),
@@ -61,6 +63,22 @@ def _check_site_key(settings: Settings) -> None:
         Customers(file, settings.server.state_dir).open()
     except SiteKeyError as error:
         raise StartupError(str(error)) from None
+
+
+def _check_authorities(settings: Settings) -> None:
+    """The authorities that certificates are checked with can be read."""
+    for key, file in (
+        ("outgoing.ca_file (the variable SSL_CERT_FILE)", settings.outgoing.ca_file),
+        ("telemetry.otlp_ca_file", settings.telemetry.otlp_ca_file),
+    ):
+        if file is None:
+            continue
+        try:
+            ssl.create_default_context(cafile=file)
+        except ssl.SSLError:
+            raise StartupError(f"{key}: {file} is no list of certificates in PEM") from None
+        except OSError as error:
+            raise StartupError(f"{key}: {file} cannot be read: {error.strerror}") from None
 
 
 def check_state_dir(directory: Path) -> None:

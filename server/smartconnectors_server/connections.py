@@ -24,6 +24,7 @@ from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
 from smartconnectors_server.interceptors import Engines, PlatformRuntime, WireGate
 from smartconnectors_server.interceptors.answers import priced_of
 from smartconnectors_server.ledger import Hold, is_shadow
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.settings import PlatformSettings, ReportedSpendSettings, Settings
 
 RETRY_S = 5.0
@@ -59,6 +60,7 @@ class Connections:
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
+        self._outgoing = Outgoing(engines.settings.outgoing)
         self._tasks: list[asyncio.Task[None]] = []
         self._connectors: list[Connector] = []
         self._sandboxes: list[Sandbox] = []
@@ -143,6 +145,7 @@ class Connections:
                     gate=gate,
                     clock=self._engines.clock,
                     report_timeout_ms=runtime.settings.reported_spend.timeout_ms,
+                    outgoing=self._outgoing,
                 )
             )
             for name, options in runtime.accounts.items()

@@ -47,7 +47,6 @@ async def serve(
     configure_logging(settings.server.log_format)
     check_start(settings)
     warn_if_open(settings)
-    hint_in_container(settings)
     failpoints.arm(settings.server.failpoint)
     application = Application(settings)
     asked_to_stop = asyncio.Event()
@@ -66,6 +65,7 @@ async def serve(
         ) from None
     if read_again is not None:
         loop.add_signal_handler(signal.SIGHUP, application.core.reloader.ask, read_again)
+    hint_in_container(settings)
     on_ready(dataclasses.replace(ready, http_address=http_address))
     await asked_to_stop.wait()
     log.info("draining (process %d)", os.getpid())

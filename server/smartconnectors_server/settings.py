@@ -22,6 +22,7 @@ from smartconnectors_server import failpoints
 from smartconnectors_server.access_settings import AccessSettings, TlsSettings
 from smartconnectors_server.alert_settings import AlertSettings, webhook_variables
 from smartconnectors_server.money import InvalidAmount, minor_unit_digits, parse_amount
+from smartconnectors_server.outgoing_proxy import OutgoingSettings
 from smartconnectors_server.sections import NamedPath, Section
 from smartconnectors_server.texts import (
     NOT_FOR_A_HEADER,
@@ -335,6 +336,7 @@ class Settings(Section):
     ledger: LedgerSettings = LedgerSettings()
     total_budget: BudgetSettings | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
+    outgoing: OutgoingSettings = OutgoingSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()
     privacy: PrivacySettings = PrivacySettings()
     alerts: AlertSettings = AlertSettings()

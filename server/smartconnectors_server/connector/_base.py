@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +25,7 @@ from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector.facts import AccountCampaigns, AccountFacts
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.errors import ConnectorError
+from smartconnectors_server.outgoing_proxy import Outgoing
 
 if TYPE_CHECKING:
     from smartconnectors_server.connector.command_line import CommandLine
@@ -119,6 +120,7 @@ class Context:
         gate: the way to the wire for reads.
         clock: time.
         report_timeout_ms: the longest that one wire call for a report may take.
+        outgoing: through which proxy an address is reached, and whose certificates are believed.
     """
 
     mode: Mode
@@ -128,6 +130,7 @@ class Context:
     gate: Gate
     clock: Clock
     report_timeout_ms: int = 60_000
+    outgoing: Outgoing = field(default_factory=Outgoing)
 
 
 Placed = Message | ConnectorError

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, SystemClock
+from smartconnectors_server.outgoing_proxy import Outgoing
 
 TIMEOUT_S = 10.0
 RETRY_AFTER_S = (1.0, 2.0)
@@ -49,8 +51,8 @@ class Collector(SpanExporter):
         *,
         insecure: bool,
         headers: Sequence[tuple[str, str]] = (),
-        root_certificates: bytes | None = None,
-        channel_options: Sequence[tuple[str, Any]] = (),
+        outgoing: Outgoing | None = None,
+        ca_file: Path | None = None,
         clock: Clock | None = None,
         timeout_s: float = TIMEOUT_S,
         retry_after_s: Sequence[float] = RETRY_AFTER_S,
@@ -58,16 +60,19 @@ class Collector(SpanExporter):
         """Args:
         endpoint: `host:port`, or a URL, whose `https` means TLS.
         headers: what every export carries; may be secret.
-        root_certificates: who may have signed the collector's certificate, in PEM; None: gRPC's.
+        outgoing: through which proxy it is reached, and who may have signed its certificate.
+        ca_file: who may have, in the place of that.
         timeout_s: the longest that one attempt may take.
         retry_after_s: how long to wait before each further attempt.
+
+        Raises OSError when `ca_file` cannot be read.
         """
+        through = outgoing or Outgoing()
         self.place, target, encrypted = _place_of(endpoint, insecure=insecure)
-        options = list(channel_options)
+        options = through.for_grpc(target, encrypted=encrypted)
+        roots = through.root_certificates() if ca_file is None else ca_file.read_bytes()
         self._channel = (
-            grpc.secure_channel(
-                target, grpc.ssl_channel_credentials(root_certificates), options=options
-            )
+            grpc.secure_channel(target, grpc.ssl_channel_credentials(roots), options=options)
             if encrypted
             else grpc.insecure_channel(target, options=options)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from opentelemetry import trace as api
@@ -23,6 +24,7 @@ from opentelemetry.trace import (
     TraceFlags,
 )
 
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.telemetry.collector import Collector
 from smartconnectors_server.telemetry.names import SERVICE_NAME
 from smartconnectors_server.telemetry.tracing import Span, Trace
@@ -57,8 +59,8 @@ class OtlpSpans:
         insecure: bool,
         headers: Sequence[tuple[str, str]] = (),
         service_name: str = SERVICE_NAME,
-        root_certificates: bytes | None = None,
-        channel_options: Sequence[tuple[str, Any]] = (),
+        outgoing: Outgoing | None = None,
+        ca_file: Path | None = None,
         exporter: Any = None,
         shutdown_s: float = SHUTDOWN_S,
     ) -> None:
@@ -78,8 +80,8 @@ class OtlpSpans:
                 endpoint,
                 insecure=insecure,
                 headers=headers,
-                root_certificates=root_certificates,
-                channel_options=channel_options,
+                outgoing=outgoing,
+                ca_file=ca_file,
             )
             self._provider.add_span_processor(BatchSpanProcessor(self._collector))
         else:

@@ -14,7 +14,8 @@ from typing import Any
 
 import grpc
 
-from smartconnectors_server.telemetry import outgoing
+from smartconnectors_server.outgoing_proxy import Outgoing
+from smartconnectors_server.telemetry import outgoing as trace_out
 
 GOOGLE_TARGET = "googleads.googleapis.com:443"
 
@@ -49,23 +50,27 @@ class KeepCall(grpc.aio.UnaryUnaryClientInterceptor):
 
 def metadata(authorization: str) -> tuple[tuple[str, str], ...]:
     """What goes with a call: who asks, and the trace that it belongs to, if any."""
-    traceparent = outgoing.get()
+    traceparent = trace_out.get()
     who = ("authorization", authorization)
     return (who, ("traceparent", traceparent)) if traceparent else (who,)
 
 
 def open_channel(
-    endpoint: str | None, interceptors: Sequence[grpc.aio.ClientInterceptor]
+    endpoint: str | None,
+    interceptors: Sequence[grpc.aio.ClientInterceptor],
+    outgoing: Outgoing,
 ) -> grpc.aio.Channel:
     """A channel to a sandbox, without TLS; `endpoint` None: to Google."""
     if endpoint is not None:
         return grpc.aio.insecure_channel(
-            endpoint, options=_CHANNEL_OPTIONS, interceptors=interceptors
+            endpoint,
+            options=(*_CHANNEL_OPTIONS, *outgoing.for_grpc(endpoint, encrypted=False)),
+            interceptors=interceptors,
         )
     return grpc.aio.secure_channel(
         GOOGLE_TARGET,
-        grpc.ssl_channel_credentials(),
-        options=_CHANNEL_OPTIONS,
+        grpc.ssl_channel_credentials(outgoing.root_certificates()),
+        options=(*_CHANNEL_OPTIONS, *outgoing.for_grpc(GOOGLE_TARGET, encrypted=True)),
         interceptors=interceptors,
     )
 
