@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
+	"math"
 	"net/netip"
 	"strings"
 	"unicode"
@@ -89,6 +90,8 @@ func Dial(target string, opts ...Option) (*grpc.ClientConn, error) {
 	}
 	dial := []grpc.DialOption{
 		grpc.WithDefaultServiceConfig(ServiceConfig),
+		// An answer is never too large: the bids in it have been placed.
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)),
 		grpc.WithChainUnaryInterceptor(typedUnary),
 		grpc.WithChainStreamInterceptor(typedStream),
 	}

@@ -159,9 +159,7 @@ class Outgoing:
         return {"proxy": proxy.url, "proxy_headers": proxy.headers}
 
     def headers_for(self, url: str) -> dict[str, str]:
-        """What a request of aiohttp carries itself for the proxy, which reads it when it is in plain
-        text; secret.
-        """
+        """What a request of aiohttp in plain text carries for the proxy, which reads it; secret."""
         proxy = self.proxy_for(url)
         return proxy.headers if proxy is not None and url.startswith("http:") else {}
 

@@ -135,7 +135,13 @@ class ServerSettings(Section):
     failpoint: Failpoint = ""
     """For crash tests only: the server kills itself when it reaches this point. With a colon and a
     number, the how-manieth time."""
-    max_message_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)
+    """The largest message that is taken, in bytes; a larger one is refused as INVALID_BID. The
+    default fits 1000 bids with every field as long as the contract allows, but for OpenRTB bid
+    requests: of those, as many as fit."""
+    max_metadata_bytes: int = Field(16 * 1024, ge=4 * 1024, le=1024 * 1024)
+    """The most metadata of one call, names, tokens and traces included, in bytes; 32 are counted
+    for each entry. gRPC refuses more as RESOURCE_EXHAUSTED, without a reason."""
     drain_pause_s: float = Field(1.0, ge=0, le=60)
     """Between NOT_SERVING and the end of accepting, so that load balancers notice."""
     drain_grace_s: float = Field(10.0, ge=0, le=300)

@@ -82,6 +82,8 @@ _CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # An answer is never too large: the bids in it have been placed.
+    ("grpc.max_receive_message_length", -1),
 )
 
 

@@ -94,6 +94,8 @@ export function connect(target: string, options: ConnectOptions = {}): Connectio
     {
       "grpc.service_config": JSON.stringify(SERVICE_CONFIG),
       "grpc.enable_retries": retries ? 1 : 0,
+      // An answer is never too large: the bids in it have been placed.
+      "grpc.max_receive_message_length": -1,
       // A proxy's loopback is another machine's.
       ...(here ? { "grpc.enable_http_proxy": 0 } : {}),
       ...channelOptions,

@@ -46,7 +46,6 @@ MEANINGS: Mapping[str, str] = {
     "ServerSettings.grpc_port": "The port of the gRPC services.",
     "HttpSettings.enabled": "Whether HTTP is served.",
     "ServerSettings.log_format": "How log lines on standard error look.",
-    "ServerSettings.max_message_bytes": "The largest message that is taken, in bytes.",
     "LedgerSettings.kind": "Which ledger: `sqlite`, a file in `state_dir`.",
     "BudgetSettings.limit": "The most that may be committed inside one window, in currency units.",
     "BudgetSettings.currency": "ISO 4217. Every platform must use the same one.",

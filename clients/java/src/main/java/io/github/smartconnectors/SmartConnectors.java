@@ -147,6 +147,8 @@ public final class SmartConnectors {
     ManagedChannelBuilder<?> builder =
         Grpc.newChannelBuilder(target, chosen)
             .defaultServiceConfig(SERVICE_CONFIG)
+            // An answer is never too large: the bids in it have been placed.
+            .maxInboundMessageSize(Integer.MAX_VALUE)
             .intercept(new Pinning());
     if (!retries) {
       builder.disableRetry();
