@@ -175,7 +175,7 @@ async def _everything(server: Server, stage: Stage, say: Words) -> None:
     await server.place(say.bid("placed", 15))
     await say.refused(server.place(say.bid("refused", 5000, campaign="1003", ltv_usd=9000)))
     paused = connector_pb2.CampaignStatusUpdate(campaign_id="1004")
-    await server.ads.PauseCampaign(ads_pb2.PauseCampaignRequest(update=paused), timeout=15)
+    await server.ads.PauseCampaign(ads_pb2.PauseCampaignRequest(update=paused), timeout=60)
     await say.eventually(server.stats, lambda stats: stats.HasField("reported_spend_micros"))
     await stage.fault(FaultKind.APPLY_THEN_RESET)
     await say.refused(server.place(say.bid("in-doubt", 15, campaign="1001", ltv_usd=60)))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sqlite3
-import statistics
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
@@ -31,7 +33,6 @@ SERVICES = (
     "smartconnectors.budgets.v1.BudgetService",
     *(platform.service.full_name for platform in PLATFORMS.values()),
 )
-READY_WITHIN_S = 1.5
 
 
 async def health(link: Link, service: str = "") -> int:
@@ -43,7 +44,7 @@ async def health(link: Link, service: str = "") -> int:
 async def refusal_to_start(stage: Stage, *arguments: str, **overrides: Any) -> tuple[int, str]:
     """(exit code, what it said) of a `serve` that must not start."""
     process = await stage.spawn(*arguments, **overrides)
-    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    output, _ = await asyncio.wait_for(process.communicate(), 120)
     assert output == b""
     assert process.returncode is not None
     return process.returncode, (stage.directory / "serve.log").read_text()
@@ -120,7 +121,7 @@ async def test_whoever_watches_health_does_not_hold_up_the_drain(stage: Stage, s
     stub: Any = health_pb2_grpc.HealthStub(server.channel)
     watch = stub.Watch(health_pb2.HealthCheckRequest(service=""))
     assert (await watch.read()).status == SERVING
-    await asyncio.wait_for(server.stop_server(), 5)
+    await asyncio.wait_for(server.stop_server(), 60)
     assert (await watch.read()).status == NOT_SERVING
     assert await watch.read() is grpc.aio.EOF
 
@@ -151,7 +152,7 @@ async def test_health_says_not_serving_while_the_ledger_is_out_of_reach_and_serv
     assert (await server.stats()).committed_micros == AMOUNT  # reading still works
     blocker.execute("ROLLBACK")
     blocker.close()
-    await say.eventually(lambda: health(server), lambda seen: seen == SERVING, within_s=20)
+    await say.eventually(lambda: health(server), lambda seen: seen == SERVING, within_s=60)
     assert (await server.place(say.bid("r", 15, campaign="1002"))).status
 
 
@@ -228,14 +229,36 @@ async def test_a_damaged_ledger_is_refused_and_not_emptied(stage: Stage, say: Wo
     assert "Traceback" not in said
 
 
-async def test_a_server_is_ready_within_a_second_and_a_half(stage: Stage) -> None:
-    """The median of three: the platform's library is imported after the server is ready."""
-    took_s = []
-    for number in range(3):
-        process = await stage.process(state=f"state-{number}")
-        took_s.append(process.ready_s)
-        await process.kill()
-    assert statistics.median(took_s) < READY_WITHIN_S, took_s
+ASK_WHAT_IS_IMPORTED = """
+import asyncio, sys
+from smartconnectors_server.app import Application, load_settings
+
+SLOW = ("google.ads", "google.auth", "requests", "opentelemetry.sdk")
+
+async def start():
+    settings = load_settings(None, {}, {"server": {"grpc_port": 0, "drain_pause_s": 0}})
+    app = Application(settings)
+    await app.start()
+    imported = [name for name in SLOW if name in sys.modules]
+    await app.stop()
+    return imported
+
+print(asyncio.run(start()))
+"""
+
+
+async def test_a_server_is_ready_before_the_libraries_of_its_platforms_are_imported(
+    tmp_path: Path,
+) -> None:
+    """They take most of a second; how long a start takes is for `make bench` to say."""
+    asking = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", ASK_WHAT_IS_IMPORTED),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await asyncio.wait_for(asking.communicate(), 120)
+    assert said.decode().strip() == "[]"
 
 
 # What anybody may ask a server

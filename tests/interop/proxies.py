@@ -17,7 +17,7 @@ from tests.conformance.clients.authority import Files
 from tests.interop.processes import Daemon, Failed, Server, free_ports
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
-LISTENS_WITHIN_S = 10.0
+LISTENS_WITHIN_S = 60.0
 _SERVERS = ("10.0.0.1", "10.0.0.2")
 _NAME = "smart-connectors.internal"
 _FOLDER = "/etc/smart-connectors/"

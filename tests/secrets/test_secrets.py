@@ -135,6 +135,9 @@ async def test_secrets_that_no_header_can_carry_are_refused_and_reveal_nothing(
         code = await scene.run("check-config", "--config", str(scene.config("odd", document)))
         # A password goes where any character may.
         assert code == (0 if one.keys[-1] == "password" else 2), one.name
+        if one.keys[-1] == "access_token":
+            odd = str(scene.config("served", document))
+            assert await scene.run_apart("serve", "--config", odd, "--log-format", "json") == 2
     none_shows(scene)
 
 

