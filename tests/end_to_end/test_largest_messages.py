@@ -27,8 +27,9 @@ LARGEST = 10**15
 def explanation() -> struct_pb2.Struct:
     """The longest that is permitted."""
     made = struct_pb2.Struct()
-    made["why"] = "x" * (MAX_EXPLANATION_BYTES - 40)
-    made["why"] += "x" * (MAX_EXPLANATION_BYTES - made.ByteSize())
+    text = "x" * (MAX_EXPLANATION_BYTES - 40)
+    made["why"] = text
+    made["why"] = text + "x" * (MAX_EXPLANATION_BYTES - made.ByteSize())
     assert made.ByteSize() == MAX_EXPLANATION_BYTES
     return made
 
@@ -106,9 +107,10 @@ async def test_a_stream_answers_a_message_above_the_limit_and_goes_on(stage: Sta
 @pytest.mark.parametrize(("most", "code"), [(4 * 1024, "RESOURCE_EXHAUSTED"), (64 * 1024, "OK")])
 async def test_the_limit_on_metadata_is_a_setting(stage: Stage, most: int, code: str) -> None:
     server = await stage.serve(server={"max_metadata_bytes": most})
-    call: Any = server.channel.unary_unary(
+    ask: Any = server.channel.unary_unary(
         "/smartconnectors.budgets.v1.BudgetService/ListBudgetStats"
-    )(b"", metadata=(("x-large", "x" * 20_000),), timeout=60)
+    )
+    call = ask(b"", metadata=(("x-large", "x" * 20_000),), timeout=60)
     assert (await call.code()).name == code
 
 

@@ -267,7 +267,7 @@ async def test_a_server_is_ready_before_the_libraries_of_its_platforms_are_impor
 REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 
 
-def reflect(server: Link, service: str, **asked: str) -> Any:
+def reflect(server: Link, service: str, **asked: Any) -> Any:
     """Asks one question, by the name of either version: their messages are the same bytes."""
     call: Any = server.channel.stream_stream(
         f"/{service}/ServerReflectionInfo",

@@ -18,7 +18,8 @@ def add_reflection(server: Any, services: Iterable[str]) -> None:
     `v1alpha` but for their package, so one servicer answers both.
     """
     servicer = reflection.aio.ReflectionServicer([*services, *SERVICES], pool=cast(Any, Symbols()))
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(cast(Any, servicer), server)
+    register: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+    register(servicer, server)
     v1 = grpc.stream_stream_rpc_method_handler(
         cast(Any, servicer.ServerReflectionInfo),
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,

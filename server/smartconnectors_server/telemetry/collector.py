@@ -76,7 +76,8 @@ class Collector(SpanExporter):
             if encrypted
             else grpc.insecure_channel(target, options=options)
         )
-        self._export: Any = TraceServiceStub(self._channel).Export
+        stub: Any = TraceServiceStub
+        self._export: Any = stub(self._channel).Export
         self._headers = tuple(headers)
         self._clock = clock or SystemClock()
         self._timeout_s = timeout_s
@@ -117,7 +118,8 @@ class Collector(SpanExporter):
         try:
             self._export(encode_spans(spans), metadata=self._headers, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
+            failed: Any = error  # a call, too
+            code: grpc.StatusCode = failed.code()
             return code.name, code in _LATER
         except Exception as error:  # noqa: BLE001 - its words may repeat a header
             return type(error).__name__, False

@@ -129,7 +129,7 @@ async def test_content_that_cannot_be_written_means_that_nothing_was_sent(start:
     server, transport = await start()
     for what in ({"content": "\ud800"}, {"form": {"a": "\ud800"}}):
         with pytest.raises(PlatformUnavailable, match="nothing was sent"):
-            await transport.send("POST", "/thing", changes=True, headers={}, **what)  # type: ignore[arg-type]
+            await transport.send("POST", "/thing", changes=True, headers={}, **what)
     assert not server.requests
 
 
