@@ -1,10 +1,18 @@
 # The server, as a user without rights and without build tools.
 #
 #     docker build -t smart-connectors .
-#     docker run -p 50051:50051 -p 8080:8080 -v smart-connectors:/state smart-connectors
+#     docker run -v smart-connectors:/state smart-connectors
 #
-# It listens without TLS: publish the port to a trusted network only. /state is the ledger; a
-# container that starts without it has forgotten what was spent.
+# As it comes it listens inside the container alone, where published ports do not lead: without TLS
+# and access control whoever reaches it may bid. To be reached from outside, set
+#
+#     SMART_CONNECTORS_CONFIG     a settings file with [server.tls] and [access]
+#     SMART_CONNECTORS_HOST       0.0.0.0
+#     SMART_CONNECTORS_HTTP_HOST  0.0.0.0, for metrics and the dashboard, which are plain text
+#     SMART_CONNECTORS_INSECURE   true, instead of TLS, where nobody else is on the network
+#
+# and publish the ports; deploy/compose.yaml does. /state is the ledger; a container that starts
+# without it has forgotten what was spent. Any user id may run it whose group is 0.
 
 FROM python:3.12-slim AS build
 WORKDIR /src
@@ -21,20 +29,21 @@ RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
 FROM python:3.12-slim
 LABEL org.opencontainers.image.title="smart-connectors" \
       org.opencontainers.image.licenses="Apache-2.0"
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin connectors \
-    && install --directory --owner=connectors --group=connectors --mode=0700 /state
+RUN useradd --system --uid 10001 --gid 0 --no-create-home --shell /usr/sbin/nologin connectors \
+    && install --directory --owner=10001 --group=0 --mode=0770 /state
 COPY --from=build /opt/smart-connectors /opt/smart-connectors
 ENV PATH=/opt/smart-connectors/bin:$PATH \
-    PYTHONUNBUFFERED=1
-USER 10001
+    PYTHONUNBUFFERED=1 \
+    SMART_CONNECTORS_STATE_DIR=/state
+USER 10001:0
 VOLUME /state
 EXPOSE 50051 8080
 STOPSIGNAL SIGTERM
+# Over HTTP, which needs no certificate and no token; with another http.port, say so here too.
 HEALTHCHECK --interval=10s --timeout=4s --start-period=10s --retries=3 CMD ["python", "-c", "\
-import grpc; \
-from grpc_health.v1 import health_pb2 as p, health_pb2_grpc as g; \
-stub = g.HealthStub(grpc.insecure_channel('127.0.0.1:50051')); \
-answer = stub.Check(p.HealthCheckRequest(), timeout=3); \
-raise SystemExit(answer.status != p.HealthCheckResponse.SERVING)"]
+import http.client; \
+asked = http.client.HTTPConnection('127.0.0.1', 8080, timeout=3); \
+asked.request('GET', '/readyz'); \
+raise SystemExit(asked.getresponse().status != 200)"]
 ENTRYPOINT ["smart-connectors"]
-CMD ["serve", "--host", "0.0.0.0", "--insecure", "--http-host", "0.0.0.0", "--state-dir", "/state"]
+CMD ["serve", "--log-format", "json"]

@@ -10,8 +10,10 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
+	"math"
 	"net/netip"
 	"strings"
+	"unicode"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -57,7 +59,8 @@ func WithTLS(config *tls.Config) Option {
 	}
 }
 
-// WithToken shows a bearer token with every call.
+// WithToken shows a bearer token with every call. Spaces and line breaks around it are taken off;
+// Dial fails when what is left cannot be sent.
 func WithToken(token string) Option {
 	return func(o *options) { o.token = token }
 }
@@ -87,6 +90,8 @@ func Dial(target string, opts ...Option) (*grpc.ClientConn, error) {
 	}
 	dial := []grpc.DialOption{
 		grpc.WithDefaultServiceConfig(ServiceConfig),
+		// An answer is never too large: the bids in it have been placed.
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)),
 		grpc.WithChainUnaryInterceptor(typedUnary),
 		grpc.WithChainStreamInterceptor(typedStream),
 	}
@@ -100,12 +105,21 @@ func Dial(target string, opts ...Option) (*grpc.ClientConn, error) {
 		dial = append(dial, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	}
 	if chosen.token != "" {
+		token := strings.TrimFunc(chosen.token, unseen)
+		if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return nil, errors.New("a token is one word of printable ASCII without spaces; this one is not")
+		}
 		if !encrypted && !staysHere(target) {
 			return nil, errors.New("a token is not sent to " + target + " in plain text")
 		}
-		dial = append(dial, grpc.WithPerRPCCredentials(bearer{chosen.token, encrypted}))
+		dial = append(dial, grpc.WithPerRPCCredentials(bearer{token, encrypted}))
 	}
 	return grpc.NewClient(target, append(dial, chosen.more...)...)
+}
+
+// unseen reports whether nobody sees r at the end of a token that was copied or read from a file.
+func unseen(r rune) bool {
+	return unicode.IsSpace(r) || strings.ContainsRune("\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u00ad", r)
 }
 
 // NewRequestID makes a random idempotency key. Send a retry with the same one.

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,6 +84,23 @@ func TestATokenDoesNotLeaveThisMachineInPlainText(t *testing.T) {
 			t.Errorf("%s with TLS: %v", target, err)
 		} else {
 			conn.Close()
+		}
+	}
+}
+
+func TestATokenIsTrimmedAndOneThatNoHeaderCarriesIsRefusedWithoutRepeatingIt(t *testing.T) {
+	service := &scripted{}
+	client := serve(t, service, smartconnectors.WithToken("\ufeffsecret\r\n\u00a0"))
+	if _, err := client.PlaceBid(within(t), &googleadsv1.PlaceBidRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(service.tokens) != "[Bearer secret]" {
+		t.Errorf("tokens: %q", service.tokens)
+	}
+	for _, token := range []string{"two words", "a\x00b", "caf\u00e9", " \n"} {
+		_, err := smartconnectors.Dial("127.0.0.1:1", smartconnectors.WithToken(token))
+		if err == nil || strings.Contains(err.Error(), token) {
+			t.Errorf("%q: %v", token, err)
 		}
 	}
 }

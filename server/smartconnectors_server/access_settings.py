@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from smartconnectors_server.sections import NamedPath, Section
+from smartconnectors_server.texts import OneLine
 
 RoleName = Literal["read", "bid", "operate"]
 _Names = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -44,16 +45,16 @@ class JwtSettings(Section):
     jwks_file: NamedPath
     """The provider's public keys, a JSON Web Key Set. Looked at once a second, taken up when it has
     changed. RS256, ES256 and EdDSA are accepted, nothing else."""
-    issuer: Annotated[str, Field(min_length=1)]
+    issuer: Annotated[OneLine, Field(min_length=1)]
     """What the claim `iss` must be."""
-    audience: Annotated[str, Field(min_length=1)]
+    audience: Annotated[OneLine, Field(min_length=1)]
     """What the claim `aud` must be or contain."""
-    role_claim: Annotated[str, Field(min_length=1)] = "role"
+    role_claim: Annotated[OneLine, Field(min_length=1)] = "role"
     """The claim that says the role: `read`, `bid` or `operate`, or a list that contains one. Of
     several the greatest counts."""
-    platforms_claim: Annotated[str, Field(min_length=1)] = "platforms"
+    platforms_claim: Annotated[OneLine, Field(min_length=1)] = "platforms"
     """The claim that lists the only platforms. A token without it may use all of them."""
-    campaigns_claim: Annotated[str, Field(min_length=1)] = "campaigns"
+    campaigns_claim: Annotated[OneLine, Field(min_length=1)] = "campaigns"
     """The claim that lists the only campaigns. A token without it may use all of them."""
     leeway_s: float = Field(10.0, ge=0, le=300)
     """How far the provider's clock may be from this one's, in seconds."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from smartconnectors_server.sections import Section
+from smartconnectors_server.texts import TrimmedSecret
 
 _BEGINS_SECRETS = "whsec_"
 KindName = Literal[
@@ -42,8 +44,13 @@ def key_of(secret: str) -> bytes:
 
 
 def _url(url: SecretStr) -> SecretStr:
-    scheme, found, rest = url.get_secret_value().partition("://")
-    if not found or scheme not in ("http", "https") or not rest or any(c.isspace() for c in rest):
+    text = url.get_secret_value()
+    try:
+        parts = urlsplit(text)
+        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # such as a port that is no number
+        named = False
+    if not named or not text.isprintable() or any(each.isspace() for each in text):
         raise ValueError("not an address that begins with https:// or http://")
     return url
 
@@ -57,9 +64,9 @@ def _secret(secret: SecretStr) -> SecretStr:
 class WebhookSettings(Section):
     """One receiver of alerts."""
 
-    url: Annotated[SecretStr, AfterValidator(_url)]
+    url: Annotated[TrimmedSecret, AfterValidator(_url)]
     """Where alerts are posted to. It may be a secret itself, so it is shown nowhere."""
-    secret: Annotated[SecretStr, AfterValidator(_secret)] = SecretStr("")
+    secret: Annotated[TrimmedSecret, AfterValidator(_secret)] = SecretStr("")
     """What deliveries are signed with, as the Standard Webhooks specification writes it: `whsec_`
     and the base64 of 24 to 64 random bytes."""
     format: Literal["standard", "slack"] = "standard"

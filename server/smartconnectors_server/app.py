@@ -10,7 +10,6 @@ from typing import Any, cast
 import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from smartconnectors.budgets.v1 import budget_service_pb2_grpc
 from smartconnectors_server.assembly import load_settings
@@ -20,13 +19,14 @@ from smartconnectors_server.core import Core
 from smartconnectors_server.interceptors import ChainInterceptor
 from smartconnectors_server.ledger import NO_ADOPTION, Adoption
 from smartconnectors_server.listening import ConnectionRules
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.services.alerts import AlertReader
 from smartconnectors_server.services.budgets import BudgetServicer
 from smartconnectors_server.services.health import Health
+from smartconnectors_server.services.reflection import add_reflection
 from smartconnectors_server.services.shadow_report import ShadowReports
-from smartconnectors_server.services.symbols import Symbols
-from smartconnectors_server.settings import Settings
+from smartconnectors_server.settings import Settings, headers_of
 from smartconnectors_server.startup import StartupError
 from smartconnectors_server.telemetry import Telemetry
 from smartconnectors_server.tls import open_port
@@ -113,7 +113,8 @@ class Application:
         if self._reporting is not None:
             self._reporting.cancel()
         await self.core.close()
-        self.telemetry.shutdown()
+        # It may wait for a collector; health and metrics are answered meanwhile.
+        await asyncio.to_thread(self.telemetry.shutdown)
 
     async def _listen(self) -> str:
         server = grpc.aio.server(
@@ -152,8 +153,8 @@ class Application:
             platform.register(core.servicers[name], server)
         health_pb2_grpc.add_HealthServicer_to_server(cast(Any, self._health), server)
         shown = [service.full_name for service in core.services]
-        standard = [health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection([*shown, *standard], server, pool=cast(Any, Symbols()))
+        if self._settings.reflection:
+            add_reflection(server, [*shown, health.SERVICE_NAME])
 
     async def _report_health(self) -> None:
         """NOT_SERVING while the ledger is out of reach. An open breaker stays SERVING."""
@@ -172,5 +173,17 @@ def _telemetry(settings: Settings) -> Telemetry:
         return Telemetry()
     from smartconnectors_server.telemetry.otlp import OtlpSpans
 
-    spans = OtlpSpans(chosen.otlp_endpoint, insecure=chosen.otlp_insecure)
+    try:
+        spans = OtlpSpans(
+            chosen.otlp_endpoint,
+            insecure=chosen.otlp_insecure,
+            headers=headers_of(chosen.otlp_headers.get_secret_value()),
+            service_name=chosen.service_name,
+            outgoing=Outgoing(settings.outgoing),
+            ca_file=chosen.otlp_ca_file,
+        )
+    except OSError as error:
+        raise StartupError(
+            f"telemetry.otlp_ca_file: {error.filename} cannot be read: {error.strerror}"
+        ) from None
     return Telemetry(spans=spans, sample_ratio=chosen.sample_ratio)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from smartconnectors_server import outgoing_proxy
 from smartconnectors_server.alerts import Conditions
 from smartconnectors_server.budget import Candidate, Keeper
 from smartconnectors_server.circuitbreaker import BreakerSettings, CircuitBreaker, State
@@ -36,6 +37,7 @@ from smartconnectors_server.settings import (
     Settings,
     SettingsError,
     explain,
+    given_by_variable,
     load,
 )
 from smartconnectors_server.startup import StartupError
@@ -48,7 +50,17 @@ RESERVE_PERCENT = 10.0
 def variables_of(platforms: Mapping[str, Platform]) -> dict[str, tuple[str, ...]]:
     """Environment variable -> path of settings keys, for every platform."""
     variables: dict[str, tuple[str, ...]] = {
-        "SMART_CONNECTORS_SITE_KEY_FILE": ("privacy", "site_key_file")
+        "SMART_CONNECTORS_SITE_KEY_FILE": ("privacy", "site_key_file"),
+        "SMART_CONNECTORS_HOST": ("server", "host"),
+        "SMART_CONNECTORS_HTTP_HOST": ("http", "host"),
+        "SMART_CONNECTORS_INSECURE": ("server", "insecure"),
+        "SMART_CONNECTORS_STATE_DIR": ("server", "state_dir"),
+        # The later of two that are set counts, as for OpenTelemetry.
+        "OTEL_EXPORTER_OTLP_HEADERS": ("telemetry", "otlp_headers"),
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": ("telemetry", "otlp_headers"),
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": ("telemetry", "otlp_ca_file"),
+        "OTEL_SERVICE_NAME": ("telemetry", "service_name"),
+        **outgoing_proxy.VARIABLES,
     }
     for name, platform in platforms.items():
         for variable, option in platform.environment.items():
@@ -69,12 +81,9 @@ def load_settings(
 
     Raises SettingsError, with one line for each thing that is wrong.
     """
-    settings = load(
-        config,
-        environment=environment,
-        variables=variables_of(platforms),
-        overrides=overrides,
-    )
+    variables = variables_of(platforms)
+    settings = load(config, environment=environment, variables=variables, overrides=overrides)
+    by_variable = given_by_variable(variables, environment)
     wrong = []
     for name, chosen in settings.platforms.items():
         if name not in platforms:
@@ -84,7 +93,7 @@ def load_settings(
         try:
             options_of(platforms[name], chosen)
         except ValidationError as error:
-            wrong.append(explain(error, f"platforms.{name}.options."))
+            wrong.append(explain(error, f"platforms.{name}.options.", by_variable))
             continue
         wrong += _wrong_accounts(platforms[name], chosen)
     period_s = settings.reconciler.quiet_period_s

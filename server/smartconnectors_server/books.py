@@ -20,6 +20,7 @@ from smartconnectors_server.ledger import (
     LedgerError,
     shadow_of,
 )
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.startup import StartupError
 from smartconnectors_server.telemetry import Telemetry
@@ -60,7 +61,9 @@ class Books:
         )
         for name in modes:
             telemetry.metrics.unknown_request_id(name, 0)
-        self.deliveries = Deliveries(self.ledger.alerts, state_dir, clock, telemetry, alerts)
+        self.deliveries = Deliveries(
+            self.ledger.alerts, state_dir, clock, telemetry, alerts, Outgoing(settings.outgoing)
+        )
         self.watch = Watch(self.ledger, clock)
         self.tallies = Tallies(self.ledger, clock)
         self.candidates = Candidates(self.ledger, self.tallies, candidates_of(modes, settings))

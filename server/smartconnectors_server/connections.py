@@ -25,7 +25,8 @@ from smartconnectors_server.errors import ConnectorError, NotFound, PlatformUnav
 from smartconnectors_server.interceptors import Engines, PlatformRuntime, WireGate
 from smartconnectors_server.interceptors.answers import priced_of
 from smartconnectors_server.ledger import TOTAL, Hold, is_shadow, mode_of_place
-from smartconnectors_server.settings import ReportedSpendSettings, Settings
+from smartconnectors_server.outgoing_proxy import Outgoing
+from smartconnectors_server.settings import PlatformSettings, ReportedSpendSettings, Settings
 
 RETRY_S = 5.0
 ACCOUNT_RETRY_S = 60.0
@@ -60,6 +61,7 @@ class Connections:
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
+        self._outgoing = Outgoing(engines.settings.outgoing)
         self._tasks: list[asyncio.Task[None]] = []
         self._connectors: list[Connector] = []
         self._sandboxes: list[Sandbox] = []
@@ -96,8 +98,12 @@ class Connections:
                 retry_s = ACCOUNT_RETRY_S
             except Exception as error:
                 retry_s = RETRY_S
-                log.exception("%s cannot be connected; trying again", runtime.name)
                 reason = error.message if isinstance(error, ConnectorError) else "see the log"
+                if isinstance(error, ConnectorError):
+                    # It says all, and what caused it may repeat what was to be sent.
+                    log.error("%s cannot be connected; trying again: %s", runtime.name, reason)  # noqa: TRY400
+                else:
+                    log.exception("%s cannot be connected; trying again", runtime.name)
                 connected.set_exception(
                     PlatformUnavailable(
                         f"{runtime.name} cannot be connected: {reason}", retry_after_s=RETRY_S
@@ -139,6 +145,7 @@ class Connections:
                     gate=self._gate(runtime, name) if several else gate,
                     clock=self._engines.clock,
                     report_timeout_ms=runtime.settings.reported_spend.timeout_ms,
+                    outgoing=self._outgoing,
                 )
             )
             for name, options in runtime.accounts.items()
@@ -176,8 +183,7 @@ class Connections:
         self, runtime: PlatformRuntime, account: str, connector: Connector
     ) -> None:
         """Raises AccountRefused when nothing may be sent to the account, or it cannot be told."""
-        asked = runtime.settings.check_account
-        if runtime.mode is Mode.SANDBOX if asked is None else not asked:
+        if not checks_account(runtime.settings, runtime.mode):
             return
         try:
             facts = await connector.account()
@@ -224,11 +230,17 @@ def spend_rules(engines: Engines) -> dict[str, SpendRules]:
             pauses=chosen.on_reported_over == "pause_campaigns",
         )
         for name, runtime in engines.runtimes.items()
-        if _is_asked(chosen := runtime.settings.reported_spend, runtime.mode)
+        if is_asked(chosen := runtime.settings.reported_spend, runtime.mode)
     }
 
 
-def _is_asked(chosen: ReportedSpendSettings, mode: Mode) -> bool:
+def checks_account(chosen: PlatformSettings, mode: Mode) -> bool:
+    """Whether the account is read, and its currency compared, when a platform is connected."""
+    return mode is not Mode.SANDBOX if chosen.check_account is None else chosen.check_account
+
+
+def is_asked(chosen: ReportedSpendSettings, mode: Mode) -> bool:
+    """Whether a platform is asked what it billed."""
     return mode is not Mode.SANDBOX if chosen.enabled is None else chosen.enabled
 
 

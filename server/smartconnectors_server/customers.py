@@ -13,6 +13,7 @@ import secrets
 from pathlib import Path
 
 from smartconnectors_server.private import create_private, keep_private
+from smartconnectors_server.texts import without_mark
 
 FILE_NAME = "site.key"
 SHORTEST_KEY_BYTES = 32
@@ -41,7 +42,7 @@ class Customers:
                 _make(self._path)
             if self._may_make_one:
                 keep_private(self._path)
-            key = self._path.read_bytes().strip()
+            key = without_mark(self._path.read_bytes()).strip()
         except OSError as error:
             raise SiteKeyError(
                 f"the site key {self._path} cannot be used: {error.strerror}"

@@ -14,6 +14,9 @@ from smartconnectors_server.settings import ServerSettings
 FILES_OF_OUR_OWN = 128
 """The ledger, connections to platforms, and the log."""
 MOST_CONNECTIONS = 1_000_000
+RECEIVED_FACTOR = 2
+"""A message up to so many times the limit is read, to be refused with a reason; a larger one is
+refused by gRPC, as RESOURCE_EXHAUSTED alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,6 @@ class ConnectionRules:
     """Who does not answer a ping is gone."""
     idle_ms: int = 900_000
     """Without a call. A client connects again by itself when it has one."""
-    metadata_bytes: int = 16_384
-    """Of one call. Between gRPC's two limits it would be refused at random, so they are one."""
     spare_calls: int = 8_000
     """Calls beyond those that may hold money: watchers, lookups, requests that are still arriving,
     refusals on their way back.
@@ -54,10 +55,13 @@ class ConnectionRules:
     def options(self, server: ServerSettings) -> list[tuple[str, int]]:
         """As gRPC takes them."""
         return [
-            ("grpc.max_receive_message_length", server.max_message_bytes),
-            ("grpc.max_send_message_length", server.max_message_bytes),
-            ("grpc.max_metadata_size", self.metadata_bytes),
-            ("grpc.absolute_max_metadata_size", self.metadata_bytes),
+            # gRPC refuses without a reason, so it is left what is far beyond our own limit.
+            ("grpc.max_receive_message_length", RECEIVED_FACTOR * server.max_message_bytes),
+            # An answer is never too large: the bids in it have been placed.
+            ("grpc.max_send_message_length", -1),
+            # Between gRPC's two limits metadata would be refused at random, so they are one.
+            ("grpc.max_metadata_size", server.max_metadata_bytes),
+            ("grpc.absolute_max_metadata_size", server.max_metadata_bytes),
             ("grpc.so_reuseport", 0),
             ("grpc.max_allowed_incoming_connections", connections_of(server)),
             ("grpc.max_concurrent_streams", server.max_in_flight + self.spare_streams),

@@ -78,6 +78,7 @@ NEEDS_RESTART: Mapping[str, str] = {
     "http.*": "as server",
     "ledger.*": "the ledger is opened once",
     "telemetry.*": "the exporter is set up once",
+    "outgoing.*": "connections are made once",
     "access.*": "which files say who is who; what is in them is read anew by itself",
     "access.jwt.*": "as access",
     "access.certificates.*": "as access",

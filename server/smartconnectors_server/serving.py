@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 
 from smartconnectors_server import failpoints
 from smartconnectors_server.app import Application, Ready
+from smartconnectors_server.checks import check_start
 from smartconnectors_server.http import Pages
 from smartconnectors_server.ledger import NO_ADOPTION, Adoption
 from smartconnectors_server.picture import picture
 from smartconnectors_server.settings import Settings
-from smartconnectors_server.startup import StartupError, check_host, warn_if_open
+from smartconnectors_server.startup import StartupError, hint_in_container, warn_if_open
 from smartconnectors_server.telemetry import configure_logging
 from smartconnectors_server.threads import NoThread, Pool, is_shortage, started
 
@@ -87,8 +88,8 @@ async def serve(
 
     Raises StartupError when it cannot start.
     """
-    check_host(settings.server)
     configure_logging(settings.server.log_format)
+    check_start(settings)
     warn_if_open(settings)
     failpoints.arm(settings.server.failpoint)
     asked_to_stop = asyncio.Event()
@@ -118,6 +119,7 @@ async def serve(
         ) from None
     if read_again is not None:
         loop.add_signal_handler(signal.SIGHUP, application.core.reloader.ask, read_again)
+    hint_in_container(settings)
     on_ready(dataclasses.replace(ready, http_address=http_address))
     await asked_to_stop.wait()
     log.info("draining (process %d)", os.getpid())

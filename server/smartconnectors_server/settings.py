@@ -7,22 +7,34 @@ misspelt limit is never silently the default.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 
 from smartconnectors_server import failpoints
 from smartconnectors_server.access_settings import AccessSettings, TlsSettings
 from smartconnectors_server.alert_settings import AlertSettings, webhook_variables
 from smartconnectors_server.money import InvalidAmount, minor_unit_digits, parse_amount
+from smartconnectors_server.outgoing_proxy import OutgoingSettings
 from smartconnectors_server.sections import NamedPath, Section
+from smartconnectors_server.texts import (
+    NOT_FOR_A_HEADER,
+    NOT_PRINTABLE,
+    OneLine,
+    TrimmedSecret,
+    decoded,
+    trimmed,
+)
 from smartconnectors_server.zones import UnknownZone, zone_of
 
 _MOST_DIGITS = 400
+_HEADER_NAME = re.compile(r"[0-9a-z_.-]{1,100}")
 
 
 class SettingsError(Exception):
@@ -79,18 +91,38 @@ def _time_zone(value: Any) -> str:
         ) from None
 
 
+def headers_of(text: str) -> tuple[tuple[str, str], ...]:
+    """Names and values as `OTEL_EXPORTER_OTLP_HEADERS` writes them. Raises ValueError."""
+    pairs = []
+    for part in filter(None, map(trimmed, text.split(","))):
+        name, found, value = part.partition("=")
+        name, value = trimmed(name).lower(), trimmed(unquote(value))
+        if not found or not _HEADER_NAME.fullmatch(name) or name.endswith("-bin"):
+            raise ValueError('not "name=value", several with commas between')
+        if not value.isascii() or not value.isprintable():
+            raise ValueError(NOT_FOR_A_HEADER)
+        pairs.append((name, value))
+    return tuple(pairs)
+
+
+def _otlp_headers(value: SecretStr) -> SecretStr:
+    headers_of(value.get_secret_value())
+    return value
+
+
 AmountMicros = Annotated[int, BeforeValidator(_amount)]
 CurrencyCode = Annotated[str, BeforeValidator(_currency)]
 MultiplierMilli = Annotated[int, BeforeValidator(_milli)]
 Failpoint = Annotated[str, BeforeValidator(_failpoint)]
 TimeZone = Annotated[str, BeforeValidator(_time_zone)]
+OtlpHeaders = Annotated[TrimmedSecret, AfterValidator(_otlp_headers)]
 AccountName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 
 
 class ServerSettings(Section):
     """Where the server listens and what it takes."""
 
-    host: str = "127.0.0.1"
+    host: OneLine = "127.0.0.1"
     grpc_port: int = Field(50051, ge=0, le=65535)
     """0: any free port; the ready line says which."""
     insecure: bool = False
@@ -105,11 +137,20 @@ class ServerSettings(Section):
     failpoint: Failpoint = ""
     """For crash tests only: the server kills itself when it reaches this point. With a colon and a
     number, the how-manieth time."""
-    max_message_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)
+    """The largest message that is taken, in bytes; a larger one is refused as INVALID_BID. The
+    default fits 1000 bids with every field as long as the contract allows, but for OpenRTB bid
+    requests: of those, as many as fit."""
+    max_metadata_bytes: int = Field(16 * 1024, ge=4 * 1024, le=1024 * 1024)
+    """The most metadata of one call, names, tokens and traces included, in bytes; 32 are counted
+    for each entry. gRPC refuses more as RESOURCE_EXHAUSTED, without a reason."""
     drain_pause_s: float = Field(1.0, ge=0, le=60)
     """Between NOT_SERVING and the end of accepting, so that load balancers notice."""
     drain_grace_s: float = Field(10.0, ge=0, le=300)
     """How long calls under way may take to end when the server stops."""
+    reflection: bool = True
+    """Server reflection, by which grpcurl and the like find services and their messages. False:
+    callers need the protos."""
     tls: TlsSettings | None = None
 
 
@@ -117,7 +158,7 @@ class HttpSettings(Section):
     """Metrics and health for those who do not speak gRPC: figures only, in plain text."""
 
     enabled: bool = True
-    host: str = "127.0.0.1"
+    host: OneLine = "127.0.0.1"
     """The address to listen on. Whoever reaches it may read budgets, limits and states."""
     port: int = Field(8080, ge=0, le=65535)
     """0: any free port; the ready line says which."""
@@ -232,7 +273,7 @@ class PlatformSettings(Section):
     mode: Literal["sandbox", "shadow", "live"] | None = None
     """Absent: sandbox without credentials, shadow with them. A state directory is bound to mode,
     endpoint and accounts; `serve --adopt` binds it to others."""
-    endpoint: str | None = None
+    endpoint: OneLine | None = None
     """Connect here instead of to the real platform. Sandbox, unless `mode` says otherwise."""
     check_account: bool | None = None
     """Read the account when it is connected, and send nothing when its currency is not the
@@ -266,9 +307,17 @@ class PlatformSettings(Section):
 class TelemetrySettings(Section):
     """Where spans go."""
 
-    otlp_endpoint: str = ""
+    otlp_endpoint: OneLine = ""
     """host:port of an OTLP/gRPC collector. Empty: no spans are made."""
     otlp_insecure: bool = True
+    otlp_headers: OtlpHeaders = SecretStr("")
+    """What every export carries, such as an API key: `name=value`, several with commas between, the
+    values percent-encoded. Better in the environment than in a file."""
+    otlp_ca_file: NamedPath | None = None
+    """The authorities that may have signed the collector's certificate, in PEM. Absent: those of
+    every other way out."""
+    service_name: Annotated[OneLine, Field(min_length=1, max_length=255)] = "smart-connectors"
+    """What traces call this server, so that several can be told apart."""
     sample_ratio: float = Field(1.0, ge=0, le=1)
 
 
@@ -303,6 +352,7 @@ class Settings(Section):
     ledger: LedgerSettings = LedgerSettings()
     total_budget: BudgetSettings | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
+    outgoing: OutgoingSettings = OutgoingSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()
     privacy: PrivacySettings = PrivacySettings()
     alerts: AlertSettings = AlertSettings()
@@ -332,7 +382,7 @@ def _decimal(text: str) -> Decimal:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=_decimal)
+        return tomllib.loads(decoded(path.read_bytes()), parse_float=_decimal)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -343,30 +393,63 @@ def _read_file(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def explain(error: ValidationError, prefix: str = "") -> str:
-    """One line for each thing that is wrong, never repeating a value (it may be a secret)."""
+def explain(
+    error: ValidationError, prefix: str = "", variables: Mapping[str, str] | None = None
+) -> str:
+    """One line for each thing that is wrong, never repeating a value (it may be a secret).
+
+    `variables`: settings key -> the environment variable that the value came from, which is then
+    named first: that is where the person looks.
+    """
     lines = []
     for item in error.errors(include_url=False, include_input=False):
         key = prefix + ".".join(str(part) for part in item["loc"])
         what = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
-        lines.append(f"{key}: {what}")
+        lines.append(f"{_named(key, variables or {})}: {what}")
     return "\n".join(lines)
 
 
-def _variable(name: str, given: Mapping[str, str]) -> str:
-    """A variable's value, or what is in the file that NAME_FILE names, as secrets are mounted.
+def _named(key: str, variables: Mapping[str, str]) -> str:
+    return f"{variables[key]}: {key}" if key in variables else key
 
-    Raises SettingsError.
+
+def _variable(name: str, key: str, given: Mapping[str, str]) -> str:
+    """A variable's value, or what is in the file that NAME_FILE names, as secrets are mounted; of
+    either without the blanks and line breaks around it. Empty: neither is set.
+
+    Raises SettingsError, naming the variable and never its value.
     """
-    value, file = given.get(name, ""), given.get(f"{name}_FILE", "")
+    value, file = given.get(name, ""), trimmed(given.get(f"{name}_FILE", ""))
     if not file:
-        return value
+        return _checked(f"{name}: {key}", value) if value else ""
     if value:
         raise SettingsError(f"{name} and {name}_FILE are both set; one of them is enough")
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
+        content = decoded(Path(file).read_bytes())
     except (OSError, ValueError):
         raise SettingsError(f"{name}_FILE: the file that it names cannot be read as text") from None
+    return _checked(f"{name}_FILE: {key}", content)
+
+
+def _checked(name: str, value: str) -> str:
+    text = trimmed(value)
+    if not text:
+        raise SettingsError(f"{name}: is blank; give it a value, or take it away")
+    if not text.isprintable():
+        raise SettingsError(f"{name}: {NOT_PRINTABLE}")
+    return text
+
+
+def given_by_variable(
+    variables: Mapping[str, tuple[str, ...]], environment: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Settings key -> the variable that sets it in this environment, by itself or by a file."""
+    given = os.environ if environment is None else environment
+    return {
+        ".".join(keys): name if given.get(name) else f"{name}_FILE"
+        for name, keys in variables.items()
+        if given.get(name) or given.get(f"{name}_FILE")
+    }
 
 
 def load(
@@ -391,19 +474,30 @@ def load(
     """
     document = _read_file(config) if config is not None else {}
     given = os.environ if environment is None else environment
-    for variable, keys in {**variables, **dict(webhook_variables(document))}.items():
-        if value := _variable(variable, given):
+    variables = {**variables, **dict(webhook_variables(document))}
+    wrong = []
+    for variable, keys in variables.items():
+        try:
+            value = _variable(variable, ".".join(keys), given)
+        except SettingsError as error:
+            wrong.append(str(error))
+            continue
+        if value:
             nested: Any = value
             for key in reversed(keys):
                 nested = {key: nested}
             document = _merge(document, nested)
+    if wrong:
+        raise SettingsError("\n".join(wrong))
     document = _merge(document, overrides or {})
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
-        raise SettingsError(explain(error)) from None
+        raise SettingsError(explain(error, "", given_by_variable(variables, given))) from None
 
 
 def variable(name: str) -> str:
-    """A variable of this process's environment; empty: it is absent."""
-    return os.environ.get(name, "")
+    """A variable of this process's environment, without the blanks and line breaks around it;
+    empty: it is absent.
+    """
+    return trimmed(os.environ.get(name, ""))

@@ -12,6 +12,7 @@ import grpc
 from smartconnectors_server.access.watched import Unusable, Watched
 from smartconnectors_server.access_settings import TlsSettings
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
+from smartconnectors_server.texts import without_mark
 
 CERT = "server.tls.cert_file"
 KEY = "server.tls.key_file"
@@ -37,14 +38,17 @@ def open_port(server: Any, address: str, settings: TlsSettings | None, clock: Cl
 def check(settings: TlsSettings | None, clock: Clock) -> None:
     """Raises StartupError when `open_port` would."""
     if settings is not None:
-        _credentials(settings, clock)
+        _credentials(settings, clock, say=False)
 
 
-def _credentials(settings: TlsSettings, clock: Clock) -> grpc.ServerCredentials:
+def _credentials(
+    settings: TlsSettings, clock: Clock, *, say: bool = True
+) -> grpc.ServerCredentials:
+    """`say`: an expired certificate is said in the log."""
     files = {CERT: Path(settings.cert_file), KEY: Path(settings.key_file)}
     if settings.client_ca_file is not None:
         files[CLIENT_CA] = Path(settings.client_ca_file)
-    certificates = Watched(files, lambda contents: _checked(contents, clock))
+    certificates = Watched(files, lambda contents: _checked(_plain(contents), clock, say=say))
 
     def changed() -> grpc.ServerCertificateConfiguration | None:
         """Asked by gRPC, in a thread of its own, before each handshake. None: as before."""
@@ -57,7 +61,14 @@ def _credentials(settings: TlsSettings, clock: Clock) -> grpc.ServerCredentials:
     )
 
 
-def _checked(contents: Mapping[str, bytes], clock: Clock) -> grpc.ServerCertificateConfiguration:
+def _plain(contents: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """Without byte order marks: gRPC overlooks a certificate behind one, and says nothing."""
+    return {key: without_mark(content) for key, content in contents.items()}
+
+
+def _checked(
+    contents: Mapping[str, bytes], clock: Clock, *, say: bool
+) -> grpc.ServerCertificateConfiguration:
     """The files as gRPC takes them. It would take any bytes, and then fail with each client; so
     they are looked into here. Raises Unusable.
     """
@@ -70,7 +81,7 @@ def _checked(contents: Mapping[str, bytes], clock: Clock) -> grpc.ServerCertific
     ):
         raise Unusable(KEY, f"is not the key of the certificate in {CERT}")
     expires = certificate.not_valid_after_utc
-    if expires.timestamp() * NANOS_PER_SECOND <= clock.wall_ns():
+    if say and expires.timestamp() * NANOS_PER_SECOND <= clock.wall_ns():
         log.error("%s: the certificate expired at %s; clients refuse it", CERT, expires)
     if CLIENT_CA in contents:
         _certificate(contents, CLIENT_CA)

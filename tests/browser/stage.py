@@ -91,7 +91,7 @@ class Caller:
 
     async def place(self, request: ads_pb2.PlaceBidRequest) -> bid_pb2.BidResponse:
         """Raises AioRpcError."""
-        answer = await self._ads.PlaceBid(request, timeout=15)
+        answer = await self._ads.PlaceBid(request, timeout=60)
         result: bid_pb2.BidResponse = answer.result
         return result
 

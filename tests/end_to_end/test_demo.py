@@ -14,7 +14,7 @@ def test_every_scenario_of_the_specification_ends_as_it_says() -> None:
         [sys.executable, "-m", "smartconnectors_server", "demo", "--json"],
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1200,
         check=False,
     )
     assert done.stdout, done.stderr

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sqlite3
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 import pytest
+from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from smartconnectors.budgets.v1 import budget_service_pb2 as budgets_pb2
 from smartconnectors.common.v1 import bid_pb2
@@ -40,7 +44,7 @@ async def health(link: Link, service: str = "") -> int:
 async def refusal_to_start(stage: Stage, *arguments: str, **overrides: Any) -> tuple[int, str]:
     """(exit code, what it said) of a `serve` that must not start."""
     process = await stage.spawn(*arguments, **overrides)
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    output, _ = await asyncio.wait_for(process.communicate(), 120)
     assert output == b""
     assert process.returncode is not None
     return process.returncode, (stage.directory / "serve.log").read_text()
@@ -251,22 +255,81 @@ async def test_a_damaged_ledger_is_refused_and_not_emptied(stage: Stage, say: Wo
     assert "Traceback" not in said
 
 
+ASK_WHAT_IS_IMPORTED = """
+import asyncio, sys
+from smartconnectors_server.app import Application, load_settings
+
+SLOW = ("google.ads", "google.auth", "requests", "opentelemetry.sdk")
+
+async def start():
+    settings = load_settings(None, {}, {"server": {"grpc_port": 0, "drain_pause_s": 0}})
+    app = Application(settings)
+    await app.start()
+    imported = [name for name in SLOW if name in sys.modules]
+    await app.stop()
+    return imported
+
+print(asyncio.run(start()))
+"""
+
+
+async def test_a_server_is_ready_before_the_libraries_of_its_platforms_are_imported(
+    tmp_path: Path,
+) -> None:
+    """They take most of a second; how long a start takes is for `make bench` to say."""
+    asking = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", ASK_WHAT_IS_IMPORTED),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await asyncio.wait_for(asking.communicate(), 120)
+    assert said.decode().strip() == "[]"
+
+
 # What anybody may ask a server
 
 
-async def test_reflection_lists_every_service(stage: Stage) -> None:
-    server = await stage.serve()
-    channel: Any = server.channel
-    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-    call = stub.ServerReflectionInfo(
-        iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
+
+
+def reflect(server: Link, service: str, **asked: Any) -> Any:
+    """Asks one question, by the name of either version: their messages are the same bytes."""
+    call: Any = server.channel.stream_stream(
+        f"/{service}/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
     )
+    return call(iter([reflection_pb2.ServerReflectionRequest(**asked)]))
+
+
+@pytest.mark.parametrize("version", REFLECTION)
+async def test_reflection_lists_every_service(stage: Stage, version: str) -> None:
+    server = await stage.serve()
+    call = reflect(server, version, list_services="")
     names = {service.name async for answer in call for service in _listed(answer)}
-    assert names == {
-        *SERVICES,
-        "grpc.health.v1.Health",
-        "grpc.reflection.v1alpha.ServerReflection",
-    }
+    assert names == {*SERVICES, "grpc.health.v1.Health", *REFLECTION}
+
+
+@pytest.mark.parametrize("version", REFLECTION)
+async def test_reflection_describes_each_service_that_it_lists(stage: Stage, version: str) -> None:
+    server = await stage.serve()
+    for service in (*SERVICES, "grpc.health.v1.Health", *REFLECTION):
+        answers = [each async for each in reflect(server, version, file_containing_symbol=service)]
+        raw, *_ = answers[0].file_descriptor_response.file_descriptor_proto
+        file = descriptor_pb2.FileDescriptorProto.FromString(raw)
+        assert service in {f"{file.package}.{one.name}" for one in file.service}
+        by_name = [each async for each in reflect(server, version, file_by_filename=file.name)]
+        assert by_name[0].file_descriptor_response.file_descriptor_proto[0] == raw
+
+
+@pytest.mark.parametrize("version", REFLECTION)
+async def test_reflection_can_be_switched_off(stage: Stage, version: str) -> None:
+    server = await stage.serve(server={"reflection": False})
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await anext(aiter(reflect(server, version, list_services="")))
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert await health(server) == SERVING
 
 
 def _listed(answer: Any) -> Any:

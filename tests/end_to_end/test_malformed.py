@@ -23,6 +23,8 @@ from smartconnectors.common.v1 import bid_pb2
 from smartconnectors.common.v1.campaign_pb2 import AudienceUpdate, CampaignBudgetUpdate
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as ads_pb2
 from smartconnectors_server.app import Application, load_settings
+from smartconnectors_server.listening import RECEIVED_FACTOR
+from smartconnectors_server.settings import ServerSettings
 
 if TYPE_CHECKING:
     from tests.end_to_end.conftest import Words
@@ -352,7 +354,17 @@ def test_a_stream_refuses_what_is_malformed_by_the_name_of_its_field(
 
 
 def test_a_message_above_the_size_limit_is_refused_and_moves_no_money(caller: Caller) -> None:
-    refusal = caller.refused(b"\x0a" * (5 * 1024 * 1024))
+    limit = ServerSettings().max_message_bytes
+    refusal = caller.refused(b"\x0a" * (limit + 1))
+    assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert refusal.reason == "INVALID_BID"
+    assert refusal.fields == ("(request)",)
+
+
+def test_a_message_far_above_the_size_limit_is_refused_by_grpc_and_moves_no_money(
+    caller: Caller,
+) -> None:
+    refusal = caller.refused(b"\x0a" * (RECEIVED_FACTOR * ServerSettings().max_message_bytes + 1))
     assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert refusal.reason == ""  # gRPC's own answer, before anything of ours is asked
 

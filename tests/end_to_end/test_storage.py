@@ -35,7 +35,7 @@ FILE_NAME = "ledger.sqlite3"
 async def health(process: Process) -> Any:
     """What a health check is told, at once: a process that cannot answer this is restarted."""
     stub: Any = health_pb2_grpc.HealthStub(process.channel)
-    return (await stub.Check(health_pb2.HealthCheckRequest(), timeout=30)).status
+    return (await stub.Check(health_pb2.HealthCheckRequest(), timeout=60)).status
 
 
 async def becomes(process: Process, say: Words, status: Any) -> None:

@@ -87,7 +87,7 @@ def said(span: Span) -> dict[str, Any]:
 
 async def place(server: Server, request: ads_pb2.PlaceBidRequest, traceparent: str) -> Any:
     answer = await server.ads.PlaceBid(
-        request, timeout=15, metadata=(("traceparent", traceparent),)
+        request, timeout=60, metadata=(("traceparent", traceparent),)
     )
     return answer.result
 

@@ -80,6 +80,12 @@ def planted() -> tuple[Planted, ...]:
 
 def _planted(keys: Keys) -> Planted:
     shows = f"pl4nt+{keys[-1]}/{secrets.token_hex(12)}"
+    if keys[0] == "outgoing":
+        # A proxy that nothing goes through: everything here is on this machine.
+        hidden = shows.replace("/", "-").replace("+", "-")
+        return Planted(keys, f"http://somebody:{hidden}@proxy.invalid:3128", hidden)
+    if keys[-1] == "otlp_headers":
+        return Planted(keys, f"x-key={quote(shows, safe='')}", shows)
     if keys[0] != "alerts":
         return Planted(keys, shows, shows)
     if keys[-1] == "url":

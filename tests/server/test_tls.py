@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import datetime as dt
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.server.access.stage import (
     tls,
 )
 
+from smartconnectors.credentials import tls as client_tls
 from smartconnectors_server.app import Application
 from smartconnectors_server.clock import SystemClock
 from smartconnectors_server.settings import ServerSettings
@@ -76,6 +78,24 @@ async def called(
 
 async def test_a_client_that_trusts_the_authority_is_served(serve: Serve) -> None:
     assert await called(await serve(), trusting(AUTHORITY)) is grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding"), [(codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le")]
+)
+async def test_certificates_may_begin_with_a_mark_and_have_the_line_ends_of_any_system(
+    tmp_path: Path, serve: Serve, mark: bytes, encoding: str
+) -> None:
+    for name in ("server.pem", "server.key", "ca.pem"):
+        text = (tmp_path / name).read_text().replace("\n", "\r\n")
+        (tmp_path / name).write_bytes(mark + text.encode(encoding))
+    address = await serve(client_ca_file=str(tmp_path / "ca.pem"))
+    own = AUTHORITY.issue("somebody")
+    own_files = {"own.pem": own.certificate, "own.key": own.key}
+    for name, content in own_files.items():
+        (tmp_path / name).write_bytes(mark + content.decode().encode(encoding))
+    client = client_tls(tmp_path / "ca.pem", tmp_path / "own.pem", tmp_path / "own.key")
+    assert await called(address, client) is grpc.StatusCode.OK
 
 
 async def test_a_client_that_trusts_another_authority_does_not_connect(serve: Serve) -> None:

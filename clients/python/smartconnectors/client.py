@@ -32,7 +32,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc import aio
 
 from smartconnectors.budgets.v1.budget_service_pb2_grpc import BudgetServiceStub
-from smartconnectors.credentials import check_token, interceptors, stays_on_this_machine
+from smartconnectors.credentials import clean_token, interceptors, stays_on_this_machine
 from smartconnectors.errors import DOMAIN, STATUS_DETAILS, ServiceError, Violation, error_of
 from smartconnectors.google_ads.v1.google_ads_service_pb2_grpc import GoogleAdsServiceStub
 from smartconnectors.meta.v1.meta_service_pb2_grpc import MetaServiceStub
@@ -82,6 +82,8 @@ _CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # An answer is never too large: the bids in it have been placed.
+    ("grpc.max_receive_message_length", -1),
 )
 
 
@@ -126,7 +128,7 @@ class Client:
             ValueError: a token would go to another machine in plain text, or is no token.
         """
         if token:
-            check_token(token)
+            token = clean_token(token)
             if credentials is None and not stays_on_this_machine(target):
                 raise ValueError(f"a token is not sent to {target} in plain text")
         self._interceptors = interceptors(token) if token else []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,13 @@ import grpc
 from grpc import aio
 
 AUTHORIZATION = "authorization"
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+_UNSEEN = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u00ad"
+_AROUND = re.compile(rf"^[\s{_UNSEEN}]+|[\s{_UNSEEN}]+$")
 
 
 def tls(
@@ -32,17 +41,36 @@ def tls(
     if (cert_file is None) != (key_file is None):
         raise ValueError("a client's certificate and its key come together")
     return grpc.ssl_channel_credentials(
-        root_certificates=None if ca_file is None else ca_file.read_bytes(),
-        private_key=None if key_file is None else key_file.read_bytes(),
-        certificate_chain=None if cert_file is None else cert_file.read_bytes(),
+        root_certificates=_pem(ca_file),
+        private_key=_pem(key_file),
+        certificate_chain=_pem(cert_file),
     )
+
+
+def _pem(file: Path | None) -> bytes | None:
+    """A file in PEM without a byte order mark, behind which gRPC finds nothing."""
+    if file is None:
+        return None
+    content = file.read_bytes()
+    for mark, encoding in _MARKS.items():
+        if content.startswith(mark):
+            return content[len(mark) :].decode(encoding).encode()
+    return content
 
 
 def read_token(file: Path) -> str:
     """The token in a file. Raises OSError, and ValueError when there is none in it."""
-    token = file.read_text(encoding="utf-8").strip()
-    check_token(token)
-    return token
+    return clean_token((_pem(file) or b"").decode())
+
+
+def clean_token(token: str) -> str:
+    """The token without what nobody sees around it: blanks, line breaks, characters of no width.
+
+    Raises ValueError, without repeating it, when the rest cannot be sent as a token.
+    """
+    cleaned = _AROUND.sub("", token)
+    check_token(cleaned)
+    return cleaned
 
 
 def check_token(token: str) -> None:

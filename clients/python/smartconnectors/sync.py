@@ -33,7 +33,7 @@ from smartconnectors.client import (
     place_bid_of,
 )
 from smartconnectors.common.v1.budget_pb2 import BudgetStats
-from smartconnectors.credentials import check_token, stays_on_this_machine
+from smartconnectors.credentials import clean_token, stays_on_this_machine
 from smartconnectors.errors import ServiceError
 from smartconnectors.google_ads.v1.google_ads_service_pb2_grpc import GoogleAdsServiceStub
 from smartconnectors.meta.v1.meta_service_pb2_grpc import MetaServiceStub
@@ -72,7 +72,7 @@ def connect(
         ValueError: a token would go to another machine in plain text, or is no token.
     """
     if token:
-        check_token(token)
+        token = clean_token(token)
         if credentials is None and not stays_on_this_machine(target):
             raise ValueError(f"a token is not sent to {target} in plain text")
     options = channel_options(target)

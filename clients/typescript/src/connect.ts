@@ -49,7 +49,7 @@ export interface Tls {
 export interface ConnectOptions {
   /** Encrypts. Undefined: plain text. */
   readonly tls?: Tls;
-  /** A bearer token, shown with every call. */
+  /** A bearer token, shown with every call. Spaces and line breaks around it are taken off. */
   readonly token?: string;
   /**
    * False leaves every retry to the caller. A connection that breaks in the middle of a call looks
@@ -78,10 +78,11 @@ export interface Connection extends Disposable {
  * Makes a connection to `host:port`, or to any target that gRPC resolves. It connects with the first
  * call.
  *
- * @throws Error when a token would leave this machine in plain text.
+ * @throws Error when a token would leave this machine in plain text, or cannot be sent at all.
  */
 export function connect(target: string, options: ConnectOptions = {}): Connection {
-  const { tls, token, retries = true, channelOptions = {} } = options;
+  const { tls, retries = true, channelOptions = {} } = options;
+  const token = options.token === undefined ? undefined : cleanToken(options.token);
   const here = staysHere(target);
   if (token !== undefined && tls === undefined && !here) {
     throw new Error(`a token is not sent to ${target} in plain text`);
@@ -93,6 +94,8 @@ export function connect(target: string, options: ConnectOptions = {}): Connectio
     {
       "grpc.service_config": JSON.stringify(SERVICE_CONFIG),
       "grpc.enable_retries": retries ? 1 : 0,
+      // An answer is never too large: the bids in it have been placed.
+      "grpc.max_receive_message_length": -1,
       // A proxy's loopback is another machine's.
       ...(here ? { "grpc.enable_http_proxy": 0 } : {}),
       ...channelOptions,
@@ -114,6 +117,16 @@ export function connect(target: string, options: ConnectOptions = {}): Connectio
 /** A random idempotency key. Send a retry with the same one. */
 export function newRequestId(): string {
   return randomUUID();
+}
+
+/** The token without what nobody sees around it. */
+function cleanToken(token: string): string {
+  const unseen = "[\\s\\ufeff\\u200b-\\u200f\\u2060\\u00ad]+";
+  const cleaned = token.replace(new RegExp(`^${unseen}|${unseen}$`, "g"), "");
+  if (!/^[!-~]+$/.test(cleaned)) {
+    throw new Error("a token is one word of printable ASCII without spaces; this one is not");
+  }
+  return cleaned;
 }
 
 /** True when nobody else reads plain text to this target. */

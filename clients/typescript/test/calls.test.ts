@@ -155,6 +155,22 @@ test("a refused bid of a batch reads like a refused call", () => {
   assert.equal(failure.code, Code.RESOURCE_EXHAUSTED);
 });
 
+test("a token is trimmed", async (t) => {
+  const server = new Scripted();
+  const { googleAds } = await server.serve(t, { token: "\ufeffsecret\r\n\u00a0" });
+  await googleAds.placeBid({});
+  assert.deepEqual(server.tokens, ["Bearer secret"]);
+});
+
+test("a token that no header carries is refused without repeating it", () => {
+  for (const token of ["two words", "a\0b", "café", " \n"]) {
+    assert.throws(
+      () => connect("127.0.0.1:1", { token }),
+      (error: Error) => /one word/.test(error.message) && !error.message.includes(token),
+    );
+  }
+});
+
 test("a token does not leave this machine in plain text", () => {
   for (const target of ["127.0.0.1:1", "localhost:1", "[::1]:1", "unix:/tmp/s", "dns:///localhost:1"]) {
     connect(target, { token: "t" }).close();

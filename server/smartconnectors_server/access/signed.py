@@ -18,6 +18,7 @@ from smartconnectors_server.access.watched import Unusable, Watched
 from smartconnectors_server.access_settings import JwtSettings
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.errors import Unauthenticated, plain
+from smartconnectors_server.texts import decoded
 
 KEY = "access.jwt.jwks_file"
 _ALGORITHMS = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
@@ -41,7 +42,7 @@ def read_keys(contents: Mapping[str, bytes]) -> tuple[_Key, ...]:
     ones.
     """
     try:
-        listed = json.loads(contents[KEY])["keys"]
+        listed = json.loads(decoded(contents[KEY]))["keys"]
         keys = [_key(one) for one in listed]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise Unusable(KEY, "is no JSON Web Key Set") from None

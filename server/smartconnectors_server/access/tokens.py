@@ -16,6 +16,7 @@ from smartconnectors_server.access.watched import Unusable
 from smartconnectors_server.access_settings import GrantSettings
 from smartconnectors_server.sections import Section
 from smartconnectors_server.settings import explain
+from smartconnectors_server.texts import decoded
 
 KEY = "access.tokens_file"
 PREFIX = "sc_"
@@ -101,7 +102,7 @@ class _File(Section):
 def read_tokens(contents: Mapping[str, bytes]) -> Mapping[str, Caller]:
     """Hash -> who shows that token. Raises Unusable."""
     try:
-        file = _File.model_validate(tomllib.loads(contents[KEY].decode()))
+        file = _File.model_validate(tomllib.loads(decoded(contents[KEY])))
     except (ValueError, RecursionError) as error:
         if isinstance(error, ValidationError):
             why = explain(error)

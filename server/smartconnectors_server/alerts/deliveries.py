@@ -15,6 +15,7 @@ from smartconnectors_server.alerts.log import LogSink
 from smartconnectors_server.alerts.webhook import Webhook
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.ledger import AlertLog
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.telemetry import Telemetry
 
 DIRECTORY = "alerts"
@@ -31,7 +32,9 @@ class Deliveries:
         clock: Clock,
         telemetry: Telemetry,
         settings: AlertSettings,
+        outgoing: Outgoing | None = None,
     ) -> None:
+        self._outgoing = outgoing or Outgoing()
         self._alerts = alerts
         self._directory = state_dir / DIRECTORY
         self._clock = clock
@@ -54,13 +57,14 @@ class Deliveries:
 
     def _webhooks(self, session: aiohttp.ClientSession) -> dict[str, Sink]:
         return {
-            name: Webhook(name, chosen, session, self._clock)
+            name: Webhook(name, chosen, session, self._clock, outgoing=self._outgoing)
             for name, chosen in self._settings.webhooks.items()
         }
 
     async def open(self) -> None:
         """Finds out where each sink is. Raises OSError, Unavailable."""
-        self._session = aiohttp.ClientSession()
+        ssl = self._outgoing.ssl_context() or True
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=ssl))
         log: Sink = LogSink(self._telemetry)
         for name, sink in {"log": log, **self._webhooks(self._session)}.items():
             delivery = Delivery(

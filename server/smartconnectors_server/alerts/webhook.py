@@ -18,6 +18,7 @@ from smartconnectors_server.alert_settings import WebhookSettings, key_of
 from smartconnectors_server.alerts.delivery import Gone, NotDelivered
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.ledger import Alert, AlertLevel
+from smartconnectors_server.outgoing_proxy import Outgoing
 
 TIMEOUT_S = 10.0
 LONGEST_RETRY_AFTER_S = 86_400.0
@@ -86,7 +87,11 @@ class Webhook:
         clock: Clock,
         *,
         timeout_s: float = TIMEOUT_S,
+        outgoing: Outgoing | None = None,
     ) -> None:
+        through = outgoing or Outgoing()
+        self._through = through.for_aiohttp(settings.url.get_secret_value())
+        self._for_the_proxy = through.headers_for(settings.url.get_secret_value())
         self.name = name
         self._settings = settings
         self._session = session
@@ -103,6 +108,7 @@ class Webhook:
         payload = slack_payload(alert) if slack else standard_payload(alert)
         body = json.dumps(payload, separators=(",", ":")).encode()
         headers = {"content-type": "application/json", **self._signing(alert.id, body)}
+        headers |= self._for_the_proxy
         try:
             async with self._session.post(
                 self._settings.url.get_secret_value(),
@@ -110,6 +116,7 @@ class Webhook:
                 headers=headers,
                 allow_redirects=False,
                 timeout=self._timeout,
+                **self._through,
             ) as answer:
                 self._judge(answer.status, answer.headers.get("retry-after", ""))
         except TimeoutError:

@@ -29,6 +29,7 @@ from smartconnectors_server.cli import (
 )
 from smartconnectors_server.cli.credentials import command_of
 from smartconnectors_server.cli.failure import CommandFailed
+from smartconnectors_server.startup import silence_grpc
 
 app = typer.Typer(
     name="smart-connectors",
@@ -78,4 +79,5 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The `smart-connectors` command."""
+    silence_grpc()
     sys.exit(run(sys.argv[1:]))

@@ -109,7 +109,7 @@ class Shown:
 
 def shown() -> Shown:
     """As options and environment say. Raises CommandFailed."""
-    from smartconnectors.credentials import check_token, read_token, tls
+    from smartconnectors.credentials import clean_token, read_token, tls
     from smartconnectors_server.settings import variable
 
     given = _given.get({})
@@ -118,7 +118,7 @@ def shown() -> Shown:
         if (file := given.get("token_file")) is not None:
             token = read_token(file)
         elif token := variable(TOKEN_VARIABLE):
-            check_token(token)
+            token = clean_token(token)
         credentials = (
             tls(given.get("tls_ca"), given.get("tls_cert"), given.get("tls_key"))
             if wants_tls

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         QuotaSignal,
         Traffic,
     )
+    from smartconnectors_server.outgoing_proxy import Outgoing
     from smartconnectors_server.ratelimit import RateLimiter
     from smartconnectors_server.settings import PlatformSettings, Settings
 
@@ -164,8 +165,10 @@ async def look(settings: Settings, reads: int) -> list[AccountReport]:
     """
     from smartconnectors_server.assembly import mode_of, settings_of
     from smartconnectors_server.connector import Mode
+    from smartconnectors_server.outgoing_proxy import Outgoing
     from smartconnectors_server.platforms import PLATFORMS
 
+    outgoing = Outgoing(settings.outgoing)
     reports = []
     for platform in PLATFORMS.values():
         chosen = settings_of(settings, platform.name)
@@ -173,12 +176,12 @@ async def look(settings: Settings, reads: int) -> list[AccountReport]:
             continue
         mode = mode_of(platform, settings)
         if mode is not Mode.SANDBOX or chosen.endpoint is not None:
-            reports += await _look_at(platform, chosen, mode, reads)
+            reports += await _look_at(platform, chosen, mode, reads, outgoing)
     return reports
 
 
 async def _look_at(
-    platform: Platform, chosen: PlatformSettings, mode: Any, reads: int
+    platform: Platform, chosen: PlatformSettings, mode: Any, reads: int, outgoing: Outgoing
 ) -> list[AccountReport]:
     from smartconnectors_server.assembly import accounts_of
     from smartconnectors_server.cli import output
@@ -202,7 +205,15 @@ async def _look_at(
             typer.echo(f"{platform.name} {name}: reading {reads} times …", err=True)
         report = AccountReport(platform.name, name, AccountFacts())
         gate = PacedGate(limiter, clock, report.durations_ms)
-        context = Context(mode, options, chosen.endpoint, chosen.timeout_ms, gate, clock)
+        context = Context(
+            mode,
+            options,
+            chosen.endpoint,
+            chosen.timeout_ms,
+            gate,
+            clock,
+            outgoing=outgoing,
+        )
         await _ask(report, platform.connector(context), reads)
         report.problems += _problems(report, chosen)
         reports.append(report)

@@ -22,7 +22,12 @@ ALL_PLATFORMS = "all"
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="A TOML file; `init` writes one to start from."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        envvar="SMART_CONNECTORS_CONFIG",
+        help="A TOML file; `init` writes one to start from.",
+    ),
 ]
 
 
@@ -92,6 +97,7 @@ def serve(
     from smartconnectors_server.app import StartupError, load_settings
     from smartconnectors_server.cli.configuration import settings_of
     from smartconnectors_server.serving import serve as run_server
+    from smartconnectors_server.startup import log_what_would_be_raw
 
     given: dict[str, Any] = {
         "host": host,
@@ -108,6 +114,7 @@ def serve(
     _refuse_plain_text_beyond_loopback(settings.server)
     adoption = _adoption(adopt or ())
     as_json = settings.server.log_format == "json"
+    log_what_would_be_raw()
     try:
         uvloop.run(
             run_server(
@@ -118,6 +125,10 @@ def serve(
             )
         )
     except StartupError as error:
+        if as_json:
+            line = {"level": "error", "event": f"Cannot start: {error}"}
+            typer.echo(json.dumps(line, ensure_ascii=False), err=True)
+            raise SystemExit(ExitCode.REFUSED) from None
         raise CommandFailed(ExitCode.REFUSED, f"Cannot start: {error}") from None
     except RuntimeError as error:
         # The loop needs a thread to end its threads, and may get none either.

@@ -107,9 +107,10 @@ def _append(file: Path, entry: TokenEntry) -> None:
 
     from smartconnectors_server.access.tokens import KEY, read_tokens
     from smartconnectors_server.access.watched import Unusable
+    from smartconnectors_server.texts import without_mark
 
     try:
-        there = file.read_bytes() if file.exists() else b""
+        there = without_mark(file.read_bytes()) if file.exists() else b""
         mode = file.stat().st_mode & 0o777 if file.exists() else _READABLE_BY_ITS_OWNER
         content = there.rstrip() + (b"\n\n" if there.strip() else b"") + entry.text().encode()
         read_tokens({KEY: content})

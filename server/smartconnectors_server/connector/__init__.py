@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from smartconnectors_server.budget import Finding, SpendReport, SpendRow
 from smartconnectors_server.connector._base import (
+    SANDBOXS_OWN,
     Connector,
     Context,
     Defaults,
@@ -31,6 +32,7 @@ from smartconnectors_server.connector.facts import (
 __all__ = [
     "DEFAULT_ACCOUNT",
     "MOST_CAMPAIGNS",
+    "SANDBOXS_OWN",
     "AccountCampaigns",
     "AccountFacts",
     "Accounts",

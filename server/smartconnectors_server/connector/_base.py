@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,9 +25,14 @@ from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector.facts import AccountCampaigns, AccountFacts
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.errors import ConnectorError
+from smartconnectors_server.outgoing_proxy import Outgoing
 
 if TYPE_CHECKING:
     from smartconnectors_server.connector.command_line import CommandLine
+
+
+SANDBOXS_OWN = "the sandbox's own"
+"""Shown of a setting in whose place the sandbox has something."""
 
 
 class Mode(enum.Enum):
@@ -141,6 +146,7 @@ class Context:
         gate: the way to the wire for reads.
         clock: time.
         report_timeout_ms: the longest that one wire call for a report may take.
+        outgoing: through which proxy an address is reached, and whose certificates are believed.
     """
 
     mode: Mode
@@ -150,6 +156,7 @@ class Context:
     gate: Gate
     clock: Clock
     report_timeout_ms: int = 60_000
+    outgoing: Outgoing = field(default_factory=Outgoing)
 
 
 Placed = Message | ConnectorError
@@ -336,6 +343,8 @@ class Platform:
             state directory is bound to their values.
         warnings: what to say on a day of settings that are going to stop working, such as an API
             version whose end is announced.
+        effective_options: what counts in the place of `options` that are absent, by key, for
+            `check-config`; the mode is the one that calls are made in.
     """
 
     name: str
@@ -354,3 +363,4 @@ class Platform:
     account_options: tuple[str, ...] = ()
     warnings: Callable[[Any, date], tuple[str, ...]] = lambda _options, _today: ()
     place_options: tuple[str, ...] = ()
+    effective_options: Callable[[Any, Mode], Mapping[str, Any]] = lambda _options, _mode: {}

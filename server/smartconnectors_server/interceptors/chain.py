@@ -132,7 +132,7 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
             call = self._call(spec, context)
             try:
                 self._auth.admit(call, context)
-                request = parse(raw, spec)
+                request = parse(raw, spec, validation.most_bytes)
                 self._auth.check(request, call)
                 validation.check(request, call)
                 async for message in handler.unary_stream(request, call):

@@ -159,7 +159,7 @@ class ManyBids:
         call = self._call(outer)
         request_id, answer = "", None
         try:
-            message: Any = parse(raw, outer.spec)
+            message: Any = parse(raw, outer.spec, self._engines.settings.server.max_message_bytes)
             request_id = message.bid.bid.request_id
             answer = await self._one(self._whole, message.bid, call)
         except ConnectorError as error:

@@ -100,8 +100,14 @@ def to_status(error: ConnectorError) -> StatusError:
     return StatusError(code, error.message, tuple(trailers))
 
 
-def parse(raw: bytes, spec: MethodSpec) -> Message:
-    """The request. Raises InvalidBid when the bytes are not one."""
+def parse(raw: bytes, spec: MethodSpec, most_bytes: int | None = None) -> Message:
+    """The request. Raises InvalidBid when the bytes are not one, or more than `most_bytes`."""
+    if most_bytes is not None and len(raw) > most_bytes:
+        raise InvalidBid.of(
+            "(request)",
+            f"is {len(raw)} bytes; the limit is {most_bytes} (server.max_message_bytes). Send "
+            "fewer bids at once, or shorter explanations",
+        )
     try:
         return spec.request_class.FromString(raw)
     except DecodeError:
@@ -130,7 +136,7 @@ class Status:
     name: ClassVar[str] = "status"
 
     def __init__(self, engines: Engines) -> None:
-        del engines  # it decides nothing
+        self._most_bytes = engines.settings.server.max_message_bytes
 
     @staticmethod
     def applies_to(spec: MethodSpec) -> bool:
@@ -140,7 +146,7 @@ class Status:
     async def intercept(self, call_next: Next, request: bytes, call: Call) -> bytes:
         """Bytes to bytes. Raises only StatusError, and CancelledError when the caller is gone."""
         try:
-            response = await call_next(parse(request, call.spec), call)
+            response = await call_next(parse(request, call.spec, self._most_bytes), call)
         except Exception as error:
             raise to_status(foreseen(error, call)) from error
         serialized: bytes = response.SerializeToString()

@@ -83,6 +83,7 @@ class Validation:
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
+        self.most_bytes = engines.settings.server.max_message_bytes
 
     @staticmethod
     def applies_to(spec: MethodSpec) -> bool:

@@ -11,6 +11,9 @@ SPAN_SETTLE = "smartconnectors.settle"
 SPAN_CHANGE = "smartconnectors.platform.change"
 SPAN_READ = "smartconnectors.platform.read"
 
+SERVICE_NAME = "smart-connectors"
+"""What traces call a server that was given no name of its own."""
+
 LOG_TRACE_ID = "trace_id"
 LOG_SPAN_ID = "span_id"
 

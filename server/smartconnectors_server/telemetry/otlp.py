@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from opentelemetry import trace as api
@@ -21,23 +24,17 @@ from opentelemetry.trace import (
     TraceFlags,
 )
 
+from smartconnectors_server.outgoing_proxy import Outgoing
+from smartconnectors_server.telemetry.collector import Collector
+from smartconnectors_server.telemetry.names import SERVICE_NAME
 from smartconnectors_server.telemetry.tracing import Span, Trace
 
 _KINDS = {"server": SpanKind.SERVER, "client": SpanKind.CLIENT, "internal": SpanKind.INTERNAL}
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+SHUTDOWN_S = 2.0
+"""How long the end of a server may wait for the collector."""
 
-
-_EXPORTER = "opentelemetry.exporter.otlp.proto.grpc.exporter"
-
-
-def _without_the_collectors_words(record: logging.LogRecord) -> bool:
-    """Keeps what a collector says out of the log: it may repeat the key that it was sent. What is
-    left is where it is and the status.
-    """
-    if isinstance(record.args, tuple) and "error details: %s" in str(record.msg):
-        record.args = (*record.args[:-1], "[hidden]")
-    record.exc_info = None
-    return True
+log = logging.getLogger(__name__)
 
 
 class _Given(IdGenerator):
@@ -55,19 +52,38 @@ class _Given(IdGenerator):
 class OtlpSpans:
     """The way to a collector, or to a given exporter."""
 
-    def __init__(self, endpoint: str, *, insecure: bool, exporter: Any = None) -> None:
-        resource = Resource.create({"service.name": "smart-connectors"})
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        insecure: bool,
+        headers: Sequence[tuple[str, str]] = (),
+        service_name: str = SERVICE_NAME,
+        outgoing: Outgoing | None = None,
+        ca_file: Path | None = None,
+        exporter: Any = None,
+        shutdown_s: float = SHUTDOWN_S,
+    ) -> None:
+        """`exporter`: in the collector's place, called at once with each span; then the endpoint
+        and what belongs to it do not matter.
+        """
+        _silence_the_library()
+        resource = Resource.create({"service.name": service_name})
         self._given = _Given()
         self._provider = TracerProvider(
             resource=resource, shutdown_on_exit=False, id_generator=self._given
         )
+        self._shutdown_s = shutdown_s
+        self._collector: Collector | None = None
         if exporter is None:
-            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-
-            # A function is added once, however often it is added.
-            logging.getLogger(_EXPORTER).addFilter(_without_the_collectors_words)
-            otlp = OTLPSpanExporter(endpoint=endpoint, insecure=insecure)
-            self._provider.add_span_processor(BatchSpanProcessor(otlp))
+            self._collector = Collector(
+                endpoint,
+                insecure=insecure,
+                headers=headers,
+                outgoing=outgoing,
+                ca_file=ca_file,
+            )
+            self._provider.add_span_processor(BatchSpanProcessor(self._collector))
         else:
             self._provider.add_span_processor(SimpleSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("smartconnectors_server")
@@ -78,8 +94,25 @@ class OtlpSpans:
             self._make(trace, span)
 
     def shutdown(self) -> None:
-        """Exports what is left."""
-        self._provider.shutdown()
+        """Exports what is left, in `shutdown_s` at most; what takes longer is lost, and the log
+        says so.
+        """
+        ending = threading.Thread(
+            target=self._provider.shutdown, name="the last traces", daemon=True
+        )
+        ending.start()
+        if self._collector is not None:
+            self._collector.hurry()
+        ending.join(self._shutdown_s)
+        if not ending.is_alive():
+            return
+        place = "the collector"
+        if self._collector is not None:
+            place = self._collector.place
+            self._collector.shutdown()
+        log.warning(
+            "%s did not take the last traces within %g s; they are lost", place, self._shutdown_s
+        )
 
     def _make(self, trace: Trace, span: Span) -> None:
         trace_id = int(trace.trace_id, 16)
@@ -100,6 +133,16 @@ class OtlpSpans:
         if span.error:
             made.set_status(Status(StatusCode.ERROR, span.error))
         made.end(end_time=span.end_ns)
+
+
+def _silence_the_library() -> None:
+    """Whatever OpenTelemetry logs may repeat what a collector answered or a header that it was
+    given, in any version in other words. What there is to say of a failure, `Collector` says.
+    """
+    library = logging.getLogger("opentelemetry")
+    library.propagate = False
+    if not library.handlers:
+        library.addHandler(logging.NullHandler())  # or it would go to stderr as a last resort
 
 
 def _link(traceparent: str) -> Link:

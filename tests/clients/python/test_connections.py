@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -22,6 +23,7 @@ from smartconnectors.common.v1 import errors_pb2
 from smartconnectors.common.v1.bid_pb2 import BidRequest, BidResponse
 from smartconnectors.common.v1.budget_pb2 import BudgetStats
 from smartconnectors.common.v1.connector_pb2 import BidError, FieldViolation
+from smartconnectors.credentials import read_token
 from smartconnectors.errors import (
     BudgetExceeded,
     InvalidBid,
@@ -286,6 +288,30 @@ async def test_calls_carry_the_trace_and_the_token(server: CannedServer) -> None
         assert metadata["authorization"] == "Bearer secret"
         assert metadata["traceparent"].split("-")[1] == trace_id
     assert len(server.metadata) == 2
+
+
+async def test_a_token_is_shown_without_what_nobody_sees_around_it(
+    server: CannedServer, tmp_path: Path
+) -> None:
+    server.will("PlaceBid", PLACED)
+    async with aio.connect(server.target, token="\ufeffsecret\r\n\u00a0") as service:
+        await service.bid(a_bid())
+    with sync.connect(server.target, token="secret\n") as waiting:
+        waiting.bid(a_bid())
+    assert [each["authorization"] for each in server.metadata] == ["Bearer secret"] * 2
+    file = tmp_path / "token"
+    for content in ("secret\r\n".encode("utf-8-sig"), "secret\r\n".encode("utf-16")):
+        file.write_bytes(content)
+        assert read_token(file) == "secret"
+
+
+@pytest.mark.parametrize("token", ["two words", "a\0b", "caf\u00e9", " \n"])
+async def test_a_token_that_no_header_carries_is_refused_without_repeating_it(token: str) -> None:
+    connects: list[Callable[..., Any]] = [aio.connect, sync.connect]
+    for connect in connects:
+        with pytest.raises(ValueError, match="one word") as caught:
+            connect("127.0.0.1:1", token=token)
+        assert token not in str(caught.value)
 
 
 async def test_a_token_does_not_leave_this_machine_in_plain_text() -> None:

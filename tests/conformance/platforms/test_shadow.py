@@ -36,7 +36,7 @@ class Server:
 
     async def call(self, name: str, **fields: Any) -> Any:
         method = self._platform.service.methods_by_name[name]
-        return await self._client.method(method)(self.request(name, **fields), timeout=10)
+        return await self._client.method(method)(self.request(name, **fields), timeout=60)
 
     async def stream(self, requests: list[Any]) -> list[Any]:
         method = self._platform.service.methods_by_name["StreamBids"]
@@ -44,7 +44,7 @@ class Server:
             f"/{method.containing_service.full_name}/{method.name}",
             request_serializer=GetMessageClass(method.input_type).SerializeToString,
             response_deserializer=GetMessageClass(method.output_type).FromString,
-        )(iter(requests), timeout=10)
+        )(iter(requests), timeout=60)
         return [one async for one in call]
 
 

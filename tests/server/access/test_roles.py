@@ -134,12 +134,15 @@ async def test_a_method_that_is_not_listed_is_not_even_denied_to_who_is_unknown(
         assert (await first(stream)).name == code
 
 
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
 @pytest.mark.parametrize(("token", "code"), [("", "UNAUTHENTICATED"), ("read", "OK")])
-async def test_reflection_is_for_who_may_read(address: str, token: str, code: str) -> None:
+async def test_reflection_is_for_who_may_read(
+    address: str, version: str, token: str, code: str
+) -> None:
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     async with Caller(address, token) as caller:
         stream = caller.channel.stream_stream(
-            REFLECTION,
+            REFLECTION.replace("v1alpha", version),
             request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
             response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
         )(iter([request] if token else []), metadata=caller.metadata)

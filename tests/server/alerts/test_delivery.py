@@ -95,7 +95,7 @@ class Place:
 
     async def until(self, holds: Callable[[], bool], passing_s: float = 0.0) -> None:
         """Lets the delivery run; `passing_s` of the clock each time."""
-        give_up_at = asyncio.get_running_loop().time() + 10
+        give_up_at = asyncio.get_running_loop().time() + 60
         while not holds():
             assert asyncio.get_running_loop().time() < give_up_at, (self.sink.tried, self.counted)
             await asyncio.sleep(0.001)

@@ -10,7 +10,7 @@ from tests.server.alerts.receiver import SECRET
 
 from smartconnectors_server.alert_settings import KindName
 from smartconnectors_server.app import load_settings
-from smartconnectors_server.cli.configuration import effective
+from smartconnectors_server.cli.effective import effective
 from smartconnectors_server.ledger import AlertKind
 from smartconnectors_server.settings import SettingsError
 

@@ -285,3 +285,126 @@ def test_check_config_says_what_every_limit_permits_a_day(
     table = cli("check-config", "--config", str(path)).out
     for texts in sentences.values():
         assert all(text in table for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('[server]\nhost = "0.0.0.0"\n', "0.0.0.0 can be reached"),
+        ("[server]\ngrpc_port = 8080\n", "server.grpc_port and http.port are both 8080"),
+        ('[http]\nhost = "0.0.0.0"\nport = 50051\n', "are both 50051"),
+        ('[access]\ntokens_file = "no-such-file"\n', "access.tokens_file"),
+        ('[access.certificates.a]\nrole = "read"\n', "access.certificates"),
+        ('[server.tls]\ncert_file = "none"\nkey_file = "none"\n', "server.tls.cert_file"),
+        ('[privacy]\nsite_key_file = "none"\n', "the site key none cannot be used"),
+        ('[platforms.meta]\nmode = "live"\n', "META_ACCESS_TOKEN"),
+        (
+            '[total_budget]\nlimit = "1.00"\n[platforms.meta.budget]\ncurrency = "EUR"\n',
+            "total_budget",
+        ),
+        ('[platforms.meta.budget]\nfurther_limits = [{ limit = "1.00" }]\n', "further limit"),
+    ],
+)
+def test_check_config_and_serve_refuse_the_same(
+    cli: Cli, tmp_path: Path, no_variables: pytest.MonkeyPatch, text: str, names: str
+) -> None:
+    no_variables.chdir(tmp_path)
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    checked, served = (cli(command, "--config", str(path)) for command in ("check-config", "serve"))
+    for ended in (checked, served):
+        assert ended.exit_code != 0
+        assert names in ended.err
+        assert "Traceback" not in ended.err
+    assert not (tmp_path / "state").exists()
+
+
+def test_check_config_names_everything_that_serve_would_not_start_with(
+    cli: Cli, tmp_path: Path, no_variables: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(
+        '[server]\nhost = "0.0.0.0"\ngrpc_port = 8080\n[privacy]\nsite_key_file = "x"\n'
+    )
+    ended = cli("check-config", "--config", str(path))
+    assert ended.exit_code == 2
+    for names in ("0.0.0.0", "both 8080", "site key"):
+        assert names in ended.err
+
+
+def test_check_config_says_where_no_ledger_can_be_kept(
+    cli: Cli, tmp_path: Path, no_variables: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    for state_dir in ("file", "file/below"):
+        path = tmp_path / "settings.toml"
+        path.write_text(f'[server]\nstate_dir = "{tmp_path / state_dir}"\n')
+        ended = cli("check-config", "--config", str(path))
+        assert ended.exit_code == 2
+        assert "server.state_dir" in ended.err
+        assert "is not a directory" in ended.err
+
+
+def test_a_platform_that_is_not_served_keeps_nothing_from_starting(
+    cli: Cli, tmp_path: Path, no_variables: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('[platforms.meta]\nenabled = false\nmode = "live"\n')
+    ended = cli("check-config", "--config", str(path), "--json")
+    assert ended.exit_code == 0
+    assert ended.document["platforms.meta.enabled"] is False
+
+
+def test_check_config_shows_what_counts_where_a_key_is_absent(
+    cli: Cli, tmp_path: Path, no_variables: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('[platforms.google_ads]\nmode = "shadow"\nendpoint = "127.0.0.1:1"\n')
+    shown = cli("check-config", "--config", str(path), "--json").document
+    careful, sandbox = "platforms.google_ads.", "platforms.meta."
+    expected = {
+        f"{careful}check_account": True,
+        f"{careful}min_change_percent": 5.0,
+        f"{careful}min_interval_s": 900.0,
+        f"{careful}max_step_percent": 30.0,
+        f"{careful}rate_limit.burst": 100,
+        f"{careful}rate_limit.reserve_percent": 10.0,
+        f"{careful}reported_spend.enabled": True,
+        f"{careful}endpoint": "127.0.0.1:1",
+        f"{sandbox}check_account": False,
+        f"{sandbox}min_change_percent": 0.0,
+        f"{sandbox}max_step_percent": "–",
+        f"{sandbox}rate_limit.reserve_percent": 0.0,
+        f"{sandbox}reported_spend.enabled": False,
+        f"{sandbox}endpoint": "a sandbox of its own",
+        f"{sandbox}options.ad_account_id": "the sandbox's own",
+        "platforms.google_ads.options.max_shared_campaigns": "any number",
+        "reconciler.quiet_period_s.google_ads": 10.0,
+        "privacy.site_key_file": "state/site.key",
+        "server.reflection": True,
+    }
+    assert {key: shown[key] for key in expected} == expected
+    assert isinstance(shown["server.max_connections"], int)
+
+
+NOT_SET = {
+    # In the place of none of these anything counts.
+    "access",
+    "total_budget",
+    "server.tls",
+    "server.failpoint",
+}
+
+
+def test_check_config_shows_a_dash_only_where_nothing_counts(
+    cli: Cli, no_variables: pytest.MonkeyPatch
+) -> None:
+    shown = cli("check-config", "--json").document
+    dashes = {key for key, value in shown.items() if value == "–"}
+    effective = {
+        "check_account", "min_change_percent", "min_interval_s", "reserve_percent", "burst",
+        "calls", "window_s", "multiplier", "enabled", "endpoint", "mode", "quiet_period_s",
+        "max_connections", "site_key_file", "host", "max_shared_campaigns",
+    }  # fmt: skip
+    assert dashes >= NOT_SET
+    assert not {key for key in dashes if key.rpartition(".")[2] in effective}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -217,3 +218,54 @@ def test_only_a_system_without_a_user_timeout_is_warned_of_at_start() -> None:
     assert text is not None
     assert "TCP_USER_TIMEOUT" in text
     assert warning(18) is None
+
+
+@pytest.mark.parametrize("changes", [False, True])
+@pytest.mark.parametrize("value", ["Bearer do-not-show\n", "do-not-show\x00", "do-not-show\u00e9"])
+async def test_a_header_that_http_cannot_carry_is_not_sent_and_not_repeated(
+    start: Start, changes: bool, value: str
+) -> None:
+    server, transport = await start()
+    with pytest.raises(PlatformUnavailable, match="nothing was sent") as caught:
+        await transport.send("PUT", "/thing", changes=changes, headers={"Authorization": value})
+    assert "do-not-show" not in "".join(traceback.format_exception(caught.value))
+    assert not server.requests
+
+
+@pytest.mark.parametrize("changes", [False, True])
+async def test_an_address_that_cannot_be_written_means_that_nothing_was_sent(
+    changes: bool,
+) -> None:
+    for url in ("http://[", "http://host:port", "http://", "nothing"):
+        transport = HttpTransport("example", url, timeout_ms=5_000)
+        await transport.open()
+        with pytest.raises(PlatformUnavailable, match="nothing was sent"):
+            await transport.send("PUT", "/thing", changes=changes, headers={})
+        await transport.close()
+
+
+async def test_content_that_cannot_be_written_means_that_nothing_was_sent(start: Start) -> None:
+    server, transport = await start()
+    for what in ({"content": "\ud800"}, {"form": {"a": "\ud800"}}):
+        with pytest.raises(PlatformUnavailable, match="nothing was sent"):
+            await transport.send("POST", "/thing", changes=True, headers={}, **what)
+    assert not server.requests
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnot!",
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: x\r\n\r\n",
+    ],
+)
+async def test_an_answer_that_cannot_be_read_leaves_a_change_in_doubt(
+    start: Start, answer: bytes
+) -> None:
+    server, transport = await start()
+    server.answer = answer
+    with pytest.raises(OutcomeUnknown):
+        await transport.send("POST", "/thing", changes=True, headers={}, content="x")
+    assert len(server.requests) == 1

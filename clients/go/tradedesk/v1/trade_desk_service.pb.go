@@ -668,7 +668,8 @@ func (x *UpdateTargetAudienceResponse) GetResult() *v1.AudienceResult {
 // Many bids.
 type PlaceBidsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. 1 to 1000, each with a request id of its own.
+	// Required. 1 to 1000, each with a request id of its own. All together are 16 MiB serialized at
+	// most (the server's `max_message_bytes`), so of the largest OpenRTB bid requests fewer fit.
 	Bids          []*PlaceBidRequest `protobuf:"bytes,1,rep,name=bids,proto3" json:"bids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -10,6 +10,7 @@ from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.platforms.google_ads.options import (
     ENVIRONMENT,
     GoogleAdsOptions,
+    effective_options,
     missing_credentials,
 )
 from smartconnectors_server.platforms.google_ads.versions import warnings
@@ -61,6 +62,7 @@ PLATFORM = Platform(
     register=_register,
     sandbox=_sandbox,
     command_line=_command_line,
+    effective_options=effective_options,
     account_options=("customer_id", "login_customer_id"),
     place_options=("customer_id",),
     warnings=warnings,

@@ -14,7 +14,8 @@ from typing import Any
 
 import grpc
 
-from smartconnectors_server.telemetry import outgoing
+from smartconnectors_server.outgoing_proxy import Outgoing
+from smartconnectors_server.telemetry import outgoing as trace_out
 
 GOOGLE_TARGET = "googleads.googleapis.com:443"
 
@@ -52,7 +53,7 @@ class KeepCall(grpc.aio.UnaryUnaryClientInterceptor):
 
 def metadata(authorization: str) -> tuple[tuple[str, str], ...]:
     """What goes with a call: who asks, and the trace that it belongs to, if any."""
-    traceparent = outgoing.get()
+    traceparent = trace_out.get()
     who = ("authorization", authorization)
     return (who, ("traceparent", traceparent)) if traceparent else (who,)
 
@@ -60,6 +61,7 @@ def metadata(authorization: str) -> tuple[tuple[str, str], ...]:
 def open_channel(
     endpoint: str | None,
     interceptors: Sequence[grpc.aio.ClientInterceptor],
+    outgoing: Outgoing,
     *,
     timeout_ms: int,
 ) -> grpc.aio.Channel:
@@ -78,11 +80,15 @@ def open_channel(
         ("grpc.keepalive_timeout_ms", timeout_ms),
     )
     if endpoint is not None:
-        return grpc.aio.insecure_channel(endpoint, options=options, interceptors=interceptors)
+        return grpc.aio.insecure_channel(
+            endpoint,
+            options=(*options, *outgoing.for_grpc(endpoint, encrypted=False)),
+            interceptors=interceptors,
+        )
     return grpc.aio.secure_channel(
         GOOGLE_TARGET,
-        grpc.ssl_channel_credentials(),
-        options=options,
+        grpc.ssl_channel_credentials(outgoing.root_certificates()),
+        options=(*options, *outgoing.for_grpc(GOOGLE_TARGET, encrypted=True)),
         interceptors=interceptors,
     )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from smartconnectors_server.connector import Options
+from smartconnectors_server.connector import SANDBOXS_OWN, Mode, Options
+from smartconnectors_server.texts import HeaderSecret, HeaderText, OneLine, digits_and_dashes
 
 ApiVersion = Literal["v23", "v24", "v25", "v26"]
 """The versions that the library ships and Google serves."""
@@ -27,7 +29,7 @@ ENVIRONMENT = {
 
 def _customer_id(value: object) -> str:
     """Ten digits, with or without the dashes that Google's pages show."""
-    digits = str(value).replace("-", "")
+    digits = digits_and_dashes(str(value)).replace("-", "")
     if value and not re.fullmatch(r"[0-9]{10}", digits):
         raise ValueError("ten digits, such as 123-456-7890")
     return digits if value else ""
@@ -44,12 +46,12 @@ class GoogleAdsOptions(Options):
     login_customer_id: CustomerId = Field("", examples=["123-456-7891"])
     """The manager account to go through; empty: none."""
     api_version: ApiVersion = DEFAULT_VERSION
-    api_key: SecretStr = SecretStr("")
+    api_key: HeaderSecret = SecretStr("")
     """A developer token: sunset in September 2026, sent as the optional header when given."""
-    client_id: str = ""
-    client_secret: SecretStr = SecretStr("")
-    refresh_token: SecretStr = SecretStr("")
-    json_key_file_path: str = ""
+    client_id: HeaderText = ""
+    client_secret: HeaderSecret = SecretStr("")
+    refresh_token: HeaderSecret = SecretStr("")
+    json_key_file_path: OneLine = ""
     """A service account's key file, instead of the three above."""
     ltv_in_click_urls: bool = True
     """False: neither the LTV nor the explanation is written into the campaign's custom parameters,
@@ -64,6 +66,15 @@ class GoogleAdsOptions(Options):
     nothing, because all of them do, is always refused."""
     cache_ttl_s: float = Field(60.0, ge=0, le=3600)
     """How long what was read of a campaign may be used to plan its next change."""
+
+
+def effective_options(options: GoogleAdsOptions, mode: Mode) -> Mapping[str, Any]:
+    """What counts where these settings are absent."""
+    in_sandbox = mode is Mode.SANDBOX
+    return {
+        "customer_id": options.customer_id or (SANDBOXS_OWN if in_sandbox else ""),
+        "max_shared_campaigns": options.max_shared_campaigns or ("any number" if in_sandbox else 1),
+    }
 
 
 def missing_credentials(options: GoogleAdsOptions) -> tuple[str, ...]:

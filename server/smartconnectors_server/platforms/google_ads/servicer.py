@@ -64,6 +64,7 @@ class GoogleAdsConnector:
             endpoint=context.endpoint,
             timeout_s=context.timeout_ms / 1000,
             on_quota=context.gate.tighten,
+            outgoing=context.outgoing,
         )
         self._reader = Reader(
             self._transport,

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from smartconnectors_server.errors import PlatformUnavailable
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.platforms.google_ads.options import GoogleAdsOptions
+from smartconnectors_server.texts import decoded
 
 SCOPE = "https://www.googleapis.com/auth/adwords"
 _REMEMBERED = 4
@@ -51,10 +55,9 @@ def real_credentials(options: GoogleAdsOptions) -> Any:
         )
     service_account = importlib.import_module("google.oauth2.service_account")
     try:
-        return service_account.Credentials.from_service_account_file(
-            options.json_key_file_path, scopes=[SCOPE]
-        )
-    except (OSError, ValueError) as error:
+        information = json.loads(decoded(Path(options.json_key_file_path).read_bytes()))
+        return service_account.Credentials.from_service_account_info(information, scopes=[SCOPE])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         # The text of a ValueError may quote the file.
         raise PlatformUnavailable(
             "GOOGLE_ADS_JSON_KEY_FILE_PATH: the service account's key file cannot be used "
@@ -65,7 +68,9 @@ def real_credentials(options: GoogleAdsOptions) -> Any:
 class Tokens:
     """The access token of one set of credentials."""
 
-    def __init__(self, credentials: Any, timeout_s: float) -> None:
+    def __init__(
+        self, credentials: Any, timeout_s: float, outgoing: Outgoing | None = None
+    ) -> None:
         """`credentials`: google-auth's; `timeout_s`: the longest that fetching one may take."""
         self._credentials = credentials
         self._timeout_s = timeout_s
@@ -73,6 +78,8 @@ class Tokens:
         self._states = importlib.import_module("google.auth.credentials").TokenState
         requests = importlib.import_module("google.auth.transport.requests")
         self._session = importlib.import_module("requests").Session()
+        self._session.trust_env = False  # no proxies, bundles or .netrc but those of `outgoing`
+        self._outgoing = outgoing or Outgoing()
         self._request = requests.Request(self._session)
         self._fetching: asyncio.Task[None] | None = None
         self._handed_out: deque[str] = deque(maxlen=_REMEMBERED)
@@ -134,8 +141,9 @@ class Tokens:
             # token that still works, the next request tries again.
             task.exception()
 
-    def _bounded_request(self, *args: Any, **kwargs: Any) -> Any:
-        return self._request(*args, **{**kwargs, "timeout": self._timeout_s})
+    def _bounded_request(self, url: str, *args: Any, **kwargs: Any) -> Any:
+        through = self._outgoing.for_requests(url)
+        return self._request(url, *args, **{**kwargs, **through, "timeout": self._timeout_s})
 
     async def _wait_for(self, fetching: asyncio.Task[None]) -> None:
         try:

@@ -18,6 +18,7 @@ from google.protobuf import json_format
 
 from smartconnectors_server.connector import QuotaSignal
 from smartconnectors_server.errors import ConnectorError, OutcomeUnknown, PlatformUnavailable
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.platforms.google_ads import (
     channel,
     confirmations,
@@ -68,6 +69,7 @@ class Transport:
         endpoint: str | None,
         timeout_s: float,
         on_quota: Callable[[QuotaSignal], None],
+        outgoing: Outgoing | None = None,
     ) -> None:
         """`endpoint`: `host:port` of a sandbox, spoken to without TLS and with the sandbox's own
         credentials, so that the real ones cannot be sent there; None: Google.
@@ -77,6 +79,7 @@ class Transport:
         self._endpoint = endpoint
         self._timeout_s = timeout_s
         self._on_quota = on_quota
+        self._outgoing = outgoing or Outgoing()
         self._library: Library | None = None
         self._tokens: tokens.Tokens | None = None
         self._channel: grpc.aio.Channel | None = None
@@ -93,7 +96,10 @@ class Transport:
         # At DEBUG the library logs request metadata, and with it the bearer token.
         logging.getLogger("google.ads.googleads").setLevel(logging.INFO)
         self._channel = channel.open_channel(
-            self._endpoint, self._interceptors(), timeout_ms=round(self._timeout_s * 1000)
+            self._endpoint,
+            self._interceptors(),
+            self._outgoing,
+            timeout_ms=round(self._timeout_s * 1000),
         )
         transport = self._library.transport(channel=self._channel)
         self._client = self._library.client(transport=transport)
@@ -209,14 +215,16 @@ class Transport:
 
     def _make_tokens(self) -> tokens.Tokens:
         if self._endpoint is None:
-            return tokens.Tokens(tokens.real_credentials(self._options), self._timeout_s)
+            return tokens.Tokens(
+                tokens.real_credentials(self._options), self._timeout_s, self._outgoing
+            )
         credentials = tokens.refresh_token_credentials(
             token_uri=f"http://{self._endpoint}{sandbox_access.TOKEN_PATH}",
             client_id=sandbox_access.CLIENT_ID,
             client_secret=sandbox_access.CLIENT_SECRET,
             refresh_token=sandbox_access.REFRESH_TOKEN,
         )
-        return tokens.Tokens(credentials, self._timeout_s)
+        return tokens.Tokens(credentials, self._timeout_s, self._outgoing)
 
     def _interceptors(self) -> list[grpc.aio.ClientInterceptor]:
         # Named one by one: the package's `__all__` names one that it does not have.

@@ -10,6 +10,7 @@ from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.platforms.meta.options import (
     ENVIRONMENT,
     MetaOptions,
+    effective_options,
     missing_credentials,
     warnings,
 )
@@ -61,6 +62,7 @@ PLATFORM = Platform(
     register=_register,
     sandbox=_sandbox,
     command_line=_command_line,
+    effective_options=effective_options,
     account_options=("ad_account_id",),
     place_options=("ad_account_id",),
     warnings=warnings,

@@ -20,6 +20,7 @@ from smartconnectors_server.connector import QuotaSignal, Traffic
 from smartconnectors_server.connector.http import Answer, HttpTransport
 from smartconnectors_server.connector.secrecy import hidden
 from smartconnectors_server.errors import ConnectorError, OutcomeUnknown, PlatformUnavailable
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.platforms.meta import read_back, refusals, sandbox_access, usage
 from smartconnectors_server.platforms.meta.options import MetaOptions
 from smartconnectors_server.platforms.meta.refusals import Answered
@@ -68,6 +69,7 @@ class GraphApi:
         endpoint: str | None,
         timeout_ms: int,
         on_quota: Callable[[QuotaSignal], None],
+        outgoing: Outgoing | None = None,
     ) -> None:
         """`account_id`: the ad account whose quota counts. `endpoint`: a sandbox as `host:port` or
         as a URL, spoken to with the sandbox's own credentials, so that the real ones cannot be sent
@@ -86,7 +88,9 @@ class GraphApi:
         self._version = options.api_version
         self._account_id = account_id
         self._on_quota = on_quota
-        self._http = HttpTransport("Meta", _url_of(endpoint), timeout_ms=timeout_ms)
+        self._http = HttpTransport(
+            "Meta", _url_of(endpoint), timeout_ms=timeout_ms, outgoing=outgoing
+        )
         self._is_open = False
         self.quota_tier = ""
         """Which quota Meta last said that we have, in its own word; empty: it has not said."""

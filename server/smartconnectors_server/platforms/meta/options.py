@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
-from smartconnectors_server.connector import Options
+from smartconnectors_server.connector import SANDBOXS_OWN, Mode, Options
 from smartconnectors_server.connector.api_versions import end_warnings
+from smartconnectors_server.texts import HeaderSecret, HeaderText, trimmed
 
 DEFAULT_VERSION = "v26.0"
 VERSION_ENDS = {
@@ -30,7 +32,7 @@ ENVIRONMENT = {
 
 def _ad_account_id(value: object) -> str:
     """`act_` and digits; the digits alone are taken, too."""
-    text = str(value)
+    text = trimmed(str(value))
     if not text:
         return ""
     if not re.fullmatch(r"(act_)?[0-9]{1,20}", text, re.ASCII):
@@ -44,16 +46,16 @@ AdAccountId = Annotated[str, BeforeValidator(_ad_account_id)]
 class MetaOptions(Options):
     """What the connector needs to know of the account."""
 
-    access_token: SecretStr = Field(SecretStr(""), examples=["..."])
+    access_token: HeaderSecret = Field(SecretStr(""), examples=["..."])
     """A system user's token with `ads_management`. Better in the environment than in a file."""
-    app_secret: SecretStr = Field(SecretStr(""), examples=["..."])
+    app_secret: HeaderSecret = Field(SecretStr(""), examples=["..."])
     """The app's secret. Given, every call carries `appsecret_proof`, without which an app that
     demands it is refused."""
     ad_account_id: AdAccountId = Field("", examples=["act_1234567890"])
     """The ad account. Empty: the sandbox's own, in US dollars."""
-    business_id: str = Field("", pattern=r"^[0-9]{0,20}$", examples=["1234567890"])
+    business_id: HeaderText = Field("", pattern=r"^[0-9]{0,20}$", examples=["1234567890"])
     """The business that owns the account. It is not an ad account, and no call needs it."""
-    api_version: str = Field(DEFAULT_VERSION, pattern=r"^v[0-9]{2}\.[0-9]$")
+    api_version: HeaderText = Field(DEFAULT_VERSION, pattern=r"^v[0-9]{2}\.[0-9]$")
     """The version of the Graph API and the Marketing API. A warning is logged from 90 days before
     its announced end."""
     cache_ttl_s: float = Field(60.0, ge=0, le=3600)
@@ -66,6 +68,12 @@ class MetaOptions(Options):
                 "ad_account_id: this is the business; the ad account has an id of its own"
             )
         return self
+
+
+def effective_options(options: MetaOptions, mode: Mode) -> Mapping[str, Any]:
+    """What counts where these settings are absent."""
+    own = SANDBOXS_OWN if mode is Mode.SANDBOX else ""
+    return {"ad_account_id": options.ad_account_id or own}
 
 
 def missing_credentials(options: MetaOptions) -> tuple[str, ...]:

@@ -63,6 +63,7 @@ class MetaConnector:
             endpoint=context.endpoint,
             timeout_ms=context.timeout_ms,
             on_quota=context.gate.tighten,
+            outgoing=context.outgoing,
         )
         self._reader = Reader(
             self._graph, context.gate, account_id, context.clock, options.cache_ttl_s

@@ -10,6 +10,7 @@ from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.platforms.trade_desk.options import (
     ENVIRONMENT,
     TradeDeskOptions,
+    effective_options,
     missing_credentials,
 )
 
@@ -60,6 +61,7 @@ PLATFORM = Platform(
     register=_register,
     sandbox=_sandbox,
     command_line=_command_line,
+    effective_options=effective_options,
     account_options=("advertiser_id", "partner_id"),
     place_options=("partner_id", "advertiser_id", "seat", "exchange_endpoint"),
 )

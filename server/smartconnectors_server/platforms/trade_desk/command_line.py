@@ -11,6 +11,7 @@ import typer
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as pb
 from smartconnectors_server.connector.command_line import CommandLine, micros_of
 from smartconnectors_server.money import MICROS_PER_UNIT
+from smartconnectors_server.texts import decoded
 
 
 def _fill(
@@ -78,7 +79,7 @@ def _fill(
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return decoded(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{path}: {error}", param_hint="--open-rtb") from None
 

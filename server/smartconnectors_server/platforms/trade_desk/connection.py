@@ -20,7 +20,9 @@ class Connection:
     def __init__(self, context: Context, options: TradeDeskOptions) -> None:
         base_url = _base_url(context.endpoint)
         timeout_ms = context.timeout_ms
-        rest = HttpTransport("The Trade Desk", base_url, timeout_ms=timeout_ms)
+        rest = HttpTransport(
+            "The Trade Desk", base_url, timeout_ms=timeout_ms, outgoing=context.outgoing
+        )
         self._transports = [rest]
         credentials = credentials_for(context.mode, context.endpoint, options)
         self.api = Api(
@@ -31,7 +33,9 @@ class Connection:
         if exchange_url is None and context.mode is Mode.SANDBOX:
             exchange_url = base_url + EXCHANGE_PATH
         if exchange_url:
-            transport = HttpTransport("The exchange", exchange_url, timeout_ms=timeout_ms)
+            transport = HttpTransport(
+                "The exchange", exchange_url, timeout_ms=timeout_ms, outgoing=context.outgoing
+            )
             self._transports.append(transport)
             self.exchange = Exchange(transport, context.clock)
 

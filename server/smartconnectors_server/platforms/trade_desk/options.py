@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from smartconnectors_server.connector import Options
+from smartconnectors_server.connector import SANDBOXS_OWN, Mode, Options
+from smartconnectors_server.texts import HeaderSecret, OneLine, TrimmedSecret, trimmed
 from smartconnectors_server.zones import UnknownZone, zone_of
 
 ENVIRONMENT = {
@@ -25,7 +27,8 @@ _ATTRIBUTES = range(1, 18)
 
 
 def _url(value: str) -> str:
-    if value and not _URL.fullmatch(value):
+    value = trimmed(value)
+    if value and not (_URL.fullmatch(value) and value.isprintable()):
         raise ValueError("an http or https URL without query, such as https://bids.example.com")
     return value.rstrip("/")
 
@@ -57,17 +60,17 @@ Url = Annotated[str, AfterValidator(_url)]
 class TradeDeskOptions(Options):
     """What the connector needs to know of the account and, for `open_rtb`, of the bidder."""
 
-    api_token: SecretStr = Field(SecretStr(""), examples=["..."])
+    api_token: HeaderSecret = Field(SecretStr(""), examples=["..."])
     """A long-lived API token, sent as `TTD-Auth`."""
-    login: str = ""
+    login: OneLine = ""
     """An API user's login, instead of a long-lived token: a token is fetched once a day."""
-    password: SecretStr = Field(SecretStr(""), examples=["..."])
+    password: TrimmedSecret = Field(SecretStr(""), examples=["..."])
     """Its password. Better in the environment than in a file."""
-    partner_id: str = Field("", max_length=64, examples=["partner"])
+    partner_id: OneLine = Field("", max_length=64, examples=["partner"])
     """The partner. The seat that bids for `open_rtb`, unless `seat` says another."""
-    advertiser_id: str = Field("", max_length=64, examples=["advertiser"])
+    advertiser_id: OneLine = Field("", max_length=64, examples=["advertiser"])
     """Only campaigns of this advertiser are bid on by `open_rtb`. Empty: the campaign's own."""
-    seat: str = Field("", max_length=64)
+    seat: OneLine = Field("", max_length=64)
     """The buyer seat in bid responses. Empty: the partner."""
     exchange_endpoint: Annotated[str | None, AfterValidator(lambda v: v and _url(v))] = Field(
         None, examples=["https://exchange.example.com/bids"]
@@ -86,7 +89,7 @@ class TradeDeskOptions(Options):
         (), examples=[(3,)]
     )
     """Attributes that every creative has, for `attr` and against `battr`."""
-    app_bundle: str = Field("", max_length=256)
+    app_bundle: OneLine = Field("", max_length=256)
     """The app that is advertised, for `bundle` and against `bapp`. Empty: none is."""
     auction_margin_ms: int = Field(10, ge=0, le=1000)
     """How much of an auction's `tmax` is kept for the way back to the exchange: a bid that would be
@@ -105,6 +108,20 @@ class TradeDeskOptions(Options):
     """The time zone in which that schedule counts its days, an IANA name."""
     cache_ttl_s: float = Field(60.0, ge=0, le=3600)
     """How long what was read of campaigns, ad groups and creatives may be used to plan."""
+
+
+def effective_options(options: TradeDeskOptions, mode: Mode) -> Mapping[str, Any]:
+    """What counts where these settings are absent."""
+    own = SANDBOXS_OWN if mode is Mode.SANDBOX else ""
+    exchange = own if options.exchange_endpoint is None else options.exchange_endpoint
+    return {
+        "seat": options.seat or options.partner_id or own,
+        "exchange_endpoint": exchange,
+        "notice_base_url": options.notice_base_url or own,
+        "iab_categories": options.iab_categories or own,
+        "report_schedule_id": options.report_schedule_id or own,
+        "advertiser_id": options.advertiser_id or own,
+    }
 
 
 def missing_credentials(options: TradeDeskOptions) -> tuple[str, ...]:

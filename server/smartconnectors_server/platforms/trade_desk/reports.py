@@ -29,6 +29,7 @@ class Reports:
         in_sandbox = context.mode is Mode.SANDBOX
         self._api = api
         self._gate = context.gate
+        self._outgoing = context.outgoing
         self._timeout_ms = context.report_timeout_ms
         self._schedule_id = options.report_schedule_id or (SANDBOX_SCHEDULE if in_sandbox else None)
         self._advertiser_id = options.advertiser_id or (SANDBOX_ADVERTISER if in_sandbox else "")
@@ -65,6 +66,7 @@ class Reports:
             "The Trade Desk's reports",
             f"{parts.scheme}://{parts.netloc}",
             timeout_ms=self._timeout_ms,
+            outgoing=self._outgoing,
         )
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         async with self._gate.report("report"):

@@ -8,6 +8,7 @@ import pytest
 from tests.server.connector.live_sockets import user_timeouts_ms
 
 from smartconnectors_server.connector.sockets import USER_TIMEOUT
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.platforms.google_ads import channel
 
 
@@ -16,7 +17,7 @@ async def test_the_kernel_gives_a_mutate_up_within_the_platforms_timeout() -> No
     server = grpc.aio.server()
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    opened = channel.open_channel(f"127.0.0.1:{port}", (), timeout_ms=4_321)
+    opened = channel.open_channel(f"127.0.0.1:{port}", (), Outgoing(), timeout_ms=4_321)
     await channel.wait_until_ready(opened)
     assert user_timeouts_ms(peer_port=port) == [4_321]
     await opened.close()

@@ -155,12 +155,16 @@ def test_a_service_account_s_key_file_is_enough(tmp_path: Path) -> None:
         "client_email": "bidder@example.com",
         "token_uri": "https://oauth2.googleapis.com/token",
     }
-    file.write_text(json.dumps(document))
-    credentials = real_credentials(GoogleAdsOptions(json_key_file_path=str(file)))
-    assert credentials.service_account_email == "bidder@example.com"
+    for content in (json.dumps(document), "\ufeff" + json.dumps(document, indent=1)):
+        file.write_text(content, newline="\r\n")
+        credentials = real_credentials(GoogleAdsOptions(json_key_file_path=f"{file}\n"))
+        assert credentials.service_account_email == "bidder@example.com"
 
 
-@pytest.mark.parametrize("content", [None, "not JSON, but hidden", '{"private_key": "hidden"}'])
+@pytest.mark.parametrize(
+    "content",
+    [None, "not JSON, but hidden", '{"private_key": "hidden"}', '["hidden"]', '"hidden"', "\0"],
+)
 def test_a_key_file_that_cannot_be_used_is_named_and_not_quoted(
     tmp_path: Path, content: str | None
 ) -> None:

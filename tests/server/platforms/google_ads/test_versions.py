@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from smartconnectors_server.app import Application, load_settings
-from smartconnectors_server.cli.configuration import effective
+from smartconnectors_server.cli.effective import effective
 from smartconnectors_server.clock import NANOS_PER_SECOND, ManualClock
 from smartconnectors_server.errors import PlatformUnavailable
 from smartconnectors_server.platforms.google_ads import PLATFORM

@@ -29,7 +29,7 @@ def api_of(endpoint: str, token: str = "", secret: str = "") -> FacebookAdsApi:
     session = FacebookSession(
         app_secret=secret or APP_SECRET.get_secret_value(),
         access_token=token or ACCESS_TOKEN.get_secret_value(),
-        timeout=5,
+        timeout=60,
     )
     session.GRAPH = f"http://{endpoint}"
     return FacebookAdsApi(session)

@@ -320,7 +320,9 @@ class PlaceBidsRequest(_message.Message):
     BIDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def bids(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlaceBidRequest]:
-        """Required. 1 to 1000, each with a request id of its own."""
+        """Required. 1 to 1000, each with a request id of its own. All together are 16 MiB serialized at
+        most (the server's `max_message_bytes`), into which 1000 fit with every field at its longest.
+        """
 
     def __init__(
         self,

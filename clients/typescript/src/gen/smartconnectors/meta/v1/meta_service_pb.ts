@@ -321,7 +321,8 @@ export const UpdateTargetAudienceResponseSchema: GenMessage<UpdateTargetAudience
  */
 export type PlaceBidsRequest = Message<"smartconnectors.meta.v1.PlaceBidsRequest"> & {
   /**
-   * Required. 1 to 1000, each with a request id of its own.
+   * Required. 1 to 1000, each with a request id of its own. All together are 16 MiB serialized at
+   * most (the server's `max_message_bytes`), into which 1000 fit with every field at its longest.
    *
    * @generated from field: repeated smartconnectors.meta.v1.PlaceBidRequest bids = 1;
    */

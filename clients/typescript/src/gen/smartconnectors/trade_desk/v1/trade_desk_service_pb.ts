@@ -349,7 +349,8 @@ export const UpdateTargetAudienceResponseSchema: GenMessage<UpdateTargetAudience
  */
 export type PlaceBidsRequest = Message<"smartconnectors.trade_desk.v1.PlaceBidsRequest"> & {
   /**
-   * Required. 1 to 1000, each with a request id of its own.
+   * Required. 1 to 1000, each with a request id of its own. All together are 16 MiB serialized at
+   * most (the server's `max_message_bytes`), so of the largest OpenRTB bid requests fewer fit.
    *
    * @generated from field: repeated smartconnectors.trade_desk.v1.PlaceBidRequest bids = 1;
    */

@@ -56,6 +56,14 @@ public final class SmartConnectors {
       Pattern.compile(
           "unix(-abstract)?:.*|([a-z0-9+.-]+:///)?(localhost|127(\\.[0-9]{1,3}){3}|\\[?::1]?)(:[0-9]+)?");
 
+  /** What nobody sees around a token that was copied or read from a file. */
+  private static final Pattern UNSEEN =
+      Pattern.compile(
+          "^[\\s\\p{Z}\\x{feff}\\x{200b}-\\x{200f}\\x{2060}\\x{ad}]+"
+              + "|[\\s\\p{Z}\\x{feff}\\x{200b}-\\x{200f}\\x{2060}\\x{ad}]+$");
+
+  private static final Pattern SENDABLE = Pattern.compile("[!-~]+");
+
   private final String target;
   private ChannelCredentials credentials;
   private String token = "";
@@ -86,9 +94,18 @@ public final class SmartConnectors {
     return this;
   }
 
-  /** Shows a bearer token with every call. */
+  /**
+   * Shows a bearer token with every call. Spaces and line breaks around it are taken off.
+   *
+   * @throws IllegalArgumentException when what is left cannot be sent
+   */
   public SmartConnectors withToken(String bearer) {
-    this.token = bearer;
+    String cleaned = UNSEEN.matcher(bearer).replaceAll("");
+    if (!bearer.isEmpty() && !SENDABLE.matcher(cleaned).matches()) {
+      throw new IllegalArgumentException(
+          "a token is one word of printable ASCII without spaces; this one is not");
+    }
+    this.token = cleaned;
     return this;
   }
 
@@ -130,6 +147,8 @@ public final class SmartConnectors {
     ManagedChannelBuilder<?> builder =
         Grpc.newChannelBuilder(target, chosen)
             .defaultServiceConfig(SERVICE_CONFIG)
+            // An answer is never too large: the bids in it have been placed.
+            .maxInboundMessageSize(Integer.MAX_VALUE)
             .intercept(new Pinning());
     if (!retries) {
       builder.disableRetry();

@@ -187,6 +187,25 @@ class CallsTest {
     assertEquals(Optional.of(Duration.ofSeconds(1)), veto.retryAfter());
   }
 
+  @Test
+  void aTokenIsTrimmed() throws Exception {
+    try (ScriptedServer server = new ScriptedServer()) {
+      place(
+          server.connect(
+              SmartConnectors.connect(server.target()).withToken("\ufeffsecret\r\n\u00a0")));
+      assertEquals(List.of("Bearer secret"), server.authorizations());
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"two words", "a\0b", "caf\u00e9", " \n"})
+  void aTokenThatNoHeaderCarriesIsRefusedWithoutRepeatingIt(String token) {
+    SmartConnectors how = SmartConnectors.connect("127.0.0.1:1");
+    IllegalArgumentException error =
+        assertThrows(IllegalArgumentException.class, () -> how.withToken(token));
+    assertTrue(!error.getMessage().contains(token));
+  }
+
   @ParameterizedTest
   @ValueSource(
       strings = {"127.0.0.1:1", "localhost:1", "[::1]:1", "unix:/tmp/s", "dns:///localhost:1"})
