@@ -92,6 +92,7 @@ class Core:
                 self.keeper,
                 self.methods,
                 ManyBids(self.engines, self.methods, self.chain, runtime),
+                telemetry.recent,
             )
             for name, runtime in self.runtimes.items()
         }

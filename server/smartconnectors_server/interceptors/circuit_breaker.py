@@ -31,7 +31,7 @@ class CircuitBreak:
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         runtime = self._engines.runtime(call)
-        await runtime.connector()  # the first call imports the platform's library; not on its clock
+        await runtime.connector(call)  # the first call imports the platform's library; not on its clock
         try:
             permit = runtime.breaker.acquire()
         except CircuitOpen:

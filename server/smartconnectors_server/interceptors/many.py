@@ -50,17 +50,19 @@ class ManyBids:
         self._closing.set()
 
     async def _send_alone(self, request: Any, call: Call) -> Any:
-        connector: Any = await self._runtime.connector()
+        connector: Any = await self._runtime.connector(call)
         return await connector.PlaceBid(request, call)
 
     # Batches
 
     async def batch(self, bids: Sequence[Any], outer: Call) -> list[Any]:
         """A response or a ConnectorError for each bid, in order."""
-        connector = await self._runtime.connector()
+        runtime = self._runtime
+        await runtime.first_attempt(outer)
         calls = [self._call(outer) for _ in bids]
         chain = self._whole
-        if connector.max_batch > 1 and self._runtime.mode is not Mode.SHADOW:
+        connector = await runtime.connector() if runtime.is_connected else None
+        if connector is not None and connector.max_batch > 1 and runtime.mode is not Mode.SHADOW:
             batch = Batch(self._runtime, outer.spec, self._guards, self._alone, connector.max_batch)
             for call in calls:
                 batch.enter(call)

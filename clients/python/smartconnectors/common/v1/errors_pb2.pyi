@@ -94,6 +94,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     it names a platform, campaign or budget that the caller is not let at. `needs` in the metadata is
     what is missing. Nothing is held.
     """
+    ERROR_REASON_SERVER_DRAINING: _ErrorReason.ValueType  # 24
+    """UNAVAILABLE. The server is stopping. A bid that is refused with it was provably not sent, and
+    nothing is held; a stream that ends with it was ended by the server and is not complete. Open a
+    new stream, and send every bid that was not answered again with the SAME request id.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of an error, carried without its prefix in `google.rpc.ErrorInfo.reason`, with
@@ -172,5 +177,10 @@ ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 23
 """PERMISSION_DENIED. The caller is known and may not do this: the method needs a greater role, or
 it names a platform, campaign or budget that the caller is not let at. `needs` in the metadata is
 what is missing. Nothing is held.
+"""
+ERROR_REASON_SERVER_DRAINING: ErrorReason.ValueType  # 24
+"""UNAVAILABLE. The server is stopping. A bid that is refused with it was provably not sent, and
+nothing is held; a stream that ends with it was ended by the server and is not complete. Open a
+new stream, and send every bid that was not answered again with the SAME request id.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

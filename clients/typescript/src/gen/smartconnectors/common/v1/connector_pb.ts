@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file smartconnectors/common/v1/connector.proto.
  */
 export const file_smartconnectors_common_v1_connector: GenFile = /*@__PURE__*/
-  fileDesc("CilzbWFydGNvbm5lY3RvcnMvY29tbW9uL3YxL2Nvbm5lY3Rvci5wcm90bxIZc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MSLiAwoPQ29ubmVjdG9yU3RhdHVzEhAKCHBsYXRmb3JtGAEgASgJEjYKBG1vZGUYAiABKA4yKC5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkNvbm5lY3Rvck1vZGUSEQoJY29ubmVjdGVkGAMgASgIEj4KDWNpcmN1aXRfc3RhdGUYBCABKA4yJy5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkNpcmN1aXRTdGF0ZRI2ChNjaXJjdWl0X3JldHJ5X2FmdGVyGAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHJhdGVfbGltaXRfY2FsbHMYBiABKAMSNAoRcmF0ZV9saW1pdF93aW5kb3cYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKdXNlZF9jYWxscxgIIAEoAxIWCg5oZWFkcm9vbV9jYWxscxgJIAEoAxI2CgZidWRnZXQYCiABKAsyJi5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkJ1ZGdldFN0YXRzEhYKDmZhbGxiYWNrX2NvdW50GAsgASgDEhYKDmRlZmVycmVkX2NvdW50GAwgASgDEhYKDmluX2RvdWJ0X2NvdW50GA0gASgDIsYCCghCaWRFcnJvchIMCgRjb2RlGAEgASgFEjYKBnJlYXNvbhgCIAEoDjImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuRXJyb3JSZWFzb24SDwoHbWVzc2FnZRgDIAEoCRIuCgtyZXRyeV9hZnRlchgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhJDCghtZXRhZGF0YRgFIAMoCzIxLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQmlkRXJyb3IuTWV0YWRhdGFFbnRyeRI9Cgp2aW9sYXRpb25zGAYgAygLMikuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5GaWVsZFZpb2xhdGlvbhovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiNAoORmllbGRWaW9sYXRpb24SDQoFZmllbGQYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkiUwoUQ2FtcGFpZ25TdGF0dXNVcGRhdGUSEwoLY2FtcGFpZ25faWQYASABKAkSFQoNdmFsaWRhdGVfb25seRgCIAEoCBIPCgdhY2NvdW50GAMgASgJIl4KFENhbXBhaWduU3RhdHVzUmVzdWx0EhMKC2NhbXBhaWduX2lkGAEgASgJEg4KBnBhdXNlZBgCIAEoCBIPCgdjaGFuZ2VkGAMgASgIEhAKCHNoYWRvd2VkGAQgASgIKn8KDUNvbm5lY3Rvck1vZGUSHgoaQ09OTkVDVE9SX01PREVfVU5TUEVDSUZJRUQQABIaChZDT05ORUNUT1JfTU9ERV9TQU5EQk9YEAESGQoVQ09OTkVDVE9SX01PREVfU0hBRE9XEAISFwoTQ09OTkVDVE9SX01PREVfTElWRRADQnMKI2lvLmdpdGh1Yi5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxUAFaSmdpdGh1Yi5jb20vc21hcnQtY29ubmVjdG9ycy9zbWFydC1jb25uZWN0b3JzL2NsaWVudHMvZ28vY29tbW9uL3YxO2NvbW1vbnYxYgZwcm90bzM", [file_google_protobuf_duration, file_smartconnectors_common_v1_bid, file_smartconnectors_common_v1_budget, file_smartconnectors_common_v1_errors]);
+  fileDesc("CilzbWFydGNvbm5lY3RvcnMvY29tbW9uL3YxL2Nvbm5lY3Rvci5wcm90bxIZc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MSLkBQoPQ29ubmVjdG9yU3RhdHVzEhAKCHBsYXRmb3JtGAEgASgJEjYKBG1vZGUYAiABKA4yKC5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkNvbm5lY3Rvck1vZGUSEQoJY29ubmVjdGVkGAMgASgIEj4KDWNpcmN1aXRfc3RhdGUYBCABKA4yJy5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkNpcmN1aXRTdGF0ZRI2ChNjaXJjdWl0X3JldHJ5X2FmdGVyGAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHJhdGVfbGltaXRfY2FsbHMYBiABKAMSNAoRcmF0ZV9saW1pdF93aW5kb3cYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKdXNlZF9jYWxscxgIIAEoAxIWCg5oZWFkcm9vbV9jYWxscxgJIAEoAxI2CgZidWRnZXQYCiABKAsyJi5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkJ1ZGdldFN0YXRzEhYKDmZhbGxiYWNrX2NvdW50GAsgASgDEhYKDmRlZmVycmVkX2NvdW50GAwgASgDEhYKDmluX2RvdWJ0X2NvdW50GA0gASgDEjcKBXN0YXRlGA4gASgOMiguc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5QbGF0Zm9ybVN0YXRlEhQKDHN0YXRlX3JlYXNvbhgPIAEoCRI0ChFzdGF0ZV9yZXRyeV9hZnRlchgQIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhJKCghyZWZ1c2FscxgRIAMoCzI4LnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQ29ubmVjdG9yU3RhdHVzLlJlZnVzYWxzRW50cnkaLwoNUmVmdXNhbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAM6AjgBIsYCCghCaWRFcnJvchIMCgRjb2RlGAEgASgFEjYKBnJlYXNvbhgCIAEoDjImLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuRXJyb3JSZWFzb24SDwoHbWVzc2FnZRgDIAEoCRIuCgtyZXRyeV9hZnRlchgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhJDCghtZXRhZGF0YRgFIAMoCzIxLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQmlkRXJyb3IuTWV0YWRhdGFFbnRyeRI9Cgp2aW9sYXRpb25zGAYgAygLMikuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5GaWVsZFZpb2xhdGlvbhovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiNAoORmllbGRWaW9sYXRpb24SDQoFZmllbGQYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkiUwoUQ2FtcGFpZ25TdGF0dXNVcGRhdGUSEwoLY2FtcGFpZ25faWQYASABKAkSFQoNdmFsaWRhdGVfb25seRgCIAEoCBIPCgdhY2NvdW50GAMgASgJIl4KFENhbXBhaWduU3RhdHVzUmVzdWx0EhMKC2NhbXBhaWduX2lkGAEgASgJEg4KBnBhdXNlZBgCIAEoCBIPCgdjaGFuZ2VkGAMgASgIEhAKCHNoYWRvd2VkGAQgASgIKn8KDUNvbm5lY3Rvck1vZGUSHgoaQ09OTkVDVE9SX01PREVfVU5TUEVDSUZJRUQQABIaChZDT05ORUNUT1JfTU9ERV9TQU5EQk9YEAESGQoVQ09OTkVDVE9SX01PREVfU0hBRE9XEAISFwoTQ09OTkVDVE9SX01PREVfTElWRRADKuoBCg1QbGF0Zm9ybVN0YXRlEh4KGlBMQVRGT1JNX1NUQVRFX1VOU1BFQ0lGSUVEEAASHgoaUExBVEZPUk1fU1RBVEVfT1BFUkFUSU9OQUwQARIcChhQTEFURk9STV9TVEFURV9IQUxGX09QRU4QAhIdChlQTEFURk9STV9TVEFURV9DT05ORUNUSU5HEAMSGQoVUExBVEZPUk1fU1RBVEVfUEFVU0VEEAQSHwobUExBVEZPUk1fU1RBVEVfQ0lSQ1VJVF9PUEVOEAUSIAocUExBVEZPUk1fU1RBVEVfTk9UX0NPTk5FQ1RFRBAGQnMKI2lvLmdpdGh1Yi5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxUAFaSmdpdGh1Yi5jb20vc21hcnQtY29ubmVjdG9ycy9zbWFydC1jb25uZWN0b3JzL2NsaWVudHMvZ28vY29tbW9uL3YxO2NvbW1vbnYxYgZwcm90bzM", [file_google_protobuf_duration, file_smartconnectors_common_v1_bid, file_smartconnectors_common_v1_budget, file_smartconnectors_common_v1_errors]);
 
 /**
  * One connector now. Output only, all of it.
@@ -107,7 +107,7 @@ export type ConnectorStatus = Message<"smartconnectors.common.v1.ConnectorStatus
   fallbackCount: bigint;
 
   /**
-   * Bids that wait for the circuit breaker.
+   * Bids that wait for the circuit breaker to close, or for the platform to be connected.
    *
    * @generated from field: int64 deferred_count = 12;
    */
@@ -119,6 +119,36 @@ export type ConnectorStatus = Message<"smartconnectors.common.v1.ConnectorStatus
    * @generated from field: int64 in_doubt_count = 13;
    */
   inDoubtCount: bigint;
+
+  /**
+   * How the platform is.
+   *
+   * @generated from field: smartconnectors.common.v1.PlatformState state = 14;
+   */
+  state: PlatformState;
+
+  /**
+   * Why, in a sentence for operators. Empty while it is operational.
+   *
+   * @generated from field: string state_reason = 15;
+   */
+  stateReason: string;
+
+  /**
+   * Until the state may change by itself: the breaker lets probes through, or the next attempt to
+   * connect begins. Unset when no time is known.
+   *
+   * @generated from field: google.protobuf.Duration state_retry_after = 16;
+   */
+  stateRetryAfter?: Duration | undefined;
+
+  /**
+   * Bids that were refused since the server started, by reason: the names of ErrorReason without
+   * their prefix.
+   *
+   * @generated from field: map<string, int64> refusals = 17;
+   */
+  refusals: { [key: string]: bigint };
 };
 
 /**
@@ -333,4 +363,68 @@ export enum ConnectorMode {
  */
 export const ConnectorModeSchema: GenEnum<ConnectorMode> = /*@__PURE__*/
   enumDesc(file_smartconnectors_common_v1_connector, 0);
+
+/**
+ * How a platform is: the worst of its connection, its circuit breaker and its pauses. Ordered from
+ * the best to the worst.
+ *
+ * @generated from enum smartconnectors.common.v1.PlatformState
+ */
+export enum PlatformState {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: PLATFORM_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Bids are sent.
+   *
+   * @generated from enum value: PLATFORM_STATE_OPERATIONAL = 1;
+   */
+  OPERATIONAL = 1,
+
+  /**
+   * The circuit breaker lets a few probes through.
+   *
+   * @generated from enum value: PLATFORM_STATE_HALF_OPEN = 2;
+   */
+  HALF_OPEN = 2,
+
+  /**
+   * The first attempt to connect is under way; bids wait for it as long as their deadlines allow.
+   *
+   * @generated from enum value: PLATFORM_STATE_CONNECTING = 3;
+   */
+  CONNECTING = 3,
+
+  /**
+   * An operator has stopped new bids.
+   *
+   * @generated from enum value: PLATFORM_STATE_PAUSED = 4;
+   */
+  PAUSED = 4,
+
+  /**
+   * The circuit breaker lets nothing through; bids are deferred.
+   *
+   * @generated from enum value: PLATFORM_STATE_CIRCUIT_OPEN = 5;
+   */
+  CIRCUIT_OPEN = 5,
+
+  /**
+   * The platform cannot be called; bids are deferred. When the account turns the server away, which
+   * no waiting mends, they are refused.
+   *
+   * @generated from enum value: PLATFORM_STATE_NOT_CONNECTED = 6;
+   */
+  NOT_CONNECTED = 6,
+}
+
+/**
+ * Describes the enum smartconnectors.common.v1.PlatformState.
+ */
+export const PlatformStateSchema: GenEnum<PlatformState> = /*@__PURE__*/
+  enumDesc(file_smartconnectors_common_v1_connector, 1);
 
