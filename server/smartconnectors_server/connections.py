@@ -103,7 +103,7 @@ class Connections:
         while True:
             try:
                 connector = await self._connect(runtime)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - logged with its traceback
                 failures += 1
                 retry_s = self._failed(runtime, error, failures)
             else:

@@ -191,8 +191,12 @@ class Core:
         yield "deliveries", books.deliveries.run()
         yield "courses", books.courses.recall(self.ledger.now_ns())
 
-    def end_streams(self) -> None:
-        """Ends the streams that callers have open."""
+    def begin_drain(self) -> None:
+        """Refuses what is not sent yet, and ends the streams that callers have open."""
+        for interceptor in self.chain:
+            if isinstance(interceptor, Idempotency):
+                interceptor.refuse_unsent()
+        self.deferred.stop()
         self.books.end_watches()
         for servicer in self.servicers.values():
             servicer.end_streams()

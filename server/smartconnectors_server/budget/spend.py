@@ -25,6 +25,7 @@ from smartconnectors_server.ledger import (
     local_day,
 )
 from smartconnectors_server.money import format_amount
+from smartconnectors_server.telemetry import Lasting
 
 CORRECTED_DAYS = 3
 """Platforms correct a day's figure for some days, so these are read again each time."""
@@ -97,6 +98,7 @@ class SpendReports:
         self._rules = rules
         self._pause = pause
         self._failing: dict[str, str] = {}
+        self._lasting = Lasting(log, clock)
 
     async def run(self) -> None:
         """Reads for ever."""
@@ -115,9 +117,11 @@ class SpendReports:
                 self._failed(platform, error.message)
             except (ConnectorError, LedgerError) as error:
                 self._failed(platform, str(error))
-            except Exception:
+            except Exception as error:  # noqa: BLE001 - logged with its traceback
                 # If this task died of it, nothing would be read any more.
-                log.exception("%s: unforeseen error while reported spend was read", platform)
+                what = "%s: unforeseen error while reported spend was read"
+                key = (platform, type(error))
+                self._lasting.say(key, what, platform, level=logging.ERROR, error=error)
             else:
                 if self._failing.pop(platform, None):
                     log.info("%s: reported spend can be read again", platform)

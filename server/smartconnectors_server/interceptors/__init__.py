@@ -18,7 +18,7 @@ from smartconnectors_server.interceptors.plan import PlanChange, remembered_chan
 from smartconnectors_server.interceptors.rate_limit import RateLimit
 from smartconnectors_server.interceptors.shadow_report import CountForReport
 from smartconnectors_server.interceptors.standing import PlatformState, Standing, standing_of
-from smartconnectors_server.interceptors.status import Status
+from smartconnectors_server.interceptors.status import Status, to_status
 from smartconnectors_server.interceptors.telemetry import Observe
 from smartconnectors_server.interceptors.validation import Validation
 
@@ -56,4 +56,5 @@ __all__ = [
     "compose",
     "remembered_changes",
     "standing_of",
+    "to_status",
 ]

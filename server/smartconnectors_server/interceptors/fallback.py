@@ -64,7 +64,9 @@ class Fallback:
         return response
 
     def _admits_live_bids(self, runtime: PlatformRuntime) -> bool:
-        """Never while the platform is not connected. Half-open, deferred bids are the probes as long as there are any."""
+        """Never while the platform is not connected. Half-open, deferred bids are the probes as
+        long as there are any.
+        """
         if not runtime.is_connected:
             return False
         if runtime.breaker.state is State.HALF_OPEN and any(

@@ -9,6 +9,8 @@ from smartconnectors_server.clock import NANOS_PER_MILLI, NANOS_PER_SECOND, Cloc
 from smartconnectors_server.errors import PlatformUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from smartconnectors_server.call import Call
     from smartconnectors_server.connector import Connector
 
@@ -34,8 +36,13 @@ class Link:
         self._why: PlatformUnavailable | None = None
         self._next_attempt_ns = 0
         self._first = asyncio.Event()
+        self._listeners: list[Callable[[], None]] = []
         self.attempted = False
         self.refuses = False
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Calls it after each attempt to connect."""
+        self._listeners.append(listener)
 
     # By whoever connects
 
@@ -60,6 +67,8 @@ class Link:
     def _tried(self) -> None:
         self.attempted = True
         self._first.set()
+        for listener in self._listeners:
+            listener()
 
     # By those who call
 
@@ -137,8 +146,8 @@ class Link:
             said = f"{self._platform} is still being connected."
         else:
             why = self._why.message.rstrip(".")
-            begins = "" if why.startswith(self._platform) else f"{self._platform} is not connected: "
-            said = f"{begins}{why}."
+            named = why.startswith(self._platform)
+            said = f"{why}." if named else f"{self._platform} is not connected: {why}."
         parts = [said, further, "Nothing was sent."]
         return PlatformUnavailable(
             " ".join(part for part in parts if part),

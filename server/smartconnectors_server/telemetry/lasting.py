@@ -23,6 +23,8 @@ class _Said:
     """When it happened last."""
     unsaid: int = 0
     """How often it happened since it was logged last."""
+    stands: bool = True
+    """Whether the log says that it stands."""
 
 
 class Lasting:
@@ -66,12 +68,16 @@ class Lasting:
             return False
         seconds = (now_ns - said.at_ns) / NANOS_PER_SECOND
         self._log.log(level, f"{message} (%d times in %.0f s)", *values, said.unsaid, seconds)
-        said.at_ns, said.unsaid = now_ns, 0
+        said.at_ns, said.unsaid, said.stands = now_ns, 0, True
         return True
 
     def over(self, key: Hashable, message: str, *values: object, level: int = logging.INFO) -> bool:
-        """It has ended: logged when its beginning was. True when it was logged."""
-        if self._said.pop(key, None) is None:
+        """It has ended: logged when its last beginning was, so that what comes and goes is not
+        logged each time. True when it was logged.
+        """
+        said = self._said.get(key)
+        if said is None or not said.stands:
             return False
+        said.stands = False
         self._log.log(level, message, *values)
         return True

@@ -207,9 +207,7 @@ async def test_a_bid_without_a_deadline_waits_ten_seconds_for_the_first_attempt(
     assert house.money() == {"deferred": 15 * USD}
 
 
-async def test_the_status_of_a_platform_is_its_worst(
-    build: Build, outage: Outage
-) -> None:
+async def test_the_status_of_a_platform_is_its_worst(build: Build, outage: Outage) -> None:
     house = await begin(build, outage)
 
     async def told() -> Any:
