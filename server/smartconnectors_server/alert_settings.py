@@ -25,6 +25,8 @@ KindName = Literal[
     "reported_spend_over",
     "ledger_slow",
     "ledger_recovered",
+    "platform_not_connected",
+    "platform_connected",
 ]
 
 
@@ -84,8 +86,9 @@ WebhookName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 
 class AlertSettings(Section):
     """What is told to operators: budgets near their limits, quotas nearly used up, circuits that
-    open, bids in doubt for long, a ledger that is slow. Each is told once when it begins and once
-    when it ends, over restarts too. Every alert is in the audit ledger and in the log.
+    open, platforms that cannot be connected, bids in doubt for long, a ledger that is slow. Each is
+    told once when it begins and once when it ends, over restarts too, with a severity: `info`,
+    `warning` or `critical`. Every alert is in the audit ledger and in the log.
     """
 
     in_doubt_after_s: float = Field(900.0, gt=0, le=30 * 86_400)
@@ -93,6 +96,13 @@ class AlertSettings(Section):
     ledger_slow_ms: int = Field(1_000, ge=1, le=600_000)
     """A commit of the ledger that takes longer is told, in milliseconds; that it has ended, after a
     minute without one."""
+    begins_after_s: float = Field(30.0, ge=0, le=86_400)
+    """Seconds that a condition that may come and go must last before it is told: a rate limit that
+    is nearly used up, a platform that cannot be connected. A circuit breaker that opens, and a
+    budget that comes near its limit, are told at once."""
+    ends_after_s: float = Field(60.0, ge=0, le=86_400)
+    """Seconds that such a condition, or an open circuit breaker, must be over before its end is
+    told. What comes back meanwhile is not told again."""
     webhooks: Annotated[Mapping[WebhookName, WebhookSettings], AfterValidator(_names)] = Field(
         default_factory=dict
     )

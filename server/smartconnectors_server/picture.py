@@ -88,6 +88,7 @@ def _alerts(alerts: AlertLog) -> list[dict[str, Any]]:
             "kind": alert.kind.value,
             "text": alert.text,
             "ends": alert.ends,
+            "severity": alert.severity.value,
             "stands": alert.sequence in standing,
         }
         for alert in alerts.recent()

@@ -44,6 +44,8 @@ RELOADABLE: tuple[str, ...] = (
     "reconciler.quiet_period_s",
     "alerts.in_doubt_after_s",
     "alerts.ledger_slow_ms",
+    "alerts.begins_after_s",
+    "alerts.ends_after_s",
     "alerts.webhooks.*.url",
     "alerts.webhooks.*.secret",
     "alerts.webhooks.*.format",

@@ -57,7 +57,7 @@ async def test_a_signal_lets_the_bid_in_flight_end_and_exits_with_zero(
 ) -> None:
     """Not serving comes first: while a load balancer looks away, calls are still taken."""
     process = await stage.process(server={"drain_pause_s": 0.5})
-    assert await health(process) == SERVING
+    await say.eventually(lambda: health(process), lambda seen: seen == SERVING)
     await stage.fault(FaultKind.SLOW, delay_ms=1_000)
     in_flight = asyncio.ensure_future(process.place(say.bid("r", 15)))
     await say.eventually(lambda: stage.mutates("r"), bool)
@@ -121,7 +121,8 @@ async def test_whoever_watches_health_does_not_hold_up_the_drain(stage: Stage, s
     assert (await watch.read()).status == SERVING
     await asyncio.wait_for(server.stop_server(), 5)
     assert (await watch.read()).status == NOT_SERVING
-    assert await watch.read() is grpc.aio.EOF
+    ended = await say.refused(watch.read())
+    assert (ended.code, ended.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING")
 
 
 async def test_health_of_a_service_that_is_not_there_is_said_to_be_unknown(stage: Stage) -> None:
@@ -176,7 +177,7 @@ async def test_a_second_server_on_one_state_directory_refuses_to_start_and_names
     assert "Traceback" not in said
     await first.kill()
     again = await stage.process()  # the lock went with the process
-    assert await health(again) == SERVING
+    await say.eventually(lambda: health(again), lambda seen: seen == SERVING)
 
 
 async def test_a_port_that_is_taken_is_named_in_the_refusal_and_the_ledger_is_free_again(
@@ -213,7 +214,7 @@ async def test_an_address_that_others_reach_is_served_with_consent(stage: Stage)
     process = await stage.process("--host", "0.0.0.0", "--insecure")
     port = process.address.rpartition(":")[2]
     process.use(f"127.0.0.1:{port}")
-    assert await health(process) == SERVING
+    await say.eventually(lambda: health(process), lambda seen: seen == SERVING)
 
 
 async def test_a_damaged_ledger_is_refused_and_not_emptied(stage: Stage, say: Words) -> None:

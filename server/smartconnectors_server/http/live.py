@@ -35,7 +35,7 @@ class Live:
         self._closed.set()
 
     async def events(self) -> AsyncIterator[bytes]:
-        """The picture at once, then whenever it has changed; at the end, that the server ended it."""
+        """The picture at once, then whenever it has changed; in the end, that the server stops."""
         told, told_ns = "", self._clock.monotonic_ns()
         while not self._closed.is_set():
             self._look()

@@ -42,7 +42,9 @@ class Pages:
         gatekeeper: Gatekeeper,
         pauses: Pauses,
     ) -> None:
-        """`states`: platform -> how it is; `picture`: what the dashboard shows now; `pauses`: who pauses and resumes for it."""
+        """`states`: platform -> how it is; `picture`: what the dashboard shows now; `pauses`: who
+        pauses and resumes for it.
+        """
         self._metrics = metrics
         self._ready = ready
         self._states = states

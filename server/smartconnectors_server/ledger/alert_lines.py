@@ -30,6 +30,8 @@ class Condition(enum.Enum):
     """It is not known for long what became of a bid."""
     LEDGER = "LEDGER"
     """Commits are slow."""
+    NOT_CONNECTED = "NOT_CONNECTED"
+    """A platform cannot be connected."""
 
 
 class AlertKind(enum.Enum):
@@ -48,6 +50,19 @@ class AlertKind(enum.Enum):
     REPORTED_SPEND_OVER = "reported_spend_over"
     LEDGER_SLOW = "ledger_slow"
     LEDGER_RECOVERED = "ledger_recovered"
+    PLATFORM_NOT_CONNECTED = "platform_not_connected"
+    PLATFORM_CONNECTED = "platform_connected"
+
+
+class Severity(enum.Enum):
+    """How urgent an alert is."""
+
+    INFO = "info"
+    """Something is over, or is not as bad as it was."""
+    WARNING = "warning"
+    """Somebody should look at it today."""
+    CRITICAL = "critical"
+    """Bids are not placed, or money is not where it should be: somebody should look at it now."""
 
 
 _KINDS: Mapping[tuple[str, str], AlertKind] = {
@@ -63,8 +78,11 @@ _KINDS: Mapping[tuple[str, str], AlertKind] = {
     (ALERT_END, Condition.IN_DOUBT.value): AlertKind.IN_DOUBT_ENDED,
     (ALERT, Condition.LEDGER.value): AlertKind.LEDGER_SLOW,
     (ALERT_END, Condition.LEDGER.value): AlertKind.LEDGER_RECOVERED,
+    (ALERT, Condition.NOT_CONNECTED.value): AlertKind.PLATFORM_NOT_CONNECTED,
+    (ALERT_END, Condition.NOT_CONNECTED.value): AlertKind.PLATFORM_CONNECTED,
     (ALERT, REPORTED): AlertKind.REPORTED_SPEND_OVER,
 }
+_WARNINGS = frozenset({AlertKind.BUDGET_WARNING, AlertKind.RATE_LIMIT_NEAR, AlertKind.LEDGER_SLOW})
 
 
 _OF_LEVELS = frozenset(kind for (_, word), kind in _KINDS.items() if word in AlertLevel.__members__)
@@ -153,6 +171,13 @@ class Alert:
     def ends(self) -> bool:
         """True: something is over, or is not as bad as it was."""
         return self.kind in _ENDS
+
+    @property
+    def severity(self) -> Severity:
+        """How urgent it is."""
+        if self.ends:
+            return Severity.INFO
+        return Severity.WARNING if self.kind in _WARNINGS else Severity.CRITICAL
 
     @property
     def text(self) -> str:
