@@ -167,7 +167,7 @@ async def test_an_open_breaker_stays_serving(stage: Stage, say: Words) -> None:
 
 
 async def test_a_second_server_on_one_state_directory_refuses_to_start_and_names_the_first(
-    stage: Stage,
+    stage: Stage, say: Words
 ) -> None:
     first = await stage.process()
     code, said = await refusal_to_start(stage)
@@ -210,7 +210,9 @@ async def test_an_address_that_others_reach_is_refused_without_consent(stage: St
     assert "Traceback" not in said
 
 
-async def test_an_address_that_others_reach_is_served_with_consent(stage: Stage) -> None:
+async def test_an_address_that_others_reach_is_served_with_consent(
+    stage: Stage, say: Words
+) -> None:
     process = await stage.process("--host", "0.0.0.0", "--insecure")
     port = process.address.rpartition(":")[2]
     process.use(f"127.0.0.1:{port}")

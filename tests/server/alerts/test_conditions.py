@@ -228,8 +228,9 @@ async def test_a_platform_that_is_connected_for_the_first_time_is_not_told(again
 
 async def test_a_level_of_a_budget_ends_though_no_further_bid_comes(again: Open) -> None:
     place = await again()
-    hold = await place.ledger.reserve(ask("a", 96 * USD))
+    hold = await place.ledger.reserve(ask("a", 480 * USD))
     await place.ledger.release(hold.hold_id)
+    await place.ledger.flush()
     place.looks_for(59)
     assert await place.told() == ["alert CRITICAL"]
     place.looks_for(1)

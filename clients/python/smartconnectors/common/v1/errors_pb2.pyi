@@ -39,7 +39,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_STEP_TOO_LARGE: _ErrorReason.ValueType  # 4
     """INVALID_ARGUMENT. The change is larger than one step may be. Nothing is held."""
     ERROR_REASON_BUDGET_EXCEEDED: _ErrorReason.ValueType  # 5
-    """RESOURCE_EXHAUSTED. The amount does not fit the budget now. Nothing is held."""
+    """RESOURCE_EXHAUSTED. The amount does not fit the budget now. Nothing is held. `RetryInfo` says when
+    it fits if nothing else is bid until then; nothing is reserved for who waits, so that at a full
+    budget small bids pass large ones, which may need many tries.
+    """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 6
     """RESOURCE_EXHAUSTED. One more call would exceed the platform's rate limit, or the least interval
     between changes of this target has not passed. Nothing is held.
@@ -123,7 +126,10 @@ Nothing is held.
 ERROR_REASON_STEP_TOO_LARGE: ErrorReason.ValueType  # 4
 """INVALID_ARGUMENT. The change is larger than one step may be. Nothing is held."""
 ERROR_REASON_BUDGET_EXCEEDED: ErrorReason.ValueType  # 5
-"""RESOURCE_EXHAUSTED. The amount does not fit the budget now. Nothing is held."""
+"""RESOURCE_EXHAUSTED. The amount does not fit the budget now. Nothing is held. `RetryInfo` says when
+it fits if nothing else is bid until then; nothing is reserved for who waits, so that at a full
+budget small bids pass large ones, which may need many tries.
+"""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 6
 """RESOURCE_EXHAUSTED. One more call would exceed the platform's rate limit, or the least interval
 between changes of this target has not passed. Nothing is held.
