@@ -147,7 +147,7 @@ class Conditions:
             except Exception as error:  # noqa: BLE001 - logged with its traceback
                 # Whatever it is: if this task died of it, nothing would be told any more.
                 what = "unforeseen error while alerts were looked for"
-                self._lasting.say(type(error), what, level=logging.ERROR, error=error)
+                self._lasting.say(type(error).__name__, what, level=logging.ERROR, error=error)
 
     def look(self, platforms: Mapping[str, Looked]) -> None:
         """One look at everything. `platforms`: those that are served, by name."""

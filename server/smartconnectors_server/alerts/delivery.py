@@ -146,7 +146,7 @@ class Delivery:
             except Exception as error:  # noqa: BLE001 - logged with its traceback
                 # Whatever it is: if this task died of it, nothing would be delivered any more.
                 self._lasting.say(
-                    type(error),
+                    type(error).__name__,
                     "alerts for %s: unforeseen error",
                     self._sink.name,
                     level=logging.ERROR,
