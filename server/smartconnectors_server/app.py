@@ -13,10 +13,11 @@ from grpc_health.v1 import health, health_pb2_grpc
 
 from smartconnectors.budgets.v1 import budget_service_pb2_grpc
 from smartconnectors_server.assembly import load_settings
-from smartconnectors_server.clock import Clock, SystemClock
+from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, SystemClock
 from smartconnectors_server.connector import Platform
 from smartconnectors_server.core import Core
-from smartconnectors_server.interceptors import ChainInterceptor
+from smartconnectors_server.errors import ServerDraining
+from smartconnectors_server.interceptors import ChainInterceptor, to_status
 from smartconnectors_server.ledger import NO_ADOPTION, Adoption
 from smartconnectors_server.listening import ConnectionRules
 from smartconnectors_server.outgoing_proxy import Outgoing
@@ -32,6 +33,9 @@ from smartconnectors_server.telemetry import Telemetry
 from smartconnectors_server.tls import open_port
 
 HEALTH_EVERY_S = 0.25
+FIRST_ATTEMPTS_S = 30.0
+"""A server is ready after so many seconds, also while a platform is being connected for the first
+time."""
 
 __all__ = ["Application", "Ready", "StartupError", "load_settings"]
 
@@ -70,7 +74,12 @@ class Application:
         self._clock = clock or SystemClock()
         self.telemetry = telemetry or _telemetry(settings)
         self.core = Core(settings, platforms, self._clock, self.telemetry)
-        self._health = Health(service.full_name for service in self.core.services)
+        ended = to_status(ServerDraining.ended("Watch again to go on."))
+        self._health = Health(
+            (service.full_name for service in self.core.services),
+            (ended.code, ended.message, ended.trailers),
+        )
+        self._begun_ns = 0
         self._reporting: asyncio.Task[None] | None = None
         self._server: Any = None
 
@@ -87,7 +96,11 @@ class Application:
         except BaseException:
             await core.close()
             raise
+        self._begun_ns = self._clock.monotonic_ns()
+        for runtime in core.runtimes.values():
+            runtime.link.listen(self._look_at_health)
         core.begin()
+        self._look_at_health()
         self._reporting = asyncio.create_task(self._report_health(), name="health")
         return Ready(
             address,
@@ -97,16 +110,16 @@ class Application:
 
     @property
     def ready(self) -> bool:
-        """False while nothing is admitted: before the start, while the ledger is away, draining."""
+        """False before every platform was tried once, while the ledger is away, and draining."""
         return self._health.serving
 
     async def stop(self) -> None:
-        """Drains: not serving, a pause for load balancers, streams ended, calls under way awaited,
-        what holds money to its end, the ledger flushed.
+        """Drains: not serving, a pause for load balancers, what is not sent yet refused, streams
+        ended, calls under way awaited, what holds money to its end, the ledger flushed.
         """
         self._health.begin_drain()
         await self._clock.sleep(self._settings.drain_pause_s)
-        self.core.end_streams()
+        self.core.begin_drain()
         self._health.end_watches()
         await self._server.stop(self._settings.drain_grace_s)
         await self.core.drain()
@@ -131,7 +144,6 @@ class Application:
                 f"cannot listen on {self._settings.host}:{asked_port}; is another server there? "
                 "Give this one another --grpc-port."
             ) from None
-        self._health.set_serving(True)
         await server.start()
         self._server = server
         return f"{host}:{port}"
@@ -157,10 +169,29 @@ class Application:
             add_reflection(server, [*shown, health.SERVICE_NAME])
 
     async def _report_health(self) -> None:
-        """NOT_SERVING while the ledger is out of reach. An open breaker stays SERVING."""
         while True:
-            self._health.set_serving(self.core.ledger.available)
+            self._look_at_health()
             await self._clock.sleep(HEALTH_EVERY_S)
+
+    def _look_at_health(self) -> None:
+        """The server as a whole serves while the ledger can be written, once every platform has
+        been tried; it does not wait longer than `FIRST_ATTEMPTS_S` for that. A platform's service
+        serves while its bids get an answer at once: sent, or deferred, but not while it is being
+        connected for the first time, or its account turns the server away.
+        """
+        core = self.core
+        available, runtimes = core.ledger.available, core.runtimes
+        waited_s = (self._clock.monotonic_ns() - self._begun_ns) / NANOS_PER_SECOND
+        tried = all(runtime.link.attempted for runtime in runtimes.values())
+        serving = {
+            "": available and (tried or waited_s >= FIRST_ATTEMPTS_S),
+            **{service.full_name: available for service in core.services},
+        }
+        for runtime in runtimes.values():
+            link = runtime.link
+            answers = link.is_connected or (link.attempted and link.can_defer)
+            serving[runtime.platform.service.full_name] = available and answers
+        self._health.set_serving(serving)
 
 
 def _bracketed(host: str) -> str:

@@ -15,7 +15,7 @@ from smartconnectors_server.budget import Candidate, Keeper
 from smartconnectors_server.circuitbreaker import BreakerSettings, CircuitBreaker, State
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import DEFAULT_ACCOUNT, Mode, Options, Platform
-from smartconnectors_server.interceptors import PlatformRuntime
+from smartconnectors_server.interceptors import Link, PlatformRuntime
 from smartconnectors_server.ledger import (
     EVERY_CAMPAIGN,
     LEDGERS,
@@ -320,5 +320,6 @@ def runtime_of(
             keeper.now_ns,
             percent=chosen.reported_spend.quota_percent,
         ),
+        link=Link(platform.name, clock),
     )
     return runtime

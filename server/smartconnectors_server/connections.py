@@ -21,26 +21,45 @@ from smartconnectors_server.connector import (
     time_zone_warning,
 )
 from smartconnectors_server.connector.sandbox import Sandbox
-from smartconnectors_server.errors import ConnectorError, NotFound, PlatformUnavailable
+from smartconnectors_server.errors import (
+    ConnectorError,
+    NotFound,
+    PlatformRejected,
+    PlatformUnavailable,
+    RequestError,
+)
 from smartconnectors_server.interceptors import Engines, PlatformRuntime, WireGate
 from smartconnectors_server.interceptors.answers import priced_of
 from smartconnectors_server.ledger import TOTAL, Hold, is_shadow, mode_of_place
 from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.settings import PlatformSettings, ReportedSpendSettings, Settings
+from smartconnectors_server.telemetry import Lasting
 
-RETRY_S = 5.0
-ACCOUNT_RETRY_S = 60.0
-"""Each look at the account takes a call of the platform's quota."""
+FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 60.0
+"""Attempts come at doubling intervals up to this; each may take a call of the platform's quota."""
 
 log = logging.getLogger(__name__)
 
 
 class AccountRefused(Exception):
-    """The account cannot be used now; `why` is what bids are refused with meanwhile."""
+    """The account cannot be used now; `why` says so to callers.
 
-    def __init__(self, why: PlatformUnavailable) -> None:
+    Attributes:
+        lasts: True when the platform was reached and turned the server away, or the account does
+            not fit the budget: no waiting mends that.
+    """
+
+    def __init__(self, why: PlatformUnavailable, *, lasts: bool) -> None:
         super().__init__(why.message)
         self.why = why
+        self.lasts = lasts
+
+
+def retry_s_after(failures: int, asked_s: float | None = None) -> float:
+    """How long to wait after so many failed attempts. `asked_s`: what the platform asks for."""
+    doubled_s = FIRST_RETRY_S * (1 << min(failures - 1, 20))
+    return max(min(LONGEST_RETRY_S, doubled_s), asked_s or 0.0)
 
 
 def calendar_zones(settings: Settings, platform: str) -> list[tuple[str, str]]:
@@ -64,7 +83,9 @@ class Connections:
         self._outgoing = Outgoing(engines.settings.outgoing)
         self._tasks: list[asyncio.Task[None]] = []
         self._connectors: list[Connector] = []
-        self._sandboxes: list[Sandbox] = []
+        self._sandboxes: dict[str, Sandbox] = {}
+        self._endpoints: dict[str, str] = {}
+        self._lasting = Lasting(log, engines.clock)
 
     def begin(self) -> None:
         """Begins to connect every platform."""
@@ -72,7 +93,6 @@ class Connections:
         if live and (warning := sockets.warning()) is not None:
             log.warning(warning)
         for runtime in self._engines.runtimes.values():
-            runtime.connected = asyncio.get_running_loop().create_future()
             self._tasks.append(asyncio.create_task(self._connect_until_done(runtime)))
 
     async def close(self) -> None:
@@ -82,39 +102,48 @@ class Connections:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for connector in self._connectors:
             await connector.close()
-        for sandbox in self._sandboxes:
+        for sandbox in self._sandboxes.values():
             await sandbox.close()
 
     async def _connect_until_done(self, runtime: PlatformRuntime) -> None:
+        failures = 0
         while True:
-            connected = runtime.connected
-            assert connected is not None
             try:
                 connector = await self._connect(runtime)
-            except AccountRefused as error:
-                log.error("%s: %s", runtime.name, error.why.message)  # noqa: TRY400 - it says all
-                connected.set_exception(error.why)
-                connected.exception()
-                retry_s = ACCOUNT_RETRY_S
-            except Exception as error:
-                retry_s = RETRY_S
-                reason = error.message if isinstance(error, ConnectorError) else "see the log"
-                if isinstance(error, ConnectorError):
-                    # It says all, and what caused it may repeat what was to be sent.
-                    log.error("%s cannot be connected; trying again: %s", runtime.name, reason)  # noqa: TRY400
-                else:
-                    log.exception("%s cannot be connected; trying again", runtime.name)
-                connected.set_exception(
-                    PlatformUnavailable(
-                        f"{runtime.name} cannot be connected: {reason}", retry_after_s=RETRY_S
-                    )
-                )
-                connected.exception()  # seen, also when nobody waits for it
+            except Exception as error:  # noqa: BLE001 - logged with its traceback
+                failures += 1
+                retry_s = self._failed(runtime, error, failures)
             else:
-                connected.set_result(connector)
+                runtime.link.succeeded(connector)
+                if failures:
+                    log.info("%s is connected, after %d failed attempts", runtime.name, failures)
                 return
             await self._engines.clock.sleep(retry_s)
-            runtime.connected = asyncio.get_running_loop().create_future()
+
+    def _failed(self, runtime: PlatformRuntime, error: Exception, failures: int) -> float:
+        """Says so to bids and in the log; returns the seconds until the next attempt."""
+        name = runtime.name
+        if isinstance(error, AccountRefused):
+            retry_s = retry_s_after(failures, error.why.retry_after_s)
+            runtime.link.failed(error.why, retry_s, refuses=error.lasts)
+            said = error.why.message
+            self._lasting.say((name, said), "%s; trying again", said, level=logging.ERROR)
+            return retry_s
+        known = isinstance(error, ConnectorError)
+        reason = error.message if isinstance(error, ConnectorError) else "see the log"
+        asked_s = error.retry_after_s if isinstance(error, ConnectorError) else None
+        retry_s = retry_s_after(failures, asked_s)
+        lasts = isinstance(error, PlatformRejected | RequestError)
+        runtime.link.failed(PlatformUnavailable(reason), retry_s, refuses=lasts)
+        self._lasting.say(
+            (name, type(error), reason),
+            "%s cannot be connected; trying again: %s",
+            name,
+            reason if known else type(error).__name__,
+            level=logging.ERROR,
+            error=None if known else error,
+        )
+        return retry_s
 
     async def _connect(self, runtime: PlatformRuntime) -> Connector:
         endpoint = runtime.settings.endpoint
@@ -128,9 +157,7 @@ class Connections:
                 endpoint,
             )
         if runtime.mode is Mode.SANDBOX and endpoint is None:
-            sandbox = runtime.platform.sandbox()
-            endpoint = await sandbox.start()
-            self._sandboxes.append(sandbox)
+            endpoint = await self._sandbox_of(runtime)
         if endpoint is None:
             self._warn(runtime)
         gate = self._gate(runtime, None)
@@ -151,6 +178,7 @@ class Connections:
             for name, options in runtime.accounts.items()
         }
         connector = next(iter(each.values())) if len(each) == 1 else Accounts(each, gate)
+        runtime.link.made(connector)
         try:
             await connector.connect()
             for name, one in each.items():
@@ -179,14 +207,24 @@ class Connections:
         for warning in dict.fromkeys(one for warnings in each for one in warnings):
             log.warning("%s: %s", runtime.name, warning)
 
+    async def _sandbox_of(self, runtime: PlatformRuntime) -> str:
+        """Where the platform's own sandbox listens; begun with the first attempt to connect."""
+        if runtime.name not in self._endpoints:
+            sandbox = runtime.platform.sandbox()
+            self._endpoints[runtime.name] = await sandbox.start()
+            self._sandboxes[runtime.name] = sandbox
+        return self._endpoints[runtime.name]
+
     async def _check_account(
         self, runtime: PlatformRuntime, account: str, connector: Connector
     ) -> None:
         """Raises AccountRefused when nothing may be sent to the account, or it cannot be told."""
         if not checks_account(runtime.settings, runtime.mode):
             return
+        lasts = False
         try:
             facts = await connector.account()
+            lasts = True
             check_account_currency(runtime.name, facts, runtime.currency_code)
         except ConnectorError as error:
             raise AccountRefused(
@@ -194,7 +232,8 @@ class Connections:
                     f"{runtime.name} cannot be used: {error.message}",
                     retry_after_s=error.retry_after_s,
                     metadata=error.metadata,
-                )
+                ),
+                lasts=lasts or isinstance(error, PlatformRejected | RequestError),
             ) from error
         runtime.facts[account] = facts
         log.info(

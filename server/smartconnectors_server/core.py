@@ -93,6 +93,7 @@ class Core:
                 self.keeper,
                 self.methods,
                 ManyBids(self.engines, self.methods, self.chain, runtime),
+                telemetry.recent,
             )
             for name, runtime in self.runtimes.items()
         }
@@ -198,8 +199,12 @@ class Core:
         yield "deliveries", books.deliveries.run()
         yield "courses", books.courses.recall(self.ledger.now_ns())
 
-    def end_streams(self) -> None:
-        """Ends the streams that callers have open."""
+    def begin_drain(self) -> None:
+        """Refuses what is not sent yet, and ends the streams that callers have open."""
+        for interceptor in self.chain:
+            if isinstance(interceptor, Idempotency):
+                interceptor.refuse_unsent()
+        self.deferred.stop()
         self.books.end_watches()
         for servicer in self.servicers.values():
             servicer.end_streams()

@@ -21,7 +21,8 @@
     │   ├── TargetInDoubt         TARGET_IN_DOUBT
     │   ├── CircuitOpenNoFallback CIRCUIT_OPEN_NO_FALLBACK
     │   ├── NoBid                 NO_BID
-    │   └── LedgerUnavailable     LEDGER_UNAVAILABLE
+    │   ├── LedgerUnavailable     LEDGER_UNAVAILABLE
+    │   └── ServerDraining        SERVER_DRAINING
     ├── PlatformRejected          PLATFORM_REJECTED: it read the change and refused it
     ├── PlatformUnavailable       PLATFORM_UNAVAILABLE: provably nothing was sent
     ├── OutcomeUnknown            OUTCOME_UNKNOWN: something was sent; the amount is in doubt
@@ -79,6 +80,8 @@ class Violation:
     description: str
 
 
+DRAIN_RETRY_S = 1.0
+"""When to come back to a server that stops, in seconds: it may be started again at once."""
 MOST_MESSAGE_BYTES = 1500
 MOST_METADATA_BYTES = 1000
 """Of one value. All of an error must fit into the 8 KiB that gRPC takes for trailing metadata."""
@@ -280,6 +283,30 @@ class LedgerUnavailable(Veto):
 
     reason = "LEDGER_UNAVAILABLE"
     code = Code.UNAVAILABLE
+
+
+class ServerDraining(Veto):
+    """The server is stopping: what was not sent yet is refused, and open streams are ended."""
+
+    reason = "SERVER_DRAINING"
+    code = Code.UNAVAILABLE
+
+    @classmethod
+    def refused(cls) -> ServerDraining:
+        """The error for one call or bid."""
+        return cls(
+            "The server is stopping. Nothing was sent, nothing is held. Retry with the same "
+            "request id.",
+            retry_after_s=DRAIN_RETRY_S,
+        )
+
+    @classmethod
+    def ended(cls, what: str) -> ServerDraining:
+        """The error that a stream ends with. `what`: what to do about it."""
+        return cls(
+            f"The server is stopping and has ended this stream. {what}",
+            retry_after_s=DRAIN_RETRY_S,
+        )
 
 
 class PlatformRejected(ConnectorError):

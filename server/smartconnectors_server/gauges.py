@@ -10,7 +10,7 @@ from smartconnectors_server.budget import Watch
 from smartconnectors_server.circuitbreaker import State
 from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.connector import Traffic
-from smartconnectors_server.interceptors import Engines
+from smartconnectors_server.interceptors import Engines, PlatformState, standing_of
 from smartconnectors_server.ledger import (
     OPEN_STATES,
     BudgetState,
@@ -102,6 +102,9 @@ def _of_platforms(engines: Engines) -> Iterator[tuple[Metric, tuple[str, ...], f
         for state in State:
             yield names.CIRCUIT_STATE, (name, state.value), runtime.breaker.state is state
         yield names.CONNECTED, (name, runtime.mode.value), runtime.is_connected
+        present = standing_of(runtime, engines.keeper).state
+        for one in PlatformState:
+            yield names.PLATFORM_STATE, (name, one.value), present is one
 
 
 def _of_holds(engines: Engines) -> Iterator[tuple[Metric, tuple[str, ...], float]]:

@@ -22,6 +22,7 @@ from smartconnectors_server.ledger import (
     HoldState,
     LimitState,
     ReportedDay,
+    Severity,
     SlidingWindow,
     alert_level,
 )
@@ -172,6 +173,12 @@ def entry_message(entry: Entry) -> budgets_pb2.LedgerEntry:
 _ALERT_KINDS = {kind: budgets_pb2.AlertKind.Value(f"ALERT_KIND_{kind.name}") for kind in AlertKind}
 
 
+_SEVERITIES = {
+    severity: budgets_pb2.AlertSeverity.Value(f"ALERT_SEVERITY_{severity.name}")
+    for severity in Severity
+}
+
+
 def alert_message(alert: Alert, standing: Container[int]) -> budgets_pb2.Alert:
     """An alert as callers see it. `standing`: the lines by which something stands."""
     message = budgets_pb2.Alert(
@@ -185,6 +192,7 @@ def alert_message(alert: Alert, standing: Container[int]) -> budgets_pb2.Alert:
         currency_code=alert.currency_code,
         text=alert.text,
         stands=alert.sequence in standing,
+        severity=_SEVERITIES[alert.severity],
     )
     if alert.is_of_level:
         message.level = _ALERT_LEVELS[alert.level]

@@ -10,7 +10,7 @@ from smartconnectors_server.budget import Course
 from smartconnectors_server.budget.refusal import window_text
 from smartconnectors_server.clock import NANOS_PER_MILLI, NANOS_PER_SECOND
 from smartconnectors_server.connector import Traffic
-from smartconnectors_server.interceptors import Engines, PlatformRuntime
+from smartconnectors_server.interceptors import Engines, PlatformRuntime, Standing, standing_of
 from smartconnectors_server.ledger import AlertLog, BudgetState, Hold, alert_level
 from smartconnectors_server.telemetry.recent import STEP_NS
 
@@ -33,7 +33,14 @@ def picture(engines: Engines, alerts: AlertLog, *, ready: bool) -> dict[str, Any
         "ready": ready,
         "paused": keeper.pause_of(()) is not None,
         "platforms": [
-            _platform(runtime, budgets, holds, engines.courses.of(runtime.book))
+            _platform(
+                runtime,
+                standing_of(runtime, keeper),
+                budgets,
+                holds,
+                engines.courses.of(runtime.book),
+                recent.refused_lately(runtime.name, now_ns),
+            )
             for runtime in engines.runtimes.values()
         ],
         "budgets": [budget for budget_id, budget in budgets.items() if budget_id not in shown][
@@ -64,6 +71,14 @@ def picture(engines: Engines, alerts: AlertLog, *, ready: bool) -> dict[str, Any
     }
 
 
+def states(engines: Engines) -> dict[str, str]:
+    """Platform -> how it is, in one word."""
+    keeper = engines.keeper
+    return {
+        name: standing_of(runtime, keeper).state.value for name, runtime in engines.runtimes.items()
+    }
+
+
 def _alerts(alerts: AlertLog) -> list[dict[str, Any]]:
     """The newest, newest first."""
     standing = alerts.standing()
@@ -74,6 +89,7 @@ def _alerts(alerts: AlertLog) -> list[dict[str, Any]]:
             "kind": alert.kind.value,
             "text": alert.text,
             "ends": alert.ends,
+            "severity": alert.severity.value,
             "stands": alert.sequence in standing,
         }
         for alert in alerts.recent()
@@ -118,9 +134,11 @@ def _budget(state: BudgetState) -> dict[str, Any]:
 
 def _platform(
     runtime: PlatformRuntime,
+    standing: Standing,
     budgets: Mapping[str, dict[str, Any]],
     holds: Iterable[Hold],
     course: Course,
+    refused: Mapping[str, int],
 ) -> dict[str, Any]:
     limiter, breaker = runtime.limiter, runtime.breaker
     state = breaker.state.value
@@ -128,6 +146,10 @@ def _platform(
         "name": runtime.name,
         "title": runtime.platform.title,
         "mode": runtime.mode.value,
+        "state": standing.state.value,
+        "down": standing.state.is_down,
+        "state_reason": standing.reason,
+        "state_retry_s": standing.retry_after_s,
         "connected": runtime.is_connected,
         "circuit": state,
         "circuit_retry_s": breaker.retry_after_s() if state == "open" else None,
@@ -139,6 +161,7 @@ def _platform(
         },
         "throttled_s": {traffic.value: runtime.throttled_s(traffic) for traffic in Traffic},
         "fallback_count": runtime.fallback_count,
+        "refused": [{"reason": reason, "count": count} for reason, count in refused.items()],
         "deferred_count": sum(
             hold.platform == runtime.book and hold.state.value == "deferred" for hold in holds
         ),

@@ -11,11 +11,17 @@ from smartconnectors_server.call import Call, MethodSpec, MethodTable
 from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.connector import Mode, Traffic
 from smartconnectors_server.errors import ConnectorError, NotFound
-from smartconnectors_server.interceptors import ManyBids, PlatformRuntime
+from smartconnectors_server.interceptors import (
+    ManyBids,
+    PlatformRuntime,
+    PlatformState,
+    standing_of,
+)
 from smartconnectors_server.interceptors.answers import add_budget, stored_answer
 from smartconnectors_server.interceptors.many import answer_message
 from smartconnectors_server.ledger import HoldState, mode_of_place
 from smartconnectors_server.messages import duration, stats_message
+from smartconnectors_server.telemetry.recent import Recent
 
 _MODES = {
     Mode.SANDBOX: connector_pb2.CONNECTOR_MODE_SANDBOX,
@@ -29,6 +35,11 @@ _CIRCUITS = {
     "half_open": bid_pb2.CIRCUIT_STATE_HALF_OPEN,
 }
 
+_STATES = {
+    state: connector_pb2.PlatformState.Value(f"PLATFORM_STATE_{state.name}")
+    for state in PlatformState
+}
+
 
 class PlatformServicer:
     """A platform's methods, available before the platform is: the first calls wait for it.
@@ -37,18 +48,25 @@ class PlatformServicer:
     """
 
     def __init__(
-        self, runtime: PlatformRuntime, keeper: Keeper, methods: MethodTable, many: ManyBids
+        self,
+        runtime: PlatformRuntime,
+        keeper: Keeper,
+        methods: MethodTable,
+        many: ManyBids,
+        recent: Recent,
     ) -> None:
+        """`recent`: what was refused lately."""
         self._runtime = runtime
         self._keeper = keeper
         self._methods = methods
         self._many = many
+        self._recent = recent
 
     def of(self, name: str) -> Callable[[Any, Call], Awaitable[Any]]:
         """The connector's method of that name."""
 
         async def forward(request: Any, call: Call) -> Any:
-            connector = await self._runtime.connector()
+            connector = await self._runtime.connector(call)
             return await getattr(connector, name)(request, call)
 
         return forward
@@ -117,7 +135,7 @@ class PlatformServicer:
     async def GetConnectorStatus(self, request: Any, call: Call) -> Any:
         del request
         runtime, keeper = self._runtime, self._keeper
-        state = runtime.breaker.state.value
+        state, standing = runtime.breaker.state.value, standing_of(runtime, keeper)
         status = connector_pb2.ConnectorStatus(
             platform=runtime.name,
             mode=_MODES[runtime.mode],
@@ -131,7 +149,14 @@ class PlatformServicer:
             fallback_count=runtime.fallback_count,
             deferred_count=self._count(HoldState.DEFERRED),
             in_doubt_count=self._count(HoldState.IN_DOUBT),
+            state=_STATES[standing.state],
+            state_reason=standing.reason,
+            refusals=self._recent.refused_since_start(runtime.name),
         )
+        if standing.retry_after_s is not None:
+            status.state_retry_after.CopyFrom(
+                duration(round(standing.retry_after_s * NANOS_PER_SECOND))
+            )
         if state == "open":
             wait_ns = round(runtime.breaker.retry_after_s() * NANOS_PER_SECOND)
             status.circuit_retry_after.CopyFrom(duration(wait_ns))

@@ -45,6 +45,8 @@ RELOADABLE: tuple[str, ...] = (
     "alerts.in_doubt_after_s",
     "alerts.ledger_slow_ms",
     "alerts.unknown_request_ids",
+    "alerts.begins_after_s",
+    "alerts.ends_after_s",
     "alerts.webhooks.*.url",
     "alerts.webhooks.*.secret",
     "alerts.webhooks.*.format",

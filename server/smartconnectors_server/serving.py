@@ -17,7 +17,7 @@ from smartconnectors_server.app import Application, Ready
 from smartconnectors_server.checks import check_start
 from smartconnectors_server.http import Pages
 from smartconnectors_server.ledger import NO_ADOPTION, Adoption
-from smartconnectors_server.picture import picture
+from smartconnectors_server.picture import picture, states
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.startup import StartupError, hint_in_container, warn_if_open
 from smartconnectors_server.telemetry import configure_logging
@@ -37,6 +37,7 @@ def pages_of(application: Application) -> Pages:
     return Pages(
         application.telemetry.metrics,
         lambda: application.ready,
+        lambda: states(core.engines),
         lambda: picture(core.engines, core.ledger.alerts, ready=application.ready),
         core.engines.clock,
         core.auth.gatekeeper,

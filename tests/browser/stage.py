@@ -197,6 +197,7 @@ class Stage:
                 "log_format": "json",
             },
             "http": {"port": self._ports["http"]},
+            "alerts": {"begins_after_s": 0, "ends_after_s": 0},
             "reconciler": {"interval_s": 0.2},
             "platforms": platforms,
         }

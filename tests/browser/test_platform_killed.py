@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PLATFORM = "google_ads"
 CARD = f'article[data-platform="{PLATFORM}"]'
 CALLERS = 4
-BADGES = {"open": "breaker OPEN", "half_open": "breaker half-open", "closed": "breaker closed"}
+BADGES = {"open": "breaker OPEN", "half_open": "breaker half-open", "closed": "placing bids"}
 
 Observer = Callable[[], Awaitable[str]]
 """The state of the platform's breaker, as one of those who tell of it says."""

@@ -296,6 +296,7 @@ class Stage:
         app = Application(settings, clock=clock, platforms=platforms, telemetry=telemetry)
         server = Server(app, (await app.start()).grpc_address)
         self._running.append(server)
+        await eventually(lambda: app.ready, bool)
         return server
 
     async def spawn(

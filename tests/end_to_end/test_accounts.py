@@ -40,12 +40,25 @@ async def test_an_account_in_the_budget_s_currency_is_bid_on(stage: Stage, say: 
     assert (account.currency_code, account.time_zone) == ("JPY", "America/New_York")
 
 
-async def test_an_account_that_cannot_be_read_gets_no_bid(stage: Stage, say: Words) -> None:
+async def test_bids_on_an_account_that_cannot_be_read_are_deferred_until_it_can(
+    stage: Stage, say: Words
+) -> None:
+    await stage.fault(FaultKind.SERVER_ERROR, method="", times=2)
+    server = await stage.serve(check_account=True)
+    assert (await server.place(say.bid("r1", 11))).status == bid_pb2.BID_STATUS_DEFERRED
+    assert not any(entry.changes for entry in stage.sandbox.journal())
+    assert await server.settled_to(committed=11_000_000)
+
+
+async def test_what_cannot_wait_on_an_account_that_cannot_be_read_is_refused_with_a_time(
+    stage: Stage, say: Words
+) -> None:
     await stage.fault(FaultKind.SERVER_ERROR, method="", times=100)
     server = await stage.serve(check_account=True)
-    refused = await say.refused(server.place(say.bid("r1")))
+    refused = await say.refused(server.place(say.bid("r1", reduce_only=True)))
     assert refused.reason == "PLATFORM_UNAVAILABLE"
     assert "google_ads cannot be used" in refused.message
+    assert refused.retry_s
 
 
 async def test_days_that_are_not_the_account_s_are_warned_of_and_bid_on(

@@ -184,7 +184,7 @@ async def test_a_breaker_that_opens_and_closes_is_told_to_whoever_watches_from_a
     stage: Stage, say: Words
 ) -> None:
     quick = {"failure_threshold": 3, "slow_call_ms": 120, "open_s": 0.3, "close_after_successes": 1}
-    server = await stage.serve(circuit_breaker=quick)
+    server = await stage.serve(circuit_breaker=quick, alerts={"ends_after_s": 0})
     stream = server.budgets.WatchAlerts(pb.WatchAlertsRequest())
     first = await stream.read()
     assert (first.HasField("alert"), first.after_id) == (False, "alert-0")

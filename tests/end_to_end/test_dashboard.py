@@ -214,4 +214,4 @@ async def test_viewers_are_let_go_when_the_server_stops(stage: Stage, browser: B
     await anext(shown)
     async with asyncio.timeout(60):
         await one.stop()
-        assert [picture async for picture in shown] == []
+        assert [said async for said in shown] == [{"reason": "SERVER_DRAINING"}]

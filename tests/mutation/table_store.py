@@ -212,8 +212,8 @@ STORE = (
     Mutant(
         "that the window has emptied is not seen before it fills again",
         "ledger/alerts.py",
-        "_fallen(before.get(budget_id, stood), state)",
-        "_fallen(stood, state)",
+        "left = before.get(budget_id, stood)",
+        "left = stood",
         (promise("alerts-a_level_is_told_again_when_time_alone_has_emptied_the_window"),),
     ),
     Mutant(

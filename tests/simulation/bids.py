@@ -20,6 +20,7 @@ UNSENT = frozenset(
         "INTERNAL",
         "INVALID_BID",
         "LEDGER_UNAVAILABLE",
+        "SERVER_DRAINING",
         "NO_BID",
         "OVERLOADED",
         "PLATFORM_REJECTED",

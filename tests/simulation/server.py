@@ -20,7 +20,7 @@ from smartconnectors.common.v1 import bid_pb2, campaign_pb2, errors_pb2
 from smartconnectors_server.assembly import load_settings
 from smartconnectors_server.call import Call, Kind, MethodSpec
 from smartconnectors_server.core import Core
-from smartconnectors_server.errors import ConnectorError
+from smartconnectors_server.errors import ConnectorError, ServerDraining
 from smartconnectors_server.interceptors import Idempotency, compose, remembered_changes
 from smartconnectors_server.interceptors.status import StatusError
 from smartconnectors_server.ledger.sqlite import SqliteLedger
@@ -180,9 +180,11 @@ class Server:
 
         servicer = self.core.servicers[platform]
         answers = servicer.StreamBids(raws(), self._new_call(spec, None))
-        async with contextlib.aclosing(cast("AsyncGenerator[Any, None]", answers)):
-            async for message in answers:
-                yield answer_in(message.answer)
+        # What a draining server has not read has no answer, as when it dies: it is asked for later.
+        with contextlib.suppress(ServerDraining):
+            async with contextlib.aclosing(cast("AsyncGenerator[Any, None]", answers)):
+                async for message in answers:
+                    yield answer_in(message.answer)
 
     async def ask(self, platform: str, request_id: str) -> Answer:
         """GetBid. NOT_FOUND: nothing is known of it, so nothing was sent."""

@@ -31,7 +31,7 @@ OWN = (
     Mutant(
         "an auction waits for the breaker",
         "interceptors/fallback.py",
-        "if defer and not (await runtime.connector()).defers(request):",
+        "if defer and not runtime.link.offline().defers(request):",
         "if False:",
         (),
     ),

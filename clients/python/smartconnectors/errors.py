@@ -19,6 +19,7 @@
     │   ├── CircuitOpenNoFallback CIRCUIT_OPEN_NO_FALLBACK
     │   ├── PlatformUnavailable   PLATFORM_UNAVAILABLE
     │   ├── LedgerUnavailable     LEDGER_UNAVAILABLE
+    │   ├── ServerDraining        SERVER_DRAINING
     │   └── DeadlineTooShort      DEADLINE_TOO_SHORT
     ├── PlatformRejected          PLATFORM_REJECTED: the platform read it and refused it
     ├── NoBid                     NO_BID: the auction must not be bid on
@@ -247,6 +248,12 @@ class PlatformUnavailable(NotSent, reason="PLATFORM_UNAVAILABLE"):
 
 class LedgerUnavailable(NotSent, reason="LEDGER_UNAVAILABLE"):
     """The ledger cannot be written, so nothing is admitted."""
+
+
+class ServerDraining(NotSent, reason="SERVER_DRAINING"):
+    """The server is stopping. A stream that ends with it is not complete: send every bid that was
+    not answered again on a new stream, with the same request id.
+    """
 
 
 class DeadlineTooShort(NotSent, reason="DEADLINE_TOO_SHORT"):

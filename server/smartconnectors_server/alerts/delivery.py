@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from smartconnectors_server.alerts.cursor import Cursor
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.ledger import Alert, AlertLog, Unavailable
+from smartconnectors_server.telemetry import Lasting
 
 MOST_AT_ONCE = 100
 """So many are read ahead; one that the receiver refuses keeps no other waiting."""
@@ -95,6 +96,7 @@ class Delivery:
         self._clock = clock
         self._count = count
         self._chance = chance or random.Random()  # noqa: S311 - spreads attempts, guards nothing
+        self._lasting = Lasting(log, clock)
         self._waiting: list[_Waiting] = []
         self._read_to = 0
         self._kept = 0
@@ -141,9 +143,15 @@ class Delivery:
                 await self._step()
             except Unavailable:
                 await self._clock.sleep(LEDGER_AWAY_S)
-            except Exception:
+            except Exception as error:  # noqa: BLE001 - logged with its traceback
                 # Whatever it is: if this task died of it, nothing would be delivered any more.
-                log.exception("alerts for %s: unforeseen error", self._sink.name)
+                self._lasting.say(
+                    type(error).__name__,
+                    "alerts for %s: unforeseen error",
+                    self._sink.name,
+                    level=logging.ERROR,
+                    error=error,
+                )
                 await self._clock.sleep(LONGEST_RETRY_S)
 
     async def _step(self) -> None:
@@ -195,8 +203,7 @@ class Delivery:
             log.error("alerts for %s: the receiver wants no more; none until a restart", name)  # noqa: TRY400
         else:
             self._count(name, "delivered")
-            if self._failures:
-                log.info("alerts for %s are delivered again", name)
+            self._lasting.over("down", "alerts for %s are delivered again", name)
             self._failures = 0
             await self._done(waiting)
 
@@ -207,8 +214,15 @@ class Delivery:
             log.error("alerts for %s: %s was given up after days: %s", name, alert.id, error)
             await self._done(waiting)
             return
-        if self._failures == 0 or (waiting.attempts == 1 and not error.down):
-            log.warning("alerts for %s: %s was not delivered: %s", name, alert.id, error)
+        # A receiver that is down is said once for all alerts; one that it refuses, for each.
+        self._lasting.say(
+            "down" if error.down else alert.id,
+            "alerts for %s: %s was not delivered: %s",
+            name,
+            alert.id,
+            error,
+            level=logging.WARNING,
+        )
         if error.down:
             self._failures += 1
             wait_s = max(error.wait_s, self._backoff_s(self._failures))
@@ -235,10 +249,12 @@ class Delivery:
         try:
             await asyncio.to_thread(self._cursor.write, oldest - 1)
         except OSError as error:
-            log.warning(
+            self._lasting.say(
+                "cursor",
                 "alerts for %s: how far they are cannot be written (%s); after a crash some are "
                 "delivered again",
                 self._sink.name,
                 error.strerror or error,
+                level=logging.WARNING,
             )
         self._kept, self._kept_at_ns = oldest - 1, self._clock.monotonic_ns()

@@ -37,6 +37,7 @@ class LogSink:
             names.EVENT_ALERT,
             id=alert.id,
             kind=alert.kind.value,
+            severity=alert.severity.value,
             platform=alert.platform,
             budget=", ".join(alert.budget_ids),
             text=alert.text,

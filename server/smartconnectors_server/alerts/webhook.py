@@ -17,7 +17,7 @@ import aiohttp
 from smartconnectors_server.alert_settings import WebhookSettings, key_of
 from smartconnectors_server.alerts.delivery import Gone, NotDelivered
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
-from smartconnectors_server.ledger import Alert, AlertLevel
+from smartconnectors_server.ledger import Alert, Severity
 from smartconnectors_server.outgoing_proxy import Outgoing
 
 TIMEOUT_S = 10.0
@@ -31,6 +31,7 @@ def standard_payload(alert: Alert) -> dict[str, Any]:
     """What a receiver of one's own gets. Micros are strings, as in the contract's JSON."""
     data: dict[str, Any] = {
         "id": alert.id,
+        "severity": alert.severity.value,
         "platform": alert.platform,
         "budget_ids": list(alert.budget_ids),
         "request_id": alert.request_id,
@@ -47,7 +48,7 @@ def standard_payload(alert: Alert) -> dict[str, Any]:
 
 def slack_payload(alert: Alert) -> dict[str, Any]:
     """What Slack's incoming webhooks take."""
-    text = f"{_MARKS.get(alert.level, '') if not alert.ends else ''}{_escaped(alert.text)}"
+    text = f"{_MARKS[alert.severity]} *{alert.severity.name}* {_escaped(alert.text)}"
     facts = f"{alert.kind.value} · {alert.id}"
     return {
         "text": text,
@@ -59,9 +60,9 @@ def slack_payload(alert: Alert) -> dict[str, Any]:
 
 
 _MARKS = {
-    AlertLevel.WARNING: ":warning: ",
-    AlertLevel.CRITICAL: ":rotating_light: ",
-    AlertLevel.EXHAUSTED: ":no_entry: ",
+    Severity.INFO: ":white_check_mark:",
+    Severity.WARNING: ":warning:",
+    Severity.CRITICAL: ":rotating_light:",
 }
 
 

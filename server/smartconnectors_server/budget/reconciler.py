@@ -23,6 +23,7 @@ from smartconnectors_server.budget.resolution import Finding, Verb, resolution_o
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.errors import ConnectorError, PlatformUnavailable, RateLimited
 from smartconnectors_server.ledger import BY_RECONCILER, Hold, HoldState
+from smartconnectors_server.telemetry import Lasting
 
 Lookup = Callable[[Hold], Awaitable[Finding]]
 
@@ -75,6 +76,7 @@ class Reconciler:
         self._platforms: dict[str, _Pace] = {}
         self._holds: dict[str, _Pace] = {}
         self._first_looks: dict[str, _FirstLook] = {}
+        self._lasting = Lasting(log, clock)
         self._stopped_at: dict[str, str] = {}  # platform -> the hold that the last look failed at
 
     def follow(self, interval_s: float, max_interval_s: float) -> None:
@@ -109,16 +111,23 @@ class Reconciler:
             try:
                 await self._resolve(hold)
             except ConnectorError as error:
-                log.info("request %s stays in doubt: %s", hold.request_id, error.message)
+                key, said = (platform, error.message), "request %s stays in doubt: %s"
+                self._lasting.say(key, said, hold.request_id, error.message)
                 self._restart_quiet_periods(hold, error)
                 if error.platform_fault or error.retry_after_s is None:
                     self._wait_longer(self._holds[hold.hold_id])
                 if self._platform_has_to_wait(platform, error):
                     self._stopped_at[platform] = hold.hold_id
                     return
-            except Exception:
+            except Exception as error:  # noqa: BLE001 - logged with its traceback
                 # Whatever it is: if this task died of it, nothing would be looked up any more.
-                log.exception("request %s stays in doubt", hold.request_id)
+                self._lasting.say(
+                    (platform, type(error)),
+                    "request %s stays in doubt",
+                    hold.request_id,
+                    level=logging.ERROR,
+                    error=error,
+                )
                 self._first_looks.pop(hold.hold_id, None)
                 self._wait_longer(self._holds[hold.hold_id])
             else:

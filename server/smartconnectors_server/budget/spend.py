@@ -25,6 +25,7 @@ from smartconnectors_server.ledger import (
     local_day,
 )
 from smartconnectors_server.money import format_amount
+from smartconnectors_server.telemetry import Lasting
 from smartconnectors_server.zones import UnknownZone
 
 CORRECTED_DAYS = 3
@@ -98,6 +99,7 @@ class SpendReports:
         self._rules = rules
         self._pause = pause
         self._failing: dict[str, str] = {}
+        self._lasting = Lasting(log, clock)
 
     async def run(self) -> None:
         """Reads for ever."""
@@ -116,9 +118,11 @@ class SpendReports:
                 self._failed(platform, f"reports have to wait, bids have not: {error.message}")
             except (ConnectorError, LedgerError, UnknownZone) as error:
                 self._failed(platform, str(error))
-            except Exception:
+            except Exception as error:  # noqa: BLE001 - logged with its traceback
                 # If this task died of it, nothing would be read any more.
-                log.exception("%s: unforeseen error while reported spend was read", platform)
+                what = "%s: unforeseen error while reported spend was read"
+                key = (platform, type(error))
+                self._lasting.say(key, what, platform, level=logging.ERROR, error=error)
             else:
                 if self._failing.pop(platform, None):
                     log.info("%s: reported spend can be read again", platform)

@@ -6,6 +6,7 @@ import logging
 
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.ledger import Ledger, Tally, Unavailable
+from smartconnectors_server.telemetry import Lasting
 
 WRITE_EVERY_S = 1.0
 """What a crash may lose."""
@@ -19,6 +20,7 @@ class Tallies:
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._lasting = Lasting(log, clock)
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._unwritten: set[tuple[str, str]] = set()
 
@@ -54,7 +56,7 @@ class Tallies:
             await self._ledger.keep_tallies([self._tallies[key] for key in sorted(keys)])
         except Unavailable as error:
             self._unwritten |= keys
-            log.info("the report is written later: %s", error)
+            self._lasting.say("later", "the report is written later: %s", error)
 
     async def run(self) -> None:
         """Writes again and again, for ever."""

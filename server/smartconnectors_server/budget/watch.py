@@ -8,7 +8,10 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
+from smartconnectors_server.errors import ServerDraining
 from smartconnectors_server.ledger import BudgetState, Ledger
+
+WATCH_AGAIN = "Watch again to go on."
 
 
 def _figures(state: BudgetState) -> BudgetState:
@@ -52,9 +55,10 @@ class Watch:
         return len(self._flags)
 
     async def subscribe(self, budget_ids: Iterable[str]) -> AsyncIterator[BudgetState]:
-        """Each budget at once, then each time it changes, until `close`.
+        """Each budget at once, then each time it changes.
 
-        Raises KeyError for an unknown budget, before anything is yielded.
+        Raises KeyError for an unknown budget, before anything is yielded, and ServerDraining after
+        `close`.
         """
         watched = tuple(budget_ids)
         for budget_id in watched:
@@ -73,6 +77,7 @@ class Watch:
                 await self._wait(flag, watched)
         finally:
             self._flags.discard(flag)
+        raise ServerDraining.ended(WATCH_AGAIN)
 
     async def _wait(self, flag: asyncio.Event, watched: Iterable[str]) -> None:
         """Returns at the next change, also the one that time makes: an amount leaves a window."""

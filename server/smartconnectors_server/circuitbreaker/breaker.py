@@ -161,6 +161,8 @@ class CircuitBreaker:
         self._probes: dict[Permit, None] = {}  # in the order they were handed out
         self._opened_at_ns = 0
         self._open_count = 0
+        self.has_answered = False
+        """True once a call of the platform, a change or a read, was good."""
 
     def follow(self, settings: BreakerSettings) -> None:
         """Goes by these settings from now on. Stays where it stands: what it has seen so far is
@@ -258,9 +260,11 @@ class CircuitBreaker:
             is_closed = self._state is _CLOSED
             if not is_closed or self._bad_in_a_row >= self._settings.failure_threshold:
                 self._open(now_ns)
-        elif verdict is _READ:
             return
-        elif self._state is _CLOSED:
+        self.has_answered = True
+        if verdict is _READ:
+            return
+        if self._state is _CLOSED:
             self._bad_in_a_row = 0
         else:
             self._good_probes += 1

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from smartconnectors.budgets.v1 import budget_service_pb2 as pb
     from smartconnectors.client import Client
 
-COLUMNS = ("at", "alert", "kind", "stands", "what")
+COLUMNS = ("at", "alert", "severity", "kind", "stands", "what")
 
 
 def alerts(
@@ -78,7 +78,8 @@ def _watch(after: str, count: int, target: str, as_json: bool) -> None:
             if as_json:
                 output.print_json(alert)
             else:
-                typer.echo(f"{output.time_text(alert.at)} {alert.alert_id} {alert.text}")
+                said = f"{alert.alert_id} {severity_text(alert)}: {alert.text}"
+                typer.echo(f"{output.time_text(alert.at)} {said}")
             seen += 1
             if seen == count:
                 stream.cancel()
@@ -91,6 +92,15 @@ def _watch(after: str, count: int, target: str, as_json: bool) -> None:
         Connection(target, as_json=as_json).run(work)
 
 
+def severity_text(alert: pb.Alert) -> str:
+    """`info`, `warning`, `critical`; empty when the server does not say."""
+    from smartconnectors.budgets.v1 import budget_service_pb2 as pb
+
+    if alert.severity == pb.ALERT_SEVERITY_UNSPECIFIED:
+        return ""
+    return pb.AlertSeverity.Name(alert.severity).removeprefix("ALERT_SEVERITY_").lower()
+
+
 def _row(alert: pb.Alert) -> list[str]:
     """One alert under COLUMNS."""
     from smartconnectors.budgets.v1 import budget_service_pb2 as pb
@@ -99,6 +109,7 @@ def _row(alert: pb.Alert) -> list[str]:
     return [
         output.time_text(alert.at),
         alert.alert_id,
+        severity_text(alert),
         pb.AlertKind.Name(alert.kind).removeprefix("ALERT_KIND_").lower().replace("_", " "),
         "yes" if alert.stands else "",
         alert.text,

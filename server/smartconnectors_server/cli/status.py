@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from smartconnectors.common.v1.connector_pb2 import ConnectorStatus
     from smartconnectors_server.connector import Platform
 
-CONNECTOR_COLUMNS = ("platform", "mode", "connected", "circuit", "calls", "waiting", "in doubt")
+CONNECTOR_COLUMNS = ("platform", "mode", "state", "calls", "waiting", "refused", "in doubt")
 
 
 def status(
@@ -52,7 +52,7 @@ def status(
         }
         typer.echo(json.dumps(document, ensure_ascii=False))
         return
-    typer.echo(f"{target}: {serving}")
+    typer.echo(f"{target}: {serving}{down_text(connectors)}")
     rows = [connector_row(one) for one in connectors]
     output.print_table(CONNECTOR_COLUMNS, rows, empty="No platforms.")
     typer.echo()
@@ -109,24 +109,45 @@ async def _connector(
     return told
 
 
+def down_text(connectors: Sequence[ConnectorStatus]) -> str:
+    """`, 1 of 3 platforms down`; empty when none is."""
+    from smartconnectors.common.v1 import connector_pb2 as pb
+
+    states = (pb.PLATFORM_STATE_CIRCUIT_OPEN, pb.PLATFORM_STATE_NOT_CONNECTED)
+    down = [one for one in connectors if one.state in states]
+    if not down:
+        return ""
+    noun = "platform" if len(connectors) == 1 else "platforms"
+    return f", {len(down)} of {len(connectors)} {noun} down"
+
+
+def state_text(one: ConnectorStatus) -> str:
+    """`operational`, `not connected, tries again in 8 s`; a server that is older does not say."""
+    from smartconnectors.common.v1 import connector_pb2 as pb
+    from smartconnectors_server.cli import output
+
+    if one.state == pb.PLATFORM_STATE_UNSPECIFIED:
+        return "operational" if one.connected else "not connected"
+    said = pb.PlatformState.Name(one.state).removeprefix("PLATFORM_STATE_").lower()
+    if one.HasField("state_retry_after"):
+        wait_s = one.state_retry_after.ToNanoseconds() / 1e9
+        said += f", tries again in {output.duration_text(wait_s)}"
+    return said.replace("_", " ")
+
+
 def connector_row(one: ConnectorStatus) -> list[str]:
     """One platform under CONNECTOR_COLUMNS."""
-    from smartconnectors.common.v1.bid_pb2 import CircuitState
     from smartconnectors.common.v1.connector_pb2 import ConnectorMode
     from smartconnectors_server.cli import output
 
-    circuit = CircuitState.Name(one.circuit_state).removeprefix("CIRCUIT_STATE_").lower()
-    if one.HasField("circuit_retry_after"):
-        wait_s = one.circuit_retry_after.ToNanoseconds() / 1e9
-        circuit += f", tries again in {output.duration_text(wait_s)}"
     window = output.window_text(one.rate_limit_window)
     return [
         one.platform,
         ConnectorMode.Name(one.mode).removeprefix("CONNECTOR_MODE_").lower(),
-        "yes" if one.connected else "no",
-        circuit.replace("_", " "),
+        state_text(one),
         f"{one.used_calls} of {one.rate_limit_calls} in {window}{_throttled(one)}",
         str(one.deferred_count),
+        str(sum(one.refusals.values())),
         str(one.in_doubt_count),
     ]
 

@@ -12,6 +12,8 @@ from typing import Any
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 
 LOOK_EVERY_S = 0.5
+ENDED = b'event: end\ndata: {"reason":"SERVER_DRAINING"}\n\n'
+"""The last event, so that a viewer can tell it from a connection that broke."""
 QUIET_S = 10.0
 """After so long without a change, a comment keeps proxies from closing the stream."""
 
@@ -33,7 +35,7 @@ class Live:
         self._closed.set()
 
     async def events(self) -> AsyncIterator[bytes]:
-        """The picture at once, then whenever it has changed."""
+        """The picture at once, then whenever it has changed; in the end, that the server stops."""
         told, told_ns = "", self._clock.monotonic_ns()
         while not self._closed.is_set():
             self._look()
@@ -44,6 +46,7 @@ class Live:
                 told_ns = self._clock.monotonic_ns()
                 yield b": still here\n\n"
             await self._pause()
+        yield ENDED
 
     def _look(self) -> None:
         now_ns = self._clock.monotonic_ns()

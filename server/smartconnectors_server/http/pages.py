@@ -1,7 +1,8 @@
 """Metrics, health and the dashboard over HTTP: for Prometheus, load balancers, and people.
 
 `/healthz` says that the process answers and nothing else, so that a ledger that is away starts no
-storm of restarts; `/readyz` says whether bids are admitted.
+storm of restarts; `/readyz` says whether bids are admitted, and which platforms are not as they
+should be (`/readyz?verbose`: how each of them is).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import base64
 import contextlib
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,18 @@ class Pages:
         self,
         metrics: Metrics,
         ready: Callable[[], bool],
+        states: Callable[[], Mapping[str, str]],
         picture: Callable[[], dict[str, Any]],
         clock: Clock,
         gatekeeper: Gatekeeper,
         pauses: Pauses,
     ) -> None:
-        """`picture`: what the dashboard shows now; `pauses`: who pauses and resumes for it."""
+        """`states`: platform -> how it is; `picture`: what the dashboard shows now; `pauses`: who
+        pauses and resumes for it.
+        """
         self._metrics = metrics
         self._ready = ready
+        self._states = states
         guarded = {"guarded": not gatekeeper.open}
         self._live = Live(lambda: {**picture(), **guarded}, clock)
         self._desk = Desk(gatekeeper, pauses)
@@ -100,10 +105,17 @@ class Pages:
     async def _alive(self, _request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
-    async def _readiness(self, _request: web.Request) -> web.Response:
-        if self._ready():
-            return web.Response(text="ready\n")
-        return web.Response(status=503, text="nothing is admitted\n")
+    async def _readiness(self, request: web.Request) -> web.Response:
+        """A state in one word for each platform: whoever asks need not be known, so no reasons."""
+        ready = self._ready()
+        lines = ["ready" if ready else "nothing is admitted"]
+        lines += [
+            f"{name}: {state}"
+            for name, state in self._states().items()
+            if "verbose" in request.query or state != "operational"
+        ]
+        text = "".join(f"{line}\n" for line in lines)
+        return web.Response(status=200 if ready else 503, text=text)
 
 
 def _headers_for(page: str) -> dict[str, str]:

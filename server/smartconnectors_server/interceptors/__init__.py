@@ -12,11 +12,13 @@ from smartconnectors_server.interceptors.deferred import DeferredBids
 from smartconnectors_server.interceptors.fallback import Fallback
 from smartconnectors_server.interceptors.gate import WireGate
 from smartconnectors_server.interceptors.idempotency import Idempotency
+from smartconnectors_server.interceptors.link import Link
 from smartconnectors_server.interceptors.many import ManyBids
 from smartconnectors_server.interceptors.plan import PlanChange, remembered_changes
 from smartconnectors_server.interceptors.rate_limit import RateLimit
 from smartconnectors_server.interceptors.shadow_report import CountForReport
-from smartconnectors_server.interceptors.status import Status
+from smartconnectors_server.interceptors.standing import PlatformState, Standing, standing_of
+from smartconnectors_server.interceptors.status import Status, to_status
 from smartconnectors_server.interceptors.telemetry import Observe
 from smartconnectors_server.interceptors.validation import Validation
 
@@ -44,10 +46,15 @@ __all__ = [
     "Engines",
     "Idempotency",
     "Interceptor",
+    "Link",
     "ManyBids",
     "Next",
     "PlatformRuntime",
+    "PlatformState",
+    "Standing",
     "WireGate",
     "compose",
     "remembered_changes",
+    "standing_of",
+    "to_status",
 ]

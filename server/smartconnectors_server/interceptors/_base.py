@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -22,8 +21,9 @@ from smartconnectors_server.connector import (
     account_named,
 )
 from smartconnectors_server.customers import Customers
-from smartconnectors_server.errors import InvalidBid, PlatformUnavailable
+from smartconnectors_server.errors import InvalidBid
 from smartconnectors_server.interceptors.gate import orders_for
+from smartconnectors_server.interceptors.link import Link
 from smartconnectors_server.interceptors.targets import TargetLocks
 from smartconnectors_server.ledger import Binding, Hold, shadow_of
 from smartconnectors_server.ratelimit import LowPriority, RateLimiter
@@ -51,6 +51,8 @@ class PlatformRuntime:
     limiter: RateLimiter
     reports: LowPriority
     """The share of its quota for reports."""
+    link: Link
+    """Its connection."""
     targets: TargetLocks = field(default_factory=TargetLocks)
     last_change_ns: dict[str, int] = field(default_factory=dict)
     """Target -> ledger time of its last change."""
@@ -58,8 +60,6 @@ class PlatformRuntime:
     """Bids that the heuristic has priced."""
     facts: dict[str, AccountFacts] = field(default_factory=dict)
     """Name -> what the platform said of the account when it was connected, if it was asked."""
-    connected: asyncio.Future[Connector] | None = None
-    """Set by the composition root when it begins to connect."""
 
     @property
     def name(self) -> str:
@@ -91,13 +91,7 @@ class PlatformRuntime:
     @property
     def is_connected(self) -> bool:
         """True once the platform can be called."""
-        connected = self.connected
-        return (
-            connected is not None
-            and connected.done()
-            and not connected.cancelled()
-            and connected.exception() is None
-        )
+        return self.link.is_connected
 
     def obeys(self, request: Any) -> tuple[str, ...]:
         """Whose orders about quota bind a request: those for every account, and with several
@@ -123,13 +117,15 @@ class PlatformRuntime:
         accounts = (None, *self.accounts) if len(self.accounts) > 1 else (None,)
         return max(engine.ordered_wait_s(orders_for(one, traffic)) for one in accounts)
 
-    async def connector(self) -> Connector:
-        """The connector, once it is connected. Raises PlatformUnavailable when it cannot be."""
-        if self.connected is None:
-            raise PlatformUnavailable(f"{self.name} is not started", retry_after_s=1.0)
-        if self.connected.done():
-            return self.connected.result()
-        return await asyncio.shield(self.connected)
+    async def connector(self, call: Call | None = None) -> Connector:
+        """The connector, once it is connected. Waits for the first attempt to connect, but not
+        beyond what the deadline of `call` leaves. Raises PlatformUnavailable.
+        """
+        return await self.link.connector(call, least_ms=self.settings.min_deadline_ms)
+
+    async def first_attempt(self, call: Call) -> None:
+        """Waits for the first attempt to connect, as `connector` does."""
+        await self.link.wait(call, least_ms=self.settings.min_deadline_ms)
 
 
 @dataclass(slots=True, eq=False)

@@ -29,6 +29,7 @@ from smartconnectors_server.errors import (
 )
 from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
 from smartconnectors_server.interceptors.targets import TargetLocks
+from smartconnectors_server.telemetry import Lasting
 
 AT_ONCE = 8
 """Campaigns of one platform that are paused side by side."""
@@ -67,6 +68,7 @@ class CampaignPauses:
         """`chain`: what a message of the method goes through, from telemetry inwards."""
         self._engines = engines
         self._clock = engines.clock
+        self._lasting = Lasting(log, engines.clock)
         self._records = engines.keeper.campaigns
         self._chain = chain
         self._specs = {(spec.platform, spec.name): spec for spec in methods}
@@ -173,7 +175,8 @@ class CampaignPauses:
         try:
             await self._records.flush()
         except LedgerUnavailable as error:
-            log.warning("which campaigns were paused or resumed is not on disk yet: %s", error)
+            said = "which campaigns were paused or resumed is not on disk yet: %s"
+            self._lasting.say("disk", said, error, level=logging.WARNING)
 
     # Pausing
 

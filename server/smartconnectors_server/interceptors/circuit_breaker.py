@@ -31,7 +31,8 @@ class CircuitBreak:
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         runtime = self._engines.runtime(call)
-        await runtime.connector()  # the first call imports the platform's library; not on its clock
+        # The first call waits for the platform's library to be imported: not on its clock.
+        await runtime.connector(call)
         try:
             permit = runtime.breaker.acquire()
         except CircuitOpen:

@@ -13,7 +13,14 @@ from typing import Any
 from smartconnectors_server.budget import Verb, outcome_of
 from smartconnectors_server.call import Call, MethodSpec, MethodTable, Plan, Priced
 from smartconnectors_server.circuitbreaker import CircuitOpen
-from smartconnectors_server.errors import ConnectorError, Outcome, RateLimited, RequestError
+from smartconnectors_server.connector import Connector
+from smartconnectors_server.errors import (
+    ConnectorError,
+    Outcome,
+    RateLimited,
+    RequestError,
+    ServerDraining,
+)
 from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
 from smartconnectors_server.interceptors.answers import priced_of, store_error
@@ -21,6 +28,7 @@ from smartconnectors_server.interceptors.change_rules import ChangeRules, check_
 from smartconnectors_server.interceptors.sending import send_held
 from smartconnectors_server.interceptors.telemetry import outcome_name, tell
 from smartconnectors_server.ledger import Hold, HoldNotOpen, HoldState
+from smartconnectors_server.telemetry import Lasting
 
 LOOK_EVERY_S = 0.25
 
@@ -40,12 +48,20 @@ class DeferredBids:
         self._inner = inner
         self._looking = asyncio.Lock()
         self._draining = False
+        self._planning: set[asyncio.Task[Plan]] = set()
+        self._lasting = Lasting(log, engines.clock)
         self._planned_targets: dict[str, str] = {}
         """Hold -> its target as the platform names it, which is known from its first plan on."""
 
-    async def drain(self) -> None:
-        """Begins no further bid, and returns when those that are being sent have ended."""
+    def stop(self) -> None:
+        """Begins no further bid, and gives up reading what those that wait would change."""
         self._draining = True
+        for task in self._planning:
+            task.cancel()
+
+    async def drain(self) -> None:
+        """Stops, and returns when those that are being sent have ended."""
+        self.stop()
         async with self._looking:
             return
 
@@ -56,10 +72,10 @@ class DeferredBids:
                 async with self._looking:
                     await self.look()
             except ConnectorError as error:
-                log.info("deferred bids wait: %s", error.message)
-            except Exception:
+                self._say_waiting("", "", error)
+            except Exception as error:  # noqa: BLE001 - logged with its traceback
                 # If this task died of it, nothing deferred would be placed any more.
-                log.exception("deferred bids wait")
+                self._say_failed("", error)
             await self._engines.clock.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
@@ -81,7 +97,9 @@ class DeferredBids:
         for hold in self._ready(runtime.book, holds):
             if self._draining:
                 return
-            if not runtime.breaker.would_admit() or runtime.limiter.look() is not None:
+            if not runtime.is_connected or not runtime.breaker.would_admit():
+                return
+            if runtime.limiter.look() is not None:
                 return
             if len(runtime.accounts) > 1 and self._account_waits(runtime, hold):
                 continue
@@ -89,9 +107,9 @@ class DeferredBids:
                 go_on = await self._place(runtime, hold)
             except ConnectorError:
                 raise
-            except Exception:
+            except Exception as error:  # noqa: BLE001 - logged with its traceback
                 # What one bid meets must not keep the others waiting; it waits until it expires.
-                log.exception("deferred request %s waits", hold.request_id)
+                self._say_failed(hold.request_id, error)
                 continue
             if not go_on:
                 return
@@ -135,12 +153,13 @@ class DeferredBids:
         connector = await runtime.connector()
         async with runtime.targets.hold(hold.target, call):
             try:
-                plan = await connector.plan(request, priced)
+                plan = await self._plan(connector, request, priced)
             except RequestError as error:
                 await self._reject(hold, error)
                 return True
-            except ConnectorError as error:
-                log.info("deferred request %s waits: %s", hold.request_id, error.message)
+            except (ServerDraining, ConnectorError) as error:
+                if isinstance(error, ConnectorError):
+                    self._say_waiting(runtime.book, hold.request_id, error)
                 return False
             call.plan = plan
             self._engines.unknown_ids.seen(runtime.book, plan.marker, plan.target)
@@ -149,6 +168,27 @@ class DeferredBids:
                 return await self._send(runtime, hold, request, call, plan)
             async with runtime.targets.hold(plan.target, call):
                 return await self._send(runtime, hold, request, call, plan)
+
+    async def _plan(self, connector: Connector, request: Any, priced: Priced) -> Plan:
+        """What it would change. Raises ServerDraining when the server stops meanwhile."""
+        planning = asyncio.ensure_future(connector.plan(request, priced))
+        self._planning.add(planning)
+        planning.add_done_callback(self._planning.discard)
+        try:
+            return await planning
+        except asyncio.CancelledError:
+            if self._draining and planning.cancelled():
+                raise ServerDraining.refused() from None
+            raise
+
+    def _say_waiting(self, book: str, request_id: str, error: ConnectorError) -> None:
+        """In the log, of all that wait on a platform for one reason together."""
+        who = f"deferred request {request_id} waits" if request_id else "deferred bids wait"
+        self._lasting.say((book, error.reason), "%s: %s", who, error.message)
+
+    def _say_failed(self, request_id: str, error: Exception) -> None:
+        who = f"deferred request {request_id} waits" if request_id else "deferred bids wait"
+        self._lasting.say((request_id, type(error)), "%s", who, level=logging.ERROR, error=error)
 
     async def _send(
         self,
@@ -173,7 +213,7 @@ class DeferredBids:
         except HoldNotOpen:
             return True  # superseded or expired while it was planned
         except ConnectorError as error:
-            log.info("deferred request %s waits: %s", hold.request_id, error.message)
+            self._say_waiting(runtime.book, hold.request_id, error)
             return False
         outcome = "INTERNAL"
         refusal: Exception | None = None
@@ -219,7 +259,7 @@ class DeferredBids:
             await self._reject(hold, error)
             return False
         except RateLimited as error:  # by the interval of its target, which others do not wait for
-            log.info("deferred request %s waits: %s", hold.request_id, error.message)
+            self._say_waiting(runtime.book, hold.request_id, error)
             return False
         return True
 

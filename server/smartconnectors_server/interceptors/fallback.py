@@ -2,7 +2,7 @@
 
 - breaker closed, the AI sent a bid: `ai`, sent;
 - breaker closed, no AI bid: heuristic price, `fallback`, sent;
-- breaker open: heuristic price, `fallback`, deferred.
+- breaker open, or the platform not connected: heuristic price, `fallback`, deferred.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from smartconnectors_server.budget import Sample, fallback_price
 from smartconnectors_server.call import Call, Kind, MethodSpec, Priced, Source
 from smartconnectors_server.circuitbreaker import State
-from smartconnectors_server.errors import CircuitOpenNoFallback, InvalidBid
+from smartconnectors_server.errors import CircuitOpenNoFallback, ConnectorError, InvalidBid
 from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
 from smartconnectors_server.interceptors.change_rules import check_bid
 from smartconnectors_server.ledger import HoldState
@@ -28,6 +28,13 @@ def circuit_refusal(runtime: PlatformRuntime, why: str) -> CircuitOpenNoFallback
         retry_after_s=runtime.breaker.retry_after_s(),
         metadata={"circuit_state": runtime.breaker.state.value},
     )
+
+
+def deferral_refusal(runtime: PlatformRuntime, why: str) -> ConnectorError:
+    """The refusal of what cannot be deferred, while nothing can be sent."""
+    if runtime.is_connected:
+        return circuit_refusal(runtime, why)
+    return runtime.link.refusal(why[:1].upper() + why[1:])
 
 
 class Fallback:
@@ -44,11 +51,12 @@ class Fallback:
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         runtime = self._engines.runtime(call)
+        await runtime.first_attempt(call)
         admits = self._admits_live_bids(runtime)
         call.circuit = runtime.breaker.state.value
         if call.spec.kind is Kind.CAMPAIGN_BUDGET:
             if not admits:
-                raise circuit_refusal(runtime, "a campaign budget is not deferred.")
+                raise deferral_refusal(runtime, "a campaign budget is not deferred.")
             call.priced = Priced(call.request_id, 0, 0, call.currency_code)
         else:
             call.priced = await self._price(request, call, runtime, admits)
@@ -56,7 +64,11 @@ class Fallback:
         return response
 
     def _admits_live_bids(self, runtime: PlatformRuntime) -> bool:
-        """Half-open, deferred bids are the probes as long as there are any."""
+        """Never while the platform is not connected. Half-open, deferred bids are the probes as
+        long as there are any.
+        """
+        if not runtime.is_connected:
+            return False
         if runtime.breaker.state is State.HALF_OPEN and any(
             hold.platform == runtime.book
             for hold in self._engines.keeper.open_holds(HoldState.DEFERRED)
@@ -89,14 +101,15 @@ async def heuristic(
     Raises:
         CircuitOpenNoFallback: to be deferred, and there is nothing to price from, or it must be a
             reduction, which a heuristic cannot promise, or what it is for does not wait.
-        PlatformUnavailable: to be deferred before the platform was ever connected.
+        PlatformUnavailable: the same while the platform is not connected, or its account turns the
+            server away.
         InvalidBid: to be sent, and there is nothing to price from.
     """
     bid = request.bid
     if defer and call.reduce_only:
-        raise circuit_refusal(runtime, "a reduction is not deferred.")
-    if defer and not (await runtime.connector()).defers(request):
-        raise circuit_refusal(runtime, "an auction does not wait.")
+        raise deferral_refusal(runtime, "a reduction is not deferred.")
+    if defer and not runtime.link.offline().defers(request):
+        raise deferral_refusal(runtime, "an auction does not wait.")
     fallback = runtime.settings.fallback
     price = fallback_price(
         [
@@ -109,7 +122,7 @@ async def heuristic(
         capped=fallback.cap == "ai_bid",
     )
     if price is None and defer:
-        raise circuit_refusal(runtime, "there is no LTV to price a fallback bid from.")
+        raise deferral_refusal(runtime, "there is no LTV to price a fallback bid from.")
     if price is None:
         raise InvalidBid.of(
             "bid.bid_micros",

@@ -18,6 +18,7 @@ from smartconnectors_server.errors import (
     DeadlineTooShort,
     Overloaded,
     RequestIdReused,
+    ServerDraining,
 )
 from smartconnectors_server.interceptors._base import Engines, Next
 from smartconnectors_server.interceptors.answers import (
@@ -69,7 +70,8 @@ class Idempotency:
         self._clock = engines.clock
         self._max_in_flight = engines.settings.server.max_in_flight
         self._running: dict[tuple[str, str], _Running] = {}
-        self._tasks: set[asyncio.Task[Message]] = set()
+        self._calls: dict[asyncio.Task[Message], Call] = {}
+        self._draining = False
 
     @staticmethod
     def applies_to(spec: MethodSpec) -> bool:
@@ -90,6 +92,8 @@ class Idempotency:
             return await self._join(running, call)
         if hold is not None:
             return self._replay(hold, request, call)
+        if self._draining:
+            raise ServerDraining.refused()
         self._check_room()
         self._check_deadline(call)
         running = self._start(call_next, request, call)
@@ -98,15 +102,26 @@ class Idempotency:
             running.task.add_done_callback(lambda _: self._forget(running))
         return await self._wait(running)
 
+    def refuse_unsent(self) -> None:
+        """Refuses what comes from now on, and at once whatever holds no money yet: what waits for
+        its target, for the platform's present state, or for the platform to be connected.
+        """
+        self._draining = True
+        for task, call in list(self._calls.items()):
+            if not call.held:
+                task.cancel()
+
     async def drain(self) -> None:
         """Returns when every call that holds money has ended."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        if not self._draining:
+            self.refuse_unsent()
+        while self._calls:
+            await asyncio.wait(self._calls)
 
     @property
     def in_flight(self) -> int:
         """How many spending calls are under way."""
-        return len(self._tasks)
+        return len(self._calls)
 
     def _key(self, call: Call) -> tuple[str, str]:
         """By the book: what was shadowed is no answer when the platform is live."""
@@ -115,12 +130,12 @@ class Idempotency:
     def _start(self, call_next: Next, request: Message, call: Call) -> _Running:
         task: asyncio.Task[Message] = asyncio.ensure_future(call_next(request, call))
         call.task = task
-        self._tasks.add(task)
+        self._calls[task] = call
         task.add_done_callback(self._ended)
         return _Running(call.fingerprint, call, task)
 
     def _ended(self, task: asyncio.Task[Message]) -> None:
-        self._tasks.discard(task)
+        self._calls.pop(task, None)
         if not task.cancelled():
             task.exception()  # seen, also when every caller has hung up
 
@@ -147,6 +162,8 @@ class Idempotency:
         try:
             return await asyncio.shield(running.task)
         except asyncio.CancelledError:
+            if self._draining and running.task.cancelled():
+                raise ServerDraining.refused() from None
             nobody_else = running.waiting == 1
             if nobody_else and not running.call.held and not running.task.done():
                 # Nobody may join what is being ended: a retry starts anew.
@@ -170,7 +187,7 @@ class Idempotency:
         return response  # type: ignore[no-any-return]
 
     def _check_room(self) -> None:
-        if len(self._tasks) >= self._max_in_flight:
+        if len(self._calls) >= self._max_in_flight:
             raise Overloaded(
                 f"{self._max_in_flight} calls are in flight, as many as this server takes",
                 retry_after_s=OVERLOAD_RETRY_S,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from smartconnectors_server.call import Call, Kind, MethodSpec, MethodTable
 from smartconnectors_server.connector import Connector, Mode
-from smartconnectors_server.errors import ConnectorError, InvalidBid
+from smartconnectors_server.errors import ConnectorError, InvalidBid, ServerDraining
 from smartconnectors_server.interceptors._base import Engines, Interceptor, Next, PlatformRuntime
 from smartconnectors_server.interceptors.batch import Batch
 from smartconnectors_server.interceptors.chain import compose
@@ -19,6 +20,16 @@ from smartconnectors_server.messages import bid_error
 
 STREAM_CONCURRENCY = 64
 """Bids of one stream that are under way, or answered and not yet read, at once."""
+
+
+class End(enum.Enum):
+    """Why a stream has no further message."""
+
+    CALLER = "caller"
+    """It has sent all."""
+    SERVER = "server"
+    """The server stops."""
+
 
 _ALONE = frozenset({"circuit_breaker", "rate_limit"})
 
@@ -46,21 +57,23 @@ class ManyBids:
         self._closing = asyncio.Event()
 
     def close(self) -> None:
-        """Ends every stream once what is under way on it is answered."""
+        """Ends every stream with ServerDraining, once every bid that was read is answered."""
         self._closing.set()
 
     async def _send_alone(self, request: Any, call: Call) -> Any:
-        connector: Any = await self._runtime.connector()
+        connector: Any = await self._runtime.connector(call)
         return await connector.PlaceBid(request, call)
 
     # Batches
 
     async def batch(self, bids: Sequence[Any], outer: Call) -> list[Any]:
         """A response or a ConnectorError for each bid, in order."""
-        connector = await self._runtime.connector()
+        runtime = self._runtime
+        await runtime.first_attempt(outer)
         calls = [self._call(outer) for _ in bids]
         chain = self._whole
-        if connector.max_batch > 1 and self._runtime.mode is not Mode.SHADOW:
+        connector = await runtime.connector() if runtime.is_connected else None
+        if connector is not None and connector.max_batch > 1 and runtime.mode is not Mode.SHADOW:
             batch = Batch(self._runtime, outer.spec, self._guards, self._alone, connector.max_batch)
             for call in calls:
                 batch.enter(call)
@@ -108,7 +121,11 @@ class ManyBids:
     async def stream(
         self, raws: AsyncIterator[bytes], outer: Call
     ) -> AsyncIterator[tuple[str, Any]]:
-        """(request id, response or ConnectorError) for each message, as they are done."""
+        """(request id, response or ConnectorError) for each message, as they are done.
+
+        Raises ServerDraining when the server ends it before the caller has: what has no answer then
+        was never read.
+        """
         answers: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
         room = asyncio.Semaphore(STREAM_CONCURRENCY)
         reader = asyncio.create_task(self._read(raws, outer, answers, room))
@@ -131,12 +148,17 @@ class ManyBids:
         closing = asyncio.create_task(self._closing.wait())
         tasks: set[asyncio.Task[None]] = set()
         try:
-            while (raw := await self._next(raws, closing)) is not None:
+            while not isinstance(raw := await self._next(raws, closing), End):
                 await room.acquire()
                 task = asyncio.create_task(self._answer(raw, outer, answers))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             await asyncio.gather(*tasks)
+            if raw is End.SERVER:
+                raise ServerDraining.ended(
+                    "A bid without an answer was not sent: send it again on a new stream, with the "
+                    "SAME request id."
+                )
         finally:
             closing.cancel()
             for task in tasks:
@@ -144,14 +166,14 @@ class ManyBids:
             answers.put_nowait(None)
 
     @staticmethod
-    async def _next(raws: AsyncIterator[bytes], closing: asyncio.Task[Any]) -> bytes | None:
-        """The next message; None at the end, and when the server stops."""
-        following = asyncio.ensure_future(anext(raws, None))
+    async def _next(raws: AsyncIterator[bytes], closing: asyncio.Task[Any]) -> bytes | End:
+        """The next message, or why there is none."""
+        following = asyncio.ensure_future(anext(raws, End.CALLER))
         await asyncio.wait([following, closing], return_when=asyncio.FIRST_COMPLETED)
         if following.done():
             return following.result()
         following.cancel()
-        return None
+        return End.SERVER
 
     async def _answer(
         self, raw: bytes, outer: Call, answers: asyncio.Queue[tuple[str, Any] | None]

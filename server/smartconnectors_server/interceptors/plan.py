@@ -35,11 +35,12 @@ class PlanChange:
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         runtime = self._engines.runtime(call)
-        connector = await runtime.connector()
+        if call.priced is not None and call.priced.defer:
+            target = runtime.link.offline().offline_target(request)
+            return await self._offline(call_next, request, call, target)
+        connector = await runtime.connector(call)
         target = connector.offline_target(request)
         waits = connector.defers(request)
-        if call.priced is not None and call.priced.defer:
-            return await self._offline(call_next, request, call, target)
         if call.spec.kind is Kind.CAMPAIGN_BUDGET:
             asked: Any = request
             check_daily_budget(asked.update.daily_budget_micros, call.currency_code, runtime)

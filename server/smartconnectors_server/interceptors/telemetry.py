@@ -92,6 +92,8 @@ def remember(recent: Recent, call: Call, outcome: str, at_ns: int, error: Except
     if call.spec.kind is Kind.BID and not call.replayed:
         source = "" if call.priced is None else call.priced.source.value
         recent.bid(at_ns, "refused" if error is not None else source)
+        if error is not None:
+            recent.bid_refused(at_ns, call.spec.platform, outcome)
 
 
 def tell(

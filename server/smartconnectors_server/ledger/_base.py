@@ -37,6 +37,10 @@ class Ledger(Protocol):
         """The alerts that were told."""
         ...
 
+    def look_at_alerts(self) -> None:
+        """Puts on record which levels of budgets have ended with time alone; waits for nothing."""
+        ...
+
     @property
     def reported(self) -> Reported:
         """What platforms say they billed."""

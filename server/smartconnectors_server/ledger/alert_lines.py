@@ -33,6 +33,8 @@ class Condition(enum.Enum):
     """Commits are slow."""
     UNKNOWN_ID = "UNKNOWN_ID"
     """A platform shows a request id that the ledger does not know."""
+    NOT_CONNECTED = "NOT_CONNECTED"
+    """A platform cannot be connected."""
 
 
 class AlertKind(enum.Enum):
@@ -53,6 +55,19 @@ class AlertKind(enum.Enum):
     LEDGER_RECOVERED = "ledger_recovered"
     UNKNOWN_REQUEST_ID = "unknown_request_id"
     UNKNOWN_REQUEST_ID_ENDED = "unknown_request_id_ended"
+    PLATFORM_NOT_CONNECTED = "platform_not_connected"
+    PLATFORM_CONNECTED = "platform_connected"
+
+
+class Severity(enum.Enum):
+    """How urgent an alert is."""
+
+    INFO = "info"
+    """Something is over, or is not as bad as it was."""
+    WARNING = "warning"
+    """Somebody should look at it today."""
+    CRITICAL = "critical"
+    """Bids are not placed, or money is not where it should be: somebody should look at it now."""
 
 
 _KINDS: Mapping[tuple[str, str], AlertKind] = {
@@ -70,8 +85,11 @@ _KINDS: Mapping[tuple[str, str], AlertKind] = {
     (ALERT_END, Condition.LEDGER.value): AlertKind.LEDGER_RECOVERED,
     (ALERT, Condition.UNKNOWN_ID.value): AlertKind.UNKNOWN_REQUEST_ID,
     (ALERT_END, Condition.UNKNOWN_ID.value): AlertKind.UNKNOWN_REQUEST_ID_ENDED,
+    (ALERT, Condition.NOT_CONNECTED.value): AlertKind.PLATFORM_NOT_CONNECTED,
+    (ALERT_END, Condition.NOT_CONNECTED.value): AlertKind.PLATFORM_CONNECTED,
     (ALERT, REPORTED): AlertKind.REPORTED_SPEND_OVER,
 }
+_WARNINGS = frozenset({AlertKind.BUDGET_WARNING, AlertKind.RATE_LIMIT_NEAR, AlertKind.LEDGER_SLOW})
 
 
 _OF_LEVELS = frozenset(kind for (_, word), kind in _KINDS.items() if word in AlertLevel.__members__)
@@ -160,6 +178,13 @@ class Alert:
     def ends(self) -> bool:
         """True: something is over, or is not as bad as it was."""
         return self.kind in _ENDS
+
+    @property
+    def severity(self) -> Severity:
+        """How urgent it is."""
+        if self.ends:
+            return Severity.INFO
+        return Severity.WARNING if self.kind in _WARNINGS else Severity.CRITICAL
 
     @property
     def text(self) -> str:

@@ -1,8 +1,8 @@
 """How near a budget is to its limit, and which nearness has been told. Pure.
 
-A level is told once when it is reached, and is armed again when the budget has fallen 5 points
-below it. Both are lines of the audit ledger, written with the change that caused them, so that a
-restart neither tells twice nor forgets to tell.
+A level is told once when it is reached, stands for a minute at least, and is armed again when the
+budget has fallen 10 points below it. Both are lines of the audit ledger, written with the change
+that caused them, so that a restart neither tells twice nor forgets to tell.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.ledger.records import BudgetState
 from smartconnectors_server.ledger.scopes import Scopes
 from smartconnectors_server.money import format_amount
 
 ALERT, ALERT_END = "alert", "alert_end"
 """The verbs of the two kinds of lines."""
-REARM_POINTS = 5
+REARM_POINTS = 10
+LEAST_STANDING_NS = 60 * NANOS_PER_SECOND
+"""A level that was told stands for so long, however the budget moves meanwhile."""
 
 
 class AlertLevel(enum.IntEnum):
@@ -100,24 +103,41 @@ class Alerts:
     def __init__(self, scopes: Scopes) -> None:
         self._scopes = scopes
         self._standing: dict[str, AlertLevel] = {}
+        self._told_ns: dict[str, int] = {}
+        """When the level of a budget was told last."""
+
+    def standing_ids(self) -> tuple[str, ...]:
+        """The budgets of which a level stands."""
+        return tuple(budget_id for budget_id, level in self._standing.items() if level)
 
     def standing(self, budget_id: str) -> AlertLevel:
         """The level that was told last and stands."""
         return self._standing.get(budget_id, AlertLevel.NONE)
 
-    def restore(self, budget_id: str, note: str) -> None:
-        """Takes up what stood before, from the note of the budget's last line about alerts."""
+    def restore(self, budget_id: str, note: str, at_ns: int) -> None:
+        """Takes up what stood before, from the budget's last line about alerts."""
         self._standing[budget_id] = AlertLevel[note.partition(":")[0]]
+        self._told_ns[budget_id] = at_ns
 
     def before(self, budget_ids: Iterable[str], now_ns: int) -> dict[str, AlertLevel]:
         """What still stands of these budgets, of those that have any, before they change: a window
         may have emptied since, and what rises from there is told anew.
         """
         return {
-            budget_id: _fallen(self._standing[budget_id], self._scopes.state(budget_id, now_ns))
+            budget_id: self._left(budget_id, self._standing[budget_id], now_ns)
             for budget_id in budget_ids
             if self._standing.get(budget_id) and self._scopes.knows(budget_id)
         }
+
+    def _left(self, budget_id: str, stood: AlertLevel, now_ns: int) -> AlertLevel:
+        if self._is_new(budget_id, now_ns):
+            return stood
+        return _fallen(stood, self._scopes.state(budget_id, now_ns))
+
+    def _is_new(self, budget_id: str, now_ns: int) -> bool:
+        """True: it was told so lately that it stands whatever the budget does."""
+        told_ns = self._told_ns.get(budget_id)
+        return told_ns is not None and now_ns - told_ns < LEAST_STANDING_NS
 
     def after(
         self, budget_ids: Iterable[str], before: Mapping[str, AlertLevel], now_ns: int
@@ -130,11 +150,14 @@ class Alerts:
             if not stood and not self._scopes.reaches(budget_id, _LOWEST_PERCENT, now_ns):
                 continue
             state = self._scopes.state(budget_id, now_ns)
-            left = _fallen(before.get(budget_id, stood), state)
+            left = before.get(budget_id, stood)
+            if not self._is_new(budget_id, now_ns):
+                left = _fallen(left, state)
             if left < stood:
                 crossings.append(Crossing(state, ALERT_END, left))
             level = alert_level(state)
             if level > left:
                 crossings.append(Crossing(state, ALERT, level))
+                self._told_ns[budget_id] = now_ns
             self._standing[budget_id] = max(left, level)
         return crossings

@@ -96,9 +96,9 @@ class Book(Figures):
         elif hold.state is HoldState.SETTLED:
             self._remember_settled(hold)
 
-    def replay_alert(self, budget_id: str, note: str) -> None:
-        """Restores what was told of a budget, from the note of its last line about alerts."""
-        self._alerts.restore(budget_id, note)
+    def replay_alert(self, budget_id: str, note: str, at_ns: int) -> None:
+        """Restores what was told of a budget, from its last line about alerts."""
+        self._alerts.restore(budget_id, note, at_ns)
 
     def recall(self, hold: Hold) -> None:
         """Remembers a closed hold again that was forgotten here but not by the store."""
@@ -149,6 +149,11 @@ class Book(Figures):
     def look_at_alerts(self, now_ns: int) -> Step:
         """What is to be told of all budgets, though nothing but time and settings has changed."""
         budget_ids = self._scopes.budget_ids()
+        return self._told([], self._alerts.before(budget_ids, now_ns), now_ns, budget_ids)
+
+    def look_at_standing(self, now_ns: int) -> Step:
+        """The same of the budgets of which a level stands: it may have ended with time."""
+        budget_ids = self._alerts.standing_ids()
         return self._told([], self._alerts.before(budget_ids, now_ns), now_ns, budget_ids)
 
     def tell_over(

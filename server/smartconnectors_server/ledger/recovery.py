@@ -72,7 +72,7 @@ def recover(
     for budget in effective:
         alert = _last(store, budget.budget_id, (ALERT, ALERT_END))
         if alert:
-            book.replay_alert(budget.budget_id, alert[-1].note)
+            book.replay_alert(budget.budget_id, alert[-1].note, alert[-1].at_ns)
         since_ns = now_ns - round(_length_s(budget) * NANOS_PER_SECOND)
         _warn_of_other_currencies(store, budget, since_ns)
         for at_ns, amount_micros in store.settled_since(budget.budget_id, since_ns):

@@ -405,6 +405,11 @@ class SqliteLedger:
         await self.flush()
         return await self._reader.read(look)
 
+    def look_at_alerts(self) -> None:
+        step = self._book.look_at_standing(self.now_ns())
+        if step.entries:
+            self._commits.later(step)
+
     def _later(self, step: Step) -> Hold:
         self._commits.later(step)
         return step.hold

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
 from smartconnectors_server.access import Scope
 from smartconnectors_server.budget.refusal import spoken
+from smartconnectors_server.errors import ServerDraining
 from smartconnectors_server.ledger import FROM_THE_END, Alert, AlertLog, id_of, sequence_of
 from smartconnectors_server.messages import alert_message
 
@@ -45,7 +46,7 @@ class AlertReader:
     async def watch(
         self, request: pb.WatchAlertsRequest, scope: Scope
     ) -> AsyncIterator[pb.WatchAlertsResponse]:
-        """Until the server stops. Raises LedgerUnavailable."""
+        """Until the server stops. Raises LedgerUnavailable, and ServerDraining when it stops."""
         after = sequence_of(request.after_id) if request.after_id else self._alerts.last
         yield pb.WatchAlertsResponse(after_id=id_of(after))
         with spoken():
@@ -54,3 +55,4 @@ class AlertReader:
                     if _sees(scope, alert):
                         message = alert_message(alert, self._alerts.standing())
                         yield pb.WatchAlertsResponse(alert=message, after_id=alert.id)
+        raise ServerDraining.ended("Watch again from the last `after_id` to go on; none is missed.")

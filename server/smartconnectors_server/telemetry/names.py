@@ -262,6 +262,14 @@ CONNECTED = Metric(
     ("platform", "mode"),
     "1 once the platform can be called, in the mode that it runs in.",
 )
+PLATFORM_STATE = Metric(
+    "smartconnectors_platform_state",
+    "gauge",
+    ("platform", "state"),
+    "1 for the state that the platform is in, the worst of its connection, its circuit breaker and "
+    "its pauses: `operational`, `half_open`, `connecting`, `paused`, `circuit_open`, "
+    "`not_connected`.",
+)
 WATCHERS = Metric(
     "smartconnectors_watchers",
     "gauge",

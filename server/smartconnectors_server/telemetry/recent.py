@@ -33,6 +33,8 @@ class Stretch:
     start_ns: int
     bids: dict[str, int] = field(default_factory=dict)
     """By `ai`, `fallback` and `refused`."""
+    refusals: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Refused bids, by platform and reason."""
 
 
 class Recent:
@@ -41,6 +43,7 @@ class Recent:
     def __init__(self) -> None:
         self._stretches: deque[Stretch] = deque(maxlen=STEPS)
         self._refusals: deque[Refusal] = deque(maxlen=MOST_REFUSALS)
+        self._refused: dict[str, dict[str, int]] = {}
 
     def bid(self, at_ns: int, who: str) -> None:
         """A bid was answered: `ai`, `fallback`, or `refused`."""
@@ -50,6 +53,28 @@ class Recent:
     def refused(self, refusal: Refusal) -> None:
         """A call was refused."""
         self._refusals.append(refusal)
+
+    def bid_refused(self, at_ns: int, platform: str, reason: str) -> None:
+        """A bid was refused, for whatever reason."""
+        ever, lately = self._refused.setdefault(platform, {}), self._at(at_ns).refusals
+        ever[reason] = ever.get(reason, 0) + 1
+        lately[platform, reason] = lately.get((platform, reason), 0) + 1
+
+    def refused_since_start(self, platform: str) -> Mapping[str, int]:
+        """Reason -> how many bids of a platform were refused for it since the process began."""
+        return self._refused.get(platform, {})
+
+    def refused_lately(self, platform: str, now_ns: int) -> dict[str, int]:
+        """The same of the last minutes, the most frequent reason first."""
+        counts: dict[str, int] = {}
+        first_ns = now_ns - now_ns % STEP_NS - (STEPS - 1) * STEP_NS
+        for stretch in self._stretches:
+            if stretch.start_ns < first_ns:
+                continue
+            for (name, reason), count in stretch.refusals.items():
+                if name == platform:
+                    counts[reason] = counts.get(reason, 0) + count
+        return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
 
     def refusals(self) -> Iterator[Refusal]:
         """The newest first."""

@@ -57,18 +57,41 @@ async def what_is_given_back_near_a_level_does_not_tell_it_again(bench: Bench) -
     await commit(ledger, "base", 76 * USD)
     for number in range(5):
         hold = await ledger.reserve(ask(f"r{number}", 10 * USD))
+        bench.clock.advance(60)
         await ledger.release(hold.hold_id, HoldState.REJECTED)
     assert await told(ledger) == ["alert WARNING"]
 
 
-async def a_level_is_armed_again_five_points_below_it(bench: Bench) -> None:
+async def a_level_is_armed_again_ten_points_below_it(bench: Bench) -> None:
     ledger = await bench.open(budget(PLATFORM, 100 * USD))
-    await commit(ledger, "base", 74 * USD)
+    await commit(ledger, "base", 69 * USD)
     for number in range(2):
-        hold = await ledger.reserve(ask(f"r{number}", 10 * USD))
+        hold = await ledger.reserve(ask(f"r{number}", 15 * USD))
+        bench.clock.advance(60)
         await ledger.release(hold.hold_id)
     assert await told(ledger) == ["alert WARNING", "alert_end NONE"] * 2
     assert ledger.standing(PLATFORM) is AlertLevel.NONE
+
+
+async def a_level_stands_for_a_minute_however_often_money_is_given_back(bench: Bench) -> None:
+    ledger = await bench.open(budget(PLATFORM, 100 * USD))
+    for number in range(5):
+        hold = await ledger.reserve(ask(f"r{number}", 90 * USD))
+        await ledger.release(hold.hold_id)
+        bench.clock.advance(10)
+    assert await told(ledger) == ["alert WARNING"]
+
+
+async def a_level_that_stands_ends_with_time_alone(bench: Bench) -> None:
+    ledger = await bench.open(budget(PLATFORM, 100 * USD))
+    await commit(ledger, "a", 90 * USD)
+    ledger.look_at_alerts()
+    assert await told(ledger) == ["alert WARNING"]
+    bench.clock.advance(601)
+    for _ in range(2):
+        ledger.look_at_alerts()
+    await ledger.flush()
+    assert await told(ledger) == ["alert WARNING", "alert_end NONE"]
 
 
 async def a_level_is_told_again_when_time_alone_has_emptied_the_window(bench: Bench) -> None:
@@ -101,6 +124,7 @@ async def a_lowered_limit_and_a_smaller_one_in_the_settings_are_told_too(bench: 
     await commit(ledger, "a", 45 * USD)
     await ledger.set_limit(PLATFORM, 50 * USD, "less")
     assert await told(ledger) == ["alert WARNING"]
+    bench.clock.advance(60)
     await ledger.set_limit(PLATFORM, 100 * USD, "more")
     assert (await told(ledger))[1:] == ["alert_end NONE"]
     ledger = await bench.restart(budget(PLATFORM, 100 * USD, daily(45 * USD)))
@@ -115,6 +139,7 @@ async def who_follows_gets_each_alert_once_it_is_durable_and_goes_on_after_any_l
     hold = await ledger.reserve(ask("a", 85 * USD))
     (first,) = await anext(stream)
     assert (first.kind, first.level) == (AlertKind.BUDGET_WARNING, AlertLevel.WARNING)
+    bench.clock.advance(60)
     await ledger.release(hold.hold_id)
     await ledger.flush()
     (second,) = await anext(stream)

@@ -30,11 +30,12 @@ class Logger:
 
 
 async def test_each_is_a_structured_line_that_warns_unless_something_has_ended(
-    ledger: SqliteLedger,
+    ledger: SqliteLedger, clock: ManualClock
 ) -> None:
     logger = Logger()
     sink = LogSink(Telemetry(logger=logger))
     hold = await ledger.reserve(ask("a", 450 * USD))
+    clock.advance(60)
     await ledger.release(hold.hold_id)
     await ledger.flush()
     for alert in await ledger.alerts.page(0, 10):
@@ -49,6 +50,7 @@ async def test_each_is_a_structured_line_that_warns_unless_something_has_ended(
             {
                 "id": "alert-3",
                 "kind": "budget_warning",
+                "severity": "warning",
                 **common,
                 "text": f"budget {PLATFORM} is at WARNING: $450.00 {figures}",
             },
@@ -59,6 +61,7 @@ async def test_each_is_a_structured_line_that_warns_unless_something_has_ended(
             {
                 "id": "alert-5",
                 "kind": "budget_eased",
+                "severity": "info",
                 **common,
                 "text": f"budget {PLATFORM} is back at NONE: $0.00 {figures}",
             },

@@ -63,6 +63,7 @@ def test_what_a_receiver_of_one_s_own_gets() -> None:
         "timestamp": "2026-11-24T12:00:00.123Z",
         "data": {
             "id": "alert-12",
+            "severity": "warning",
             "platform": "google_ads",
             "budget_ids": ["google_ads"],
             "request_id": "",
@@ -78,7 +79,7 @@ def test_what_slack_gets_is_text_and_blocks_with_nothing_that_it_would_take_for_
     import dataclasses
 
     payload = slack_payload(dataclasses.replace(ALERT, figures="<!channel> & more"))
-    text = ":warning: budget google_ads is at WARNING: &lt;!channel&gt; &amp; more"
+    text = ":warning: *WARNING* budget google_ads is at WARNING: &lt;!channel&gt; &amp; more"
     assert payload["text"] == payload["blocks"][0]["text"]["text"] == text
     assert payload["blocks"][1]["elements"][0]["text"] == "budget_warning · alert-12"
 

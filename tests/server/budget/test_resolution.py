@@ -38,6 +38,7 @@ OUTCOMES = {
     "TargetInDoubt": NOT_SENT,
     "CircuitOpenNoFallback": NOT_SENT,
     "LedgerUnavailable": NOT_SENT,
+    "ServerDraining": NOT_SENT,
     "PlatformRejected": REJECTED,
     "PlatformUnavailable": NOT_SENT,
     "OutcomeUnknown": UNKNOWN,

@@ -14,14 +14,15 @@ ALERT = pb.Alert(
     budget_ids=["google_ads"],
     text="budget google_ads is at WARNING: $85.00 of $100.00 committed",
     stands=True,
+    severity=pb.ALERT_SEVERITY_WARNING,
 )
 
 
 def test_alerts_are_a_table_newest_first(ask: Cli, server: CannedServer) -> None:
     server.will("ListAlerts", pb.ListAlertsResponse(alerts=[ALERT], next_after_id="alert-12"))
     header, row = ask("alerts").out.splitlines()
-    assert header.split() == ["at", "alert", "kind", "stands", "what"]
-    assert row.split()[2:6] == ["alert-12", "budget", "warning", "yes"]
+    assert header.split() == ["at", "alert", "severity", "kind", "stands", "what"]
+    assert row.split()[2:7] == ["alert-12", "warning", "budget", "warning", "yes"]
     assert row.endswith(ALERT.text)
     (request,) = server.requests
     assert (request.newest_first, request.page_size) == (True, 20)
@@ -49,6 +50,6 @@ def test_it_is_said_that_there_are_none(ask: Cli, server: CannedServer) -> None:
 def test_alerts_are_followed_one_line_each(ask: Cli, server: CannedServer) -> None:
     server.will("WatchAlerts", [pb.WatchAlertsResponse(), pb.WatchAlertsResponse(alert=ALERT)])
     shown = ask("alerts", "--watch", "--after", "alert-3", "--count", "1")
-    assert shown.out == f"2026-11-24 12:00:00.000Z alert-12 {ALERT.text}\n"
+    assert shown.out == f"2026-11-24 12:00:00.000Z alert-12 warning: {ALERT.text}\n"
     (request,) = server.requests
     assert request.after_id == "alert-3"

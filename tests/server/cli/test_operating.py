@@ -19,6 +19,7 @@ from smartconnectors.common.v1.budget_pb2 import (
 )
 from smartconnectors.common.v1.connector_pb2 import (
     CONNECTOR_MODE_SANDBOX,
+    PLATFORM_STATE_CIRCUIT_OPEN,
     CampaignStatusResult,
     CampaignStatusUpdate,
     ConnectorStatus,
@@ -68,7 +69,10 @@ def a_connector() -> ConnectorStatus:
         headroom_calls=188,
         deferred_count=3,
         in_doubt_count=1,
+        state=PLATFORM_STATE_CIRCUIT_OPEN,
+        refusals={"CIRCUIT_OPEN_NO_FALLBACK": 2, "INVALID_BID": 1},
     )
+    one.state_retry_after.FromMilliseconds(2500)
     one.circuit_retry_after.FromMilliseconds(2500)
     one.rate_limit_window.seconds = 3600
     return one
@@ -119,17 +123,17 @@ def test_status_shows_health_and_every_budget(ask: Cli, server: CannedServer) ->
     ended = ask("status")
     assert ended.exit_code == 0
     health, rest = ended.out.split("\n", 1)
-    assert health == f"{server.target}: SERVING"
+    assert health == f"{server.target}: SERVING, 1 of 1 platform down"
     connectors, table = rest.split("\n\n")
     # Only a platform that the server has is shown.
     assert columns_of(connectors) == [
         {
             "platform": "meta",
             "mode": "sandbox",
-            "connected": "yes",
-            "circuit": "open, tries again in 2.5 s",
+            "state": "circuit open, tries again in 2.5 s",
             "calls": "12 of 200 in 1 h",
             "waiting": "3",
+            "refused": "3",
             "in doubt": "1",
         }
     ]

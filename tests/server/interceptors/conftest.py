@@ -33,6 +33,8 @@ class Script(OneByOne):
         plans: awaited for each plan; returns it or raises.
         sends: awaited for each change, `dispatched` said; returns or raises.
         finding: what a lookup says.
+        connects: awaited for each attempt to connect; returns or raises.
+        deferrable: whether its bids may wait.
     """
 
     def __init__(self) -> None:
@@ -40,6 +42,8 @@ class Script(OneByOne):
         self.log: list[str] = []
         self.plans: Callable[[Any, Any], Awaitable[Plan]] = self._plan
         self.sends: Callable[[Any, Call], Awaitable[None]] = self._send
+        self.connects: Callable[[], Awaitable[None]] = self._connect
+        self.deferrable = True
         self.finding = Finding.INCONCLUSIVE
         self.before_value: int | None = 100
         self.after_value = 90
@@ -68,10 +72,17 @@ class Script(OneByOne):
     async def _send(self, request: Any, call: Call) -> None:
         return None
 
+    async def _connect(self) -> None:
+        return None
+
     # What a connector has
 
     async def connect(self) -> None:
         self.log.append("connect")
+        await self.connects()
+
+    def defers(self, request: Any) -> bool:
+        return self.deferrable
 
     async def close(self) -> None:
         self.log.append("close")
@@ -259,9 +270,15 @@ async def build(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Build]:
     houses: list[House] = []
 
     async def build_one(
-        *, credentials: bool = False, adopt: bool = False, **overrides: Any
+        *,
+        credentials: bool = False,
+        adopt: bool = False,
+        connects: Callable[[], Awaitable[None]] | None = None,
+        **overrides: Any,
     ) -> House:
         script = Script()
+        if connects is not None:
+            script.connects = connects
 
         def connector(context: Context) -> Any:
             script.context = context

@@ -19,6 +19,7 @@ from smartconnectors_server.errors import (
     InvalidBid,
     LedgerUnavailable,
     NotFound,
+    ServerDraining,
 )
 from smartconnectors_server.ledger import ACCOUNT, ReportedDay
 
@@ -274,7 +275,7 @@ async def test_a_slow_subscriber_gets_the_newest_figures_and_nothing_in_between(
     await asyncio.sleep(0)
     assert not waiting.done()  # nothing more to say, although 20 changes were made
     counter.watch.close()
-    with pytest.raises(StopAsyncIteration):
+    with pytest.raises(ServerDraining):
         await waiting
     assert counter.watch.subscribers == 0
 

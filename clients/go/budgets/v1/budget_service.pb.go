@@ -177,15 +177,16 @@ const (
 	AlertKind_ALERT_KIND_BUDGET_CRITICAL AlertKind = 2
 	// Nothing remains of a budget.
 	AlertKind_ALERT_KIND_BUDGET_EXHAUSTED AlertKind = 3
-	// A budget has fallen 5 points below a level that stood; `level` is what still stands.
+	// A budget has fallen 10 points below a level that stood for a minute at least; `level` is what
+	// still stands.
 	AlertKind_ALERT_KIND_BUDGET_EASED AlertKind = 4
-	// 90 % of what may be called of a platform in its window has been called.
+	// 90 % of what may be called of a platform in its window has been called, for `begins_after_s`.
 	AlertKind_ALERT_KIND_RATE_LIMIT_NEAR AlertKind = 5
-	// That has fallen below 85 %.
+	// It has been below 70 % for `ends_after_s`.
 	AlertKind_ALERT_KIND_RATE_LIMIT_EASED AlertKind = 6
 	// A circuit breaker has opened.
 	AlertKind_ALERT_KIND_CIRCUIT_OPENED AlertKind = 7
-	// It has closed.
+	// It has been closed for `ends_after_s`. Never said of a restart alone.
 	AlertKind_ALERT_KIND_CIRCUIT_CLOSED AlertKind = 8
 	// It is not known for long what became of a bid that was sent.
 	AlertKind_ALERT_KIND_IN_DOUBT_TOO_LONG AlertKind = 9
@@ -202,6 +203,10 @@ const (
 	AlertKind_ALERT_KIND_UNKNOWN_REQUEST_ID AlertKind = 14
 	// No such id has been seen for a day.
 	AlertKind_ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED AlertKind = 15
+	// A platform could not be connected for `begins_after_s`.
+	AlertKind_ALERT_KIND_PLATFORM_NOT_CONNECTED AlertKind = 16
+	// It has been connected for `ends_after_s`.
+	AlertKind_ALERT_KIND_PLATFORM_CONNECTED AlertKind = 17
 )
 
 // Enum value maps for AlertKind.
@@ -223,6 +228,8 @@ var (
 		13: "ALERT_KIND_LEDGER_RECOVERED",
 		14: "ALERT_KIND_UNKNOWN_REQUEST_ID",
 		15: "ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED",
+		16: "ALERT_KIND_PLATFORM_NOT_CONNECTED",
+		17: "ALERT_KIND_PLATFORM_CONNECTED",
 	}
 	AlertKind_value = map[string]int32{
 		"ALERT_KIND_UNSPECIFIED":              0,
@@ -241,6 +248,8 @@ var (
 		"ALERT_KIND_LEDGER_RECOVERED":         13,
 		"ALERT_KIND_UNKNOWN_REQUEST_ID":       14,
 		"ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED": 15,
+		"ALERT_KIND_PLATFORM_NOT_CONNECTED":   16,
+		"ALERT_KIND_PLATFORM_CONNECTED":       17,
 	}
 )
 
@@ -269,6 +278,63 @@ func (x AlertKind) Number() protoreflect.EnumNumber {
 // Deprecated: Use AlertKind.Descriptor instead.
 func (AlertKind) EnumDescriptor() ([]byte, []int) {
 	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{2}
+}
+
+// How urgent an alert is.
+type AlertSeverity int32
+
+const (
+	// Not set.
+	AlertSeverity_ALERT_SEVERITY_UNSPECIFIED AlertSeverity = 0
+	// Something is over, or is not as bad as it was.
+	AlertSeverity_ALERT_SEVERITY_INFO AlertSeverity = 1
+	// Somebody should look at it today.
+	AlertSeverity_ALERT_SEVERITY_WARNING AlertSeverity = 2
+	// Bids are not placed, or money is not where it should be: somebody should look at it now.
+	AlertSeverity_ALERT_SEVERITY_CRITICAL AlertSeverity = 3
+)
+
+// Enum value maps for AlertSeverity.
+var (
+	AlertSeverity_name = map[int32]string{
+		0: "ALERT_SEVERITY_UNSPECIFIED",
+		1: "ALERT_SEVERITY_INFO",
+		2: "ALERT_SEVERITY_WARNING",
+		3: "ALERT_SEVERITY_CRITICAL",
+	}
+	AlertSeverity_value = map[string]int32{
+		"ALERT_SEVERITY_UNSPECIFIED": 0,
+		"ALERT_SEVERITY_INFO":        1,
+		"ALERT_SEVERITY_WARNING":     2,
+		"ALERT_SEVERITY_CRITICAL":    3,
+	}
+)
+
+func (x AlertSeverity) Enum() *AlertSeverity {
+	p := new(AlertSeverity)
+	*p = x
+	return p
+}
+
+func (x AlertSeverity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AlertSeverity) Descriptor() protoreflect.EnumDescriptor {
+	return file_smartconnectors_budgets_v1_budget_service_proto_enumTypes[3].Descriptor()
+}
+
+func (AlertSeverity) Type() protoreflect.EnumType {
+	return &file_smartconnectors_budgets_v1_budget_service_proto_enumTypes[3]
+}
+
+func (x AlertSeverity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AlertSeverity.Descriptor instead.
+func (AlertSeverity) EnumDescriptor() ([]byte, []int) {
+	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP(), []int{3}
 }
 
 // Money that is reserved for one bid.
@@ -2572,7 +2638,9 @@ type Alert struct {
 	// One sentence for a person.
 	Text string `protobuf:"bytes,10,opt,name=text,proto3" json:"text,omitempty"`
 	// True: it stands now, which is to say that nothing later has ended or replaced it.
-	Stands        bool `protobuf:"varint,11,opt,name=stands,proto3" json:"stands,omitempty"`
+	Stands bool `protobuf:"varint,11,opt,name=stands,proto3" json:"stands,omitempty"`
+	// How urgent it is.
+	Severity      AlertSeverity `protobuf:"varint,12,opt,name=severity,proto3,enum=smartconnectors.budgets.v1.AlertSeverity" json:"severity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2682,6 +2750,13 @@ func (x *Alert) GetStands() bool {
 		return x.Stands
 	}
 	return false
+}
+
+func (x *Alert) GetSeverity() AlertSeverity {
+	if x != nil {
+		return x.Severity
+	}
+	return AlertSeverity_ALERT_SEVERITY_UNSPECIFIED
 }
 
 // Which alerts.
@@ -3203,7 +3278,7 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\boutcomes\x18\x04 \x03(\v2).smartconnectors.budgets.v1.ShadowOutcomeR\boutcomes\x12I\n" +
 	"\tcandidate\x18\x05 \x01(\v2+.smartconnectors.budgets.v1.CandidateReportR\tcandidate\"i\n" +
 	"\x17GetShadowReportResponse\x12N\n" +
-	"\tplatforms\x18\x01 \x03(\v20.smartconnectors.budgets.v1.PlatformShadowReportR\tplatforms\"\x96\x03\n" +
+	"\tplatforms\x18\x01 \x03(\v20.smartconnectors.budgets.v1.PlatformShadowReportR\tplatforms\"\xdd\x03\n" +
 	"\x05Alert\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x129\n" +
 	"\x04kind\x18\x02 \x01(\x0e2%.smartconnectors.budgets.v1.AlertKindR\x04kind\x12*\n" +
@@ -3218,7 +3293,8 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\x05level\x18\t \x01(\x0e2%.smartconnectors.common.v1.AlertLevelR\x05level\x12\x12\n" +
 	"\x04text\x18\n" +
 	" \x01(\tR\x04text\x12\x16\n" +
-	"\x06stands\x18\v \x01(\bR\x06stands\"n\n" +
+	"\x06stands\x18\v \x01(\bR\x06stands\x12E\n" +
+	"\bseverity\x18\f \x01(\x0e2).smartconnectors.budgets.v1.AlertSeverityR\bseverity\"n\n" +
 	"\x11ListAlertsRequest\x12\x19\n" +
 	"\bafter_id\x18\x01 \x01(\tR\aafterId\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12!\n" +
@@ -3255,7 +3331,7 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	" CAMPAIGN_OUTCOME_ALREADY_RUNNING\x10\x04\x12\x19\n" +
 	"\x15CAMPAIGN_OUTCOME_LEFT\x10\x05\x12\x1b\n" +
 	"\x17CAMPAIGN_OUTCOME_FAILED\x10\x06\x12\x1d\n" +
-	"\x19CAMPAIGN_OUTCOME_SHADOWED\x10\a*\x91\x04\n" +
+	"\x19CAMPAIGN_OUTCOME_SHADOWED\x10\a*\xdb\x04\n" +
 	"\tAlertKind\x12\x1a\n" +
 	"\x16ALERT_KIND_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ALERT_KIND_BUDGET_WARNING\x10\x01\x12\x1e\n" +
@@ -3273,7 +3349,14 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\x16ALERT_KIND_LEDGER_SLOW\x10\f\x12\x1f\n" +
 	"\x1bALERT_KIND_LEDGER_RECOVERED\x10\r\x12!\n" +
 	"\x1dALERT_KIND_UNKNOWN_REQUEST_ID\x10\x0e\x12'\n" +
-	"#ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED\x10\x0f2\x85\x10\n" +
+	"#ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED\x10\x0f\x12%\n" +
+	"!ALERT_KIND_PLATFORM_NOT_CONNECTED\x10\x10\x12!\n" +
+	"\x1dALERT_KIND_PLATFORM_CONNECTED\x10\x11*\x81\x01\n" +
+	"\rAlertSeverity\x12\x1e\n" +
+	"\x1aALERT_SEVERITY_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13ALERT_SEVERITY_INFO\x10\x01\x12\x1a\n" +
+	"\x16ALERT_SEVERITY_WARNING\x10\x02\x12\x1b\n" +
+	"\x17ALERT_SEVERITY_CRITICAL\x10\x032\x85\x10\n" +
 	"\rBudgetService\x12\x7f\n" +
 	"\x0eGetBudgetStats\x121.smartconnectors.budgets.v1.GetBudgetStatsRequest\x1a2.smartconnectors.budgets.v1.GetBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x82\x01\n" +
 	"\x0fListBudgetStats\x122.smartconnectors.budgets.v1.ListBudgetStatsRequest\x1a3.smartconnectors.budgets.v1.ListBudgetStatsResponse\"\x06\xaa\xd4\x18\x02\x18\x01\x12\x87\x01\n" +
@@ -3306,133 +3389,135 @@ func file_smartconnectors_budgets_v1_budget_service_proto_rawDescGZIP() []byte {
 	return file_smartconnectors_budgets_v1_budget_service_proto_rawDescData
 }
 
-var file_smartconnectors_budgets_v1_budget_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_smartconnectors_budgets_v1_budget_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_smartconnectors_budgets_v1_budget_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_smartconnectors_budgets_v1_budget_service_proto_goTypes = []any{
 	(HoldState)(0),                    // 0: smartconnectors.budgets.v1.HoldState
 	(CampaignOutcome)(0),              // 1: smartconnectors.budgets.v1.CampaignOutcome
 	(AlertKind)(0),                    // 2: smartconnectors.budgets.v1.AlertKind
-	(*Hold)(nil),                      // 3: smartconnectors.budgets.v1.Hold
-	(*LedgerEntry)(nil),               // 4: smartconnectors.budgets.v1.LedgerEntry
-	(*GetBudgetStatsRequest)(nil),     // 5: smartconnectors.budgets.v1.GetBudgetStatsRequest
-	(*GetBudgetStatsResponse)(nil),    // 6: smartconnectors.budgets.v1.GetBudgetStatsResponse
-	(*ListBudgetStatsRequest)(nil),    // 7: smartconnectors.budgets.v1.ListBudgetStatsRequest
-	(*ListBudgetStatsResponse)(nil),   // 8: smartconnectors.budgets.v1.ListBudgetStatsResponse
-	(*WatchBudgetStatsRequest)(nil),   // 9: smartconnectors.budgets.v1.WatchBudgetStatsRequest
-	(*WatchBudgetStatsResponse)(nil),  // 10: smartconnectors.budgets.v1.WatchBudgetStatsResponse
-	(*UpdateBudgetRequest)(nil),       // 11: smartconnectors.budgets.v1.UpdateBudgetRequest
-	(*UpdateBudgetResponse)(nil),      // 12: smartconnectors.budgets.v1.UpdateBudgetResponse
-	(*PauseBudgetRequest)(nil),        // 13: smartconnectors.budgets.v1.PauseBudgetRequest
-	(*PauseBudgetResponse)(nil),       // 14: smartconnectors.budgets.v1.PauseBudgetResponse
-	(*ResumeBudgetRequest)(nil),       // 15: smartconnectors.budgets.v1.ResumeBudgetRequest
-	(*ResumeBudgetResponse)(nil),      // 16: smartconnectors.budgets.v1.ResumeBudgetResponse
-	(*ListHoldsRequest)(nil),          // 17: smartconnectors.budgets.v1.ListHoldsRequest
-	(*ListHoldsResponse)(nil),         // 18: smartconnectors.budgets.v1.ListHoldsResponse
-	(*ResolveHoldRequest)(nil),        // 19: smartconnectors.budgets.v1.ResolveHoldRequest
-	(*ResolveHoldResponse)(nil),       // 20: smartconnectors.budgets.v1.ResolveHoldResponse
-	(*ListLedgerEntriesRequest)(nil),  // 21: smartconnectors.budgets.v1.ListLedgerEntriesRequest
-	(*ListLedgerEntriesResponse)(nil), // 22: smartconnectors.budgets.v1.ListLedgerEntriesResponse
-	(*ReportedSpend)(nil),             // 23: smartconnectors.budgets.v1.ReportedSpend
-	(*ListReportedSpendRequest)(nil),  // 24: smartconnectors.budgets.v1.ListReportedSpendRequest
-	(*ListReportedSpendResponse)(nil), // 25: smartconnectors.budgets.v1.ListReportedSpendResponse
-	(*CampaignStanding)(nil),          // 26: smartconnectors.budgets.v1.CampaignStanding
-	(*PauseCampaignsRequest)(nil),     // 27: smartconnectors.budgets.v1.PauseCampaignsRequest
-	(*PauseCampaignsResponse)(nil),    // 28: smartconnectors.budgets.v1.PauseCampaignsResponse
-	(*ResumeCampaignsRequest)(nil),    // 29: smartconnectors.budgets.v1.ResumeCampaignsRequest
-	(*ResumeCampaignsResponse)(nil),   // 30: smartconnectors.budgets.v1.ResumeCampaignsResponse
-	(*GetShadowReportRequest)(nil),    // 31: smartconnectors.budgets.v1.GetShadowReportRequest
-	(*ShadowOutcome)(nil),             // 32: smartconnectors.budgets.v1.ShadowOutcome
-	(*CandidateReport)(nil),           // 33: smartconnectors.budgets.v1.CandidateReport
-	(*PlatformShadowReport)(nil),      // 34: smartconnectors.budgets.v1.PlatformShadowReport
-	(*GetShadowReportResponse)(nil),   // 35: smartconnectors.budgets.v1.GetShadowReportResponse
-	(*Alert)(nil),                     // 36: smartconnectors.budgets.v1.Alert
-	(*ListAlertsRequest)(nil),         // 37: smartconnectors.budgets.v1.ListAlertsRequest
-	(*ListAlertsResponse)(nil),        // 38: smartconnectors.budgets.v1.ListAlertsResponse
-	(*WatchAlertsRequest)(nil),        // 39: smartconnectors.budgets.v1.WatchAlertsRequest
-	(*WatchAlertsResponse)(nil),       // 40: smartconnectors.budgets.v1.WatchAlertsResponse
-	(*EraseCustomerRequest)(nil),      // 41: smartconnectors.budgets.v1.EraseCustomerRequest
-	(*EraseCustomerResponse)(nil),     // 42: smartconnectors.budgets.v1.EraseCustomerResponse
-	(v1.BidSource)(0),                 // 43: smartconnectors.common.v1.BidSource
-	(*timestamppb.Timestamp)(nil),     // 44: google.protobuf.Timestamp
-	(*v1.BudgetStats)(nil),            // 45: smartconnectors.common.v1.BudgetStats
-	(*durationpb.Duration)(nil),       // 46: google.protobuf.Duration
-	(*v1.BidError)(nil),               // 47: smartconnectors.common.v1.BidError
-	(v1.AlertLevel)(0),                // 48: smartconnectors.common.v1.AlertLevel
+	(AlertSeverity)(0),                // 3: smartconnectors.budgets.v1.AlertSeverity
+	(*Hold)(nil),                      // 4: smartconnectors.budgets.v1.Hold
+	(*LedgerEntry)(nil),               // 5: smartconnectors.budgets.v1.LedgerEntry
+	(*GetBudgetStatsRequest)(nil),     // 6: smartconnectors.budgets.v1.GetBudgetStatsRequest
+	(*GetBudgetStatsResponse)(nil),    // 7: smartconnectors.budgets.v1.GetBudgetStatsResponse
+	(*ListBudgetStatsRequest)(nil),    // 8: smartconnectors.budgets.v1.ListBudgetStatsRequest
+	(*ListBudgetStatsResponse)(nil),   // 9: smartconnectors.budgets.v1.ListBudgetStatsResponse
+	(*WatchBudgetStatsRequest)(nil),   // 10: smartconnectors.budgets.v1.WatchBudgetStatsRequest
+	(*WatchBudgetStatsResponse)(nil),  // 11: smartconnectors.budgets.v1.WatchBudgetStatsResponse
+	(*UpdateBudgetRequest)(nil),       // 12: smartconnectors.budgets.v1.UpdateBudgetRequest
+	(*UpdateBudgetResponse)(nil),      // 13: smartconnectors.budgets.v1.UpdateBudgetResponse
+	(*PauseBudgetRequest)(nil),        // 14: smartconnectors.budgets.v1.PauseBudgetRequest
+	(*PauseBudgetResponse)(nil),       // 15: smartconnectors.budgets.v1.PauseBudgetResponse
+	(*ResumeBudgetRequest)(nil),       // 16: smartconnectors.budgets.v1.ResumeBudgetRequest
+	(*ResumeBudgetResponse)(nil),      // 17: smartconnectors.budgets.v1.ResumeBudgetResponse
+	(*ListHoldsRequest)(nil),          // 18: smartconnectors.budgets.v1.ListHoldsRequest
+	(*ListHoldsResponse)(nil),         // 19: smartconnectors.budgets.v1.ListHoldsResponse
+	(*ResolveHoldRequest)(nil),        // 20: smartconnectors.budgets.v1.ResolveHoldRequest
+	(*ResolveHoldResponse)(nil),       // 21: smartconnectors.budgets.v1.ResolveHoldResponse
+	(*ListLedgerEntriesRequest)(nil),  // 22: smartconnectors.budgets.v1.ListLedgerEntriesRequest
+	(*ListLedgerEntriesResponse)(nil), // 23: smartconnectors.budgets.v1.ListLedgerEntriesResponse
+	(*ReportedSpend)(nil),             // 24: smartconnectors.budgets.v1.ReportedSpend
+	(*ListReportedSpendRequest)(nil),  // 25: smartconnectors.budgets.v1.ListReportedSpendRequest
+	(*ListReportedSpendResponse)(nil), // 26: smartconnectors.budgets.v1.ListReportedSpendResponse
+	(*CampaignStanding)(nil),          // 27: smartconnectors.budgets.v1.CampaignStanding
+	(*PauseCampaignsRequest)(nil),     // 28: smartconnectors.budgets.v1.PauseCampaignsRequest
+	(*PauseCampaignsResponse)(nil),    // 29: smartconnectors.budgets.v1.PauseCampaignsResponse
+	(*ResumeCampaignsRequest)(nil),    // 30: smartconnectors.budgets.v1.ResumeCampaignsRequest
+	(*ResumeCampaignsResponse)(nil),   // 31: smartconnectors.budgets.v1.ResumeCampaignsResponse
+	(*GetShadowReportRequest)(nil),    // 32: smartconnectors.budgets.v1.GetShadowReportRequest
+	(*ShadowOutcome)(nil),             // 33: smartconnectors.budgets.v1.ShadowOutcome
+	(*CandidateReport)(nil),           // 34: smartconnectors.budgets.v1.CandidateReport
+	(*PlatformShadowReport)(nil),      // 35: smartconnectors.budgets.v1.PlatformShadowReport
+	(*GetShadowReportResponse)(nil),   // 36: smartconnectors.budgets.v1.GetShadowReportResponse
+	(*Alert)(nil),                     // 37: smartconnectors.budgets.v1.Alert
+	(*ListAlertsRequest)(nil),         // 38: smartconnectors.budgets.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),        // 39: smartconnectors.budgets.v1.ListAlertsResponse
+	(*WatchAlertsRequest)(nil),        // 40: smartconnectors.budgets.v1.WatchAlertsRequest
+	(*WatchAlertsResponse)(nil),       // 41: smartconnectors.budgets.v1.WatchAlertsResponse
+	(*EraseCustomerRequest)(nil),      // 42: smartconnectors.budgets.v1.EraseCustomerRequest
+	(*EraseCustomerResponse)(nil),     // 43: smartconnectors.budgets.v1.EraseCustomerResponse
+	(v1.BidSource)(0),                 // 44: smartconnectors.common.v1.BidSource
+	(*timestamppb.Timestamp)(nil),     // 45: google.protobuf.Timestamp
+	(*v1.BudgetStats)(nil),            // 46: smartconnectors.common.v1.BudgetStats
+	(*durationpb.Duration)(nil),       // 47: google.protobuf.Duration
+	(*v1.BidError)(nil),               // 48: smartconnectors.common.v1.BidError
+	(v1.AlertLevel)(0),                // 49: smartconnectors.common.v1.AlertLevel
 }
 var file_smartconnectors_budgets_v1_budget_service_proto_depIdxs = []int32{
 	0,  // 0: smartconnectors.budgets.v1.Hold.state:type_name -> smartconnectors.budgets.v1.HoldState
-	43, // 1: smartconnectors.budgets.v1.Hold.source:type_name -> smartconnectors.common.v1.BidSource
-	44, // 2: smartconnectors.budgets.v1.Hold.created_at:type_name -> google.protobuf.Timestamp
-	44, // 3: smartconnectors.budgets.v1.Hold.updated_at:type_name -> google.protobuf.Timestamp
-	44, // 4: smartconnectors.budgets.v1.Hold.expires_at:type_name -> google.protobuf.Timestamp
-	44, // 5: smartconnectors.budgets.v1.LedgerEntry.at:type_name -> google.protobuf.Timestamp
-	45, // 6: smartconnectors.budgets.v1.GetBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	45, // 7: smartconnectors.budgets.v1.ListBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	45, // 8: smartconnectors.budgets.v1.WatchBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	45, // 9: smartconnectors.budgets.v1.UpdateBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	46, // 10: smartconnectors.budgets.v1.PauseBudgetRequest.wait:type_name -> google.protobuf.Duration
-	45, // 11: smartconnectors.budgets.v1.PauseBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	44, // 12: smartconnectors.budgets.v1.PauseBudgetResponse.last_dispatch_ended_at:type_name -> google.protobuf.Timestamp
-	45, // 13: smartconnectors.budgets.v1.ResumeBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
-	3,  // 14: smartconnectors.budgets.v1.ListHoldsResponse.holds:type_name -> smartconnectors.budgets.v1.Hold
+	44, // 1: smartconnectors.budgets.v1.Hold.source:type_name -> smartconnectors.common.v1.BidSource
+	45, // 2: smartconnectors.budgets.v1.Hold.created_at:type_name -> google.protobuf.Timestamp
+	45, // 3: smartconnectors.budgets.v1.Hold.updated_at:type_name -> google.protobuf.Timestamp
+	45, // 4: smartconnectors.budgets.v1.Hold.expires_at:type_name -> google.protobuf.Timestamp
+	45, // 5: smartconnectors.budgets.v1.LedgerEntry.at:type_name -> google.protobuf.Timestamp
+	46, // 6: smartconnectors.budgets.v1.GetBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	46, // 7: smartconnectors.budgets.v1.ListBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	46, // 8: smartconnectors.budgets.v1.WatchBudgetStatsResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	46, // 9: smartconnectors.budgets.v1.UpdateBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	47, // 10: smartconnectors.budgets.v1.PauseBudgetRequest.wait:type_name -> google.protobuf.Duration
+	46, // 11: smartconnectors.budgets.v1.PauseBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	45, // 12: smartconnectors.budgets.v1.PauseBudgetResponse.last_dispatch_ended_at:type_name -> google.protobuf.Timestamp
+	46, // 13: smartconnectors.budgets.v1.ResumeBudgetResponse.stats:type_name -> smartconnectors.common.v1.BudgetStats
+	4,  // 14: smartconnectors.budgets.v1.ListHoldsResponse.holds:type_name -> smartconnectors.budgets.v1.Hold
 	0,  // 15: smartconnectors.budgets.v1.ResolveHoldRequest.state:type_name -> smartconnectors.budgets.v1.HoldState
-	3,  // 16: smartconnectors.budgets.v1.ResolveHoldResponse.hold:type_name -> smartconnectors.budgets.v1.Hold
-	4,  // 17: smartconnectors.budgets.v1.ListLedgerEntriesResponse.entries:type_name -> smartconnectors.budgets.v1.LedgerEntry
-	44, // 18: smartconnectors.budgets.v1.ReportedSpend.as_of:type_name -> google.protobuf.Timestamp
-	23, // 19: smartconnectors.budgets.v1.ListReportedSpendResponse.spend:type_name -> smartconnectors.budgets.v1.ReportedSpend
+	4,  // 16: smartconnectors.budgets.v1.ResolveHoldResponse.hold:type_name -> smartconnectors.budgets.v1.Hold
+	5,  // 17: smartconnectors.budgets.v1.ListLedgerEntriesResponse.entries:type_name -> smartconnectors.budgets.v1.LedgerEntry
+	45, // 18: smartconnectors.budgets.v1.ReportedSpend.as_of:type_name -> google.protobuf.Timestamp
+	24, // 19: smartconnectors.budgets.v1.ListReportedSpendResponse.spend:type_name -> smartconnectors.budgets.v1.ReportedSpend
 	1,  // 20: smartconnectors.budgets.v1.CampaignStanding.outcome:type_name -> smartconnectors.budgets.v1.CampaignOutcome
-	47, // 21: smartconnectors.budgets.v1.CampaignStanding.error:type_name -> smartconnectors.common.v1.BidError
-	26, // 22: smartconnectors.budgets.v1.PauseCampaignsResponse.campaigns:type_name -> smartconnectors.budgets.v1.CampaignStanding
-	26, // 23: smartconnectors.budgets.v1.ResumeCampaignsResponse.campaigns:type_name -> smartconnectors.budgets.v1.CampaignStanding
-	44, // 24: smartconnectors.budgets.v1.ShadowOutcome.first_at:type_name -> google.protobuf.Timestamp
-	44, // 25: smartconnectors.budgets.v1.ShadowOutcome.last_at:type_name -> google.protobuf.Timestamp
-	46, // 26: smartconnectors.budgets.v1.CandidateReport.window:type_name -> google.protobuf.Duration
-	44, // 27: smartconnectors.budgets.v1.CandidateReport.first_would_veto_at:type_name -> google.protobuf.Timestamp
-	32, // 28: smartconnectors.budgets.v1.PlatformShadowReport.outcomes:type_name -> smartconnectors.budgets.v1.ShadowOutcome
-	33, // 29: smartconnectors.budgets.v1.PlatformShadowReport.candidate:type_name -> smartconnectors.budgets.v1.CandidateReport
-	34, // 30: smartconnectors.budgets.v1.GetShadowReportResponse.platforms:type_name -> smartconnectors.budgets.v1.PlatformShadowReport
+	48, // 21: smartconnectors.budgets.v1.CampaignStanding.error:type_name -> smartconnectors.common.v1.BidError
+	27, // 22: smartconnectors.budgets.v1.PauseCampaignsResponse.campaigns:type_name -> smartconnectors.budgets.v1.CampaignStanding
+	27, // 23: smartconnectors.budgets.v1.ResumeCampaignsResponse.campaigns:type_name -> smartconnectors.budgets.v1.CampaignStanding
+	45, // 24: smartconnectors.budgets.v1.ShadowOutcome.first_at:type_name -> google.protobuf.Timestamp
+	45, // 25: smartconnectors.budgets.v1.ShadowOutcome.last_at:type_name -> google.protobuf.Timestamp
+	47, // 26: smartconnectors.budgets.v1.CandidateReport.window:type_name -> google.protobuf.Duration
+	45, // 27: smartconnectors.budgets.v1.CandidateReport.first_would_veto_at:type_name -> google.protobuf.Timestamp
+	33, // 28: smartconnectors.budgets.v1.PlatformShadowReport.outcomes:type_name -> smartconnectors.budgets.v1.ShadowOutcome
+	34, // 29: smartconnectors.budgets.v1.PlatformShadowReport.candidate:type_name -> smartconnectors.budgets.v1.CandidateReport
+	35, // 30: smartconnectors.budgets.v1.GetShadowReportResponse.platforms:type_name -> smartconnectors.budgets.v1.PlatformShadowReport
 	2,  // 31: smartconnectors.budgets.v1.Alert.kind:type_name -> smartconnectors.budgets.v1.AlertKind
-	44, // 32: smartconnectors.budgets.v1.Alert.at:type_name -> google.protobuf.Timestamp
-	48, // 33: smartconnectors.budgets.v1.Alert.level:type_name -> smartconnectors.common.v1.AlertLevel
-	36, // 34: smartconnectors.budgets.v1.ListAlertsResponse.alerts:type_name -> smartconnectors.budgets.v1.Alert
-	36, // 35: smartconnectors.budgets.v1.WatchAlertsResponse.alert:type_name -> smartconnectors.budgets.v1.Alert
-	5,  // 36: smartconnectors.budgets.v1.BudgetService.GetBudgetStats:input_type -> smartconnectors.budgets.v1.GetBudgetStatsRequest
-	7,  // 37: smartconnectors.budgets.v1.BudgetService.ListBudgetStats:input_type -> smartconnectors.budgets.v1.ListBudgetStatsRequest
-	9,  // 38: smartconnectors.budgets.v1.BudgetService.WatchBudgetStats:input_type -> smartconnectors.budgets.v1.WatchBudgetStatsRequest
-	11, // 39: smartconnectors.budgets.v1.BudgetService.UpdateBudget:input_type -> smartconnectors.budgets.v1.UpdateBudgetRequest
-	13, // 40: smartconnectors.budgets.v1.BudgetService.PauseBudget:input_type -> smartconnectors.budgets.v1.PauseBudgetRequest
-	15, // 41: smartconnectors.budgets.v1.BudgetService.ResumeBudget:input_type -> smartconnectors.budgets.v1.ResumeBudgetRequest
-	17, // 42: smartconnectors.budgets.v1.BudgetService.ListHolds:input_type -> smartconnectors.budgets.v1.ListHoldsRequest
-	19, // 43: smartconnectors.budgets.v1.BudgetService.ResolveHold:input_type -> smartconnectors.budgets.v1.ResolveHoldRequest
-	27, // 44: smartconnectors.budgets.v1.BudgetService.PauseCampaigns:input_type -> smartconnectors.budgets.v1.PauseCampaignsRequest
-	29, // 45: smartconnectors.budgets.v1.BudgetService.ResumeCampaigns:input_type -> smartconnectors.budgets.v1.ResumeCampaignsRequest
-	21, // 46: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:input_type -> smartconnectors.budgets.v1.ListLedgerEntriesRequest
-	24, // 47: smartconnectors.budgets.v1.BudgetService.ListReportedSpend:input_type -> smartconnectors.budgets.v1.ListReportedSpendRequest
-	31, // 48: smartconnectors.budgets.v1.BudgetService.GetShadowReport:input_type -> smartconnectors.budgets.v1.GetShadowReportRequest
-	37, // 49: smartconnectors.budgets.v1.BudgetService.ListAlerts:input_type -> smartconnectors.budgets.v1.ListAlertsRequest
-	39, // 50: smartconnectors.budgets.v1.BudgetService.WatchAlerts:input_type -> smartconnectors.budgets.v1.WatchAlertsRequest
-	41, // 51: smartconnectors.budgets.v1.BudgetService.EraseCustomer:input_type -> smartconnectors.budgets.v1.EraseCustomerRequest
-	6,  // 52: smartconnectors.budgets.v1.BudgetService.GetBudgetStats:output_type -> smartconnectors.budgets.v1.GetBudgetStatsResponse
-	8,  // 53: smartconnectors.budgets.v1.BudgetService.ListBudgetStats:output_type -> smartconnectors.budgets.v1.ListBudgetStatsResponse
-	10, // 54: smartconnectors.budgets.v1.BudgetService.WatchBudgetStats:output_type -> smartconnectors.budgets.v1.WatchBudgetStatsResponse
-	12, // 55: smartconnectors.budgets.v1.BudgetService.UpdateBudget:output_type -> smartconnectors.budgets.v1.UpdateBudgetResponse
-	14, // 56: smartconnectors.budgets.v1.BudgetService.PauseBudget:output_type -> smartconnectors.budgets.v1.PauseBudgetResponse
-	16, // 57: smartconnectors.budgets.v1.BudgetService.ResumeBudget:output_type -> smartconnectors.budgets.v1.ResumeBudgetResponse
-	18, // 58: smartconnectors.budgets.v1.BudgetService.ListHolds:output_type -> smartconnectors.budgets.v1.ListHoldsResponse
-	20, // 59: smartconnectors.budgets.v1.BudgetService.ResolveHold:output_type -> smartconnectors.budgets.v1.ResolveHoldResponse
-	28, // 60: smartconnectors.budgets.v1.BudgetService.PauseCampaigns:output_type -> smartconnectors.budgets.v1.PauseCampaignsResponse
-	30, // 61: smartconnectors.budgets.v1.BudgetService.ResumeCampaigns:output_type -> smartconnectors.budgets.v1.ResumeCampaignsResponse
-	22, // 62: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:output_type -> smartconnectors.budgets.v1.ListLedgerEntriesResponse
-	25, // 63: smartconnectors.budgets.v1.BudgetService.ListReportedSpend:output_type -> smartconnectors.budgets.v1.ListReportedSpendResponse
-	35, // 64: smartconnectors.budgets.v1.BudgetService.GetShadowReport:output_type -> smartconnectors.budgets.v1.GetShadowReportResponse
-	38, // 65: smartconnectors.budgets.v1.BudgetService.ListAlerts:output_type -> smartconnectors.budgets.v1.ListAlertsResponse
-	40, // 66: smartconnectors.budgets.v1.BudgetService.WatchAlerts:output_type -> smartconnectors.budgets.v1.WatchAlertsResponse
-	42, // 67: smartconnectors.budgets.v1.BudgetService.EraseCustomer:output_type -> smartconnectors.budgets.v1.EraseCustomerResponse
-	52, // [52:68] is the sub-list for method output_type
-	36, // [36:52] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	45, // 32: smartconnectors.budgets.v1.Alert.at:type_name -> google.protobuf.Timestamp
+	49, // 33: smartconnectors.budgets.v1.Alert.level:type_name -> smartconnectors.common.v1.AlertLevel
+	3,  // 34: smartconnectors.budgets.v1.Alert.severity:type_name -> smartconnectors.budgets.v1.AlertSeverity
+	37, // 35: smartconnectors.budgets.v1.ListAlertsResponse.alerts:type_name -> smartconnectors.budgets.v1.Alert
+	37, // 36: smartconnectors.budgets.v1.WatchAlertsResponse.alert:type_name -> smartconnectors.budgets.v1.Alert
+	6,  // 37: smartconnectors.budgets.v1.BudgetService.GetBudgetStats:input_type -> smartconnectors.budgets.v1.GetBudgetStatsRequest
+	8,  // 38: smartconnectors.budgets.v1.BudgetService.ListBudgetStats:input_type -> smartconnectors.budgets.v1.ListBudgetStatsRequest
+	10, // 39: smartconnectors.budgets.v1.BudgetService.WatchBudgetStats:input_type -> smartconnectors.budgets.v1.WatchBudgetStatsRequest
+	12, // 40: smartconnectors.budgets.v1.BudgetService.UpdateBudget:input_type -> smartconnectors.budgets.v1.UpdateBudgetRequest
+	14, // 41: smartconnectors.budgets.v1.BudgetService.PauseBudget:input_type -> smartconnectors.budgets.v1.PauseBudgetRequest
+	16, // 42: smartconnectors.budgets.v1.BudgetService.ResumeBudget:input_type -> smartconnectors.budgets.v1.ResumeBudgetRequest
+	18, // 43: smartconnectors.budgets.v1.BudgetService.ListHolds:input_type -> smartconnectors.budgets.v1.ListHoldsRequest
+	20, // 44: smartconnectors.budgets.v1.BudgetService.ResolveHold:input_type -> smartconnectors.budgets.v1.ResolveHoldRequest
+	28, // 45: smartconnectors.budgets.v1.BudgetService.PauseCampaigns:input_type -> smartconnectors.budgets.v1.PauseCampaignsRequest
+	30, // 46: smartconnectors.budgets.v1.BudgetService.ResumeCampaigns:input_type -> smartconnectors.budgets.v1.ResumeCampaignsRequest
+	22, // 47: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:input_type -> smartconnectors.budgets.v1.ListLedgerEntriesRequest
+	25, // 48: smartconnectors.budgets.v1.BudgetService.ListReportedSpend:input_type -> smartconnectors.budgets.v1.ListReportedSpendRequest
+	32, // 49: smartconnectors.budgets.v1.BudgetService.GetShadowReport:input_type -> smartconnectors.budgets.v1.GetShadowReportRequest
+	38, // 50: smartconnectors.budgets.v1.BudgetService.ListAlerts:input_type -> smartconnectors.budgets.v1.ListAlertsRequest
+	40, // 51: smartconnectors.budgets.v1.BudgetService.WatchAlerts:input_type -> smartconnectors.budgets.v1.WatchAlertsRequest
+	42, // 52: smartconnectors.budgets.v1.BudgetService.EraseCustomer:input_type -> smartconnectors.budgets.v1.EraseCustomerRequest
+	7,  // 53: smartconnectors.budgets.v1.BudgetService.GetBudgetStats:output_type -> smartconnectors.budgets.v1.GetBudgetStatsResponse
+	9,  // 54: smartconnectors.budgets.v1.BudgetService.ListBudgetStats:output_type -> smartconnectors.budgets.v1.ListBudgetStatsResponse
+	11, // 55: smartconnectors.budgets.v1.BudgetService.WatchBudgetStats:output_type -> smartconnectors.budgets.v1.WatchBudgetStatsResponse
+	13, // 56: smartconnectors.budgets.v1.BudgetService.UpdateBudget:output_type -> smartconnectors.budgets.v1.UpdateBudgetResponse
+	15, // 57: smartconnectors.budgets.v1.BudgetService.PauseBudget:output_type -> smartconnectors.budgets.v1.PauseBudgetResponse
+	17, // 58: smartconnectors.budgets.v1.BudgetService.ResumeBudget:output_type -> smartconnectors.budgets.v1.ResumeBudgetResponse
+	19, // 59: smartconnectors.budgets.v1.BudgetService.ListHolds:output_type -> smartconnectors.budgets.v1.ListHoldsResponse
+	21, // 60: smartconnectors.budgets.v1.BudgetService.ResolveHold:output_type -> smartconnectors.budgets.v1.ResolveHoldResponse
+	29, // 61: smartconnectors.budgets.v1.BudgetService.PauseCampaigns:output_type -> smartconnectors.budgets.v1.PauseCampaignsResponse
+	31, // 62: smartconnectors.budgets.v1.BudgetService.ResumeCampaigns:output_type -> smartconnectors.budgets.v1.ResumeCampaignsResponse
+	23, // 63: smartconnectors.budgets.v1.BudgetService.ListLedgerEntries:output_type -> smartconnectors.budgets.v1.ListLedgerEntriesResponse
+	26, // 64: smartconnectors.budgets.v1.BudgetService.ListReportedSpend:output_type -> smartconnectors.budgets.v1.ListReportedSpendResponse
+	36, // 65: smartconnectors.budgets.v1.BudgetService.GetShadowReport:output_type -> smartconnectors.budgets.v1.GetShadowReportResponse
+	39, // 66: smartconnectors.budgets.v1.BudgetService.ListAlerts:output_type -> smartconnectors.budgets.v1.ListAlertsResponse
+	41, // 67: smartconnectors.budgets.v1.BudgetService.WatchAlerts:output_type -> smartconnectors.budgets.v1.WatchAlertsResponse
+	43, // 68: smartconnectors.budgets.v1.BudgetService.EraseCustomer:output_type -> smartconnectors.budgets.v1.EraseCustomerResponse
+	53, // [53:69] is the sub-list for method output_type
+	37, // [37:53] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_smartconnectors_budgets_v1_budget_service_proto_init() }
@@ -3445,7 +3530,7 @@ func file_smartconnectors_budgets_v1_budget_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_smartconnectors_budgets_v1_budget_service_proto_rawDesc), len(file_smartconnectors_budgets_v1_budget_service_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,

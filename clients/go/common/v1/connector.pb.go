@@ -81,6 +81,77 @@ func (ConnectorMode) EnumDescriptor() ([]byte, []int) {
 	return file_smartconnectors_common_v1_connector_proto_rawDescGZIP(), []int{0}
 }
 
+// How a platform is: the worst of its connection, its circuit breaker and its pauses. Ordered from
+// the best to the worst.
+type PlatformState int32
+
+const (
+	// Not set.
+	PlatformState_PLATFORM_STATE_UNSPECIFIED PlatformState = 0
+	// Bids are sent.
+	PlatformState_PLATFORM_STATE_OPERATIONAL PlatformState = 1
+	// The circuit breaker lets a few probes through.
+	PlatformState_PLATFORM_STATE_HALF_OPEN PlatformState = 2
+	// The first attempt to connect is under way; bids wait for it as long as their deadlines allow.
+	PlatformState_PLATFORM_STATE_CONNECTING PlatformState = 3
+	// An operator has stopped new bids.
+	PlatformState_PLATFORM_STATE_PAUSED PlatformState = 4
+	// The circuit breaker lets nothing through; bids are deferred.
+	PlatformState_PLATFORM_STATE_CIRCUIT_OPEN PlatformState = 5
+	// The platform cannot be called; bids are deferred. When the account turns the server away, which
+	// no waiting mends, they are refused.
+	PlatformState_PLATFORM_STATE_NOT_CONNECTED PlatformState = 6
+)
+
+// Enum value maps for PlatformState.
+var (
+	PlatformState_name = map[int32]string{
+		0: "PLATFORM_STATE_UNSPECIFIED",
+		1: "PLATFORM_STATE_OPERATIONAL",
+		2: "PLATFORM_STATE_HALF_OPEN",
+		3: "PLATFORM_STATE_CONNECTING",
+		4: "PLATFORM_STATE_PAUSED",
+		5: "PLATFORM_STATE_CIRCUIT_OPEN",
+		6: "PLATFORM_STATE_NOT_CONNECTED",
+	}
+	PlatformState_value = map[string]int32{
+		"PLATFORM_STATE_UNSPECIFIED":   0,
+		"PLATFORM_STATE_OPERATIONAL":   1,
+		"PLATFORM_STATE_HALF_OPEN":     2,
+		"PLATFORM_STATE_CONNECTING":    3,
+		"PLATFORM_STATE_PAUSED":        4,
+		"PLATFORM_STATE_CIRCUIT_OPEN":  5,
+		"PLATFORM_STATE_NOT_CONNECTED": 6,
+	}
+)
+
+func (x PlatformState) Enum() *PlatformState {
+	p := new(PlatformState)
+	*p = x
+	return p
+}
+
+func (x PlatformState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PlatformState) Descriptor() protoreflect.EnumDescriptor {
+	return file_smartconnectors_common_v1_connector_proto_enumTypes[1].Descriptor()
+}
+
+func (PlatformState) Type() protoreflect.EnumType {
+	return &file_smartconnectors_common_v1_connector_proto_enumTypes[1]
+}
+
+func (x PlatformState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PlatformState.Descriptor instead.
+func (PlatformState) EnumDescriptor() ([]byte, []int) {
+	return file_smartconnectors_common_v1_connector_proto_rawDescGZIP(), []int{1}
+}
+
 // One connector now. Output only, all of it.
 type ConnectorStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -107,10 +178,20 @@ type ConnectorStatus struct {
 	Budget *BudgetStats `protobuf:"bytes,10,opt,name=budget,proto3" json:"budget,omitempty"`
 	// Bids that the heuristic priced since the server started.
 	FallbackCount int64 `protobuf:"varint,11,opt,name=fallback_count,json=fallbackCount,proto3" json:"fallback_count,omitempty"`
-	// Bids that wait for the circuit breaker.
+	// Bids that wait for the circuit breaker to close, or for the platform to be connected.
 	DeferredCount int64 `protobuf:"varint,12,opt,name=deferred_count,json=deferredCount,proto3" json:"deferred_count,omitempty"`
 	// Bids whose outcome is not known yet.
 	InDoubtCount int64 `protobuf:"varint,13,opt,name=in_doubt_count,json=inDoubtCount,proto3" json:"in_doubt_count,omitempty"`
+	// How the platform is.
+	State PlatformState `protobuf:"varint,14,opt,name=state,proto3,enum=smartconnectors.common.v1.PlatformState" json:"state,omitempty"`
+	// Why, in a sentence for operators. Empty while it is operational.
+	StateReason string `protobuf:"bytes,15,opt,name=state_reason,json=stateReason,proto3" json:"state_reason,omitempty"`
+	// Until the state may change by itself: the breaker lets probes through, or the next attempt to
+	// connect begins. Unset when no time is known.
+	StateRetryAfter *durationpb.Duration `protobuf:"bytes,16,opt,name=state_retry_after,json=stateRetryAfter,proto3" json:"state_retry_after,omitempty"`
+	// Bids that were refused since the server started, by reason: the names of ErrorReason without
+	// their prefix.
+	Refusals map[string]int64 `protobuf:"bytes,17,rep,name=refusals,proto3" json:"refusals,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// For how long the platform still asks bids, of one of its accounts at least, to wait. Pauses are
 	// sent all the same. Unset: it does not.
 	BidsThrottledFor *durationpb.Duration `protobuf:"bytes,18,opt,name=bids_throttled_for,json=bidsThrottledFor,proto3" json:"bids_throttled_for,omitempty"`
@@ -240,6 +321,34 @@ func (x *ConnectorStatus) GetInDoubtCount() int64 {
 		return x.InDoubtCount
 	}
 	return 0
+}
+
+func (x *ConnectorStatus) GetState() PlatformState {
+	if x != nil {
+		return x.State
+	}
+	return PlatformState_PLATFORM_STATE_UNSPECIFIED
+}
+
+func (x *ConnectorStatus) GetStateReason() string {
+	if x != nil {
+		return x.StateReason
+	}
+	return ""
+}
+
+func (x *ConnectorStatus) GetStateRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.StateRetryAfter
+	}
+	return nil
+}
+
+func (x *ConnectorStatus) GetRefusals() map[string]int64 {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
 }
 
 func (x *ConnectorStatus) GetBidsThrottledFor() *durationpb.Duration {
@@ -547,7 +656,7 @@ var File_smartconnectors_common_v1_connector_proto protoreflect.FileDescriptor
 
 const file_smartconnectors_common_v1_connector_proto_rawDesc = "" +
 	"\n" +
-	")smartconnectors/common/v1/connector.proto\x12\x19smartconnectors.common.v1\x1a\x1egoogle/protobuf/duration.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\x1a&smartconnectors/common/v1/errors.proto\"\xa5\x06\n" +
+	")smartconnectors/common/v1/connector.proto\x12\x19smartconnectors.common.v1\x1a\x1egoogle/protobuf/duration.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\x1a&smartconnectors/common/v1/errors.proto\"\xe2\b\n" +
 	"\x0fConnectorStatus\x12\x1a\n" +
 	"\bplatform\x18\x01 \x01(\tR\bplatform\x12<\n" +
 	"\x04mode\x18\x02 \x01(\x0e2(.smartconnectors.common.v1.ConnectorModeR\x04mode\x12\x1c\n" +
@@ -563,9 +672,16 @@ const file_smartconnectors_common_v1_connector_proto_rawDesc = "" +
 	" \x01(\v2&.smartconnectors.common.v1.BudgetStatsR\x06budget\x12%\n" +
 	"\x0efallback_count\x18\v \x01(\x03R\rfallbackCount\x12%\n" +
 	"\x0edeferred_count\x18\f \x01(\x03R\rdeferredCount\x12$\n" +
-	"\x0ein_doubt_count\x18\r \x01(\x03R\finDoubtCount\x12G\n" +
+	"\x0ein_doubt_count\x18\r \x01(\x03R\finDoubtCount\x12>\n" +
+	"\x05state\x18\x0e \x01(\x0e2(.smartconnectors.common.v1.PlatformStateR\x05state\x12!\n" +
+	"\fstate_reason\x18\x0f \x01(\tR\vstateReason\x12E\n" +
+	"\x11state_retry_after\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\x0fstateRetryAfter\x12T\n" +
+	"\brefusals\x18\x11 \x03(\v28.smartconnectors.common.v1.ConnectorStatus.RefusalsEntryR\brefusals\x12G\n" +
 	"\x12bids_throttled_for\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\x10bidsThrottledFor\x12M\n" +
-	"\x15reports_throttled_for\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x13reportsThrottledFor\"\x8b\x03\n" +
+	"\x15reports_throttled_for\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x13reportsThrottledFor\x1a;\n" +
+	"\rRefusalsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\x8b\x03\n" +
 	"\bBidError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12>\n" +
 	"\x06reason\x18\x02 \x01(\x0e2&.smartconnectors.common.v1.ErrorReasonR\x06reason\x12\x18\n" +
@@ -597,7 +713,15 @@ const file_smartconnectors_common_v1_connector_proto_rawDesc = "" +
 	"\x1aCONNECTOR_MODE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16CONNECTOR_MODE_SANDBOX\x10\x01\x12\x19\n" +
 	"\x15CONNECTOR_MODE_SHADOW\x10\x02\x12\x17\n" +
-	"\x13CONNECTOR_MODE_LIVE\x10\x03Bs\n" +
+	"\x13CONNECTOR_MODE_LIVE\x10\x03*\xea\x01\n" +
+	"\rPlatformState\x12\x1e\n" +
+	"\x1aPLATFORM_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aPLATFORM_STATE_OPERATIONAL\x10\x01\x12\x1c\n" +
+	"\x18PLATFORM_STATE_HALF_OPEN\x10\x02\x12\x1d\n" +
+	"\x19PLATFORM_STATE_CONNECTING\x10\x03\x12\x19\n" +
+	"\x15PLATFORM_STATE_PAUSED\x10\x04\x12\x1f\n" +
+	"\x1bPLATFORM_STATE_CIRCUIT_OPEN\x10\x05\x12 \n" +
+	"\x1cPLATFORM_STATE_NOT_CONNECTED\x10\x06Bs\n" +
 	"#io.github.smartconnectors.common.v1P\x01ZJgithub.com/smart-connectors/smart-connectors/clients/go/common/v1;commonv1b\x06proto3"
 
 var (
@@ -612,38 +736,43 @@ func file_smartconnectors_common_v1_connector_proto_rawDescGZIP() []byte {
 	return file_smartconnectors_common_v1_connector_proto_rawDescData
 }
 
-var file_smartconnectors_common_v1_connector_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_smartconnectors_common_v1_connector_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_smartconnectors_common_v1_connector_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_smartconnectors_common_v1_connector_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_smartconnectors_common_v1_connector_proto_goTypes = []any{
 	(ConnectorMode)(0),           // 0: smartconnectors.common.v1.ConnectorMode
-	(*ConnectorStatus)(nil),      // 1: smartconnectors.common.v1.ConnectorStatus
-	(*BidError)(nil),             // 2: smartconnectors.common.v1.BidError
-	(*FieldViolation)(nil),       // 3: smartconnectors.common.v1.FieldViolation
-	(*CampaignStatusUpdate)(nil), // 4: smartconnectors.common.v1.CampaignStatusUpdate
-	(*CampaignStatusResult)(nil), // 5: smartconnectors.common.v1.CampaignStatusResult
-	nil,                          // 6: smartconnectors.common.v1.BidError.MetadataEntry
-	(CircuitState)(0),            // 7: smartconnectors.common.v1.CircuitState
-	(*durationpb.Duration)(nil),  // 8: google.protobuf.Duration
-	(*BudgetStats)(nil),          // 9: smartconnectors.common.v1.BudgetStats
-	(ErrorReason)(0),             // 10: smartconnectors.common.v1.ErrorReason
+	(PlatformState)(0),           // 1: smartconnectors.common.v1.PlatformState
+	(*ConnectorStatus)(nil),      // 2: smartconnectors.common.v1.ConnectorStatus
+	(*BidError)(nil),             // 3: smartconnectors.common.v1.BidError
+	(*FieldViolation)(nil),       // 4: smartconnectors.common.v1.FieldViolation
+	(*CampaignStatusUpdate)(nil), // 5: smartconnectors.common.v1.CampaignStatusUpdate
+	(*CampaignStatusResult)(nil), // 6: smartconnectors.common.v1.CampaignStatusResult
+	nil,                          // 7: smartconnectors.common.v1.ConnectorStatus.RefusalsEntry
+	nil,                          // 8: smartconnectors.common.v1.BidError.MetadataEntry
+	(CircuitState)(0),            // 9: smartconnectors.common.v1.CircuitState
+	(*durationpb.Duration)(nil),  // 10: google.protobuf.Duration
+	(*BudgetStats)(nil),          // 11: smartconnectors.common.v1.BudgetStats
+	(ErrorReason)(0),             // 12: smartconnectors.common.v1.ErrorReason
 }
 var file_smartconnectors_common_v1_connector_proto_depIdxs = []int32{
 	0,  // 0: smartconnectors.common.v1.ConnectorStatus.mode:type_name -> smartconnectors.common.v1.ConnectorMode
-	7,  // 1: smartconnectors.common.v1.ConnectorStatus.circuit_state:type_name -> smartconnectors.common.v1.CircuitState
-	8,  // 2: smartconnectors.common.v1.ConnectorStatus.circuit_retry_after:type_name -> google.protobuf.Duration
-	8,  // 3: smartconnectors.common.v1.ConnectorStatus.rate_limit_window:type_name -> google.protobuf.Duration
-	9,  // 4: smartconnectors.common.v1.ConnectorStatus.budget:type_name -> smartconnectors.common.v1.BudgetStats
-	8,  // 5: smartconnectors.common.v1.ConnectorStatus.bids_throttled_for:type_name -> google.protobuf.Duration
-	8,  // 6: smartconnectors.common.v1.ConnectorStatus.reports_throttled_for:type_name -> google.protobuf.Duration
-	10, // 7: smartconnectors.common.v1.BidError.reason:type_name -> smartconnectors.common.v1.ErrorReason
-	8,  // 8: smartconnectors.common.v1.BidError.retry_after:type_name -> google.protobuf.Duration
-	6,  // 9: smartconnectors.common.v1.BidError.metadata:type_name -> smartconnectors.common.v1.BidError.MetadataEntry
-	3,  // 10: smartconnectors.common.v1.BidError.violations:type_name -> smartconnectors.common.v1.FieldViolation
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	9,  // 1: smartconnectors.common.v1.ConnectorStatus.circuit_state:type_name -> smartconnectors.common.v1.CircuitState
+	10, // 2: smartconnectors.common.v1.ConnectorStatus.circuit_retry_after:type_name -> google.protobuf.Duration
+	10, // 3: smartconnectors.common.v1.ConnectorStatus.rate_limit_window:type_name -> google.protobuf.Duration
+	11, // 4: smartconnectors.common.v1.ConnectorStatus.budget:type_name -> smartconnectors.common.v1.BudgetStats
+	1,  // 5: smartconnectors.common.v1.ConnectorStatus.state:type_name -> smartconnectors.common.v1.PlatformState
+	10, // 6: smartconnectors.common.v1.ConnectorStatus.state_retry_after:type_name -> google.protobuf.Duration
+	7,  // 7: smartconnectors.common.v1.ConnectorStatus.refusals:type_name -> smartconnectors.common.v1.ConnectorStatus.RefusalsEntry
+	10, // 8: smartconnectors.common.v1.ConnectorStatus.bids_throttled_for:type_name -> google.protobuf.Duration
+	10, // 9: smartconnectors.common.v1.ConnectorStatus.reports_throttled_for:type_name -> google.protobuf.Duration
+	12, // 10: smartconnectors.common.v1.BidError.reason:type_name -> smartconnectors.common.v1.ErrorReason
+	10, // 11: smartconnectors.common.v1.BidError.retry_after:type_name -> google.protobuf.Duration
+	8,  // 12: smartconnectors.common.v1.BidError.metadata:type_name -> smartconnectors.common.v1.BidError.MetadataEntry
+	4,  // 13: smartconnectors.common.v1.BidError.violations:type_name -> smartconnectors.common.v1.FieldViolation
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_smartconnectors_common_v1_connector_proto_init() }
@@ -659,8 +788,8 @@ func file_smartconnectors_common_v1_connector_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_smartconnectors_common_v1_connector_proto_rawDesc), len(file_smartconnectors_common_v1_connector_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   6,
+			NumEnums:      2,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

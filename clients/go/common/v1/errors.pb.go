@@ -42,7 +42,9 @@ const (
 	ErrorReason_ERROR_REASON_CURRENCY_MISMATCH ErrorReason = 3
 	// INVALID_ARGUMENT. The change is larger than one step may be. Nothing is held.
 	ErrorReason_ERROR_REASON_STEP_TOO_LARGE ErrorReason = 4
-	// RESOURCE_EXHAUSTED. The amount does not fit the budget now. Nothing is held.
+	// RESOURCE_EXHAUSTED. The amount does not fit the budget now. Nothing is held. `RetryInfo` says when
+	// it fits if nothing else is bid until then; nothing is reserved for who waits, so that at a full
+	// budget small bids pass large ones, which may need many tries.
 	ErrorReason_ERROR_REASON_BUDGET_EXCEEDED ErrorReason = 5
 	// RESOURCE_EXHAUSTED. One more call would exceed the platform's rate limit, or the least interval
 	// between changes of this target has not passed. Nothing is held.
@@ -91,6 +93,10 @@ const (
 	// it names a platform, campaign or budget that the caller is not let at. `needs` in the metadata is
 	// what is missing. Nothing is held.
 	ErrorReason_ERROR_REASON_PERMISSION_DENIED ErrorReason = 23
+	// UNAVAILABLE. The server is stopping. A bid that is refused with it was provably not sent, and
+	// nothing is held; a stream that ends with it was ended by the server and is not complete. Open a
+	// new stream, and send every bid that was not answered again with the SAME request id.
+	ErrorReason_ERROR_REASON_SERVER_DRAINING ErrorReason = 24
 )
 
 // Enum value maps for ErrorReason.
@@ -120,6 +126,7 @@ var (
 		21: "ERROR_REASON_NO_BID",
 		22: "ERROR_REASON_UNAUTHENTICATED",
 		23: "ERROR_REASON_PERMISSION_DENIED",
+		24: "ERROR_REASON_SERVER_DRAINING",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":              0,
@@ -146,6 +153,7 @@ var (
 		"ERROR_REASON_NO_BID":                   21,
 		"ERROR_REASON_UNAUTHENTICATED":          22,
 		"ERROR_REASON_PERMISSION_DENIED":        23,
+		"ERROR_REASON_SERVER_DRAINING":          24,
 	}
 )
 
@@ -180,7 +188,7 @@ var File_smartconnectors_common_v1_errors_proto protoreflect.FileDescriptor
 
 const file_smartconnectors_common_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	"&smartconnectors/common/v1/errors.proto\x12\x19smartconnectors.common.v1*\xb3\x06\n" +
+	"&smartconnectors/common/v1/errors.proto\x12\x19smartconnectors.common.v1*\xd5\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18ERROR_REASON_INVALID_BID\x10\x01\x12\x1f\n" +
@@ -206,7 +214,8 @@ const file_smartconnectors_common_v1_errors_proto_rawDesc = "" +
 	"\x16ERROR_REASON_NOT_FOUND\x10\x14\x12\x17\n" +
 	"\x13ERROR_REASON_NO_BID\x10\x15\x12 \n" +
 	"\x1cERROR_REASON_UNAUTHENTICATED\x10\x16\x12\"\n" +
-	"\x1eERROR_REASON_PERMISSION_DENIED\x10\x17Bs\n" +
+	"\x1eERROR_REASON_PERMISSION_DENIED\x10\x17\x12 \n" +
+	"\x1cERROR_REASON_SERVER_DRAINING\x10\x18Bs\n" +
 	"#io.github.smartconnectors.common.v1P\x01ZJgithub.com/smart-connectors/smart-connectors/clients/go/common/v1;commonv1b\x06proto3"
 
 var (

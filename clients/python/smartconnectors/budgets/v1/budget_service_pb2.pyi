@@ -123,15 +123,17 @@ class _AlertKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertKind.V
     ALERT_KIND_BUDGET_EXHAUSTED: _AlertKind.ValueType  # 3
     """Nothing remains of a budget."""
     ALERT_KIND_BUDGET_EASED: _AlertKind.ValueType  # 4
-    """A budget has fallen 5 points below a level that stood; `level` is what still stands."""
+    """A budget has fallen 10 points below a level that stood for a minute at least; `level` is what
+    still stands.
+    """
     ALERT_KIND_RATE_LIMIT_NEAR: _AlertKind.ValueType  # 5
-    """90 % of what may be called of a platform in its window has been called."""
+    """90 % of what may be called of a platform in its window has been called, for `begins_after_s`."""
     ALERT_KIND_RATE_LIMIT_EASED: _AlertKind.ValueType  # 6
-    """That has fallen below 85 %."""
+    """It has been below 70 % for `ends_after_s`."""
     ALERT_KIND_CIRCUIT_OPENED: _AlertKind.ValueType  # 7
     """A circuit breaker has opened."""
     ALERT_KIND_CIRCUIT_CLOSED: _AlertKind.ValueType  # 8
-    """It has closed."""
+    """It has been closed for `ends_after_s`. Never said of a restart alone."""
     ALERT_KIND_IN_DOUBT_TOO_LONG: _AlertKind.ValueType  # 9
     """It is not known for long what became of a bid that was sent."""
     ALERT_KIND_IN_DOUBT_ENDED: _AlertKind.ValueType  # 10
@@ -148,6 +150,10 @@ class _AlertKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertKind.V
     """
     ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED: _AlertKind.ValueType  # 15
     """No such id has been seen for a day."""
+    ALERT_KIND_PLATFORM_NOT_CONNECTED: _AlertKind.ValueType  # 16
+    """A platform could not be connected for `begins_after_s`."""
+    ALERT_KIND_PLATFORM_CONNECTED: _AlertKind.ValueType  # 17
+    """It has been connected for `ends_after_s`."""
 
 class AlertKind(_AlertKind, metaclass=_AlertKindEnumTypeWrapper):
     """What has happened."""
@@ -161,15 +167,17 @@ ALERT_KIND_BUDGET_CRITICAL: AlertKind.ValueType  # 2
 ALERT_KIND_BUDGET_EXHAUSTED: AlertKind.ValueType  # 3
 """Nothing remains of a budget."""
 ALERT_KIND_BUDGET_EASED: AlertKind.ValueType  # 4
-"""A budget has fallen 5 points below a level that stood; `level` is what still stands."""
+"""A budget has fallen 10 points below a level that stood for a minute at least; `level` is what
+still stands.
+"""
 ALERT_KIND_RATE_LIMIT_NEAR: AlertKind.ValueType  # 5
-"""90 % of what may be called of a platform in its window has been called."""
+"""90 % of what may be called of a platform in its window has been called, for `begins_after_s`."""
 ALERT_KIND_RATE_LIMIT_EASED: AlertKind.ValueType  # 6
-"""That has fallen below 85 %."""
+"""It has been below 70 % for `ends_after_s`."""
 ALERT_KIND_CIRCUIT_OPENED: AlertKind.ValueType  # 7
 """A circuit breaker has opened."""
 ALERT_KIND_CIRCUIT_CLOSED: AlertKind.ValueType  # 8
-"""It has closed."""
+"""It has been closed for `ends_after_s`. Never said of a restart alone."""
 ALERT_KIND_IN_DOUBT_TOO_LONG: AlertKind.ValueType  # 9
 """It is not known for long what became of a bid that was sent."""
 ALERT_KIND_IN_DOUBT_ENDED: AlertKind.ValueType  # 10
@@ -186,7 +194,39 @@ know: its state directory is an old copy or a new one, or another server changes
 """
 ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED: AlertKind.ValueType  # 15
 """No such id has been seen for a day."""
+ALERT_KIND_PLATFORM_NOT_CONNECTED: AlertKind.ValueType  # 16
+"""A platform could not be connected for `begins_after_s`."""
+ALERT_KIND_PLATFORM_CONNECTED: AlertKind.ValueType  # 17
+"""It has been connected for `ends_after_s`."""
 Global___AlertKind: _TypeAlias = AlertKind  # noqa: Y015
+
+class _AlertSeverity:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AlertSeverityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertSeverity.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ALERT_SEVERITY_UNSPECIFIED: _AlertSeverity.ValueType  # 0
+    """Not set."""
+    ALERT_SEVERITY_INFO: _AlertSeverity.ValueType  # 1
+    """Something is over, or is not as bad as it was."""
+    ALERT_SEVERITY_WARNING: _AlertSeverity.ValueType  # 2
+    """Somebody should look at it today."""
+    ALERT_SEVERITY_CRITICAL: _AlertSeverity.ValueType  # 3
+    """Bids are not placed, or money is not where it should be: somebody should look at it now."""
+
+class AlertSeverity(_AlertSeverity, metaclass=_AlertSeverityEnumTypeWrapper):
+    """How urgent an alert is."""
+
+ALERT_SEVERITY_UNSPECIFIED: AlertSeverity.ValueType  # 0
+"""Not set."""
+ALERT_SEVERITY_INFO: AlertSeverity.ValueType  # 1
+"""Something is over, or is not as bad as it was."""
+ALERT_SEVERITY_WARNING: AlertSeverity.ValueType  # 2
+"""Somebody should look at it today."""
+ALERT_SEVERITY_CRITICAL: AlertSeverity.ValueType  # 3
+"""Bids are not placed, or money is not where it should be: somebody should look at it now."""
+Global___AlertSeverity: _TypeAlias = AlertSeverity  # noqa: Y015
 
 @_typing.final
 class Hold(_message.Message):
@@ -1360,6 +1400,7 @@ class Alert(_message.Message):
     LEVEL_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     STANDS_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
     """`alert-` and the sequence of its line. The same wherever and however often it is delivered."""
     kind: Global___AlertKind.ValueType
@@ -1378,6 +1419,8 @@ class Alert(_message.Message):
     """One sentence for a person."""
     stands: _builtins.bool
     """True: it stands now, which is to say that nothing later has ended or replaced it."""
+    severity: Global___AlertSeverity.ValueType
+    """How urgent it is."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
         """When, in ledger time."""
@@ -1400,10 +1443,11 @@ class Alert(_message.Message):
         level: _budget_pb2.AlertLevel.ValueType = ...,
         text: _builtins.str = ...,
         stands: _builtins.bool = ...,
+        severity: Global___AlertSeverity.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "amount_micros", b"amount_micros", "at", b"at", "budget_ids", b"budget_ids", "currency_code", b"currency_code", "kind", b"kind", "level", b"level", "platform", b"platform", "request_id", b"request_id", "stands", b"stands", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "amount_micros", b"amount_micros", "at", b"at", "budget_ids", b"budget_ids", "currency_code", b"currency_code", "kind", b"kind", "level", b"level", "platform", b"platform", "request_id", b"request_id", "severity", b"severity", "stands", b"stands", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

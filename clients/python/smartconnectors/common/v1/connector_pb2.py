@@ -29,7 +29,7 @@ from smartconnectors.common.v1 import budget_pb2 as smartconnectors_dot_common_d
 from smartconnectors.common.v1 import errors_pb2 as smartconnectors_dot_common_dot_v1_dot_errors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)smartconnectors/common/v1/connector.proto\x12\x19smartconnectors.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\x1a&smartconnectors/common/v1/errors.proto\"\xd3\x04\n\x0f\x43onnectorStatus\x12\x10\n\x08platform\x18\x01 \x01(\t\x12\x36\n\x04mode\x18\x02 \x01(\x0e\x32(.smartconnectors.common.v1.ConnectorMode\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12>\n\rcircuit_state\x18\x04 \x01(\x0e\x32\'.smartconnectors.common.v1.CircuitState\x12\x36\n\x13\x63ircuit_retry_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10rate_limit_calls\x18\x06 \x01(\x03\x12\x34\n\x11rate_limit_window\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nused_calls\x18\x08 \x01(\x03\x12\x16\n\x0eheadroom_calls\x18\t \x01(\x03\x12\x36\n\x06\x62udget\x18\n \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\x12\x16\n\x0e\x66\x61llback_count\x18\x0b \x01(\x03\x12\x16\n\x0e\x64\x65\x66\x65rred_count\x18\x0c \x01(\x03\x12\x16\n\x0ein_doubt_count\x18\r \x01(\x03\x12\x35\n\x12\x62ids_throttled_for\x18\x12 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x15reports_throttled_for\x18\x13 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc6\x02\n\x08\x42idError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x36\n\x06reason\x18\x02 \x01(\x0e\x32&.smartconnectors.common.v1.ErrorReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x43\n\x08metadata\x18\x05 \x03(\x0b\x32\x31.smartconnectors.common.v1.BidError.MetadataEntry\x12=\n\nviolations\x18\x06 \x03(\x0b\x32).smartconnectors.common.v1.FieldViolation\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"|\n\x14\x43\x61mpaignStatusUpdate\x12\x1e\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12-\n\x07\x61\x63\x63ount\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{0,32}$\"^\n\x14\x43\x61mpaignStatusResult\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\x12\x10\n\x08shadowed\x18\x04 \x01(\x08*\x7f\n\rConnectorMode\x12\x1e\n\x1a\x43ONNECTOR_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONNECTOR_MODE_SANDBOX\x10\x01\x12\x19\n\x15\x43ONNECTOR_MODE_SHADOW\x10\x02\x12\x17\n\x13\x43ONNECTOR_MODE_LIVE\x10\x03\x42s\n#io.github.smartconnectors.common.v1P\x01ZJgithub.com/smart-connectors/smart-connectors/clients/go/common/v1;commonv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)smartconnectors/common/v1/connector.proto\x12\x19smartconnectors.common.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\x1a&smartconnectors/common/v1/errors.proto\"\xd5\x06\n\x0f\x43onnectorStatus\x12\x10\n\x08platform\x18\x01 \x01(\t\x12\x36\n\x04mode\x18\x02 \x01(\x0e\x32(.smartconnectors.common.v1.ConnectorMode\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12>\n\rcircuit_state\x18\x04 \x01(\x0e\x32\'.smartconnectors.common.v1.CircuitState\x12\x36\n\x13\x63ircuit_retry_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x10rate_limit_calls\x18\x06 \x01(\x03\x12\x34\n\x11rate_limit_window\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nused_calls\x18\x08 \x01(\x03\x12\x16\n\x0eheadroom_calls\x18\t \x01(\x03\x12\x36\n\x06\x62udget\x18\n \x01(\x0b\x32&.smartconnectors.common.v1.BudgetStats\x12\x16\n\x0e\x66\x61llback_count\x18\x0b \x01(\x03\x12\x16\n\x0e\x64\x65\x66\x65rred_count\x18\x0c \x01(\x03\x12\x16\n\x0ein_doubt_count\x18\r \x01(\x03\x12\x37\n\x05state\x18\x0e \x01(\x0e\x32(.smartconnectors.common.v1.PlatformState\x12\x14\n\x0cstate_reason\x18\x0f \x01(\t\x12\x34\n\x11state_retry_after\x18\x10 \x01(\x0b\x32\x19.google.protobuf.Duration\x12J\n\x08refusals\x18\x11 \x03(\x0b\x32\x38.smartconnectors.common.v1.ConnectorStatus.RefusalsEntry\x12\x35\n\x12\x62ids_throttled_for\x18\x12 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x15reports_throttled_for\x18\x13 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a/\n\rRefusalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xc6\x02\n\x08\x42idError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x36\n\x06reason\x18\x02 \x01(\x0e\x32&.smartconnectors.common.v1.ErrorReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x43\n\x08metadata\x18\x05 \x03(\x0b\x32\x31.smartconnectors.common.v1.BidError.MetadataEntry\x12=\n\nviolations\x18\x06 \x03(\x0b\x32).smartconnectors.common.v1.FieldViolation\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"|\n\x14\x43\x61mpaignStatusUpdate\x12\x1e\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12-\n\x07\x61\x63\x63ount\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{0,32}$\"^\n\x14\x43\x61mpaignStatusResult\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x0f\n\x07\x63hanged\x18\x03 \x01(\x08\x12\x10\n\x08shadowed\x18\x04 \x01(\x08*\x7f\n\rConnectorMode\x12\x1e\n\x1a\x43ONNECTOR_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONNECTOR_MODE_SANDBOX\x10\x01\x12\x19\n\x15\x43ONNECTOR_MODE_SHADOW\x10\x02\x12\x17\n\x13\x43ONNECTOR_MODE_LIVE\x10\x03*\xea\x01\n\rPlatformState\x12\x1e\n\x1aPLATFORM_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aPLATFORM_STATE_OPERATIONAL\x10\x01\x12\x1c\n\x18PLATFORM_STATE_HALF_OPEN\x10\x02\x12\x1d\n\x19PLATFORM_STATE_CONNECTING\x10\x03\x12\x19\n\x15PLATFORM_STATE_PAUSED\x10\x04\x12\x1f\n\x1bPLATFORM_STATE_CIRCUIT_OPEN\x10\x05\x12 \n\x1cPLATFORM_STATE_NOT_CONNECTED\x10\x06\x42s\n#io.github.smartconnectors.common.v1P\x01ZJgithub.com/smart-connectors/smart-connectors/clients/go/common/v1;commonv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,24 +37,30 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'smartconnectors.common.v1.c
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n#io.github.smartconnectors.common.v1P\001ZJgithub.com/smart-connectors/smart-connectors/clients/go/common/v1;commonv1'
+  _globals['_CONNECTORSTATUS_REFUSALSENTRY']._loaded_options = None
+  _globals['_CONNECTORSTATUS_REFUSALSENTRY']._serialized_options = b'8\001'
   _globals['_BIDERROR_METADATAENTRY']._loaded_options = None
   _globals['_BIDERROR_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_CAMPAIGNSTATUSUPDATE'].fields_by_name['campaign_id']._loaded_options = None
   _globals['_CAMPAIGNSTATUSUPDATE'].fields_by_name['campaign_id']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_CAMPAIGNSTATUSUPDATE'].fields_by_name['account']._loaded_options = None
   _globals['_CAMPAIGNSTATUSUPDATE'].fields_by_name['account']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{0,32}$'
-  _globals['_CONNECTORMODE']._serialized_start=1453
-  _globals['_CONNECTORMODE']._serialized_end=1580
+  _globals['_CONNECTORMODE']._serialized_start=1711
+  _globals['_CONNECTORMODE']._serialized_end=1838
+  _globals['_PLATFORMSTATE']._serialized_start=1841
+  _globals['_PLATFORMSTATE']._serialized_end=2075
   _globals['_CONNECTORSTATUS']._serialized_start=251
-  _globals['_CONNECTORSTATUS']._serialized_end=846
-  _globals['_BIDERROR']._serialized_start=849
-  _globals['_BIDERROR']._serialized_end=1175
-  _globals['_BIDERROR_METADATAENTRY']._serialized_start=1128
-  _globals['_BIDERROR_METADATAENTRY']._serialized_end=1175
-  _globals['_FIELDVIOLATION']._serialized_start=1177
-  _globals['_FIELDVIOLATION']._serialized_end=1229
-  _globals['_CAMPAIGNSTATUSUPDATE']._serialized_start=1231
-  _globals['_CAMPAIGNSTATUSUPDATE']._serialized_end=1355
-  _globals['_CAMPAIGNSTATUSRESULT']._serialized_start=1357
-  _globals['_CAMPAIGNSTATUSRESULT']._serialized_end=1451
+  _globals['_CONNECTORSTATUS']._serialized_end=1104
+  _globals['_CONNECTORSTATUS_REFUSALSENTRY']._serialized_start=1057
+  _globals['_CONNECTORSTATUS_REFUSALSENTRY']._serialized_end=1104
+  _globals['_BIDERROR']._serialized_start=1107
+  _globals['_BIDERROR']._serialized_end=1433
+  _globals['_BIDERROR_METADATAENTRY']._serialized_start=1386
+  _globals['_BIDERROR_METADATAENTRY']._serialized_end=1433
+  _globals['_FIELDVIOLATION']._serialized_start=1435
+  _globals['_FIELDVIOLATION']._serialized_end=1487
+  _globals['_CAMPAIGNSTATUSUPDATE']._serialized_start=1489
+  _globals['_CAMPAIGNSTATUSUPDATE']._serialized_end=1613
+  _globals['_CAMPAIGNSTATUSRESULT']._serialized_start=1615
+  _globals['_CAMPAIGNSTATUSRESULT']._serialized_end=1709
 # @@protoc_insertion_point(module_scope)

@@ -51,11 +51,77 @@ CONNECTOR_MODE_LIVE: ConnectorMode.ValueType  # 3
 """The real platform."""
 Global___ConnectorMode: _TypeAlias = ConnectorMode  # noqa: Y015
 
+class _PlatformState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PlatformStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PlatformState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PLATFORM_STATE_UNSPECIFIED: _PlatformState.ValueType  # 0
+    """Not set."""
+    PLATFORM_STATE_OPERATIONAL: _PlatformState.ValueType  # 1
+    """Bids are sent."""
+    PLATFORM_STATE_HALF_OPEN: _PlatformState.ValueType  # 2
+    """The circuit breaker lets a few probes through."""
+    PLATFORM_STATE_CONNECTING: _PlatformState.ValueType  # 3
+    """The first attempt to connect is under way; bids wait for it as long as their deadlines allow."""
+    PLATFORM_STATE_PAUSED: _PlatformState.ValueType  # 4
+    """An operator has stopped new bids."""
+    PLATFORM_STATE_CIRCUIT_OPEN: _PlatformState.ValueType  # 5
+    """The circuit breaker lets nothing through; bids are deferred."""
+    PLATFORM_STATE_NOT_CONNECTED: _PlatformState.ValueType  # 6
+    """The platform cannot be called; bids are deferred. When the account turns the server away, which
+    no waiting mends, they are refused.
+    """
+
+class PlatformState(_PlatformState, metaclass=_PlatformStateEnumTypeWrapper):
+    """How a platform is: the worst of its connection, its circuit breaker and its pauses. Ordered from
+    the best to the worst.
+    """
+
+PLATFORM_STATE_UNSPECIFIED: PlatformState.ValueType  # 0
+"""Not set."""
+PLATFORM_STATE_OPERATIONAL: PlatformState.ValueType  # 1
+"""Bids are sent."""
+PLATFORM_STATE_HALF_OPEN: PlatformState.ValueType  # 2
+"""The circuit breaker lets a few probes through."""
+PLATFORM_STATE_CONNECTING: PlatformState.ValueType  # 3
+"""The first attempt to connect is under way; bids wait for it as long as their deadlines allow."""
+PLATFORM_STATE_PAUSED: PlatformState.ValueType  # 4
+"""An operator has stopped new bids."""
+PLATFORM_STATE_CIRCUIT_OPEN: PlatformState.ValueType  # 5
+"""The circuit breaker lets nothing through; bids are deferred."""
+PLATFORM_STATE_NOT_CONNECTED: PlatformState.ValueType  # 6
+"""The platform cannot be called; bids are deferred. When the account turns the server away, which
+no waiting mends, they are refused.
+"""
+Global___PlatformState: _TypeAlias = PlatformState  # noqa: Y015
+
 @_typing.final
 class ConnectorStatus(_message.Message):
     """One connector now. Output only, all of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RefusalsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     PLATFORM_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
@@ -70,6 +136,10 @@ class ConnectorStatus(_message.Message):
     FALLBACK_COUNT_FIELD_NUMBER: _builtins.int
     DEFERRED_COUNT_FIELD_NUMBER: _builtins.int
     IN_DOUBT_COUNT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    STATE_REASON_FIELD_NUMBER: _builtins.int
+    STATE_RETRY_AFTER_FIELD_NUMBER: _builtins.int
+    REFUSALS_FIELD_NUMBER: _builtins.int
     BIDS_THROTTLED_FOR_FIELD_NUMBER: _builtins.int
     REPORTS_THROTTLED_FOR_FIELD_NUMBER: _builtins.int
     platform: _builtins.str
@@ -91,9 +161,13 @@ class ConnectorStatus(_message.Message):
     fallback_count: _builtins.int
     """Bids that the heuristic priced since the server started."""
     deferred_count: _builtins.int
-    """Bids that wait for the circuit breaker."""
+    """Bids that wait for the circuit breaker to close, or for the platform to be connected."""
     in_doubt_count: _builtins.int
     """Bids whose outcome is not known yet."""
+    state: Global___PlatformState.ValueType
+    """How the platform is."""
+    state_reason: _builtins.str
+    """Why, in a sentence for operators. Empty while it is operational."""
     @_builtins.property
     def circuit_retry_after(self) -> _duration_pb2.Duration:
         """Until an open breaker lets probes through. Unset while it is closed."""
@@ -105,6 +179,18 @@ class ConnectorStatus(_message.Message):
     @_builtins.property
     def budget(self) -> _budget_pb2.BudgetStats:
         """Its budget."""
+
+    @_builtins.property
+    def state_retry_after(self) -> _duration_pb2.Duration:
+        """Until the state may change by itself: the breaker lets probes through, or the next attempt to
+        connect begins. Unset when no time is known.
+        """
+
+    @_builtins.property
+    def refusals(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Bids that were refused since the server started, by reason: the names of ErrorReason without
+        their prefix.
+        """
 
     @_builtins.property
     def bids_throttled_for(self) -> _duration_pb2.Duration:
@@ -134,12 +220,16 @@ class ConnectorStatus(_message.Message):
         fallback_count: _builtins.int = ...,
         deferred_count: _builtins.int = ...,
         in_doubt_count: _builtins.int = ...,
+        state: Global___PlatformState.ValueType = ...,
+        state_reason: _builtins.str = ...,
+        state_retry_after: _duration_pb2.Duration | None = ...,
+        refusals: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         bids_throttled_for: _duration_pb2.Duration | None = ...,
         reports_throttled_for: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bids_throttled_for", b"bids_throttled_for", "budget", b"budget", "circuit_retry_after", b"circuit_retry_after", "rate_limit_window", b"rate_limit_window", "reports_throttled_for", b"reports_throttled_for"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bids_throttled_for", b"bids_throttled_for", "budget", b"budget", "circuit_retry_after", b"circuit_retry_after", "rate_limit_window", b"rate_limit_window", "reports_throttled_for", b"reports_throttled_for", "state_retry_after", b"state_retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bids_throttled_for", b"bids_throttled_for", "budget", b"budget", "circuit_retry_after", b"circuit_retry_after", "circuit_state", b"circuit_state", "connected", b"connected", "deferred_count", b"deferred_count", "fallback_count", b"fallback_count", "headroom_calls", b"headroom_calls", "in_doubt_count", b"in_doubt_count", "mode", b"mode", "platform", b"platform", "rate_limit_calls", b"rate_limit_calls", "rate_limit_window", b"rate_limit_window", "reports_throttled_for", b"reports_throttled_for", "used_calls", b"used_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bids_throttled_for", b"bids_throttled_for", "budget", b"budget", "circuit_retry_after", b"circuit_retry_after", "circuit_state", b"circuit_state", "connected", b"connected", "deferred_count", b"deferred_count", "fallback_count", b"fallback_count", "headroom_calls", b"headroom_calls", "in_doubt_count", b"in_doubt_count", "mode", b"mode", "platform", b"platform", "rate_limit_calls", b"rate_limit_calls", "rate_limit_window", b"rate_limit_window", "refusals", b"refusals", "reports_throttled_for", b"reports_throttled_for", "state", b"state", "state_reason", b"state_reason", "state_retry_after", b"state_retry_after", "used_calls", b"used_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

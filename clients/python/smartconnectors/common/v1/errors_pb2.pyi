@@ -39,7 +39,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_STEP_TOO_LARGE: _ErrorReason.ValueType  # 4
     """INVALID_ARGUMENT. The change is larger than one step may be. Nothing is held."""
     ERROR_REASON_BUDGET_EXCEEDED: _ErrorReason.ValueType  # 5
-    """RESOURCE_EXHAUSTED. The amount does not fit the budget now. Nothing is held."""
+    """RESOURCE_EXHAUSTED. The amount does not fit the budget now. Nothing is held. `RetryInfo` says when
+    it fits if nothing else is bid until then; nothing is reserved for who waits, so that at a full
+    budget small bids pass large ones, which may need many tries.
+    """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 6
     """RESOURCE_EXHAUSTED. One more call would exceed the platform's rate limit, or the least interval
     between changes of this target has not passed. Nothing is held.
@@ -96,6 +99,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     it names a platform, campaign or budget that the caller is not let at. `needs` in the metadata is
     what is missing. Nothing is held.
     """
+    ERROR_REASON_SERVER_DRAINING: _ErrorReason.ValueType  # 24
+    """UNAVAILABLE. The server is stopping. A bid that is refused with it was provably not sent, and
+    nothing is held; a stream that ends with it was ended by the server and is not complete. Open a
+    new stream, and send every bid that was not answered again with the SAME request id.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of an error, carried without its prefix in `google.rpc.ErrorInfo.reason`, with
@@ -120,7 +128,10 @@ Nothing is held.
 ERROR_REASON_STEP_TOO_LARGE: ErrorReason.ValueType  # 4
 """INVALID_ARGUMENT. The change is larger than one step may be. Nothing is held."""
 ERROR_REASON_BUDGET_EXCEEDED: ErrorReason.ValueType  # 5
-"""RESOURCE_EXHAUSTED. The amount does not fit the budget now. Nothing is held."""
+"""RESOURCE_EXHAUSTED. The amount does not fit the budget now. Nothing is held. `RetryInfo` says when
+it fits if nothing else is bid until then; nothing is reserved for who waits, so that at a full
+budget small bids pass large ones, which may need many tries.
+"""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 6
 """RESOURCE_EXHAUSTED. One more call would exceed the platform's rate limit, or the least interval
 between changes of this target has not passed. Nothing is held.
@@ -176,5 +187,10 @@ ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 23
 """PERMISSION_DENIED. The caller is known and may not do this: the method needs a greater role, or
 it names a platform, campaign or budget that the caller is not let at. `needs` in the metadata is
 what is missing. Nothing is held.
+"""
+ERROR_REASON_SERVER_DRAINING: ErrorReason.ValueType  # 24
+"""UNAVAILABLE. The server is stopping. A bid that is refused with it was provably not sent, and
+nothing is held; a stream that ends with it was ended by the server and is not complete. Open a
+new stream, and send every bid that was not answered again with the SAME request id.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

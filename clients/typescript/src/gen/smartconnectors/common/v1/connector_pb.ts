@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file smartconnectors/common/v1/connector.proto.
  */
 export const file_smartconnectors_common_v1_connector: GenFile = /*@__PURE__*/
-  fileDesc("CilzbWFydGNvbm5lY3RvcnMvY29tbW9uL3YxL2Nvbm5lY3Rvci5wcm90bxIZc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MSLTBAoPQ29ubmVjdG9yU3RhdHVzEhAKCHBsYXRmb3JtGAEgASgJEjYKBG1vZGUYAiABKA4yKC5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkNvbm5lY3Rvck1vZGUSEQoJY29ubmVjdGVkGAMgASgIEj4KDWNpcmN1aXRfc3RhdGUYBCABKA4yJy5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkNpcmN1aXRTdGF0ZRI2ChNjaXJjdWl0X3JldHJ5X2FmdGVyGAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHJhdGVfbGltaXRfY2FsbHMYBiABKAMSNAoRcmF0ZV9saW1pdF93aW5kb3cYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKdXNlZF9jYWxscxgIIAEoAxIWCg5oZWFkcm9vbV9jYWxscxgJIAEoAxI2CgZidWRnZXQYCiABKAsyJi5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkJ1ZGdldFN0YXRzEhYKDmZhbGxiYWNrX2NvdW50GAsgASgDEhYKDmRlZmVycmVkX2NvdW50GAwgASgDEhYKDmluX2RvdWJ0X2NvdW50GA0gASgDEjUKEmJpZHNfdGhyb3R0bGVkX2ZvchgSIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI4ChVyZXBvcnRzX3Rocm90dGxlZF9mb3IYEyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24ixgIKCEJpZEVycm9yEgwKBGNvZGUYASABKAUSNgoGcmVhc29uGAIgASgOMiYuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5FcnJvclJlYXNvbhIPCgdtZXNzYWdlGAMgASgJEi4KC3JldHJ5X2FmdGVyGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEkMKCG1ldGFkYXRhGAUgAygLMjEuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CaWRFcnJvci5NZXRhZGF0YUVudHJ5Ej0KCnZpb2xhdGlvbnMYBiADKAsyKS5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkZpZWxkVmlvbGF0aW9uGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI0Cg5GaWVsZFZpb2xhdGlvbhINCgVmaWVsZBgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCSJTChRDYW1wYWlnblN0YXR1c1VwZGF0ZRITCgtjYW1wYWlnbl9pZBgBIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAIgASgIEg8KB2FjY291bnQYAyABKAkiXgoUQ2FtcGFpZ25TdGF0dXNSZXN1bHQSEwoLY2FtcGFpZ25faWQYASABKAkSDgoGcGF1c2VkGAIgASgIEg8KB2NoYW5nZWQYAyABKAgSEAoIc2hhZG93ZWQYBCABKAgqfwoNQ29ubmVjdG9yTW9kZRIeChpDT05ORUNUT1JfTU9ERV9VTlNQRUNJRklFRBAAEhoKFkNPTk5FQ1RPUl9NT0RFX1NBTkRCT1gQARIZChVDT05ORUNUT1JfTU9ERV9TSEFET1cQAhIXChNDT05ORUNUT1JfTU9ERV9MSVZFEANCcwojaW8uZ2l0aHViLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjFQAVpKZ2l0aHViLmNvbS9zbWFydC1jb25uZWN0b3JzL3NtYXJ0LWNvbm5lY3RvcnMvY2xpZW50cy9nby9jb21tb24vdjE7Y29tbW9udjFiBnByb3RvMw", [file_google_protobuf_duration, file_smartconnectors_common_v1_bid, file_smartconnectors_common_v1_budget, file_smartconnectors_common_v1_errors]);
+  fileDesc("CilzbWFydGNvbm5lY3RvcnMvY29tbW9uL3YxL2Nvbm5lY3Rvci5wcm90bxIZc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MSLVBgoPQ29ubmVjdG9yU3RhdHVzEhAKCHBsYXRmb3JtGAEgASgJEjYKBG1vZGUYAiABKA4yKC5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkNvbm5lY3Rvck1vZGUSEQoJY29ubmVjdGVkGAMgASgIEj4KDWNpcmN1aXRfc3RhdGUYBCABKA4yJy5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkNpcmN1aXRTdGF0ZRI2ChNjaXJjdWl0X3JldHJ5X2FmdGVyGAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHJhdGVfbGltaXRfY2FsbHMYBiABKAMSNAoRcmF0ZV9saW1pdF93aW5kb3cYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKdXNlZF9jYWxscxgIIAEoAxIWCg5oZWFkcm9vbV9jYWxscxgJIAEoAxI2CgZidWRnZXQYCiABKAsyJi5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkJ1ZGdldFN0YXRzEhYKDmZhbGxiYWNrX2NvdW50GAsgASgDEhYKDmRlZmVycmVkX2NvdW50GAwgASgDEhYKDmluX2RvdWJ0X2NvdW50GA0gASgDEjcKBXN0YXRlGA4gASgOMiguc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5QbGF0Zm9ybVN0YXRlEhQKDHN0YXRlX3JlYXNvbhgPIAEoCRI0ChFzdGF0ZV9yZXRyeV9hZnRlchgQIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhJKCghyZWZ1c2FscxgRIAMoCzI4LnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjEuQ29ubmVjdG9yU3RhdHVzLlJlZnVzYWxzRW50cnkSNQoSYmlkc190aHJvdHRsZWRfZm9yGBIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjgKFXJlcG9ydHNfdGhyb3R0bGVkX2ZvchgTIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhovCg1SZWZ1c2Fsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAzoCOAEixgIKCEJpZEVycm9yEgwKBGNvZGUYASABKAUSNgoGcmVhc29uGAIgASgOMiYuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5FcnJvclJlYXNvbhIPCgdtZXNzYWdlGAMgASgJEi4KC3JldHJ5X2FmdGVyGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEkMKCG1ldGFkYXRhGAUgAygLMjEuc21hcnRjb25uZWN0b3JzLmNvbW1vbi52MS5CaWRFcnJvci5NZXRhZGF0YUVudHJ5Ej0KCnZpb2xhdGlvbnMYBiADKAsyKS5zbWFydGNvbm5lY3RvcnMuY29tbW9uLnYxLkZpZWxkVmlvbGF0aW9uGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI0Cg5GaWVsZFZpb2xhdGlvbhINCgVmaWVsZBgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCSJTChRDYW1wYWlnblN0YXR1c1VwZGF0ZRITCgtjYW1wYWlnbl9pZBgBIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAIgASgIEg8KB2FjY291bnQYAyABKAkiXgoUQ2FtcGFpZ25TdGF0dXNSZXN1bHQSEwoLY2FtcGFpZ25faWQYASABKAkSDgoGcGF1c2VkGAIgASgIEg8KB2NoYW5nZWQYAyABKAgSEAoIc2hhZG93ZWQYBCABKAgqfwoNQ29ubmVjdG9yTW9kZRIeChpDT05ORUNUT1JfTU9ERV9VTlNQRUNJRklFRBAAEhoKFkNPTk5FQ1RPUl9NT0RFX1NBTkRCT1gQARIZChVDT05ORUNUT1JfTU9ERV9TSEFET1cQAhIXChNDT05ORUNUT1JfTU9ERV9MSVZFEAMq6gEKDVBsYXRmb3JtU3RhdGUSHgoaUExBVEZPUk1fU1RBVEVfVU5TUEVDSUZJRUQQABIeChpQTEFURk9STV9TVEFURV9PUEVSQVRJT05BTBABEhwKGFBMQVRGT1JNX1NUQVRFX0hBTEZfT1BFThACEh0KGVBMQVRGT1JNX1NUQVRFX0NPTk5FQ1RJTkcQAxIZChVQTEFURk9STV9TVEFURV9QQVVTRUQQBBIfChtQTEFURk9STV9TVEFURV9DSVJDVUlUX09QRU4QBRIgChxQTEFURk9STV9TVEFURV9OT1RfQ09OTkVDVEVEEAZCcwojaW8uZ2l0aHViLnNtYXJ0Y29ubmVjdG9ycy5jb21tb24udjFQAVpKZ2l0aHViLmNvbS9zbWFydC1jb25uZWN0b3JzL3NtYXJ0LWNvbm5lY3RvcnMvY2xpZW50cy9nby9jb21tb24vdjE7Y29tbW9udjFiBnByb3RvMw", [file_google_protobuf_duration, file_smartconnectors_common_v1_bid, file_smartconnectors_common_v1_budget, file_smartconnectors_common_v1_errors]);
 
 /**
  * One connector now. Output only, all of it.
@@ -107,7 +107,7 @@ export type ConnectorStatus = Message<"smartconnectors.common.v1.ConnectorStatus
   fallbackCount: bigint;
 
   /**
-   * Bids that wait for the circuit breaker.
+   * Bids that wait for the circuit breaker to close, or for the platform to be connected.
    *
    * @generated from field: int64 deferred_count = 12;
    */
@@ -119,6 +119,36 @@ export type ConnectorStatus = Message<"smartconnectors.common.v1.ConnectorStatus
    * @generated from field: int64 in_doubt_count = 13;
    */
   inDoubtCount: bigint;
+
+  /**
+   * How the platform is.
+   *
+   * @generated from field: smartconnectors.common.v1.PlatformState state = 14;
+   */
+  state: PlatformState;
+
+  /**
+   * Why, in a sentence for operators. Empty while it is operational.
+   *
+   * @generated from field: string state_reason = 15;
+   */
+  stateReason: string;
+
+  /**
+   * Until the state may change by itself: the breaker lets probes through, or the next attempt to
+   * connect begins. Unset when no time is known.
+   *
+   * @generated from field: google.protobuf.Duration state_retry_after = 16;
+   */
+  stateRetryAfter?: Duration | undefined;
+
+  /**
+   * Bids that were refused since the server started, by reason: the names of ErrorReason without
+   * their prefix.
+   *
+   * @generated from field: map<string, int64> refusals = 17;
+   */
+  refusals: { [key: string]: bigint };
 
   /**
    * For how long the platform still asks bids, of one of its accounts at least, to wait. Pauses are
@@ -349,4 +379,68 @@ export enum ConnectorMode {
  */
 export const ConnectorModeSchema: GenEnum<ConnectorMode> = /*@__PURE__*/
   enumDesc(file_smartconnectors_common_v1_connector, 0);
+
+/**
+ * How a platform is: the worst of its connection, its circuit breaker and its pauses. Ordered from
+ * the best to the worst.
+ *
+ * @generated from enum smartconnectors.common.v1.PlatformState
+ */
+export enum PlatformState {
+  /**
+   * Not set.
+   *
+   * @generated from enum value: PLATFORM_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Bids are sent.
+   *
+   * @generated from enum value: PLATFORM_STATE_OPERATIONAL = 1;
+   */
+  OPERATIONAL = 1,
+
+  /**
+   * The circuit breaker lets a few probes through.
+   *
+   * @generated from enum value: PLATFORM_STATE_HALF_OPEN = 2;
+   */
+  HALF_OPEN = 2,
+
+  /**
+   * The first attempt to connect is under way; bids wait for it as long as their deadlines allow.
+   *
+   * @generated from enum value: PLATFORM_STATE_CONNECTING = 3;
+   */
+  CONNECTING = 3,
+
+  /**
+   * An operator has stopped new bids.
+   *
+   * @generated from enum value: PLATFORM_STATE_PAUSED = 4;
+   */
+  PAUSED = 4,
+
+  /**
+   * The circuit breaker lets nothing through; bids are deferred.
+   *
+   * @generated from enum value: PLATFORM_STATE_CIRCUIT_OPEN = 5;
+   */
+  CIRCUIT_OPEN = 5,
+
+  /**
+   * The platform cannot be called; bids are deferred. When the account turns the server away, which
+   * no waiting mends, they are refused.
+   *
+   * @generated from enum value: PLATFORM_STATE_NOT_CONNECTED = 6;
+   */
+  NOT_CONNECTED = 6,
+}
+
+/**
+ * Describes the enum smartconnectors.common.v1.PlatformState.
+ */
+export const PlatformStateSchema: GenEnum<PlatformState> = /*@__PURE__*/
+  enumDesc(file_smartconnectors_common_v1_connector, 1);
 
