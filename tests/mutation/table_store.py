@@ -19,6 +19,7 @@ from tests.mutation.table import (
 AUDITED = "tests/server/ledger/test_audit_alerts.py::"
 KNOWN_IDS = "tests/server/ledger/test_known_ids.py::"
 DELIVERY = "tests/server/alerts/test_delivery.py::"
+EMBEDDED = "tests/server/ledger/test_embedded.py::"
 
 STORE = (
     Mutant(
@@ -63,7 +64,7 @@ STORE = (
     Mutant(
         "a start without a thread for commits waits",
         "ledger/group_commit.py",
-        "        self._thread = self._pool(1, \"ledger\")\n",
+        '        self._thread = self._pool(1, "ledger")\n',
         "",
         (EMBEDDED + "test_a_ledger_that_gets_no_thread_says_so_and_gives_its_directory_back",),
     ),

@@ -231,7 +231,7 @@ async def _audited(ledger: Ledger, committed: Mapping[str, tuple[int, ...]]) -> 
         audit.take(line)
     audit.at_ns = ledger.now_ns()
     derived = {
-        balance.budget_id: tuple(micros // USD for micros in balance.committed)
+        balance.budget_id: tuple((micros or 0) // USD for micros in balance.committed)
         for balance in audit.balances()
     }
     assert {name: derived[name] for name in committed} == committed

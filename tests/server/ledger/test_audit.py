@@ -63,7 +63,7 @@ async def test_every_balance_follows_from_the_lines_alone(
         assert balance.committed == tuple(limit.committed_micros for limit in state.limits)
         open_sums = (balance.held, balance.deferred, balance.in_doubt)
         assert open_sums == (state.held_micros, state.deferred_micros, state.in_doubt_micros)
-    assert again.balances()[1].committed[0] > 0
+    assert (again.balances()[1].committed[0] or 0) > 0
     assert again.balances()[1].in_doubt > 0
     await ledger.close()
 
