@@ -63,8 +63,15 @@ async def test_the_last_dispatch_of_each_scope_is_remembered_by_its_end(house: H
         house.clock.advance(1)
         dispatches.ended(one)
         ended |= dict.fromkeys((ALL, *one.budget_ids), house.ledger.now_ns())
+    # A total counts what its platforms send, whether or not it is named.
+    ended["total"] = house.ledger.now_ns()
     assert {scope: dispatches.of(scope).last_ended_ns for scope in ended} == ended
-    assert dispatches.of("total").last_ended_ns == 0
+    assert dispatches.of(f"{PLATFORM}/campaigns/2").last_ended_ns == 0
+
+
+async def test_what_was_admitted_before_there_was_a_total_is_in_flight_in_it(house: House) -> None:
+    await held(house, "a")
+    assert figures(house, "total") == (["a"], 0, 0)
 
 
 async def test_who_waits_for_a_scope_to_be_idle_is_told_when_its_last_bid_has_ended(
