@@ -145,6 +145,20 @@ async def test_reports_wait_while_the_platform_asks_bids_to_wait(whose: str) -> 
     assert await quota.stores.calls_since("meta/reports", 0) == ()
 
 
+async def test_what_an_account_is_told_while_a_report_is_recorded_holds_it_up() -> None:
+    class Told(Stores):
+        async def meanwhile(self, platform: str) -> None:
+            if platform == "meta/reports":
+                quota.limiter.tighten(retry_after_s=30.0, whose="eu")
+
+    quota = Quota(100, 10)
+    quota.stores = Told()
+    await quota.start()
+    with pytest.raises(RateLimited):
+        await quota.reports.take(("", "eu"))
+    assert quota.limiter.used() == 0
+
+
 async def test_what_bids_take_while_a_report_is_recorded_is_left_to_them() -> None:
     class Busy(Stores):
         async def meanwhile(self, platform: str) -> None:
