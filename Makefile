@@ -53,7 +53,7 @@ guards: $(VENV)/.dev ## Takes each guard of the money away; the simulated worlds
 crash: $(VENV)/.dev ## kill -9 at every failpoint, restart, compare: make crash RUNS=400 ARGS="--seed 7"
 	@$(BIN)/python -m tests.crash --runs $(RUNS) $(ARGS)
 
-chaos: $(VENV)/.dev ## Stops, starvation, shortages, lost platforms, held requests: make chaos RUNS=44
+chaos: $(VENV)/.dev ## Stops, starvation, shortages, lost platforms, old copies, held requests: make chaos RUNS=52
 	@$(BIN)/python -m tests.chaos --runs $(RUNS) $(ARGS)
 
 partition: $(VENV)/.dev ## The network cut while a change is on its way, with the cure and without: make partition RUNS=20

@@ -1,7 +1,7 @@
 """Puts real servers through hardships other than a crash, and compares what is left.
 
-    python -m tests.chaos                          44 runs over all hardships
-    python -m tests.chaos --runs 110 --seed 7 --json
+    python -m tests.chaos                          52 runs over all hardships
+    python -m tests.chaos --runs 130 --seed 7 --json
     python -m tests.chaos stopped few-files        hardships whose names begin so
     python -m tests.chaos --runs 1 --seed 12 starved    one run again
 
@@ -31,7 +31,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("hardships", nargs="*", help="beginnings of hardships' names; none: all")
-    parser.add_argument("--runs", type=int, default=44)
+    parser.add_argument("--runs", type=int, default=52)
     parser.add_argument("--seed", type=int, default=None, help="absent: a random one")
     parser.add_argument("--json", action="store_true", help="one line of JSON on standard output")
     return parser.parse_args(words)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.chaos.run import ChaosRun
 
 MIB = 1024 * 1024
+FILES = ("ledger.sqlite3", "ledger.sqlite3-wal", "ledger.mark", "site.key")
+"""What a backup of a state directory has."""
 ROUNDS = 4
 
 
@@ -110,6 +112,28 @@ async def few_threads_at_start(run: ChaosRun) -> None:
         group.limit(None)
 
 
+async def old_copy(run: ChaosRun) -> None:
+    """A state directory as it was a moment ago is put in the place of the newer one."""
+    await asyncio.sleep(run.chance.uniform(0.3, 1.0))
+    run.signal(signal.SIGSTOP)
+    copy = run.copy_state(FILES)
+    run.signal(signal.SIGCONT)
+    await run.another_bid_is_placed()
+    await run.start_on(copy)
+
+
+async def torn_copy(run: ChaosRun) -> None:
+    """The same with a copy made file by file, in any order, while bids go on."""
+    await asyncio.sleep(run.chance.uniform(0.3, 1.0))
+    files = list(FILES)
+    run.chance.shuffle(files)
+    for name in files:
+        copy = run.copy_state([name])
+        await asyncio.sleep(run.chance.uniform(0.0, 0.3))
+    await run.another_bid_is_placed()
+    await run.start_on(copy)
+
+
 Hardship = Callable[["ChaosRun"], Awaitable[None]]
 
 HARDSHIPS: dict[str, Hardship] = {
@@ -126,6 +150,8 @@ HARDSHIPS: dict[str, Hardship] = {
         little_memory,
         few_threads,
         few_threads_at_start,
+        old_copy,
+        torn_copy,
     )
 }
 MAY_DIE = frozenset({"little-memory", "both-killed"})

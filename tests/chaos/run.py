@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 from tests.chaos.hardships import HARDSHIPS, MAY_DIE, send
 from tests.chaos.link import Link
 from tests.chaos.shortage import FewThreads
-from tests.crash.compare import SETTLES
-from tests.crash.run import KNOWN_WITHIN_S, Result, Run, Stuck, empty
+from tests.crash.compare import SETTLES, all_entries
+from tests.crash.run import ANSWER_WITHIN_S, KNOWN_WITHIN_S, Result, Run, Stuck, empty
 from tests.crash.sent import Applied
 from tests.crash.server import READY_WITHIN_S, ServerProcess
 
@@ -65,6 +68,10 @@ class ChaosRun(Run):
         self.links = links
         self._now: ServerProcess | None = None
         self._group: FewThreads | None = None
+        self._state = directory / "state"
+        # A mark outside of the state directory tells an old copy of it.
+        ledger = {**self.document["ledger"], "mark_file": str(directory / "ledger.mark")}
+        self.document = {**self.document, "ledger": ledger}
         self._forgotten: list[Applied] = []
         """What platforms had applied when they lost their state."""
         self._lost_at_ns: dict[str, list[int]] = defaultdict(list)
@@ -139,6 +146,46 @@ class ChaosRun(Run):
                 raise Stuck("it was started in a shortage and does not end on SIGTERM")
         elif short.process.returncode == 0:
             raise Stuck("it did not start and ended with 0")
+        self._now = await self._ready()
+        self.open(self._now)
+
+    # Copies of the state directory
+
+    def copy_state(self, names: Sequence[str]) -> Path:
+        """Copies these files of the state directory, as they are; returns where to."""
+        copy = self.directory / "copy"
+        copy.mkdir(exist_ok=True)
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(self._state / name, copy / name)
+        return copy
+
+    async def another_bid_is_placed(self) -> None:
+        """Waits for something that a copy made before does not know. Raises Stuck."""
+        assert self._now is not None
+        before = len(await all_entries(self._now.budgets))
+        async with asyncio.timeout(KNOWN_WITHIN_S):
+            while len(await all_entries(self._now.budgets)) == before:
+                bid = self.table.new(self.chance.choice(self.world.platforms))
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    await self._now.place(bid.platform, bid.request, ANSWER_WITHIN_S)
+
+    async def start_on(self, copy: Path) -> None:
+        """Kills the server, and starts one on a copy that lacks lines: it must be refused. Then the
+        newest state directory is put back. Raises Stuck.
+        """
+        self.kill()
+        assert self._now is not None
+        await self._now.ended(READY_WITHIN_S)
+        self.result.kills += 1
+        aside = self.directory / "aside"
+        shutil.move(self._state, aside)
+        shutil.move(copy, self._state)
+        server = await self.start()
+        if await server.ready():
+            raise Stuck("a server started on an old copy of its state directory")
+        shutil.rmtree(self._state)
+        shutil.move(aside, self._state)
         self._now = await self._ready()
         self.open(self._now)
 
