@@ -116,10 +116,10 @@ async def old_copy(run: ChaosRun) -> None:
     """A state directory as it was a moment ago is put in the place of the newer one."""
     await asyncio.sleep(run.chance.uniform(0.3, 1.0))
     run.signal(signal.SIGSTOP)
-    copy = run.copy_state(FILES)
+    run.copy_state(FILES)
     run.signal(signal.SIGCONT)
     await run.another_bid_is_placed()
-    await run.start_on(copy)
+    await run.start_on_the_copy()
 
 
 async def torn_copy(run: ChaosRun) -> None:
@@ -128,10 +128,10 @@ async def torn_copy(run: ChaosRun) -> None:
     files = list(FILES)
     run.chance.shuffle(files)
     for name in files:
-        copy = run.copy_state([name])
+        run.copy_state([name])
         await asyncio.sleep(run.chance.uniform(0.0, 0.3))
     await run.another_bid_is_placed()
-    await run.start_on(copy)
+    await run.start_on_the_copy()
 
 
 Hardship = Callable[["ChaosRun"], Awaitable[None]]

@@ -68,7 +68,7 @@ class ChaosRun(Run):
         self.links = links
         self._now: ServerProcess | None = None
         self._group: FewThreads | None = None
-        self._state = directory / "state"
+        self._state, self._copy = directory / "state", directory / "copy"
         # A mark outside of the state directory tells an old copy of it.
         ledger = {**self.document["ledger"], "mark_file": str(directory / "ledger.mark")}
         self.document = {**self.document, "ledger": ledger}
@@ -151,14 +151,12 @@ class ChaosRun(Run):
 
     # Copies of the state directory
 
-    def copy_state(self, names: Sequence[str]) -> Path:
-        """Copies these files of the state directory, as they are; returns where to."""
-        copy = self.directory / "copy"
-        copy.mkdir(exist_ok=True)
+    def copy_state(self, names: Sequence[str]) -> None:
+        """Copies these files of the state directory, as they are now."""
+        self._copy.mkdir(exist_ok=True)
         for name in names:
             with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(self._state / name, copy / name)
-        return copy
+                shutil.copyfile(self._state / name, self._copy / name)
 
     async def another_bid_is_placed(self) -> None:
         """Waits for something that a copy made before does not know. Raises Stuck."""
@@ -170,8 +168,8 @@ class ChaosRun(Run):
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     await self._now.place(bid.platform, bid.request, ANSWER_WITHIN_S)
 
-    async def start_on(self, copy: Path) -> None:
-        """Kills the server, and starts one on a copy that lacks lines: it must be refused. Then the
+    async def start_on_the_copy(self) -> None:
+        """Kills the server, and starts one on the copy, which lacks lines: it must be refused. Then the
         newest state directory is put back. Raises Stuck.
         """
         self.kill()
@@ -180,7 +178,7 @@ class ChaosRun(Run):
         self.result.kills += 1
         aside = self.directory / "aside"
         shutil.move(self._state, aside)
-        shutil.move(copy, self._state)
+        shutil.move(self._copy, self._state)
         server = await self.start()
         if await server.ready():
             raise Stuck("a server started on an old copy of its state directory")
