@@ -169,8 +169,8 @@ class ChaosRun(Run):
                     await self._now.place(bid.platform, bid.request, ANSWER_WITHIN_S)
 
     async def start_on_the_copy(self) -> None:
-        """Kills the server, and starts one on the copy, which lacks lines: it must be refused. Then the
-        newest state directory is put back. Raises Stuck.
+        """Kills the server, and starts one on the copy, which lacks lines: it must be refused.
+        Then the newest state directory is put back. Raises Stuck.
         """
         self.kill()
         assert self._now is not None
