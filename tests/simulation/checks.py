@@ -5,6 +5,8 @@ Money is counted in the platforms' own journals, joined to the test's own table 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 
@@ -15,6 +17,7 @@ from tests.simulation.server import Server
 from tests.simulation.state import World
 from tests.simulation.terms import Limit, Scope
 
+from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.ledger import HoldState, LedgerError
 from smartconnectors_server.ledger.audit import Broken as AuditBroken
 from smartconnectors_server.ledger.snapshot import Snapshot
@@ -76,6 +79,22 @@ async def check_windows_are_on_record(world: World, server: Server) -> None:
             if state.committed_micros < lines:
                 text = f"{scope.budget_id}: {state.committed_micros} of {lines} micros count"
                 world.breaks(Promise.LEDGER, text)
+
+
+async def check_releases(world: World, server: Server) -> None:
+    """For as long as the server lives: no money is given back while its change may still act."""
+    while True:
+        await asyncio.sleep(0.5)
+        for name, platform in world.platforms.items():
+            for request_id, until_s in tuple(platform.may_act.values()):
+                if world.clock.awake_s() >= until_s or request_id in platform.excused:
+                    continue
+                with contextlib.suppress(ConnectorError):
+                    hold = await server.ledger.find(name, request_id)
+                    in_time = world.clock.awake_s() < until_s
+                    if in_time and hold is not None and hold.state is HoldState.RELEASED:
+                        text = f"{name} {request_id} is given back, and may still act"
+                        world.breaks(Promise.ALONE, text)
 
 
 def check_nothing_is_held(world: World, server: Server) -> None:

@@ -15,6 +15,7 @@ from tests.simulation.checks import (
     check_nothing_is_forgotten,
     check_nothing_is_held,
     check_nothing_is_in_doubt,
+    check_releases,
     check_superseding_is_on_record,
     check_windows_are_on_record,
 )
@@ -64,6 +65,7 @@ class Life:
         others = [
             asyncio.ensure_future(world.operator.work(server)),
             asyncio.ensure_future(world.nature.work()),
+            asyncio.ensure_future(check_releases(world, server)),
             asyncio.ensure_future(
                 Curious(
                     world.source(f"curious {self._number}"),
