@@ -156,8 +156,8 @@ def listing_of(account_id: str, answer: Any) -> tuple[list[Listed], str]:
             )
             for node in edge.get("data", ())
         ]
-        paging = edge.get("paging", {})
-        after = _cursor(paging["cursors"]["after"]) if "next" in paging else ""
+        paging = edge.get("paging") or {}
+        after = _cursor(paging["cursors"]["after"]) if paging.get("next") else ""
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableAnswer(f"{type(error).__name__} in the answer to a read") from None
     return found, after
@@ -243,7 +243,7 @@ def _campaign_of(account_id: str, currency_code: str, node: Node) -> Campaign:
         currency_code=currency_code,
         is_paused=_text(node["status"]) != "ACTIVE",
         ad_sets=tuple(_ad_set_of(each) for each in ad_sets.get("data", ())),
-        has_more_ad_sets="next" in ad_sets.get("paging", {}),
+        has_more_ad_sets=bool((ad_sets.get("paging") or {}).get("next")),
         strategy=_text(node.get("bid_strategy", "")),
         daily_budget=_units(node.get("daily_budget")),
         lifetime_budget=_units(node.get("lifetime_budget")),

@@ -28,6 +28,7 @@ from smartconnectors_server.platforms.meta.state import (
     ad_set_of,
     audiences_in,
     campaigns_of,
+    listing_of,
     nodes_of,
 )
 
@@ -278,3 +279,13 @@ def test_a_roas_floor_is_read_as_a_number_or_as_text() -> None:
     for floor in (20_000, "20000"):
         node = {"id": "1", "status": "ACTIVE", "bid_constraints": {"roas_average_floor": floor}}
         assert ad_set_of(node).roas_floor == 20_000
+
+
+@pytest.mark.parametrize("paging", [None, {}, {"next": None}, {"cursors": None, "next": None}])
+def test_a_next_page_that_is_null_is_no_next_page(paging: Any) -> None:
+    ad_sets = {"data": [], "paging": paging}
+    node = {"id": "1", "status": "ACTIVE", "adsets": ad_sets}
+    answer = {"currency": "USD", "id": "act_1", "campaigns": {"data": [node], "paging": paging}}
+    assert not campaigns_of("act_1", answer)["1"].has_more_ad_sets
+    listed, after = listing_of("act_1", answer)
+    assert (len(listed), after) == (1, "")
