@@ -4,7 +4,7 @@ away at once.
 
 from __future__ import annotations
 
-from tests.mutation.table import BUDGET, SIMULATION, Mutant
+from tests.mutation.table import BUDGET, Mutant
 
 CHANNEL = "tests/server/platforms/google_ads/test_channel.py::"
 HTTP = "tests/server/connector/test_http.py::"
@@ -14,7 +14,7 @@ RETRANSMISSION_IS_BOUNDLESS = Mutant(
     "connector/sockets.py",
     "            made.setsockopt(socket.IPPROTO_TCP, option, timeout_ms)\n",
     "            assert timeout_ms\n",
-    (HTTP + "test_the_kernel_gives_a_change_up_within_the_platforms_timeout", SIMULATION),
+    (HTTP + "test_the_kernel_gives_a_change_up_within_the_platforms_timeout",),
 )
 ONE_LOOK = Mutant(
     "one look is enough to give the money back",
@@ -24,7 +24,6 @@ ONE_LOOK = Mutant(
     (
         BUDGET
         + "test_reconciler.py::test_the_quiet_period_begins_when_the_platform_is_reached_again",
-        SIMULATION,
     ),
 )
 
@@ -65,7 +64,6 @@ LOOKS = (
             BUDGET
             + "test_reconciler.py::"
             + "test_the_quiet_period_does_not_pass_while_the_machine_is_suspended",
-            SIMULATION,
         ),
     ),
     Mutant(

@@ -20,6 +20,8 @@ class Plan:
         retries: the caller of the change that met the cut sends it again once it was released;
             otherwise others take the room.
         cured: False: the server lacks what protects it.
+        waits_for_retransmission: the partition ends right after the change was retransmitted once
+            more, which leaves the room to be sold most time before the next time.
     """
 
     seed: int
@@ -29,6 +31,7 @@ class Plan:
     killed_after_s: float | None
     retries: bool
     cured: bool = True
+    waits_for_retransmission: bool = False
 
 
 def draw(seed: int, *, cured: bool = True) -> Plan:

@@ -131,6 +131,7 @@ class Run:
         )
         self.server: ServerProcess
         self._lives: list[ServerProcess] = []
+        self._until_s = watched_until_s(plan.partition_s, LATENCY_S)
         self.wire: Wire
         self.far: FarSide
         self._settings: Mapping[str, Any]
@@ -192,7 +193,13 @@ class Run:
 
     async def _heal(self) -> None:
         await self._sleep_until(self.plan.partition_s)
+        last_s = self.wire.last_sent_at_s
+        if self.plan.waits_for_retransmission:
+            while self.wire.last_sent_at_s == last_s:  # noqa: ASYNC110 - the kernel's own timer
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(2 * LATENCY_S)  # until it is lost
         self.wire.heal()
+        self._until_s = max(self._until_s, watched_until_s(self._now_s(), LATENCY_S))
 
     # What happens
 
@@ -218,10 +225,9 @@ class Run:
 
     async def _sell_the_room_again(self) -> None:
         """Bids whenever there is room, until what was retransmitted must have arrived."""
-        until_s = watched_until_s(self.plan.partition_s, LATENCY_S)
         to_sell = [*([self.victim] if self.plan.retries else []), *self.others]
         sold_out = False
-        while self._now_s() < until_s or not sold_out:
+        while self._now_s() < self._until_s or not sold_out:
             if self._now_s() > LONGEST_S:
                 raise SaysNothing("the change stays in doubt")
             await asyncio.sleep(LOOKS_EVERY_S)

@@ -12,11 +12,20 @@ from tests.partition.series import play_all
 
 NOT_HERE = namespaces.why_not()
 MUST_RUN = bool(os.environ.get("CI")) and os.geteuid() == 0
-PARTITION_S = 10.0
+PARTITION_S = 5.0
 
 
 def plan(platform: str, *, cured: bool, killed_after_s: float | None = None) -> Plan:
-    return Plan(1, platform, 1_000, PARTITION_S, killed_after_s, retries=False, cured=cured)
+    return Plan(
+        seed=1,
+        platform=platform,
+        timeout_ms=1_000,
+        partition_s=PARTITION_S,
+        killed_after_s=killed_after_s,
+        retries=False,
+        cured=cured,
+        waits_for_retransmission=not cured,
+    )
 
 
 def test_the_partition_test_is_not_skipped_in_ci() -> None:

@@ -226,6 +226,7 @@ class ScriptedPlatform:
         except (OutcomeUnknown, RuntimeError):
             for change in changes:
                 self._is_unknown(change)
+            self._perhaps_suspend()
             raise
         finally:
             for change in changes:
@@ -274,7 +275,7 @@ class ScriptedPlatform:
         if kind in {"well", "slow", "reject", "each_its_own"}:
             return [self._decide(change, kind) for change in changes]
         if kind == "partition":
-            self._cut_off(changes, TIMEOUT_S - latency_s)
+            self._cut_off(changes)
         await self._lose(changes, kind, TIMEOUT_S - latency_s)
         raise AssertionError("it is lost")
 
@@ -284,16 +285,17 @@ class ScriptedPlatform:
             await asyncio.sleep(TIMEOUT_S)
             raise PlatformUnavailable("no connection within the timeout")
 
-    def _cut_off(self, changes: Sequence[Change], left_s: float) -> None:
-        """Partitions the network when the changes were written. A machine that loses its network is
-        often about to be suspended, here about when the call ends.
-        """
+    def _cut_off(self, changes: Sequence[Change]) -> None:
+        """Partitions the network when the changes were written."""
         partition_s = self.chance.choice(PARTITIONS_S) * self.chance.uniform(0.3, 1.0)
         self.partitioned_until_s = self.clock.now_s() + partition_s
         for change in changes:
             self.kernel.take(change, partition_s)
-        if self.chance.random() < 0.4:
-            after_s = left_s + self.chance.uniform(-0.5, 2.0)
+
+    def _perhaps_suspend(self) -> None:
+        """A machine that loses its network is often about to be suspended."""
+        if self.chance.random() < 0.3:
+            after_s = self.chance.uniform(0.0, LATEST_S)
             suspended_s = self.chance.choice(SUSPENDED_S)
             asyncio.get_running_loop().call_later(after_s, self.clock.suspend, suspended_s)
 

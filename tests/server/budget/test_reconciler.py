@@ -129,11 +129,11 @@ async def test_the_quiet_period_begins_when_the_platform_is_reached_again(house:
     looker = reconciler(house, platforms)
     await asked_at_s(house, looker, platforms, 100)
     platforms.answers["a"] = NOT_APPLIED
-    for wait_s in (60.0, QUIET_S - 0.001):
-        house.clock.advance(wait_s)
+    for wait_ns in (60 * NANOS_PER_SECOND, round(QUIET_S * NANOS_PER_SECOND) - 1):
+        house.clock.advance_ns(wait_ns)
         await looker.look()
         assert await state_of(house, hold) is HoldState.IN_DOUBT
-    house.clock.advance(0.001)
+    house.clock.advance_ns(1)
     await looker.look()
     assert await state_of(house, hold) is HoldState.RELEASED
 
