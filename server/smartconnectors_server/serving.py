@@ -7,7 +7,8 @@ import dataclasses
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from smartconnectors_server import failpoints
 from smartconnectors_server.app import Application, Ready
@@ -34,13 +35,24 @@ def pages_of(application: Application) -> Pages:
     )
 
 
+async def _first_of(*works: Coroutine[Any, Any, Any]) -> None:
+    """Returns when one of them has ended; the others are given up."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
 async def serve(
     settings: Settings,
     *,
     on_ready: Callable[[Ready], None],
     read_again: Callable[[], Settings] | None = None,
 ) -> None:
-    """Runs until SIGTERM or SIGINT, then drains. SIGHUP: takes what `read_again` returns.
+    """Runs until SIGTERM or SIGINT, then drains. `on_ready` is called once every platform has been
+    tried, as health tells it; calls are taken before. SIGHUP: takes what `read_again` returns.
 
     Raises StartupError when it cannot start.
     """
@@ -65,7 +77,9 @@ async def serve(
         ) from None
     if read_again is not None:
         loop.add_signal_handler(signal.SIGHUP, application.core.reloader.ask, read_again)
-    on_ready(dataclasses.replace(ready, http_address=http_address))
+    await _first_of(application.tried(), asked_to_stop.wait())
+    if not asked_to_stop.is_set():
+        on_ready(dataclasses.replace(ready, http_address=http_address))
     await asked_to_stop.wait()
     log.info("draining (process %d)", os.getpid())
     await application.stop()
