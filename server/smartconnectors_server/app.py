@@ -80,6 +80,7 @@ class Application:
             (ended.code, ended.message, ended.trailers),
         )
         self._begun_ns = 0
+        self._tried = asyncio.Event()
         self._reporting: asyncio.Task[None] | None = None
         self._server: Any = None
 
@@ -107,6 +108,10 @@ class Application:
             {name: mode.value for name, mode in core.modes.items()},
             str(self._settings.state_dir),
         )
+
+    async def tried(self) -> None:
+        """Returns once every platform has been tried, or `FIRST_ATTEMPTS_S` have passed."""
+        await self._tried.wait()
 
     @property
     def ready(self) -> bool:
@@ -183,8 +188,10 @@ class Application:
         available, runtimes = core.ledger.available, core.runtimes
         waited_s = (self._clock.monotonic_ns() - self._begun_ns) / NANOS_PER_SECOND
         tried = all(runtime.link.attempted for runtime in runtimes.values())
+        if tried or waited_s >= FIRST_ATTEMPTS_S:
+            self._tried.set()
         serving = {
-            "": available and (tried or waited_s >= FIRST_ATTEMPTS_S),
+            "": available and self._tried.is_set(),
             **{service.full_name: available for service in core.services},
         }
         for runtime in runtimes.values():

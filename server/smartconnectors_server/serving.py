@@ -84,7 +84,8 @@ async def serve(
     adoption: Adoption = NO_ADOPTION,
     pool: Pool = started,
 ) -> None:
-    """Runs until SIGTERM or SIGINT, then drains. SIGHUP: takes what `read_again` returns.
+    """Runs until SIGTERM or SIGINT, then drains. `on_ready` is called once every platform has been
+    tried, as health tells it; calls are taken before. SIGHUP: takes what `read_again` returns.
     `adoption`: as `Application.start` has it. `pool` makes the threads of the loop.
 
     Raises StartupError when it cannot start.
@@ -121,7 +122,9 @@ async def serve(
     if read_again is not None:
         loop.add_signal_handler(signal.SIGHUP, application.core.reloader.ask, read_again)
     hint_in_container(settings)
-    on_ready(dataclasses.replace(ready, http_address=http_address))
+    await unless_stopped(application.tried(), asked_to_stop)
+    if not asked_to_stop.is_set():
+        on_ready(dataclasses.replace(ready, http_address=http_address))
     await asked_to_stop.wait()
     log.info("draining (process %d)", os.getpid())
     await application.stop()

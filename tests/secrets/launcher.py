@@ -71,7 +71,9 @@ async def crash(config: Path) -> None:
     app = Application(settings, platforms={n: failing(p) for n, p in PLATFORMS.items()})
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    print(ready_line(await app.start(), True), flush=True)  # noqa: T201
+    ready = await app.start()
+    await app.tried()
+    print(ready_line(ready, True), flush=True)  # noqa: T201
     await stopped.wait()
     await app.stop()
 

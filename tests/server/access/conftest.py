@@ -24,6 +24,7 @@ class Servers:
     async def __call__(self, **chosen: Any) -> str:
         app = application(self._directory, self._clock, **chosen)
         address = (await app.start()).grpc_address
+        await app.tried()
         self.running.append(app)
         return address
 

@@ -37,7 +37,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
             access = {"tokens_file": str(tmp_path / "tokens.toml")}
             app = application(tmp_path, server=server, access=access)
             running.append(app)
-            return (await app.start()).grpc_address
+            address = (await app.start()).grpc_address
+            await app.tried()
+            return address
 
         return asyncio.run_coroutine_threadsafe(begin(), loop).result(20)
 

@@ -52,7 +52,9 @@ async def address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str
     file = directory / "tokens.toml"
     file.write_text("".join(entry(role, role, f"a-{role}-er") for role in ROLES if ROLES[role]))
     app = application(directory, access={"tokens_file": str(file)})
-    yield (await app.start()).grpc_address
+    address = (await app.start()).grpc_address
+    await app.tried()
+    yield address
     await app.stop()
 
 

@@ -225,6 +225,24 @@ async def a_time_in_doubt(house: House, reload: Reload, bid: MakeBid) -> None:
     assert await told(house) == ["in_doubt_too_long"]
 
 
+async def a_beginning(house: House, reload: Reload, bid: MakeBid) -> None:
+    while house.runtime.limiter.headroom():
+        await house.runtime.limiter.take()
+    assert await told(house) == []
+    await reload.to(0.0)
+    assert await told(house) == ["rate_limit_near"]
+
+
+async def an_end(house: House, reload: Reload, bid: MakeBid) -> None:
+    house.open_breaker()
+    await house.pass_time(31)
+    for _ in range(2):
+        house.runtime.breaker.acquire().succeed()
+    assert await told(house) == ["circuit_opened"]
+    await reload.to(0.0)
+    assert await told(house) == ["circuit_opened", "circuit_closed"]
+
+
 async def a_slow_commit(house: House, reload: Reload, bid: MakeBid) -> None:
     house.core.books.conditions.committed(0.5)
     assert await told(house) == []
@@ -303,6 +321,8 @@ EFFECTS: Mapping[str, tuple[Mapping[str, Any], Effect]] = {
         {"reconciler": {"interval_s": 1.0, "max_interval_s": 1.0, "quiet_period_s": 80_000}},
         a_quiet_period,
     ),
+    "alerts.begins_after_s": ({"rate_limit": {"calls": 1}}, a_beginning),
+    "alerts.ends_after_s": ({}, an_end),
     "alerts.in_doubt_after_s": ({"reconciler": {"quiet_period_s": 80_000}}, a_time_in_doubt),
     "alerts.ledger_slow_ms": ({}, a_slow_commit),
     "alerts.unknown_request_ids": ({}, ids_of_others),

@@ -9,6 +9,7 @@ import pytest
 from smartconnectors.budgets.v1 import budget_service_pb2 as pb
 from smartconnectors.common.v1 import budget_pb2
 from smartconnectors_server.access import Caller, Role, Scope
+from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.errors import ServerDraining
 from smartconnectors_server.ledger import Condition, Entry, Subject
 from smartconnectors_server.services.alerts import AlertReader
@@ -89,15 +90,18 @@ async def test_without_an_id_a_stream_begins_now(counter: Counter) -> None:
     assert (await waiting).alert.kind == pb.ALERT_KIND_BUDGET_EXHAUSTED
 
 
-async def test_a_reader_that_reads_nothing_holds_one_number(counter: Counter) -> None:
+async def test_a_reader_that_reads_nothing_holds_one_number(
+    counter: Counter, clock: ManualClock
+) -> None:
     """What it has not read is in the ledger and nowhere else."""
     stream = counter.stream(pb.WatchAlertsRequest(after_id="alert-0"))
-    await counter.hold("a", 85)
+    await counter.hold("a", 84)
     await counter.ledger.flush()
     await anext(stream)
     await anext(stream)
     for number in range(30):
         held = await counter.hold(f"r{number}", 14)
+        clock.advance(60)
         await counter.ledger.release(held.hold_id)
     await counter.ledger.flush()
     log = counter.ledger.alerts
