@@ -42,6 +42,8 @@ class Write(enum.Enum):
     """With the change that crossed the level."""
     ALERT_END = "alert_end"
     CONFIGURE = "configure"
+    BIND = "bind"
+    """What the state directory is bound to, also by an adoption."""
     ERASE = "erase"
     """The line that a customer's data was erased."""
     CALLS = "calls"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tests.end_to_end.conftest import Server, Stage, Words
 
 USD = 1_000_000
-SLOW_MS = 120
-SLOWER_MS = 180
+SLOW_MS = 1_000
+SLOWER_MS = 1_100
 QUICK = {"failure_threshold": 3, "slow_call_ms": SLOW_MS, "open_s": 0.6}
 LASTING = {"failure_threshold": 3, "slow_call_ms": SLOW_MS, "open_s": 600}
 
@@ -128,7 +128,7 @@ async def test_bids_that_wait_for_their_target_when_the_breaker_opens_are_deferr
 ) -> None:
     server = await stage.serve(circuit_breaker={**LASTING, "failure_threshold": 1})
     await server.place(say.bid("history", 10, campaign="1001", ltv_usd=20))
-    await stage.fault(FaultKind.SLOW, delay_ms=400)
+    await stage.fault(FaultKind.SLOW, delay_ms=1_400)
     first = asyncio.ensure_future(server.place(say.bid("first", 10, ltv_usd=25)))
     await say.eventually(lambda: stage.mutates("first"), bool)
     queued = [

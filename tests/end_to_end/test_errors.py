@@ -278,6 +278,21 @@ async def _(stage: Stage, say: Words) -> Any:
     )
 
 
+@reason("SERVER_DRAINING")
+async def _(stage: Stage, say: Words) -> Any:
+    """The server begins to stop before the bid is sent."""
+    server = await stage.serve()
+    await server.place(say.bid("first", 15))
+    server.core.begin_drain()
+    refusal = await say.refused(server.place(say.bid("r", 16)))
+    assert stage.mutates("r") == []
+    return (
+        refusal,
+        server,
+        Expected(StatusCode.UNAVAILABLE, money={"committed": 15 * USD}, retry=True),
+    )
+
+
 @reason("NO_BID")
 async def _(stage: Stage, say: Words) -> Any:
     """Whoever sold the place blocks what the advertiser sells."""

@@ -5,6 +5,7 @@ that were committed and are gone are noticed; what cannot be used is refused wit
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import signal
 import sqlite3
@@ -55,7 +56,7 @@ async def refusal_to_start(stage: Stage, **overrides: Any) -> str:
     assert await asyncio.wait_for(process.wait(), 60) == REFUSED
     logged = log.read_bytes()[before:].decode()
     assert "Traceback" not in logged
-    said = logged.splitlines()[-1]
+    said: str = json.loads(logged.splitlines()[-1])["event"]
     assert said.startswith("Cannot start: "), logged
     return said
 

@@ -66,6 +66,11 @@ def test_a_deferral_from_the_start_is_another_write_than_one_of_what_was_held() 
     assert writes_of([Step((hold(5, 6),), (line("defer"),))]) == {Write.DEFER}
 
 
+@pytest.mark.parametrize("verb", ["bind", "adopt"])
+def test_what_a_directory_is_bound_to_is_one_kind_of_write(verb: str) -> None:
+    assert writes_of([Step((), (line(verb),))]) == {Write.BIND}
+
+
 @pytest.mark.parametrize(
     ("note", "who"),
     [

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from smartconnectors_server.failpoints import Moment, Write, reached_by
+from smartconnectors_server.ledger.bindings import ADOPT
 from smartconnectors_server.ledger.records import Entry, Step
 
 BY_OPERATOR = "operator: "
@@ -26,8 +27,9 @@ def writes_of(steps: Sequence[Step]) -> set[Write]:
     for step in steps:
         began = {hold.hold_id for hold in step.holds if hold.created_ns == hold.updated_ns}
         for entry in step.entries:
-            deferred_new = entry.verb == Write.DEFER.value and entry.hold_id in began
-            writes.add(Write.DEFER_NEW if deferred_new else Write(entry.verb))
+            write = Write.BIND if entry.verb == ADOPT else Write(entry.verb)
+            deferred_new = write is Write.DEFER and entry.hold_id in began
+            writes.add(Write.DEFER_NEW if deferred_new else write)
             if who := _who(entry):
                 writes.add(who)
     return writes
