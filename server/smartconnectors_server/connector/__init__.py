@@ -20,6 +20,7 @@ from smartconnectors_server.connector._base import (
 )
 from smartconnectors_server.connector.accounts import DEFAULT as DEFAULT_ACCOUNT
 from smartconnectors_server.connector.accounts import Accounts, account_named
+from smartconnectors_server.connector.endpoints import host_of, same_place
 from smartconnectors_server.connector.facts import (
     MOST_CAMPAIGNS,
     AccountCampaigns,
@@ -54,5 +55,7 @@ __all__ = [
     "Traffic",
     "account_named",
     "check_account_currency",
+    "host_of",
+    "same_place",
     "time_zone_warning",
 ]

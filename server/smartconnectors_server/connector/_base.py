@@ -345,6 +345,10 @@ class Platform:
             version whose end is announced.
         effective_options: what counts in the place of `options` that are absent, by key, for
             `check-config`; the mode is the one that calls are made in.
+        real_hosts: the host names of the real platform, each with all names below it.
+        sandbox_hosts: those below them that are a sandbox of the platform's own.
+        real_ways_out: which keys of `options` lead to something real, beside the platform itself,
+            when calls go to a sandbox at this endpoint (None: the one in the process).
     """
 
     name: str
@@ -364,3 +368,6 @@ class Platform:
     warnings: Callable[[Any, date], tuple[str, ...]] = lambda _options, _today: ()
     place_options: tuple[str, ...] = ()
     effective_options: Callable[[Any, Mode], Mapping[str, Any]] = lambda _options, _mode: {}
+    real_hosts: tuple[str, ...] = ()
+    sandbox_hosts: tuple[str, ...] = ()
+    real_ways_out: Callable[[Any, str | None], tuple[str, ...]] = lambda _options, _endpoint: ()

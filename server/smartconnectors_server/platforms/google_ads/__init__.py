@@ -63,6 +63,7 @@ PLATFORM = Platform(
     sandbox=_sandbox,
     command_line=_command_line,
     effective_options=effective_options,
+    real_hosts=("googleapis.com", "google.com"),
     account_options=("customer_id", "login_customer_id"),
     place_options=("customer_id",),
     warnings=warnings,

@@ -63,6 +63,7 @@ PLATFORM = Platform(
     sandbox=_sandbox,
     command_line=_command_line,
     effective_options=effective_options,
+    real_hosts=("facebook.com", "facebook.net", "fb.com"),
     account_options=("ad_account_id",),
     place_options=("ad_account_id",),
     warnings=warnings,

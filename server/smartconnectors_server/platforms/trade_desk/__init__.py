@@ -12,6 +12,7 @@ from smartconnectors_server.platforms.trade_desk.options import (
     TradeDeskOptions,
     effective_options,
     missing_credentials,
+    real_ways_out,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ PLATFORM = Platform(
     sandbox=_sandbox,
     command_line=_command_line,
     effective_options=effective_options,
+    real_hosts=("thetradedesk.com", "adsrvr.org"),
+    sandbox_hosts=("sb.thetradedesk.com",),
+    real_ways_out=real_ways_out,
     account_options=("advertiser_id", "partner_id"),
     place_options=("partner_id", "advertiser_id", "seat", "exchange_endpoint"),
 )
