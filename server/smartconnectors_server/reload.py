@@ -58,6 +58,8 @@ RELOADABLE: tuple[str, ...] = (
     "platforms.*.max_step_percent",
     "platforms.*.max_daily_budget",
     "platforms.*.max_bid",
+    "platforms.*.min_roas",
+    "platforms.*.amount_may_differ",
     "platforms.*.budget.limit",
     "platforms.*.budget.campaigns.*",
     "platforms.*.rate_limit.calls",

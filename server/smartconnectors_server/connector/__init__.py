@@ -29,6 +29,7 @@ from smartconnectors_server.connector.facts import (
     check_account_currency,
     time_zone_warning,
 )
+from smartconnectors_server.connector.stated import Amount, Stated, by_amount, by_roas
 
 __all__ = [
     "DEFAULT_ACCOUNT",
@@ -37,6 +38,7 @@ __all__ = [
     "AccountCampaigns",
     "AccountFacts",
     "Accounts",
+    "Amount",
     "CampaignFacts",
     "Connector",
     "Context",
@@ -52,8 +54,11 @@ __all__ = [
     "Sent",
     "SpendReport",
     "SpendRow",
+    "Stated",
     "Traffic",
     "account_named",
+    "by_amount",
+    "by_roas",
     "check_account_currency",
     "host_of",
     "same_place",

@@ -24,6 +24,7 @@ from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector.facts import AccountCampaigns, AccountFacts
 from smartconnectors_server.connector.sandbox import Sandbox
+from smartconnectors_server.connector.stated import Stated
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.outgoing_proxy import Outgoing
 
@@ -349,6 +350,7 @@ class Platform:
         sandbox_hosts: those below them that are a sandbox of the platform's own.
         real_ways_out: which keys of `options` lead to something real, beside the platform itself,
             when calls go to a sandbox at this endpoint (None: the one in the process).
+        stated: what a bid's request says of its setting in money. Pure.
     """
 
     name: str
@@ -371,3 +373,4 @@ class Platform:
     real_hosts: tuple[str, ...] = ()
     sandbox_hosts: tuple[str, ...] = ()
     real_ways_out: Callable[[Any, str | None], tuple[str, ...]] = lambda _options, _endpoint: ()
+    stated: Callable[[Any], Stated] = lambda _request: Stated()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2
-from smartconnectors_server.connector import Connector, Context, Defaults, Platform
+from smartconnectors_server.connector import Connector, Context, Defaults, Platform, Stated
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.platforms.trade_desk.options import (
     ENVIRONMENT,
@@ -37,6 +37,12 @@ def _register(connector: Any, server: Any) -> None:
     trade_desk_service_pb2_grpc.add_TradeDeskServiceServicer_to_server(connector, server)
 
 
+def _stated(request: Any) -> Stated:
+    from smartconnectors_server.platforms.trade_desk.wire import stated_of
+
+    return stated_of(request)
+
+
 def _command_line() -> CommandLine:
     from smartconnectors_server.platforms.trade_desk.command_line import COMMAND_LINE
 
@@ -66,6 +72,7 @@ PLATFORM = Platform(
     real_hosts=("thetradedesk.com", "adsrvr.org"),
     sandbox_hosts=("sb.thetradedesk.com",),
     real_ways_out=real_ways_out,
+    stated=_stated,
     account_options=("advertiser_id", "partner_id"),
     place_options=("partner_id", "advertiser_id", "seat", "exchange_endpoint"),
 )
