@@ -219,6 +219,7 @@ class Plan:
         beside: what else changes, each as it is now and afterwards; now 0: not set.
         lowers_exposure: True when less can be spent afterwards.
         unchanged: True when the platform already has exactly this.
+        may_move_others: True when further campaigns can share what is changed.
         marker: the request id that the platform shows for the last change of the target; empty: it
             shows none.
     """
@@ -233,6 +234,7 @@ class Plan:
     beside: tuple[tuple[int, int], ...] = ()
     lowers_exposure: bool = False
     unchanged: bool = False
+    may_move_others: bool = False
     marker: str = ""
 
 

@@ -16,9 +16,10 @@ from smartconnectors_server.platforms import PLATFORMS, google_ads, meta, trade_
 EXEMPLARY = sorted(
     document
     for platform in (google_ads, meta, trade_desk)
-    for document in (Path(platform.__file__).parent / "wiretests" / "exemplary").glob("*.json")
+    for document in Path(str(platform.__file__)).parent.glob("wiretests/exemplary/*.json")
     if json.loads(document.read_text())["method"] == "PlaceBid"
 )
+TENTH = {"multiplier": 0.1}
 CPM = {"base_bid_cpm_micros": 500 * USD, "max_bid_cpm_micros": 900 * USD}
 ATTACKS: list[tuple[str, dict[str, Any]]] = [
     ("google_ads", {"target_roas": {"roas": 0.01}}),
@@ -85,8 +86,7 @@ async def test_one_micro_buys_nothing_while_the_breaker_is_open(
 async def test_the_largest_bid_binds_every_knob_whoever_calls(
     name: str, fields: dict[str, Any], who: str, tmp_path: Path, clock: ManualClock
 ) -> None:
-    settings = {"max_bid": "10.00"}
-    async with bidding(name, tmp_path, clock, **settings) as stage:
+    async with bidding(name, tmp_path, clock, max_bid="10.00") as stage:
         bid = stage.request("1001", **{"micros": USD, **fields})
         refusal = await stage.status(who, bid)
         assert "is above the largest" in refusal
@@ -142,8 +142,9 @@ async def test_an_operator_may_give_both(
 async def test_the_configuration_may_let_every_bidder_give_both(
     name: str, fields: dict[str, Any], open_to_all: bool, tmp_path: Path, clock: ManualClock
 ) -> None:
-    settings = {"amount_may_differ": True}
-    async with bidding(name, tmp_path, clock, open_to_all=open_to_all, **settings) as stage:
+    async with bidding(
+        name, tmp_path, clock, open_to_all=open_to_all, amount_may_differ=True
+    ) as stage:
         who = "" if open_to_all else "on-1001"
         assert await stage.status(who, stage.request("1001", 1, **fields)) == "PLACED"
 
@@ -193,11 +194,11 @@ async def test_a_price_of_the_services_own_decides_the_setting_of_a_deferred_bid
     tmp_path: Path, clock: ManualClock
 ) -> None:
     """The heuristic holds less than the caller's setting is worth, so less is set."""
-    settings = {"fallback": {"multiplier": 0.1}}
-    async with bidding("trade_desk", tmp_path, clock, **settings) as stage:
+    async with bidding("trade_desk", tmp_path, clock, fallback=TENTH) as stage:
         stage.open_breaker()
-        fields = {"ltv": 50 * USD, "ad_group": {**CPM, "base_bid_cpm_micros": 400 * USD}}
-        answer = await stage.ask("on-1001", stage.request("1001", 900 * USD, **fields))
+        knob = {**CPM, "base_bid_cpm_micros": 400 * USD}
+        bid = stage.request("1001", 900 * USD, ltv=50 * USD, ad_group=knob)
+        answer = await stage.ask("on-1001", bid)
         assert answer.result.bid_micros == 5 * USD
         clock.advance(60)
         await stage.app.core.deferred.look()
@@ -224,8 +225,7 @@ async def test_a_price_of_the_services_own_has_a_roas_of_its_own(
     tmp_path: Path,
     clock: ManualClock,
 ) -> None:
-    settings = {"fallback": {"multiplier": 0.1}}
-    async with bidding(name, tmp_path, clock, **settings) as stage:
+    async with bidding(name, tmp_path, clock, fallback=TENTH) as stage:
         stage.open_breaker()
         bid = stage.request("1009", 20 * USD, ltv=50 * USD, **fields)
         assert (await stage.ask("bidder", bid)).result.bid_micros == 5 * USD

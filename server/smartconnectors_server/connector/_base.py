@@ -187,6 +187,14 @@ class Connector(Protocol):
         """
         ...
 
+    async def moved_by(self, request: Message, plan: Plan) -> frozenset[str] | None:
+        """The ids of all campaigns that the plan of this request moves, as the platform says now.
+        Asked of plans that may move others. Reads through the gate. None: it cannot be told.
+
+        Raises RateLimited, PlatformUnavailable, PlatformRejected.
+        """
+        ...
+
     def defers(self, request: Message) -> bool:
         """Whether a bid can wait for the circuit breaker. False for one that is an answer to an
         auction, which does not wait: such a bid is refused while the breaker is open.
@@ -279,6 +287,11 @@ class OneByOne:
         """One call for each bid."""
         return count
 
+    async def moved_by(self, request: Message, plan: Plan) -> frozenset[str] | None:
+        """No plan moves other campaigns."""
+        del request, plan
+        return None
+
     def defers(self, request: Message) -> bool:
         """Every bid may wait for the circuit breaker."""
         del request
@@ -351,6 +364,7 @@ class Platform:
         real_ways_out: which keys of `options` lead to something real, beside the platform itself,
             when calls go to a sandbox at this endpoint (None: the one in the process).
         stated: what a bid's request says of its setting in money. Pure.
+        alone: a request that spends, so that it moves no campaign but its own. Pure.
     """
 
     name: str
@@ -374,3 +388,4 @@ class Platform:
     sandbox_hosts: tuple[str, ...] = ()
     real_ways_out: Callable[[Any, str | None], tuple[str, ...]] = lambda _options, _endpoint: ()
     stated: Callable[[Any], Stated] = lambda _request: Stated()
+    alone: Callable[[Any], Any] = lambda request: request

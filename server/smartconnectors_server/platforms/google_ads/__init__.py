@@ -43,6 +43,12 @@ def _stated(request: Any) -> Stated:
     return stated_of(request)
 
 
+def _alone(request: Any) -> Any:
+    from smartconnectors_server.platforms.google_ads.knobs import alone
+
+    return alone(request)
+
+
 def _command_line() -> CommandLine:
     from smartconnectors_server.platforms.google_ads.command_line import COMMAND_LINE
 
@@ -71,6 +77,7 @@ PLATFORM = Platform(
     effective_options=effective_options,
     real_hosts=("googleapis.com", "google.com"),
     stated=_stated,
+    alone=_alone,
     account_options=("customer_id", "login_customer_id"),
     place_options=("customer_id",),
     warnings=warnings,

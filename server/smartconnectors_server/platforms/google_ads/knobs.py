@@ -7,6 +7,7 @@ The request says what to bid by (`intent_of`); the campaign's strategy decides t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
 from smartconnectors_server.call import Priced, Source
@@ -78,9 +79,10 @@ def intent_of(
     priced: Priced,
     *,
     unit_micros: int = 0,
-    default_max_campaigns: int = 1,
+    most_campaigns: int = 1,
 ) -> Intent:
     """What is wanted. `unit_micros`: the currency's billable unit, where `needs_billable_unit`.
+    `most_campaigns`: how many may share a portfolio at most, whatever the request says.
 
     Raises InvalidBid naming the field that makes it impossible.
     """
@@ -91,7 +93,9 @@ def intent_of(
             knob,
             _roas_of(request, priced),
             ceiling_micros=_ceiling_of(request, priced, unit_micros),
-            max_campaigns=request.target_roas.max_shared_campaigns or default_max_campaigns,
+            max_campaigns=min(
+                request.target_roas.max_shared_campaigns or most_campaigns, most_campaigns
+            ),
         )
     amount_micros = _amount_of(priced, unit_micros)
     if knob == "target_cpa":
@@ -244,6 +248,18 @@ def _portfolio_setting(intent: Intent, campaign: Campaign) -> Setting:
         portfolio.roas_millionths,
         portfolio.ceiling_micros,
     )
+
+
+def alone(request: Any) -> Any:
+    """The request, so that it moves no campaign but its own."""
+    if not isinstance(request, pb.PlaceBidRequest):
+        return request
+    if (request.WhichOneof("knob") or "target_roas") != "target_roas":
+        return request
+    narrowed = pb.PlaceBidRequest()
+    narrowed.CopyFrom(request)
+    narrowed.target_roas.max_shared_campaigns = 1
+    return narrowed
 
 
 def _cpa_setting(campaign: Campaign) -> Setting:

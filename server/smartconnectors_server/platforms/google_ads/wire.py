@@ -88,6 +88,7 @@ def plan_bid(
         beside=_ceilings(intent, setting),
         lowers_exposure=_lowers_exposure(intent, setting),
         unchanged=unchanged,
+        may_move_others=setting.field == pb.BIDDING_FIELD_PORTFOLIO_TARGET_ROAS,
         marker=before["marker"],
     )
 

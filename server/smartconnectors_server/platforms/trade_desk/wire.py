@@ -135,8 +135,10 @@ def asked_bids(request: pb.PlaceBidRequest, priced: Priced, now: Bids) -> Bids:
     """What the ad group is to bid, whether it may or not: never more than a price of our own."""
     asked = request.ad_group
     most = priced.bid_micros if priced.source is Source.FALLBACK else MAX_CPM_MICROS
-    has_base, has_max = (asked.HasField(f"{name}_bid_cpm_micros") for name in ("base", "max"))
-    base_micros = min(asked.base_bid_cpm_micros, most) if has_base else priced.bid_micros
+    has_max = asked.HasField("max_bid_cpm_micros")
+    base_micros = priced.bid_micros
+    if asked.HasField("base_bid_cpm_micros"):
+        base_micros = min(asked.base_bid_cpm_micros, most)
     return Bids(base_micros, min(asked.max_bid_cpm_micros, most) if has_max else now.max_micros)
 
 
