@@ -14,7 +14,7 @@ from smartconnectors_server.alerts import Conditions
 from smartconnectors_server.budget import Candidate, Keeper
 from smartconnectors_server.circuitbreaker import BreakerSettings, CircuitBreaker, State
 from smartconnectors_server.clock import Clock
-from smartconnectors_server.connector import DEFAULT_ACCOUNT, Mode, Options, Platform
+from smartconnectors_server.connector import DEFAULT_ACCOUNT, Mode, Options, Platform, host_of
 from smartconnectors_server.interceptors import Link, PlatformRuntime
 from smartconnectors_server.ledger import (
     EVERY_CAMPAIGN,
@@ -187,6 +187,40 @@ def mode_of(platform: Platform, settings: Settings) -> Mode:
             'mode = "sandbox".'
         )
     return Mode(chosen.mode)
+
+
+def check_sandbox(platform: Platform, settings: Settings, mode: Mode) -> None:
+    """Raises StartupError when calls go to a sandbox, and something that is configured is real."""
+    chosen = settings_of(settings, platform.name)
+    if mode is not Mode.SANDBOX and chosen.endpoint is None:
+        return
+    if mode is Mode.SANDBOX and chosen.endpoint and _is_real(platform, chosen.endpoint):
+        raise StartupError(
+            f"platforms.{platform.name}.endpoint: {chosen.endpoint} is {platform.title} itself, "
+            "and the mode is sandbox. Leave the endpoint out, and say mode = "
+            '"shadow" or mode = "live" for the real platform'
+        )
+    keys = dict.fromkeys(
+        key
+        for options in accounts_of(platform, chosen).values()
+        for key in platform.real_ways_out(options, chosen.endpoint)
+    )
+    if keys:
+        where = "the mode is sandbox" if mode is Mode.SANDBOX else "the endpoint is a sandbox"
+        raise StartupError(
+            f"platforms.{platform.name}.options: {', '.join(keys)} leads out of the sandbox, and "
+            f"{where}: nothing real is reached from there. Leave {', '.join(keys)} out, or set "
+            'what is missing for mode = "live"'
+        )
+
+
+def _is_real(platform: Platform, endpoint: str) -> bool:
+    host = host_of(endpoint)
+    return _is_below(host, platform.real_hosts) and not _is_below(host, platform.sandbox_hosts)
+
+
+def _is_below(host: str, names: tuple[str, ...]) -> bool:
+    return any(host == name or host.endswith(f".{name}") for name in names)
 
 
 def binding_of(platform: Platform, settings: Settings, mode: Mode) -> Binding:

@@ -215,8 +215,11 @@ class Plan:
         wire: the request as it would be sent, for the connector's servicer.
         before_value: the setting now, in the connector's unit; None when it is not known.
         after_value: the setting afterwards, in the same unit.
+        roas_millionths: the ROAS that is set; 0: none is.
+        beside: what else changes, each as it is now and afterwards; now 0: not set.
         lowers_exposure: True when less can be spent afterwards.
         unchanged: True when the platform already has exactly this.
+        may_move_others: True when further campaigns can share what is changed.
         marker: the request id that the platform shows for the last change of the target; empty: it
             shows none.
     """
@@ -227,8 +230,11 @@ class Plan:
     wire: Any = None
     before_value: int | None = None
     after_value: int = 0
+    roas_millionths: int = 0
+    beside: tuple[tuple[int, int], ...] = ()
     lowers_exposure: bool = False
     unchanged: bool = False
+    may_move_others: bool = False
     marker: str = ""
 
 

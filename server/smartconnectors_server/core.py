@@ -10,7 +10,13 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from smartconnectors.budgets.v1 import budget_service_pb2
 from smartconnectors_server import gauges
-from smartconnectors_server.assembly import budgets_of, mode_of, quiet_period_s, runtime_of
+from smartconnectors_server.assembly import (
+    budgets_of,
+    check_sandbox,
+    mode_of,
+    quiet_period_s,
+    runtime_of,
+)
 from smartconnectors_server.books import Books
 from smartconnectors_server.budget import Reconciler, SpendReports, shadow_budgets
 from smartconnectors_server.call import MethodSpec, MethodTable
@@ -70,6 +76,8 @@ class Core:
             for name, platform in platforms.items()
             if name not in settings.platforms or settings.platforms[name].enabled
         }
+        for name, mode in self.modes.items():
+            check_sandbox(platforms[name], settings, mode)
         self.platforms = {name: platforms[name] for name in self.modes}
         budgets = budgets_of(self.platforms, settings)
         shadowed = [name for name, mode in self.modes.items() if mode is Mode.SHADOW]

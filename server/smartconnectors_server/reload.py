@@ -17,6 +17,7 @@ from smartconnectors_server.assembly import (
     accounts_of,
     breaker_settings,
     budgets_of,
+    check_sandbox,
     mode_of,
     options_of,
     reserve_percent_of,
@@ -57,6 +58,8 @@ RELOADABLE: tuple[str, ...] = (
     "platforms.*.max_step_percent",
     "platforms.*.max_daily_budget",
     "platforms.*.max_bid",
+    "platforms.*.min_roas",
+    "platforms.*.amount_may_differ",
     "platforms.*.budget.limit",
     "platforms.*.budget.campaigns.*",
     "platforms.*.rate_limit.calls",
@@ -211,7 +214,7 @@ class Reloader:
         try:
             old, new = (budgets_of(self._enabled, one) for one in (before, settings))
             for name in self._enabled:
-                mode_of(self._enabled[name], settings)
+                check_sandbox(self._enabled[name], settings, mode_of(self._enabled[name], settings))
         except StartupError as error:
             raise ReloadRefused(str(error)) from None
         now = {budget.budget_id: budget.limits[0].limit_micros for budget in old}

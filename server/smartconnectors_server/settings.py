@@ -292,7 +292,15 @@ class PlatformSettings(Section):
     """The largest daily budget that UpdateCampaignBudget may set."""
     max_bid: AmountMicros | None = None
     """The largest bid. A caller's larger one is refused unless it is `reduce_only`; the heuristic's
-    is lowered to it."""
+    is lowered to it. It binds every amount of a setting too: CPMs, the price of an auction,
+    ceilings, and the bid that an explicit ROAS stands for."""
+    min_roas: float | None = Field(None, ge=0.01, le=1000)
+    """The lowest ROAS that a bid may set, unless it lowers exposure. What `max_bid` is for amounts:
+    it cannot bind a ROAS, which is the ratio of two amounts that the caller names."""
+    amount_may_differ: bool = False
+    """Whether a bid may name an amount and a setting (a ROAS, a CPM) that do not agree. The amount
+    is counted then, whatever the setting is worth. False: only callers with the role `operate`
+    may, where there is access control."""
     budget: PlatformBudgetSettings = PlatformBudgetSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     circuit_breaker: CircuitBreakerSettings = CircuitBreakerSettings()

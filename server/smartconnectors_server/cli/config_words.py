@@ -123,6 +123,7 @@ EXAMPLES: Mapping[str, Any] = {
     "PlatformSettings.max_step_percent": 30.0,
     "PlatformSettings.max_daily_budget": "1000.00",
     "PlatformSettings.max_bid": "50.00",
+    "PlatformSettings.min_roas": 1.5,
     "PlatformBudgetSettings.campaign_default": "50.00",
     "TelemetrySettings.otlp_headers": "api-key=...",
     "TelemetrySettings.otlp_ca_file": "tls/collector-ca.pem",

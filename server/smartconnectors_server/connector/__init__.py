@@ -20,6 +20,7 @@ from smartconnectors_server.connector._base import (
 )
 from smartconnectors_server.connector.accounts import DEFAULT as DEFAULT_ACCOUNT
 from smartconnectors_server.connector.accounts import Accounts, account_named
+from smartconnectors_server.connector.endpoints import host_of, same_place
 from smartconnectors_server.connector.facts import (
     MOST_CAMPAIGNS,
     AccountCampaigns,
@@ -28,6 +29,7 @@ from smartconnectors_server.connector.facts import (
     check_account_currency,
     time_zone_warning,
 )
+from smartconnectors_server.connector.stated import Amount, Stated, by_amount, by_roas
 
 __all__ = [
     "DEFAULT_ACCOUNT",
@@ -36,6 +38,7 @@ __all__ = [
     "AccountCampaigns",
     "AccountFacts",
     "Accounts",
+    "Amount",
     "CampaignFacts",
     "Connector",
     "Context",
@@ -51,8 +54,13 @@ __all__ = [
     "Sent",
     "SpendReport",
     "SpendRow",
+    "Stated",
     "Traffic",
     "account_named",
+    "by_amount",
+    "by_roas",
     "check_account_currency",
+    "host_of",
+    "same_place",
     "time_zone_warning",
 ]

@@ -24,6 +24,7 @@ from smartconnectors_server.call import Call, Plan, Priced
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector.facts import AccountCampaigns, AccountFacts
 from smartconnectors_server.connector.sandbox import Sandbox
+from smartconnectors_server.connector.stated import Stated
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.outgoing_proxy import Outgoing
 
@@ -186,6 +187,14 @@ class Connector(Protocol):
         """
         ...
 
+    async def moved_by(self, request: Message, plan: Plan) -> frozenset[str] | None:
+        """The ids of all campaigns that the plan of this request moves, as the platform says now.
+        Asked of plans that may move others. Reads through the gate. None: it cannot be told.
+
+        Raises RateLimited, PlatformUnavailable, PlatformRejected.
+        """
+        ...
+
     def defers(self, request: Message) -> bool:
         """Whether a bid can wait for the circuit breaker. False for one that is an answer to an
         auction, which does not wait: such a bid is refused while the breaker is open.
@@ -278,6 +287,11 @@ class OneByOne:
         """One call for each bid."""
         return count
 
+    async def moved_by(self, request: Message, plan: Plan) -> frozenset[str] | None:
+        """No plan moves other campaigns."""
+        del request, plan
+        return None
+
     def defers(self, request: Message) -> bool:
         """Every bid may wait for the circuit breaker."""
         del request
@@ -345,6 +359,12 @@ class Platform:
             version whose end is announced.
         effective_options: what counts in the place of `options` that are absent, by key, for
             `check-config`; the mode is the one that calls are made in.
+        real_hosts: the host names of the real platform, each with all names below it.
+        sandbox_hosts: those below them that are a sandbox of the platform's own.
+        real_ways_out: which keys of `options` lead to something real, beside the platform itself,
+            when calls go to a sandbox at this endpoint (None: the one in the process).
+        stated: what a bid's request says of its setting in money. Pure.
+        alone: a request that spends, so that it moves no campaign but its own. Pure.
     """
 
     name: str
@@ -364,3 +384,8 @@ class Platform:
     warnings: Callable[[Any, date], tuple[str, ...]] = lambda _options, _today: ()
     place_options: tuple[str, ...] = ()
     effective_options: Callable[[Any, Mode], Mapping[str, Any]] = lambda _options, _mode: {}
+    real_hosts: tuple[str, ...] = ()
+    sandbox_hosts: tuple[str, ...] = ()
+    real_ways_out: Callable[[Any, str | None], tuple[str, ...]] = lambda _options, _endpoint: ()
+    stated: Callable[[Any], Stated] = lambda _request: Stated()
+    alone: Callable[[Any], Any] = lambda request: request

@@ -77,6 +77,9 @@ class Accounts:
         self._account_of[_campaign_of(request)] = name
         return replace(plan, target=_prefix(name) + plan.target)
 
+    async def moved_by(self, request: Message, plan: Plan) -> frozenset[str] | None:
+        return await self._connectors[self._name(request)].moved_by(request, plan)
+
     def defers(self, request: Message) -> bool:
         return self._connectors[self._name(request)].defers(request)
 

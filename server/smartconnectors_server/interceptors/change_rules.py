@@ -14,14 +14,19 @@ from smartconnectors_server.interceptors._base import PlatformRuntime
 from smartconnectors_server.money import format_amount
 from smartconnectors_server.settings import PlatformSettings
 
+_MILLION = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class ChangeRules:
-    """How much and how often a target may change. 0, or None for the step: no rule."""
+    """How much and how often a target may change, and how low its ROAS may be. 0, or None for the
+    step and the ROAS: no rule.
+    """
 
     min_change_percent: float
     min_interval_s: float
     max_step_percent: float | None
+    min_roas: float | None = None
 
     @classmethod
     def of(cls, settings: PlatformSettings, mode: Mode) -> ChangeRules:
@@ -36,6 +41,7 @@ class ChangeRules:
             (5.0 if careful else 0.0) if change is None else change,
             (900.0 if careful else 0.0) if interval is None else interval,
             (30.0 if careful else None) if step is None else step,
+            settings.min_roas,
         )
 
     def is_none(self, plan: Plan) -> bool:
@@ -57,6 +63,7 @@ class ChangeRules:
                     "after": str(plan.after_value),
                 },
             )
+        self._check_roas(plan)
         percent = change_percent(plan)
         if self.max_step_percent is None or percent is None or plan.lowers_exposure:
             return
@@ -70,6 +77,20 @@ class ChangeRules:
                     "max_step_percent": f"{self.max_step_percent:g}",
                 },
             )
+
+    def _check_roas(self, plan: Plan) -> None:
+        least = None if self.min_roas is None else round(self.min_roas * _MILLION)
+        if least is None or plan.lowers_exposure or not 0 < plan.roas_millionths < least:
+            return
+        raise StepTooLarge(
+            f"{plan.target}: a ROAS of {plan.roas_millionths / _MILLION:g} is below the lowest "
+            f"that may be set, {self.min_roas:g}. Platform setting unchanged.",
+            metadata={
+                "target": plan.target,
+                "roas": f"{plan.roas_millionths / _MILLION:g}",
+                "min_roas": f"{self.min_roas:g}",
+            },
+        )
 
     def check_interval(self, runtime: PlatformRuntime, plan: Plan, now_ns: int) -> None:
         """Raises RateLimited when the target was changed a moment ago."""
@@ -88,22 +109,12 @@ class ChangeRules:
 
 
 def change_percent(plan: Plan) -> float | None:
-    """By how much the setting changes; None when it is not known or was zero."""
-    if not plan.before_value:
-        return None
-    return abs(plan.after_value - plan.before_value) * 100 / plan.before_value
-
-
-def check_bid(bid_micros: int, currency_code: str, runtime: PlatformRuntime) -> None:
-    """Raises StepTooLarge for a bid above the largest that may be set."""
-    most = runtime.settings.max_bid
-    if most is not None and bid_micros > most:
-        raise StepTooLarge(
-            f"{runtime.name}: a bid of {format_amount(bid_micros, currency_code)} is above the "
-            f"largest that may be set, {format_amount(most, currency_code)}. Platform setting "
-            "unchanged.",
-            metadata={"bid_micros": str(bid_micros), "max_bid_micros": str(most)},
-        )
+    """By how much the setting changes, or what is set beside it if that changes more; None when it
+    is not known or was zero.
+    """
+    changes = ((plan.before_value, plan.after_value), *plan.beside)
+    percents = [abs(after - before) * 100 / before for before, after in changes if before]
+    return max(percents, default=None)
 
 
 def check_daily_budget(asked_micros: int, currency_code: str, runtime: PlatformRuntime) -> None:

@@ -23,8 +23,9 @@ from smartconnectors_server.errors import (
 )
 from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
+from smartconnectors_server.interceptors.amounts import check_bid
 from smartconnectors_server.interceptors.answers import priced_of, store_error
-from smartconnectors_server.interceptors.change_rules import ChangeRules, check_bid
+from smartconnectors_server.interceptors.change_rules import ChangeRules
 from smartconnectors_server.interceptors.sending import send_held
 from smartconnectors_server.interceptors.telemetry import outcome_name, tell
 from smartconnectors_server.ledger import Hold, HoldNotOpen, HoldState

@@ -16,7 +16,7 @@ from smartconnectors_server.call import Call, Kind, MethodSpec, Priced, Source
 from smartconnectors_server.circuitbreaker import State
 from smartconnectors_server.errors import CircuitOpenNoFallback, ConnectorError, InvalidBid
 from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
-from smartconnectors_server.interceptors.change_rules import check_bid
+from smartconnectors_server.interceptors.amounts import asked_micros
 from smartconnectors_server.ledger import HoldState
 
 
@@ -80,15 +80,14 @@ class Fallback:
         self, request: Any, call: Call, runtime: PlatformRuntime, admits: bool
     ) -> Priced:
         bid = request.bid
-        if not call.reduce_only:
-            check_bid(bid.bid_micros, call.currency_code, runtime)
-        if admits and bid.HasField("bid_micros"):
+        micros = asked_micros(request, call, runtime)
+        if admits and micros:
             return Priced(
                 request_id=call.request_id,
-                bid_micros=bid.bid_micros,
+                bid_micros=micros,
                 ltv_micros=bid.predicted_ltv_micros,
                 currency_code=call.currency_code,
-                ai_bid_micros=bid.bid_micros,
+                ai_bid_micros=micros,
             )
         return await heuristic(self._engines, runtime, request, call, defer=not admits)
 
@@ -103,7 +102,8 @@ async def heuristic(
             reduction, which a heuristic cannot promise, or what it is for does not wait.
         PlatformUnavailable: the same while the platform is not connected, or its account turns the
             server away.
-        InvalidBid: to be sent, and there is nothing to price from.
+        InvalidBid: to be sent, and there is nothing to price from; and as `asked_micros`.
+        StepTooLarge: as `asked_micros`.
     """
     bid = request.bid
     if defer and call.reduce_only:
@@ -111,13 +111,14 @@ async def heuristic(
     if defer and not runtime.link.offline().defers(request):
         raise deferral_refusal(runtime, "an auction does not wait.")
     fallback = runtime.settings.fallback
+    micros = asked_micros(request, call, runtime)
     price = fallback_price(
         [
             Sample(hold.ltv_micros, hold.ai_bid_micros)
             for hold in engines.keeper.recent_settled(runtime.book)
         ],
         predicted_ltv_micros=bid.predicted_ltv_micros,
-        ai_bid_micros=bid.bid_micros,
+        ai_bid_micros=micros,
         multiplier_milli=fallback.multiplier or runtime.platform.defaults.fallback_multiplier_milli,
         capped=fallback.cap == "ai_bid",
     )
@@ -139,6 +140,6 @@ async def heuristic(
         currency_code=call.currency_code,
         source=Source.FALLBACK,
         uncapped_micros=price.uncapped_micros,
-        ai_bid_micros=bid.bid_micros,
+        ai_bid_micros=micros,
         defer=defer,
     )

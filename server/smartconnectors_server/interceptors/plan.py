@@ -12,12 +12,14 @@ from google.protobuf.message import Message
 
 from smartconnectors.common.v1 import bid_pb2
 from smartconnectors_server.call import Call, Kind, MethodSpec, Plan
+from smartconnectors_server.errors import PermissionDenied
 from smartconnectors_server.interceptors._base import Engines, Next
 from smartconnectors_server.interceptors.answers import add_budget, fill_result
 from smartconnectors_server.interceptors.change_rules import ChangeRules, check_daily_budget
 from smartconnectors_server.interceptors.fallback import circuit_refusal, heuristic
 from smartconnectors_server.interceptors.gate import BreakerOpen
 from smartconnectors_server.ledger import HoldState
+from smartconnectors_server.telemetry import names
 
 
 class PlanChange:
@@ -58,7 +60,7 @@ class PlanChange:
 
     async def _offline(self, call_next: Next, request: Message, call: Call, target: str) -> Message:
         call.plan = Plan(target=target, amount_micros=call.present_price().bid_micros)
-        response: Message = await call_next(request, call)
+        response: Message = await call_next(self._narrowed(request, call), call)
         return response
 
     async def _opened(self, call_next: Next, request: Message, call: Call, target: str) -> Message:
@@ -85,7 +87,10 @@ class PlanChange:
             fill_result(response, call, call.present_price(), bid_pb2.BID_STATUS_UNCHANGED)
             add_budget(response, self._keeper.state(runtime.book))
             return response  # type: ignore[no-any-return]
+        await self._check_moved(request, call, plan)
         rules.check_step(plan, reduce_only=call.reduce_only)
+        # It may yet be deferred, and is planned again then.
+        request = self._narrowed(request, call)
         if not waits:
             answer: Message = await call_next(request, call)
             return answer
@@ -94,6 +99,41 @@ class PlanChange:
         if call.hold is not None:
             runtime.last_change_ns[plan.target] = self._keeper.now_ns()
         return answer
+
+    def _narrowed(self, request: Message, call: Call) -> Message:
+        """What is kept of a request for when its caller cannot be asked any more: a restricted
+        caller's moves its own campaign alone then.
+        """
+        runtime = self._engines.runtime(call)
+        if call.caller.scope.has_all_of(runtime.name):
+            return request
+        narrowed: Message = runtime.platform.alone(request)
+        return narrowed
+
+    async def _check_moved(self, request: Message, call: Call, plan: Plan) -> None:
+        """Raises PermissionDenied when other campaigns share what is changed, and the caller is
+        not let at all of them.
+        """
+        runtime, scope = self._engines.runtime(call), call.caller.scope
+        if not plan.may_move_others or scope.has_all_of(runtime.name):
+            return
+        connector = await runtime.connector(call)
+        moved = await connector.moved_by(request, plan)
+        if moved is not None and all(scope.has_campaign(runtime.name, one) for one in moved):
+            return
+        denied = PermissionDenied(
+            f"{call.actor} may not {call.spec.name} here: it is restricted, and {plan.target} is "
+            "shared with campaigns that it is not let at. Platform setting unchanged.",
+            metadata={"needs": "every campaign that shares it", "target": plan.target},
+        )
+        self._engines.telemetry.event(
+            names.EVENT_ACCESS_REFUSED,
+            method=call.spec.path,
+            actor=call.actor,
+            reason=denied.reason,
+            why=denied.message,
+        )
+        raise denied
 
 
 def remembered_changes(engines: Engines, book: str) -> dict[str, int]:

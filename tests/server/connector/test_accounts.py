@@ -42,6 +42,11 @@ class Account(OneByOne):
         self.runs: dict[str, bool] = {}
         self.paused: list[str] = []
         self.gate: Gate | None = None
+        self.sharers: frozenset[str] | None = None
+
+    async def moved_by(self, request: Message, plan: Plan) -> frozenset[str] | None:
+        del request, plan
+        return self.sharers
 
     async def plan(self, request: Message, priced: Priced) -> Plan:
         del request, priced
@@ -273,3 +278,9 @@ async def test_one_throttled_account_keeps_no_campaign_of_another_from_being_pau
 async def test_a_pause_of_a_campaign_that_no_account_knows_asks_for_the_account(two: Two) -> None:
     with pytest.raises(InvalidBid, match="names no account"):
         await pause(two, "9")
+
+
+async def test_what_a_plan_moves_is_asked_of_its_account(two: Two) -> None:
+    two.eu.sharers, two.us.sharers = frozenset({"1"}), frozenset({"2"})
+    request = pb.PlaceBidRequest(bid=bid_pb2.BidRequest(campaign_id="2", account="us"))
+    assert await two.accounts.moved_by(request, Plan("campaigns/2", 0)) == {"2"}

@@ -47,6 +47,8 @@ class Script(OneByOne):
         self.finding = Finding.INCONCLUSIVE
         self.before_value: int | None = 100
         self.after_value = 90
+        self.roas_millionths = 0
+        self.beside: tuple[tuple[int, int], ...] = ()
         self.marker = ""
         """The request id that the platform shows."""
         self.target = ""
@@ -65,6 +67,8 @@ class Script(OneByOne):
             amount_micros=amount,
             before_value=self.before_value,
             after_value=self.after_value,
+            roas_millionths=self.roas_millionths,
+            beside=self.beside,
             lowers_exposure=bool(self.before_value) and self.after_value < (self.before_value or 0),
             marker=self.marker,
         )

@@ -212,3 +212,25 @@ async def test_a_target_that_a_deferred_bid_has_changed_is_left_alone_for_its_in
     await house.until(lambda: house.script.sent == ["waited"])
     assert isinstance(await house.refused(make_bid("next")), RateLimited)
     assert house.script.sent == ["waited"]
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+async def test_a_step_is_as_large_as_the_largest_change_in_it(
+    build: Build, make_bid: MakeBid, way: Any
+) -> None:
+    """A ceiling beside the bid is set by the same change."""
+    house = await build(max_step_percent=30)
+    house.script.after_value = 110
+    house.script.beside = ((100, 131),)
+    assert await way(house, [make_bid("a")]) == ["STEP_TOO_LARGE"]
+    house.script.beside = ((100, 130), (0, 999))
+    assert await way(house, [make_bid("b")]) == ["PLACED"]
+
+
+async def test_a_change_is_as_small_as_the_largest_change_in_it(
+    build: Build, make_bid: MakeBid
+) -> None:
+    house = await build(min_change_percent=5)
+    house.script.after_value = 101
+    house.script.beside = ((100, 120),)
+    assert await house.status(make_bid("a")) == "PLACED"

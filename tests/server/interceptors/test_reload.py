@@ -100,6 +100,24 @@ async def a_largest_bid(house: House, reload: Reload, bid: MakeBid) -> None:
     assert (await house.refused(bid("after"))).reason == "STEP_TOO_LARGE"
 
 
+async def a_lowest_roas(house: House, reload: Reload, bid: MakeBid) -> None:
+    house.script.after_value, house.script.roas_millionths = 110, 1_490_000
+    assert await house.status(bid("before")) == "PLACED"
+    await reload.to(1.5)
+    assert (await house.refused(bid("after"))).reason == "STEP_TOO_LARGE"
+
+
+async def amounts_that_differ(house: House, reload: Reload, bid: MakeBid) -> None:
+    def differs(request_id: str) -> Any:
+        request = bid(request_id)
+        request.target_roas.roas = 0.01
+        return request
+
+    assert (await house.refused(differs("before"))).reason == "INVALID_BID"
+    await reload.to(True)
+    assert await house.status(differs("after")) == "PLACED"
+
+
 async def a_quota(house: House, reload: Reload, bid: MakeBid) -> None:
     assert await house.status(bid("before")) == "PLACED"
     await reload.to(1)
@@ -336,6 +354,8 @@ EFFECTS: Mapping[str, tuple[Mapping[str, Any], Effect]] = {
     "platforms.*.max_step_percent": ({}, a_largest_step),
     "platforms.*.max_daily_budget": ({}, a_largest_daily_budget),
     "platforms.*.max_bid": ({}, a_largest_bid),
+    "platforms.*.min_roas": ({}, a_lowest_roas),
+    "platforms.*.amount_may_differ": ({}, amounts_that_differ),
     "platforms.*.budget.limit": ({}, a_limit),
     "platforms.*.budget.campaigns.*": (
         {"budget": {"limit": "100", "campaigns": {"1": "90"}}},

@@ -225,8 +225,11 @@ type BidRequest struct {
 	// The predicted lifetime value, in micros. 0: no prediction. At most 10^15 (a thousand million
 	// units).
 	PredictedLtvMicros int64 `protobuf:"varint,5,opt,name=predicted_ltv_micros,json=predictedLtvMicros,proto3" json:"predicted_ltv_micros,omitempty"`
-	// The amount to bid and to commit, in micros. Absent: the service prices it by its heuristic.
-	// 1 to 10^15.
+	// The amount to bid and to commit, in micros. Beside a setting that says itself how much is bid (an
+	// explicit ROAS, a CPM) it has to agree with that, or the bid is refused with INVALID_BID; a
+	// `reduce_only` bid commits nothing and is not compared. Callers with the role `operate` may name
+	// both at will. Absent: what the setting says, and without one the service prices the bid by its
+	// heuristic. 1 to 10^15.
 	BidMicros *int64 `protobuf:"varint,6,opt,name=bid_micros,json=bidMicros,proto3,oneof" json:"bid_micros,omitempty"`
 	// ISO 4217 currency of every amount in this request. Empty: the budget's.
 	CurrencyCode string `protobuf:"bytes,7,opt,name=currency_code,json=currencyCode,proto3" json:"currency_code,omitempty"`

@@ -96,18 +96,24 @@ func (BiddingField) EnumDescriptor() ([]byte, []int) {
 // Bid by return on ad spend.
 type TargetRoas struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The return to aim for: 2.0 means two units of value for each unit spent. 0.01 to 1000. Absent:
-	// computed as value / bid, from `reported_value_micros` when given, else from the predicted LTV.
+	// The return to aim for: 2.0 means two units of value for each unit spent. It stands for a bid of
+	// `predicted_ltv_micros` / `roas`, so the predicted LTV is needed; `bid_micros`, when given, has to
+	// be that amount, rounded to a micro or to the currency's minor unit, or to the same six decimals
+	// of the ROAS. A price of the service's own (`BID_SOURCE_FALLBACK`) has the ROAS LTV / price
+	// instead. 0.01 to 1000. Absent: computed as value / bid, from `reported_value_micros` when given,
+	// else from the predicted LTV.
 	Roas *float64 `protobuf:"fixed64,1,opt,name=roas,proto3,oneof" json:"roas,omitempty"`
 	// The value that the account reports for a conversion, in micros, for accounts that report order
 	// values instead of LTVs. Not together with `roas`. 1 to 10^15.
 	ReportedValueMicros *int64 `protobuf:"varint,2,opt,name=reported_value_micros,json=reportedValueMicros,proto3,oneof" json:"reported_value_micros,omitempty"`
-	// The most to pay for a click, in micros. Google takes it on portfolio strategies only; refused
-	// on a campaign that has none.
+	// The most to pay for a click, in micros; not above the bid. Google takes it on portfolio
+	// strategies only; refused on a campaign that has none.
 	CpcBidCeilingMicros *int64 `protobuf:"varint,3,opt,name=cpc_bid_ceiling_micros,json=cpcBidCeilingMicros,proto3,oneof" json:"cpc_bid_ceiling_micros,omitempty"`
 	// A portfolio strategy moves every campaign that shares it. The bid is refused when more
-	// campaigns than this share it. 0: as the server is configured; unless it says otherwise, only the
-	// campaign itself, and any number in a sandbox.
+	// campaigns than this share it, or more than the server is configured to allow: unless that says
+	// otherwise, only the campaign itself, and any number in a sandbox. 0: as configured. A caller that
+	// is restricted to campaigns moves a portfolio only when it is let at all that share it, and by a
+	// deferred bid only one that nothing else bids by.
 	MaxSharedCampaigns int32 `protobuf:"varint,4,opt,name=max_shared_campaigns,json=maxSharedCampaigns,proto3" json:"max_shared_campaigns,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache

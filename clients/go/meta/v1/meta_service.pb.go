@@ -27,8 +27,11 @@ const (
 // Bid by return on ad spend (`LOWEST_COST_WITH_MIN_ROAS`, goal `VALUE`): no less than this return.
 type MinRoas struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The least return: 2.0 means two units of value for each unit spent. 0.01 to 1000. Absent:
-	// the predicted LTV / bid.
+	// The least return: 2.0 means two units of value for each unit spent. It stands for a bid of
+	// `predicted_ltv_micros` / `roas`, so the predicted LTV is needed; `bid_micros`, when given, has to
+	// be that amount, rounded to a micro or to the currency's minor unit, or to the same four decimals
+	// of the ROAS. A price of the service's own (`BID_SOURCE_FALLBACK`) has the ROAS LTV / price
+	// instead. 0.01 to 1000. Absent: the predicted LTV / bid.
 	Roas          *float64 `protobuf:"fixed64,1,opt,name=roas,proto3,oneof" json:"roas,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

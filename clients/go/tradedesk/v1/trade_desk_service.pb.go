@@ -108,11 +108,13 @@ type AdGroup struct {
 	// The ad group. Empty: the campaign's only one; refused when it has several. 64 characters at
 	// most.
 	AdGroupId string `protobuf:"bytes,1,opt,name=ad_group_id,json=adGroupId,proto3" json:"ad_group_id,omitempty"`
-	// The base bid, in micros of the currency for a thousand impressions. Absent: `bid_micros`, or what
-	// the service prices the bid at. 1 to 10^12.
+	// The base bid, in micros of the currency for a thousand impressions. Unless `max_bid_cpm_micros` is
+	// given, it is the bid: `bid_micros`, when given, has to be the same. A price of the service's own
+	// lowers it. Absent: the bid. 1 to 10^12.
 	BaseBidCpmMicros *int64 `protobuf:"varint,2,opt,name=base_bid_cpm_micros,json=baseBidCpmMicros,proto3,oneof" json:"base_bid_cpm_micros,omitempty"`
 	// The most to bid, in micros of the currency for a thousand impressions; not below the base bid.
-	// Absent: left as it is. 1 to 10^12.
+	// It is the bid: `bid_micros`, when given, has to be the same. A price of the service's own lowers
+	// it. Absent: left as it is. 1 to 10^12.
 	MaxBidCpmMicros *int64 `protobuf:"varint,3,opt,name=max_bid_cpm_micros,json=maxBidCpmMicros,proto3,oneof" json:"max_bid_cpm_micros,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -172,7 +174,8 @@ func (x *AdGroup) GetMaxBidCpmMicros() int64 {
 // A bid on The Trade Desk.
 type PlaceBidRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required. What to bid: `bid_micros` is what placing it commits.
+	// Required. What to bid: `bid_micros`, or what the target says in its place, is what placing it
+	// commits.
 	Bid *v1.BidRequest `protobuf:"bytes,1,opt,name=bid,proto3" json:"bid,omitempty"`
 	// What to bid on. Unset: the campaign's only ad group, as with an empty `ad_group`.
 	//

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from smartconnectors.google_ads.v1 import google_ads_service_pb2
-from smartconnectors_server.connector import Connector, Context, Defaults, Platform
+from smartconnectors_server.connector import Connector, Context, Defaults, Platform, Stated
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.platforms.google_ads.options import (
     ENVIRONMENT,
@@ -37,6 +37,18 @@ def _register(connector: Any, server: Any) -> None:
     google_ads_service_pb2_grpc.add_GoogleAdsServiceServicer_to_server(connector, server)
 
 
+def _stated(request: Any) -> Stated:
+    from smartconnectors_server.platforms.google_ads.knobs import stated_of
+
+    return stated_of(request)
+
+
+def _alone(request: Any) -> Any:
+    from smartconnectors_server.platforms.google_ads.knobs import alone
+
+    return alone(request)
+
+
 def _command_line() -> CommandLine:
     from smartconnectors_server.platforms.google_ads.command_line import COMMAND_LINE
 
@@ -63,6 +75,9 @@ PLATFORM = Platform(
     sandbox=_sandbox,
     command_line=_command_line,
     effective_options=effective_options,
+    real_hosts=("googleapis.com", "google.com"),
+    stated=_stated,
+    alone=_alone,
     account_options=("customer_id", "login_customer_id"),
     place_options=("customer_id",),
     warnings=warnings,

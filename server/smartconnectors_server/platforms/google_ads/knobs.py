@@ -7,9 +7,11 @@ The request says what to bid by (`intent_of`); the campaign's strategy decides t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from smartconnectors.google_ads.v1 import google_ads_service_pb2 as pb
 from smartconnectors_server.call import Priced, Source
+from smartconnectors_server.connector import Amount, Stated, by_roas
 from smartconnectors_server.errors import InvalidBid
 from smartconnectors_server.money import format_amount
 from smartconnectors_server.platforms.google_ads.state import ROAS_SCALE, Campaign, millionths
@@ -77,9 +79,10 @@ def intent_of(
     priced: Priced,
     *,
     unit_micros: int = 0,
-    default_max_campaigns: int = 1,
+    most_campaigns: int = 1,
 ) -> Intent:
     """What is wanted. `unit_micros`: the currency's billable unit, where `needs_billable_unit`.
+    `most_campaigns`: how many may share a portfolio at most, whatever the request says.
 
     Raises InvalidBid naming the field that makes it impossible.
     """
@@ -90,7 +93,9 @@ def intent_of(
             knob,
             _roas_of(request, priced),
             ceiling_micros=_ceiling_of(request, priced, unit_micros),
-            max_campaigns=request.target_roas.max_shared_campaigns or default_max_campaigns,
+            max_campaigns=min(
+                request.target_roas.max_shared_campaigns or most_campaigns, most_campaigns
+            ),
         )
     amount_micros = _amount_of(priced, unit_micros)
     if knob == "target_cpa":
@@ -99,13 +104,36 @@ def intent_of(
     return Intent(knob, amount_micros, ad_group_id=ad_group_id)
 
 
+def stated_of(request: pb.PlaceBidRequest) -> Stated:
+    """What the request says of its setting in money, beside `bid_micros`."""
+    if (request.WhichOneof("knob") or "target_roas") != "target_roas":
+        return Stated()  # the setting is the bid
+    knob = request.target_roas
+    ceilings: tuple[Amount, ...] = ()
+    if knob.HasField("cpc_bid_ceiling_micros"):
+        field = "target_roas.cpc_bid_ceiling_micros"
+        ceilings = (Amount(field, knob.cpc_bid_ceiling_micros),)
+    if not knob.HasField("roas"):
+        return Stated(ceilings=ceilings)
+    return by_roas(
+        "target_roas.roas",
+        millionths(knob.roas),
+        scale=ROAS_SCALE,
+        ltv_micros=request.bid.predicted_ltv_micros,
+        ceilings=ceilings,
+    )
+
+
 def _roas_of(request: pb.PlaceBidRequest, priced: Priced) -> int:
-    """In millionths: the explicit one, or value / bid rounded to six decimals."""
+    """In millionths: the explicit one, or value / bid rounded to six decimals. A price of our own
+    is another one than the caller's, so it has a ROAS of its own, where there is a value for it.
+    """
     knob = request.target_roas
     if knob.HasField("roas") and knob.HasField("reported_value_micros"):
         field = "target_roas.reported_value_micros"
         raise InvalidBid.of(field, "not together with target_roas.roas")
-    if knob.HasField("roas"):
+    own_price = priced.source is Source.FALLBACK and priced.ltv_micros > 0
+    if knob.HasField("roas") and not own_price:
         return _checked_roas("target_roas.roas", millionths(knob.roas))
     if knob.HasField("reported_value_micros"):
         field, value_micros = "target_roas.reported_value_micros", knob.reported_value_micros
@@ -133,6 +161,8 @@ def _ceiling_of(request: pb.PlaceBidRequest, priced: Priced, unit_micros: int) -
     if not knob.HasField("cpc_bid_ceiling_micros"):
         return 0
     field = "target_roas.cpc_bid_ceiling_micros"
+    if priced.source is Source.FALLBACK and knob.cpc_bid_ceiling_micros > priced.bid_micros:
+        return _amount_of(priced, unit_micros)  # never above what is held
     return whole_units(field, knob.cpc_bid_ceiling_micros, unit_micros, priced.currency_code)
 
 
@@ -218,6 +248,18 @@ def _portfolio_setting(intent: Intent, campaign: Campaign) -> Setting:
         portfolio.roas_millionths,
         portfolio.ceiling_micros,
     )
+
+
+def alone(request: Any) -> Any:
+    """The request, so that it moves no campaign but its own."""
+    if not isinstance(request, pb.PlaceBidRequest):
+        return request
+    if (request.WhichOneof("knob") or "target_roas") != "target_roas":
+        return request
+    narrowed = pb.PlaceBidRequest()
+    narrowed.CopyFrom(request)
+    narrowed.target_roas.max_shared_campaigns = 1
+    return narrowed
 
 
 def _cpa_setting(campaign: Campaign) -> Setting:

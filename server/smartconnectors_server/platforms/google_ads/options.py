@@ -57,9 +57,9 @@ class GoogleAdsOptions(Options):
     """False: neither the LTV nor the explanation is written into the campaign's custom parameters,
     which a tracking template can put into click URLs. The request's marker still is."""
     max_shared_campaigns: int | None = Field(None, ge=1, le=10_000)
-    """How many campaigns may share a portfolio strategy that a bid moves, when the request does not
-    say. Absent: 1, only the campaign itself; in sandbox any number, so that every campaign there
-    takes a bid without further options."""
+    """How many campaigns may share a portfolio strategy that a bid moves, at most; a request can
+    ask for fewer. Absent: 1, only the campaign itself; in sandbox any number, so that every
+    campaign there takes a bid without further options."""
     allow_partial_overrides: bool = False
     """Whether a bid is taken that moves a part only, since some ad groups have a target of their
     own, or some keywords of the ad group a bid of their own. They keep theirs. A bid that moves

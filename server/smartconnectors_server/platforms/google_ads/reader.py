@@ -32,6 +32,8 @@ from smartconnectors_server.platforms.google_ads.state import (
     campaign_query,
     campaign_with_ad_group_of,
     listing_query,
+    sharer_of,
+    sharers_query,
     user_list_of,
 )
 from smartconnectors_server.platforms.google_ads.transport import Transport
@@ -162,6 +164,15 @@ class Reader:
     async def audience(self, campaign_id: str) -> Mapping[str, str]:
         """The user lists that a campaign is targeted at: id -> resource name of the criterion."""
         return dict(await self._search("audience", audience_query(campaign_id), user_list_of))
+
+    async def sharers(self, portfolio_name: str) -> frozenset[str] | None:
+        """The ids of the campaigns that bid by a portfolio now. None: some are not this account's
+        to see.
+        """
+        found = await self._search("sharers", sharers_query(portfolio_name), sharer_of)
+        if any(sharer.of > len(found) for sharer in found):
+            return None
+        return frozenset(sharer.campaign_id for sharer in found if not sharer.removed)
 
     async def statuses(self, campaign_ids: Sequence[str]) -> Mapping[str, str]:
         """Google's names of the campaigns' statuses as they are now, of those that there are; as

@@ -57,7 +57,7 @@ class GoogleAdsConnector:
         self._options = options
         in_sandbox = context.mode is Mode.SANDBOX
         self._customer_id = options.customer_id or (USD_CUSTOMER if in_sandbox else "")
-        self._max_campaigns = options.max_shared_campaigns or (_NO_LIMIT if in_sandbox else 1)
+        self._most_campaigns = options.max_shared_campaigns or (_NO_LIMIT if in_sandbox else 1)
         self._transport = Transport(
             options,
             customer_id=self._customer_id,
@@ -112,6 +112,13 @@ class GoogleAdsConnector:
             overrides.check(intent, campaign, below, allow_partial=allow_partial)
         return plan
 
+    async def moved_by(self, request: Message, plan: Plan) -> frozenset[str] | None:
+        del request
+        after = plan.wire.after
+        if after.portfolio is None:
+            return None
+        return await self._reader.sharers(after.portfolio.resource_name)
+
     def defers(self, request: Message) -> bool:
         del request  # a setting can be made later
         return True
@@ -147,7 +154,7 @@ class GoogleAdsConnector:
         try:
             match request:
                 case pb.PlaceBidRequest():
-                    intent = await self._intent(request, sent.priced)
+                    intent = await self._intent(request, sent.priced, was_sent=True)
                     request_id = sent.priced.request_id
                     return findings.of_bid(request_id, intent, sent.before, campaign)
                 case pb.UpdateCampaignBudgetRequest():
@@ -163,7 +170,7 @@ class GoogleAdsConnector:
         return await self._reader.account()
 
     async def campaigns(self) -> AccountCampaigns:
-        return await self._reader.campaigns(self._max_campaigns)
+        return await self._reader.campaigns(self._most_campaigns)
 
     async def reported_spend(self, since: date) -> SpendReport:
         return await self._reader.reported_spend(since, self._report_timeout_s)
@@ -244,7 +251,10 @@ class GoogleAdsConnector:
             if not update.validate_only:
                 self._reader.status_is(update.campaign_id, status if accepted else "")
 
-    async def _intent(self, request: pb.PlaceBidRequest, priced: Priced) -> knobs.Intent:
+    async def _intent(
+        self, request: pb.PlaceBidRequest, priced: Priced, *, was_sent: bool = False
+    ) -> knobs.Intent:
+        """`was_sent`: to look for it, however many campaigns share the portfolio by now."""
         unit_micros = 0
         if knobs.needs_billable_unit(request):
             unit_micros = await self._reader.billable_unit_micros(priced.currency_code)
@@ -252,7 +262,7 @@ class GoogleAdsConnector:
             request,
             priced,
             unit_micros=unit_micros,
-            default_max_campaigns=self._max_campaigns,
+            most_campaigns=_NO_LIMIT if was_sent else self._most_campaigns,
         )
 
 

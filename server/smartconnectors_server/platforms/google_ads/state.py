@@ -83,6 +83,12 @@ def listing_query(most: int) -> str:
     return f"{listing} ORDER BY campaign.id LIMIT {most}"
 
 
+def sharers_query(portfolio_name: str) -> str:
+    """Reads the campaigns that bid by a portfolio, removed ones too: Google counts them."""
+    fields = ("campaign.id", "campaign.status", "bidding_strategy.campaign_count")
+    return query(fields, "campaign", (f"campaign.bidding_strategy = '{portfolio_name}'",))
+
+
 def ad_group_query(*ad_group_ids: str) -> str:
     """Reads ad groups, each with its campaign."""
     conditions = (among("ad_group.id", ad_group_ids), "ad_group.status != 'REMOVED'")
@@ -109,6 +115,15 @@ def query(fields: Sequence[str], resource: str, conditions: Sequence[str]) -> st
     """The query. What callers sent is in the conditions only after it was checked."""
     parts = ("SELECT", ", ".join(fields), "FROM", resource, "WHERE", " AND ".join(conditions))
     return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Sharer:
+    """A campaign that bids by a portfolio, and how many Google counts there."""
+
+    campaign_id: str
+    removed: bool
+    of: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +220,11 @@ def campaign_with_ad_group_of(row: Row) -> Campaign:
     return campaign
 
 
+def sharer_of(row: Row) -> Sharer:
+    """The campaign in a row of `sharers_query`. Raises UnreadableRow."""
+    return read_row(_sharer_of, row)
+
+
 def user_list_of(row: Row) -> tuple[str, str]:
     """(id of the user list, resource name of the criterion) in a row of `audience_query`.
 
@@ -219,6 +239,12 @@ def read_row(read: Callable[[Row], T], row: Row) -> T:
         return read(row)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UnreadableRow(f"an unreadable row ({type(error).__name__}: {error})") from None
+
+
+def _sharer_of(row: Row) -> Sharer:
+    campaign = row["campaign"]
+    count = int(row["biddingStrategy"]["campaignCount"])
+    return Sharer(str(campaign["id"]), campaign["status"] == "REMOVED", count)
 
 
 def _user_list_of(row: Row) -> tuple[str, str]:

@@ -84,8 +84,11 @@ def plan_bid(
         ),
         before_value=setting.now or None,
         after_value=intent.value,
+        roas_millionths=intent.value if intent.knob == "target_roas" else 0,
+        beside=_ceilings(intent, setting),
         lowers_exposure=_lowers_exposure(intent, setting),
         unchanged=unchanged,
+        may_move_others=setting.field == pb.BIDDING_FIELD_PORTFOLIO_TARGET_ROAS,
         marker=before["marker"],
     )
 
@@ -118,6 +121,13 @@ def observed(intent: Intent, campaign: Campaign) -> dict[str, Any]:
         "ceiling_micros": setting.ceiling_now_micros,
         "marker": ours.get(parameters.MARKER, ""),
     }
+
+
+def _ceilings(intent: Intent, setting: Setting) -> tuple[tuple[int, int], ...]:
+    """A portfolio's ceiling now and afterwards; empty: the bid names none."""
+    if not intent.ceiling_micros:
+        return ()
+    return ((setting.ceiling_now_micros, intent.ceiling_micros),)
 
 
 def _same_setting(intent: Intent, setting: Setting) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from smartconnectors.meta.v1 import meta_service_pb2
-from smartconnectors_server.connector import Connector, Context, Defaults, Platform
+from smartconnectors_server.connector import Connector, Context, Defaults, Platform, Stated
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.platforms.meta.options import (
     ENVIRONMENT,
@@ -37,6 +37,12 @@ def _register(connector: Any, server: Any) -> None:
     meta_service_pb2_grpc.add_MetaServiceServicer_to_server(connector, server)
 
 
+def _stated(request: Any) -> Stated:
+    from smartconnectors_server.platforms.meta.knobs import stated_of
+
+    return stated_of(request)
+
+
 def _command_line() -> CommandLine:
     from smartconnectors_server.platforms.meta.command_line import COMMAND_LINE
 
@@ -63,6 +69,8 @@ PLATFORM = Platform(
     sandbox=_sandbox,
     command_line=_command_line,
     effective_options=effective_options,
+    real_hosts=("facebook.com", "facebook.net", "fb.com"),
+    stated=_stated,
     account_options=("ad_account_id",),
     place_options=("ad_account_id",),
     warnings=warnings,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from smartconnectors.meta.v1 import meta_service_pb2 as pb
 from smartconnectors_server.call import Priced, Source
+from smartconnectors_server.connector import Stated, by_roas
 from smartconnectors_server.errors import InvalidBid
 from smartconnectors_server.money import format_amount
 from smartconnectors_server.platforms.meta import minor_units
@@ -86,9 +87,25 @@ def _cap_on_value(knob: str) -> InvalidBid:
     )
 
 
+def stated_of(request: pb.PlaceBidRequest) -> Stated:
+    """What the request says of its setting in money, beside `bid_micros`."""
+    knob = request.min_roas
+    if (request.WhichOneof("knob") or "min_roas") != "min_roas" or not knob.HasField("roas"):
+        return Stated()  # the setting is the bid, or follows from it
+    return by_roas(
+        "min_roas.roas",
+        round(knob.roas * ROAS_SCALE),
+        scale=ROAS_SCALE,
+        ltv_micros=request.bid.predicted_ltv_micros,
+    )
+
+
 def _roas_floor_of(request: pb.PlaceBidRequest, priced: Priced) -> int:
-    """The explicit ROAS, or LTV / bid, times 10,000 and rounded."""
-    if request.min_roas.HasField("roas"):
+    """The explicit ROAS, or LTV / bid, times 10,000 and rounded. A price of our own is another one
+    than the caller's, so it has a ROAS of its own, where there is an LTV for it.
+    """
+    own_price = priced.source is Source.FALLBACK and priced.ltv_micros > 0
+    if request.min_roas.HasField("roas") and not own_price:
         return _checked_floor("min_roas.roas", round(request.min_roas.roas * ROAS_SCALE))
     if priced.ltv_micros <= 0:
         raise InvalidBid.of(

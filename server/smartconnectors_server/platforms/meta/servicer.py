@@ -98,6 +98,10 @@ class MetaConnector:
             case _:
                 raise InternalError(f"{type(request).__name__} cannot be planned")
 
+    async def moved_by(self, request: Message, plan: Plan) -> frozenset[str] | None:
+        del request, plan  # an ad set, and its budget, are one campaign's
+        return None
+
     def defers(self, request: Message) -> bool:
         del request
         return True

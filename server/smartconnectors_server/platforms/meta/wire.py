@@ -26,7 +26,12 @@ from smartconnectors_server.call import Plan, Priced
 from smartconnectors_server.errors import CurrencyMismatch, InvalidBid, UnknownTarget
 from smartconnectors_server.platforms.meta import knobs
 from smartconnectors_server.platforms.meta.knobs import Intent
-from smartconnectors_server.platforms.meta.state import AD_SETS_PER_READ, AdSet, Campaign
+from smartconnectors_server.platforms.meta.state import (
+    AD_SETS_PER_READ,
+    ROAS_SCALE,
+    AdSet,
+    Campaign,
+)
 
 Form = Mapping[str, str]
 
@@ -86,6 +91,7 @@ def plan_bid(
         wire=change,
         before_value=_value_of(intent, ad_set) or None if same_strategy else None,
         after_value=intent.value,
+        roas_millionths=intent.roas_floor * (1_000_000 // ROAS_SCALE),
         lowers_exposure=_lowers_exposure(intent, was),
         unchanged=all(was[name] == value for name, value in sets.items()),
     )

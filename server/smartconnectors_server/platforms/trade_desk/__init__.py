@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2
-from smartconnectors_server.connector import Connector, Context, Defaults, Platform
+from smartconnectors_server.connector import Connector, Context, Defaults, Platform, Stated
 from smartconnectors_server.connector.sandbox import Sandbox
 from smartconnectors_server.platforms.trade_desk.options import (
     ENVIRONMENT,
     TradeDeskOptions,
     effective_options,
     missing_credentials,
+    real_ways_out,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ def _register(connector: Any, server: Any) -> None:
     from smartconnectors.trade_desk.v1 import trade_desk_service_pb2_grpc
 
     trade_desk_service_pb2_grpc.add_TradeDeskServiceServicer_to_server(connector, server)
+
+
+def _stated(request: Any) -> Stated:
+    from smartconnectors_server.platforms.trade_desk.wire import stated_of
+
+    return stated_of(request)
 
 
 def _command_line() -> CommandLine:
@@ -62,6 +69,10 @@ PLATFORM = Platform(
     sandbox=_sandbox,
     command_line=_command_line,
     effective_options=effective_options,
+    real_hosts=("thetradedesk.com", "adsrvr.org"),
+    sandbox_hosts=("sb.thetradedesk.com",),
+    real_ways_out=real_ways_out,
+    stated=_stated,
     account_options=("advertiser_id", "partner_id"),
     place_options=("partner_id", "advertiser_id", "seat", "exchange_endpoint"),
 )

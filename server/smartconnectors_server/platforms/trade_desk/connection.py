@@ -6,7 +6,7 @@ from smartconnectors_server.connector import Context, Mode
 from smartconnectors_server.connector.http import HttpTransport
 from smartconnectors_server.platforms.trade_desk.api import Api
 from smartconnectors_server.platforms.trade_desk.exchange import Exchange
-from smartconnectors_server.platforms.trade_desk.options import TradeDeskOptions
+from smartconnectors_server.platforms.trade_desk.options import TradeDeskOptions, real_ways_out
 from smartconnectors_server.platforms.trade_desk.sandbox_access import EXCHANGE_PATH
 from smartconnectors_server.platforms.trade_desk.tokens import credentials_for
 
@@ -30,7 +30,8 @@ class Connection:
         )
         self.exchange: Exchange | None = None
         exchange_url = options.exchange_endpoint
-        if exchange_url is None and context.mode is Mode.SANDBOX:
+        out_of_sandbox = context.mode is Mode.SANDBOX and real_ways_out(options, context.endpoint)
+        if context.mode is Mode.SANDBOX and (exchange_url is None or out_of_sandbox):
             exchange_url = base_url + EXCHANGE_PATH
         if exchange_url:
             transport = HttpTransport(

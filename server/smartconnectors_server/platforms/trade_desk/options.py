@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from smartconnectors_server.connector import SANDBOXS_OWN, Mode, Options
+from smartconnectors_server.connector import SANDBOXS_OWN, Mode, Options, same_place
 from smartconnectors_server.texts import HeaderSecret, OneLine, TrimmedSecret, trimmed
 from smartconnectors_server.zones import UnknownZone, zone_of
 
@@ -76,7 +76,8 @@ class TradeDeskOptions(Options):
         None, examples=["https://exchange.example.com/bids"]
     )
     """Where authored bid responses are submitted; must be a URL. Empty: nowhere. Absent: nowhere,
-    but in sandbox the sandbox's own exchange."""
+    but in sandbox the sandbox's own exchange. In sandbox, and beside an `endpoint`, another than
+    the sandbox's own is refused at the start."""
     notice_base_url: Url = ""
     """Where win, billing and loss notices are to be sent, without `/openrtb/...`. Empty: bid
     responses name no notice URLs; in sandbox an address that nothing is sent to."""
@@ -122,6 +123,14 @@ def effective_options(options: TradeDeskOptions, mode: Mode) -> Mapping[str, Any
         "report_schedule_id": options.report_schedule_id or own,
         "advertiser_id": options.advertiser_id or own,
     }
+
+
+def real_ways_out(options: TradeDeskOptions, endpoint: str | None) -> tuple[str, ...]:
+    """What leads out of a sandbox at this endpoint (None: the one in the process)."""
+    exchange = options.exchange_endpoint
+    if not exchange or (endpoint is not None and same_place(exchange, endpoint)):
+        return ()
+    return ("exchange_endpoint",)
 
 
 def missing_credentials(options: TradeDeskOptions) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from urllib.parse import urlsplit
 
-from smartconnectors_server.connector import Context, Mode, SpendReport
+from smartconnectors_server.connector import Context, Mode, SpendReport, same_place
 from smartconnectors_server.connector.http import HttpTransport
 from smartconnectors_server.connector.spend import UnreadableReport
 from smartconnectors_server.errors import PlatformUnavailable
@@ -15,6 +15,10 @@ from smartconnectors_server.platforms.trade_desk.options import TradeDeskOptions
 from smartconnectors_server.platforms.trade_desk.sandbox_access import (
     SANDBOX_ADVERTISER,
     SANDBOX_SCHEDULE,
+)
+from smartconnectors_server.platforms.trade_desk.tokens import (
+    SANDBOX_CREDENTIALS,
+    credentials_for,
 )
 
 _OK = 200
@@ -34,7 +38,9 @@ class Reports:
         self._schedule_id = options.report_schedule_id or (SANDBOX_SCHEDULE if in_sandbox else None)
         self._advertiser_id = options.advertiser_id or (SANDBOX_ADVERTISER if in_sandbox else "")
         self._time_zone = options.report_time_zone
-        self._plain_http = context.endpoint is not None
+        # The Trade Desk's partner sandbox keeps its reports elsewhere; ours does not.
+        own = credentials_for(context.mode, context.endpoint, options) is SANDBOX_CREDENTIALS
+        self._only_from = context.endpoint if own else None
 
     async def read(self, since: date) -> SpendReport | None:
         """See `Connector.reported_spend`. None without a schedule and an advertiser, and while no
@@ -60,8 +66,12 @@ class Reports:
         token, and no plain text but to a sandbox.
         """
         parts = urlsplit(url)
-        if parts.scheme != "https" and not (self._plain_http and parts.scheme == "http"):
+        if self._only_from is None and parts.scheme != "https":
             raise UnreadableReport("an address that is not https")
+        if self._only_from is not None and not (
+            parts.scheme in ("http", "https") and same_place(url, self._only_from)
+        ):
+            raise UnreadableReport("an address outside of the sandbox")
         store = HttpTransport(
             "The Trade Desk's reports",
             f"{parts.scheme}://{parts.netloc}",

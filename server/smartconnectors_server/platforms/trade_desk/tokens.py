@@ -36,7 +36,7 @@ class Credentials:
     password: SecretStr
 
 
-_SANDBOX = Credentials(SecretStr(SANDBOX_TOKEN), "", SecretStr(""))
+SANDBOX_CREDENTIALS = Credentials(SecretStr(SANDBOX_TOKEN), "", SecretStr(""))
 
 
 def credentials_for(mode: Mode, endpoint: str | None, options: TradeDeskOptions) -> Credentials:
@@ -46,9 +46,9 @@ def credentials_for(mode: Mode, endpoint: str | None, options: TradeDeskOptions)
     if endpoint is not None:
         parts = urlsplit(endpoint)
         if parts.scheme != "https" or not (parts.hostname or "").endswith(_OWN_DOMAIN):
-            return _SANDBOX
+            return SANDBOX_CREDENTIALS
     elif mode is Mode.SANDBOX:
-        return _SANDBOX
+        return SANDBOX_CREDENTIALS
     return Credentials(options.api_token, options.login, options.password)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from smartconnectors.common.v1.bid_pb2 import BidResponse
 from smartconnectors.trade_desk.v1 import trade_desk_service_pb2 as pb
-from smartconnectors_server.call import Plan, Priced
+from smartconnectors_server.call import Plan, Priced, Source
+from smartconnectors_server.connector import Amount, Stated, by_amount
 from smartconnectors_server.errors import CurrencyMismatch, InvalidBid, UnknownTarget
 from smartconnectors_server.platforms.trade_desk.amounts import decimal_of
 from smartconnectors_server.platforms.trade_desk.confirmation import Expected
@@ -74,6 +75,7 @@ def plan_bid(request: pb.PlaceBidRequest, priced: Priced, ad_groups: Sequence[Ad
         ),
         before_value=before_value or None,
         after_value=after_value,
+        beside=((now.max_micros, after.max_micros),),
         lowers_exposure=lowers_exposure(now, after),
         unchanged=now == after,
     )
@@ -111,14 +113,33 @@ def check_currency(campaign_id: str, account_currency: str, currency_code: str) 
         )
 
 
-def asked_bids(request: pb.PlaceBidRequest, priced: Priced, now: Bids) -> Bids:
-    """What the ad group is to bid, whether it may or not."""
+def stated_of(request: pb.PlaceBidRequest) -> Stated:
+    """What the request says of its setting in money, beside `bid_micros`: the most that is asked
+    for a thousand impressions. An auction's price is compared where it is planned.
+    """
+    if request.WhichOneof("target") == "open_rtb":
+        return Stated(
+            parts=(Amount("open_rtb.price_cpm_micros", request.open_rtb.price_cpm_micros),)
+        )
     asked = request.ad_group
-    base_micros = (
-        asked.base_bid_cpm_micros if asked.HasField("base_bid_cpm_micros") else priced.bid_micros
-    )
+    base = Amount("ad_group.base_bid_cpm_micros", asked.base_bid_cpm_micros)
+    if asked.HasField("max_bid_cpm_micros"):
+        parts = (base,) if asked.HasField("base_bid_cpm_micros") else ()
+        return by_amount("ad_group.max_bid_cpm_micros", asked.max_bid_cpm_micros, *parts)
+    if asked.HasField("base_bid_cpm_micros"):
+        return by_amount(base.field, base.micros)
+    return Stated()
+
+
+def asked_bids(request: pb.PlaceBidRequest, priced: Priced, now: Bids) -> Bids:
+    """What the ad group is to bid, whether it may or not: never more than a price of our own."""
+    asked = request.ad_group
+    most = priced.bid_micros if priced.source is Source.FALLBACK else MAX_CPM_MICROS
     has_max = asked.HasField("max_bid_cpm_micros")
-    return Bids(base_micros, asked.max_bid_cpm_micros if has_max else now.max_micros)
+    base_micros = priced.bid_micros
+    if asked.HasField("base_bid_cpm_micros"):
+        base_micros = min(asked.base_bid_cpm_micros, most)
+    return Bids(base_micros, min(asked.max_bid_cpm_micros, most) if has_max else now.max_micros)
 
 
 def answer_of(ad_group: AdGroup) -> pb.PlaceBidResponse:

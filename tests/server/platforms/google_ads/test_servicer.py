@@ -69,6 +69,35 @@ async def test_the_settings_say_what_is_allowed_when_the_request_does_not(
         await strict.plan(strict.request("1009"))
 
 
+async def test_a_change_of_a_portfolio_is_looked_up_however_many_share_it(
+    rig: Rig, make_rig: MakeRig
+) -> None:
+    """The option may have been lowered since it was sent."""
+    request = rig.request("1009")
+    plan = await rig.plan(request)
+    await rig.send(request, plan)
+    strict = await make_rig(max_shared_campaigns=1)
+    assert await strict.look(request, plan) is Finding.APPLIED
+
+
+async def test_who_shares_a_portfolio_is_told_as_it_is_now(
+    rig: Rig, sandbox: GoogleAdsSandbox
+) -> None:
+    request = rig.request("1009")
+    plan = await rig.plan(request)
+    assert plan.may_move_others
+    assert await rig.connector.moved_by(request, plan) == {"1009", "1010"}
+    sandbox.remove_campaign("1010")
+    assert await rig.connector.moved_by(request, plan) == {"1009"}
+
+
+async def test_a_campaign_that_bids_for_itself_moves_no_other(rig: Rig) -> None:
+    request = rig.request("1001")
+    plan = await rig.plan(request)
+    assert not plan.may_move_others
+    assert await rig.connector.moved_by(request, plan) is None
+
+
 async def test_a_bid_by_a_portfolio_is_seen_by_its_other_campaigns(rig: Rig) -> None:
     other = rig.request("1010", "other")
     assert (await rig.plan(other)).before_value == 4_000_000

@@ -151,8 +151,11 @@ class BidRequest(_message.Message):
     units).
     """
     bid_micros: _builtins.int
-    """The amount to bid and to commit, in micros. Absent: the service prices it by its heuristic.
-    1 to 10^15.
+    """The amount to bid and to commit, in micros. Beside a setting that says itself how much is bid (an
+    explicit ROAS, a CPM) it has to agree with that, or the bid is refused with INVALID_BID; a
+    `reduce_only` bid commits nothing and is not compared. Callers with the role `operate` may name
+    both at will. Absent: what the setting says, and without one the service prices the bid by its
+    heuristic. 1 to 10^15.
     """
     currency_code: _builtins.str
     """ISO 4217 currency of every amount in this request. Empty: the budget's."""

@@ -77,12 +77,14 @@ class AdGroup(_message.Message):
     most.
     """
     base_bid_cpm_micros: _builtins.int
-    """The base bid, in micros of the currency for a thousand impressions. Absent: `bid_micros`, or what
-    the service prices the bid at. 1 to 10^12.
+    """The base bid, in micros of the currency for a thousand impressions. Unless `max_bid_cpm_micros` is
+    given, it is the bid: `bid_micros`, when given, has to be the same. A price of the service's own
+    lowers it. Absent: the bid. 1 to 10^12.
     """
     max_bid_cpm_micros: _builtins.int
     """The most to bid, in micros of the currency for a thousand impressions; not below the base bid.
-    Absent: left as it is. 1 to 10^12.
+    It is the bid: `bid_micros`, when given, has to be the same. A price of the service's own lowers
+    it. Absent: left as it is. 1 to 10^12.
     """
     def __init__(
         self,
@@ -117,7 +119,9 @@ class PlaceBidRequest(_message.Message):
     AD_GROUP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def bid(self) -> _bid_pb2.BidRequest:
-        """Required. What to bid: `bid_micros` is what placing it commits."""
+        """Required. What to bid: `bid_micros`, or what the target says in its place, is what placing it
+        commits.
+        """
 
     @_builtins.property
     def open_rtb(self) -> Global___OpenRtb:

@@ -128,7 +128,8 @@ def _plan(document: Document, request: Any) -> Plan:
         campaign = campaign_of(_campaign_row(rows))
         return daily_budget.plan(request, priced, campaign, unit_micros=unit_micros)
     # First what needs no campaign: a document of a bid that fits none has no state.
-    intent = knobs.intent_of(request, priced, unit_micros=unit_micros)
+    most = options_of(document).max_shared_campaigns or 1
+    intent = knobs.intent_of(request, priced, unit_micros=unit_micros, most_campaigns=most)
     campaign = campaign_of(_campaign_row(rows))
     options = options_of(document)
     in_urls = options.ltv_in_click_urls

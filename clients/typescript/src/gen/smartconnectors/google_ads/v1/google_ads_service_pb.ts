@@ -28,8 +28,12 @@ export const file_smartconnectors_google_ads_v1_google_ads_service: GenFile = /*
  */
 export type TargetRoas = Message<"smartconnectors.google_ads.v1.TargetRoas"> & {
   /**
-   * The return to aim for: 2.0 means two units of value for each unit spent. 0.01 to 1000. Absent:
-   * computed as value / bid, from `reported_value_micros` when given, else from the predicted LTV.
+   * The return to aim for: 2.0 means two units of value for each unit spent. It stands for a bid of
+   * `predicted_ltv_micros` / `roas`, so the predicted LTV is needed; `bid_micros`, when given, has to
+   * be that amount, rounded to a micro or to the currency's minor unit, or to the same six decimals
+   * of the ROAS. A price of the service's own (`BID_SOURCE_FALLBACK`) has the ROAS LTV / price
+   * instead. 0.01 to 1000. Absent: computed as value / bid, from `reported_value_micros` when given,
+   * else from the predicted LTV.
    *
    * @generated from field: optional double roas = 1;
    */
@@ -44,8 +48,8 @@ export type TargetRoas = Message<"smartconnectors.google_ads.v1.TargetRoas"> & {
   reportedValueMicros?: bigint | undefined;
 
   /**
-   * The most to pay for a click, in micros. Google takes it on portfolio strategies only; refused
-   * on a campaign that has none.
+   * The most to pay for a click, in micros; not above the bid. Google takes it on portfolio
+   * strategies only; refused on a campaign that has none.
    *
    * @generated from field: optional int64 cpc_bid_ceiling_micros = 3;
    */
@@ -53,8 +57,10 @@ export type TargetRoas = Message<"smartconnectors.google_ads.v1.TargetRoas"> & {
 
   /**
    * A portfolio strategy moves every campaign that shares it. The bid is refused when more
-   * campaigns than this share it. 0: as the server is configured; unless it says otherwise, only the
-   * campaign itself, and any number in a sandbox.
+   * campaigns than this share it, or more than the server is configured to allow: unless that says
+   * otherwise, only the campaign itself, and any number in a sandbox. 0: as configured. A caller that
+   * is restricted to campaigns moves a portfolio only when it is let at all that share it, and by a
+   * deferred bid only one that nothing else bids by.
    *
    * @generated from field: int32 max_shared_campaigns = 4;
    */

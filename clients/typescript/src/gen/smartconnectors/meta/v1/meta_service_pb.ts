@@ -28,8 +28,11 @@ export const file_smartconnectors_meta_v1_meta_service: GenFile = /*@__PURE__*/
  */
 export type MinRoas = Message<"smartconnectors.meta.v1.MinRoas"> & {
   /**
-   * The least return: 2.0 means two units of value for each unit spent. 0.01 to 1000. Absent:
-   * the predicted LTV / bid.
+   * The least return: 2.0 means two units of value for each unit spent. It stands for a bid of
+   * `predicted_ltv_micros` / `roas`, so the predicted LTV is needed; `bid_micros`, when given, has to
+   * be that amount, rounded to a micro or to the currency's minor unit, or to the same four decimals
+   * of the ROAS. A price of the service's own (`BID_SOURCE_FALLBACK`) has the ROAS LTV / price
+   * instead. 0.01 to 1000. Absent: the predicted LTV / bid.
    *
    * @generated from field: optional double roas = 1;
    */

@@ -83,8 +83,9 @@ export type AdGroup = Message<"smartconnectors.trade_desk.v1.AdGroup"> & {
   adGroupId: string;
 
   /**
-   * The base bid, in micros of the currency for a thousand impressions. Absent: `bid_micros`, or what
-   * the service prices the bid at. 1 to 10^12.
+   * The base bid, in micros of the currency for a thousand impressions. Unless `max_bid_cpm_micros` is
+   * given, it is the bid: `bid_micros`, when given, has to be the same. A price of the service's own
+   * lowers it. Absent: the bid. 1 to 10^12.
    *
    * @generated from field: optional int64 base_bid_cpm_micros = 2;
    */
@@ -92,7 +93,8 @@ export type AdGroup = Message<"smartconnectors.trade_desk.v1.AdGroup"> & {
 
   /**
    * The most to bid, in micros of the currency for a thousand impressions; not below the base bid.
-   * Absent: left as it is. 1 to 10^12.
+   * It is the bid: `bid_micros`, when given, has to be the same. A price of the service's own lowers
+   * it. Absent: left as it is. 1 to 10^12.
    *
    * @generated from field: optional int64 max_bid_cpm_micros = 3;
    */
@@ -113,7 +115,8 @@ export const AdGroupSchema: GenMessage<AdGroup> = /*@__PURE__*/
  */
 export type PlaceBidRequest = Message<"smartconnectors.trade_desk.v1.PlaceBidRequest"> & {
   /**
-   * Required. What to bid: `bid_micros` is what placing it commits.
+   * Required. What to bid: `bid_micros`, or what the target says in its place, is what placing it
+   * commits.
    *
    * @generated from field: smartconnectors.common.v1.BidRequest bid = 1;
    */
