@@ -132,6 +132,7 @@ def hold_message(hold: Hold) -> budgets_pb2.Hold:
         created_at=timestamp(hold.created_ns),
         updated_at=timestamp(hold.updated_ns),
         note=hold.note,
+        caller=hold.actor,
     )
     if hold.state is HoldState.DEFERRED:
         message.expires_at.CopyFrom(timestamp(hold.expires_ns))

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from smartconnectors.common.v1 import bid_pb2, connector_pb2
+from smartconnectors_server.access import Role
 from smartconnectors_server.budget import Keeper
 from smartconnectors_server.call import Call, MethodSpec, MethodTable
 from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.connector import Mode, Traffic
-from smartconnectors_server.errors import ConnectorError, NotFound
+from smartconnectors_server.errors import ConnectorError, NotFound, PermissionDenied
 from smartconnectors_server.interceptors import (
     ManyBids,
     PlatformRuntime,
@@ -106,7 +107,13 @@ class PlatformServicer:
             yield answer_message(call.spec, "answer", request_id, result)
 
     async def GetBid(self, request: Any, call: Call) -> Any:
-        hold = await self._keeper.find(self._runtime.book, request.request_id)
+        owner = request.caller or call.actor
+        if owner != call.actor and call.caller.role < Role.OPERATE:
+            raise PermissionDenied(
+                "another caller's bid needs the role `operate`; leave `caller` empty for your own",
+                metadata={"needs": Role.OPERATE.word},
+            )
+        hold = await self._keeper.find(self._runtime.book, request.request_id, actor=owner)
         spec = None if hold is None else self._methods.get(hold.method)
         if hold is not None and not call.caller.scope.sees_hold(hold.platform, hold.budget_ids):
             hold, spec = None, None  # to this caller there is none

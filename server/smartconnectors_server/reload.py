@@ -73,6 +73,7 @@ RELOADABLE: tuple[str, ...] = (
     "platforms.*.circuit_breaker.permit_max_age_s",
     "platforms.*.fallback.multiplier",
     "platforms.*.fallback.cap",
+    "platforms.*.fallback.min_samples",
 )
 """`*` stands for one name. A campaign's limit, or a webhook, can be changed, not added or taken
 away."""

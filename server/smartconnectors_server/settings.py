@@ -243,6 +243,9 @@ class FallbackSettings(Section):
     multiplier: MultiplierMilli | None = None
     """In decimal, for example "0.75". Absent: the platform's default."""
     cap: Literal["ai_bid", "none"] = "ai_bid"
+    min_samples: int = Field(1, ge=1, le=100)
+    """The fewest LTVs of a caller's last 100 settled bids that its price is made from. With fewer,
+    the request's own predicted LTV stands in."""
 
 
 class ReportedSpendSettings(Section):

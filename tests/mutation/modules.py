@@ -39,6 +39,7 @@ MODULES: dict[str, Stages] = {
         (_LEDGERS,),
         (f"{_LEDGER}/test_book_model.py",),
     ),
+    "ledger/prices.py": ((f"{_LEDGER}/test_prices.py",),),
     "ledger/store.py": (
         (f"{_LEDGER}/test_store.py", f"{_LEDGER}/test_taken_over.py"),
         (f"{_LEDGER}/test_bindings.py", "tests/server/test_private.py"),

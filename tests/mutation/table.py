@@ -202,8 +202,8 @@ HOLDS = (
     Mutant(
         "late truth takes the request id from a later attempt",
         "ledger/book.py",
-        "self._by_request.setdefault((hold.platform, hold.request_id), hold_id)",
-        "self._by_request[hold.platform, hold.request_id] = hold_id",
+        "self._by_request.setdefault(hold.key, hold_id)",
+        "self._by_request[hold.key] = hold_id",
         (promise("holds-late_truth_does_not_take_the_request_id_from_a_later_attempt"),),
     ),
     Mutant(
@@ -223,9 +223,30 @@ HOLDS = (
     Mutant(
         "two bids are deferred on one target",
         "ledger/book.py",
-        "            steps.append(self._supersede(waiting, hold.request_id, now_ns))\n",
+        "            steps.append(self._supersede(waiting, hold, now_ns))\n",
         "            del waiting\n",
         (promise("holds-a_bid_that_goes_back_to_waiting_takes_the_place_of_an_older_one"),),
+    ),
+    Mutant(
+        "a bid supersedes the deferred bid of another campaign",
+        "ledger/targets.py",
+        "campaign_in(one.budget_ids), one.target)",
+        '"", one.target)',
+        (promise("holds-a_deferred_bid_of_another_campaign_is_left_alone"),),
+    ),
+    Mutant(
+        "callers share their request ids",
+        "ledger/records.py",
+        "return (self.platform, self.actor, self.request_id)",
+        'return (self.platform, "", self.request_id)',
+        (promise("restarts-the_request_ids_of_each_caller_stay_its_own"),),
+    ),
+    Mutant(
+        "callers share their price history",
+        "ledger/prices.py",
+        "            return tuple(histories.get(actor, ()))\n",
+        "            pass\n",
+        (promise("restarts-the_prices_of_each_caller_are_restored_apart"),),
     ),
     Mutant(
         "a deferred bid is sent to a target in doubt",

@@ -142,7 +142,7 @@ STORE = (
     Mutant(
         "late truth is hidden by the memory that an id is absent",
         "ledger/sqlite.py",
-        "self._ids.add((step.hold.platform, step.hold.request_id))",
+        "self._ids.add(step.hold.key)",
         "assert step.hold",
         (SQLITE + "test_late_truth_binds_an_id_that_was_known_to_be_absent",),
     ),
@@ -191,8 +191,8 @@ STORE = (
     Mutant(
         "prices are forgotten after a day",
         "ledger/store.py",
-        "AND priced AND updated_ns >= ?) LIMIT ?)",
-        "AND priced AND updated_ns < ?) LIMIT ?)",
+        "AND priced AND updated_ns >= coalesce(",
+        "AND priced AND updated_ns < coalesce(",
         (SQLITE + "test_the_last_prices_are_kept_however_many_unpriced_changes_follow",),
     ),
     Mutant(

@@ -32,7 +32,7 @@ async def check_nothing_is_forgotten(world: World, server: Server) -> None:
         for change in platform.journal:
             if change.request_id in platform.excused:
                 continue
-            hold = await server.ledger.find(name, change.request_id)
+            hold = await server.ledger.find(name, change.request_id, "anonymous")
             state = "unknown" if hold is None else hold.state.value
             if hold is None or hold.state not in {HoldState.SETTLED, HoldState.IN_DOUBT}:
                 world.breaks(Promise.LEDGER, f"{name} {change.request_id} is {state}")

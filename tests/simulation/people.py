@@ -125,7 +125,7 @@ class Operator:
         await asyncio.sleep(self._chance.uniform(0.0, 0.1))
         keeper = server.core.keeper
         try:
-            hold = await keeper.find(platform.name, request_id)
+            hold = await keeper.find(platform.name, request_id, actor="anonymous")
             if hold is None or hold.state not in {HoldState.HELD, HoldState.IN_DOUBT}:
                 return
             if hold.state is HoldState.IN_DOUBT:

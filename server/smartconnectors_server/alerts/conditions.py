@@ -224,7 +224,7 @@ class Conditions:
     def _look_at_doubts(self) -> None:
         now_ns, after_s = self._ledger.now_ns(), self._settings.in_doubt_after_s
         in_doubt = {
-            Subject(Condition.IN_DOUBT, hold.platform, hold.request_id): hold
+            Subject(Condition.IN_DOUBT, hold.platform, hold.request_id, hold.actor): hold
             for hold in self._ledger.open_holds(HoldState.IN_DOUBT)
         }
         for subject, hold in in_doubt.items():

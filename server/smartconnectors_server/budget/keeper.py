@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from smartconnectors_server.budget.campaigns import CampaignRecords
 from smartconnectors_server.budget.dispatches import Dispatches
-from smartconnectors_server.budget.refusal import exceeded, paused, spoken, unavailable
+from smartconnectors_server.budget.refusal import (
+    exceeded,
+    paused,
+    spoken,
+    target_in_doubt,
+    unavailable,
+)
 from smartconnectors_server.budget.resolution import Verb
 from smartconnectors_server.budget.scopes import check_scope, scopes_of
 from smartconnectors_server.budget.watch import Watch
@@ -20,7 +26,6 @@ from smartconnectors_server.errors import (
     OutcomeUnknown,
     RequestIdReused,
     RequestInProgress,
-    TargetInDoubt,
 )
 from smartconnectors_server.ledger import (
     BY_OPERATOR,
@@ -103,14 +108,16 @@ class Keeper:
         """Open holds, oldest first."""
         return self._ledger.open_holds(state)
 
-    def recent_settled(self, platform: str) -> tuple[Hold, ...]:
-        """The last 100 settled bids of a platform that carry an LTV or an AI bid, oldest first."""
-        return self._ledger.recent_settled(platform)
+    def recent_settled(self, platform: str, actor: str | None = None) -> tuple[Hold, ...]:
+        """The last 100 settled bids of a caller on a platform that carry an LTV or an AI bid,
+        oldest first; without `actor` those of all callers.
+        """
+        return self._ledger.recent_settled(platform, actor)
 
-    async def find(self, platform: str, request_id: str) -> Hold | None:
-        """The hold that binds a request id. Raises LedgerUnavailable."""
+    async def find(self, platform: str, request_id: str, *, actor: str) -> Hold | None:
+        """The hold that binds a request id of this caller. Raises LedgerUnavailable."""
         with spoken():
-            return await self._ledger.find(platform, request_id)
+            return await self._ledger.find(platform, request_id, actor)
 
     async def hold(self, hold_id: str) -> Hold | None:
         """One hold, open or not. Raises LedgerUnavailable."""
@@ -143,7 +150,7 @@ class Keeper:
         try:
             await self._ledger.check(reservation)
         except (Refused, Paused, TargetBlocked, Unavailable) as error:
-            raise self._veto(error, reservation.budget_ids) from error
+            raise self._veto(error, reservation.budget_ids, reservation.actor) from error
 
     async def reserve(self, reservation: Reservation) -> Hold:
         """Holds the amount in every budget in scope, durably, or raises and holds nothing.
@@ -158,7 +165,7 @@ class Keeper:
                 f"request id {reservation.request_id!r} is already in use"
             ) from error
         except (Refused, Paused, TargetBlocked, Unavailable) as error:
-            raise self._veto(error, reservation.budget_ids) from error
+            raise self._veto(error, reservation.budget_ids, reservation.actor) from error
         self._watch.changed()
         return hold
 
@@ -280,7 +287,7 @@ class Keeper:
                 hold.hold_id, target=target, before=before, actor=actor
             )
         except (Paused, TargetBlocked, Unavailable) as error:
-            raise self._veto(error, ()) from error
+            raise self._veto(error, (), "") from error
         self._watch.changed()
         return changed
 
@@ -369,18 +376,15 @@ class Keeper:
     # Parts
 
     def _veto(
-        self, error: Refused | Paused | TargetBlocked | Unavailable, budget_ids: Iterable[str]
+        self,
+        error: Refused | Paused | TargetBlocked | Unavailable,
+        budget_ids: Iterable[str],
+        actor: str,
     ) -> Exception:
         if isinstance(error, Unavailable):
             return unavailable(error)
         if isinstance(error, TargetBlocked):
-            return TargetInDoubt(
-                f"{error.hold.platform}: an earlier change of {error.hold.target} (request "
-                f"{error.hold.request_id}) has an unknown outcome; nothing more is sent to it "
-                "until that is known.",
-                retry_after_s=2.0,
-                metadata={"target": error.hold.target, "hold_id": error.hold.hold_id},
-            )
+            return target_in_doubt(error.hold, actor)
         self._ledger.veto(tuple(budget_ids))
         self._watch.changed()
         if isinstance(error, Paused):

@@ -41,20 +41,22 @@ def fallback_price(
     ai_bid_micros: int,
     multiplier_milli: int,
     capped: bool,
+    min_samples: int = 1,
 ) -> FallbackPrice | None:
     """What to bid without the AI; None when there is nothing to price from.
 
     Args:
-        history: settled bids, oldest first; the last 100 LTVs count.
-        predicted_ltv_micros: stands in when the history has no LTV; 0: none.
+        history: the caller's settled bids, oldest first; the LTVs of the last 100 count.
+        predicted_ltv_micros: stands in when the history has too few LTVs; 0: none.
         ai_bid_micros: the caller's own bid, which caps the price; 0: none, then the largest AI bid
             of the last 100 settled bids does.
         multiplier_milli: in thousandths.
         capped: False gives the bare formula.
+        min_samples: fewer LTVs than this are no history. At least 1.
     """
     recent = history[-HISTORY_LENGTH:]
     ltvs = [s.ltv_micros for s in recent if s.ltv_micros > 0]
-    base = median_micros(ltvs) if ltvs else predicted_ltv_micros
+    base = median_micros(ltvs) if len(ltvs) >= min_samples else predicted_ltv_micros
     uncapped = base * multiplier_milli // THOUSAND
     if uncapped <= 0:
         return None

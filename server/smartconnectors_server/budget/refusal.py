@@ -7,9 +7,15 @@ from contextlib import contextmanager
 
 from smartconnectors_server.access import ANYBODY
 from smartconnectors_server.clock import NANOS_PER_SECOND
-from smartconnectors_server.errors import BudgetExceeded, BudgetPaused, LedgerUnavailable
+from smartconnectors_server.errors import (
+    BudgetExceeded,
+    BudgetPaused,
+    LedgerUnavailable,
+    TargetInDoubt,
+)
 from smartconnectors_server.ledger import (
     ALL,
+    Hold,
     Pause,
     Refused,
     SlidingWindow,
@@ -134,4 +140,21 @@ def paused(pause: Pause) -> BudgetPaused:
         "held. Campaigns that are live keep spending.",
         metadata={"budget_id": pause.scope, "blocked_by": "pause"},
         quota_subject=pause.scope,
+    )
+
+
+def target_in_doubt(blocking: Hold, actor: str) -> TargetInDoubt:
+    """The veto for a target whose last change has an unknown outcome. It names that change to the
+    caller that asked for it, and to no other.
+    """
+    own = actor == blocking.actor
+    named = f"(request {blocking.request_id}) " if own else ""
+    metadata = {"target": blocking.target}
+    if own:
+        metadata["hold_id"] = blocking.hold_id
+    return TargetInDoubt(
+        f"{blocking.platform}: an earlier change of {blocking.target} {named}has an unknown "
+        "outcome; nothing more is sent to it until that is known.",
+        retry_after_s=2.0,
+        metadata=metadata,
     )

@@ -141,6 +141,10 @@ def _place(platform: Platform, line: CommandLine, request: Any, connection: Conn
 def get(
     platform: PlatformName,
     request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The bid's own.")],
+    caller: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Whose bid; needs `operate`. Default: your own."),
+    ] = "",
     target: Target = DEFAULT_TARGET,
     timeout_ms: TimeoutMs = DEFAULT_TIMEOUT_MS,
     as_json: Json = False,
@@ -153,7 +157,7 @@ def get(
     method = method_of(chosen, "GetBid")
 
     async def work(client: Client) -> Any:
-        asked = request_of(method, request_id=request_id)
+        asked = request_of(method, request_id=request_id, caller=caller)
         return await ask(client, method, asked, connection.timeout_s)
 
     answer = connection.run(work).answer

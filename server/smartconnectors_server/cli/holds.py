@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 group = typer.Typer(help="Money that is reserved and not yet committed.")
 
-COLUMNS = ("hold", "state", "amount", "platform", "target", "request", "source", "since", "note")
+COLUMNS = (
+    *("hold", "state", "amount", "platform", "target"),
+    *("caller", "request", "source", "since", "note"),
+)
 
 
 class Truth(enum.StrEnum):
@@ -110,6 +113,7 @@ def _row(hold: pb.Hold) -> list[str]:
         format_amount(hold.amount_micros, hold.currency_code),
         hold.platform,
         hold.target,
+        hold.caller,
         hold.request_id,
         BidSource.Name(hold.source).removeprefix("BID_SOURCE_").lower(),
         output.time_text(hold.created_at),

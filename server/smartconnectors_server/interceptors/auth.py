@@ -31,6 +31,9 @@ ANSWERS_WHAT_MAY_BE_SEEN = frozenset(
 request that names nothing is about everything, so that a new one is closed to who is restricted.
 """
 
+TELLS_OF_ALL_CAMPAIGNS = frozenset({"GetShadowReport"})
+"""Methods that answer with sums over all campaigns of the platform that a request names."""
+
 _CERTIFICATE_NAMES = ("x509_subject_alternative_name", "x509_common_name")
 
 
@@ -205,6 +208,7 @@ def _missing_in_service(request: Any, call: Call) -> Iterator[str]:
     """
     scope = call.caller.scope
     changes = call.spec.role > Role.READ
+    of_all = changes or call.spec.name in TELLS_OF_ALL_CAMPAIGNS
     budgets = _named(request, "budget_id")
     for budget_id in budgets:
         if not (scope.changes_budget(budget_id) if changes else scope.sees_budget(budget_id)):
@@ -213,7 +217,7 @@ def _missing_in_service(request: Any, call: Call) -> Iterator[str]:
     campaigns = _named(request, "campaign_id")
     for platform in platforms:
         if not campaigns and not (
-            scope.has_all_of(platform) if changes else scope.has_platform(platform)
+            scope.has_all_of(platform) if of_all else scope.has_platform(platform)
         ):
             yield platform
         for campaign_id in campaigns:

@@ -115,20 +115,22 @@ async def heuristic(
     price = fallback_price(
         [
             Sample(hold.ltv_micros, hold.ai_bid_micros)
-            for hold in engines.keeper.recent_settled(runtime.book)
+            # Its own alone: what others bid neither moves its price nor is told by it.
+            for hold in engines.keeper.recent_settled(runtime.book, call.actor)
         ],
         predicted_ltv_micros=bid.predicted_ltv_micros,
         ai_bid_micros=micros,
         multiplier_milli=fallback.multiplier or runtime.platform.defaults.fallback_multiplier_milli,
         capped=fallback.cap == "ai_bid",
+        min_samples=fallback.min_samples,
     )
     if price is None and defer:
         raise deferral_refusal(runtime, "there is no LTV to price a fallback bid from.")
     if price is None:
         raise InvalidBid.of(
             "bid.bid_micros",
-            "is absent, and there is no LTV to price the bid from: neither an earlier bid on "
-            f"{runtime.name} nor predicted_ltv_micros",
+            "is absent, and there is no LTV to price the bid from: neither earlier bids of this "
+            f"caller on {runtime.name} nor predicted_ltv_micros",
         )
     runtime.fallback_count += 1
     most_micros = runtime.settings.max_bid

@@ -26,7 +26,7 @@ from smartconnectors_server.interceptors.answers import (
     priced_of,
     stored_answer,
 )
-from smartconnectors_server.ledger import Hold, mode_of_place
+from smartconnectors_server.ledger import Hold, RequestKey, mode_of_place
 
 OVERLOAD_RETRY_S = 0.1
 
@@ -60,7 +60,12 @@ def _used_elsewhere(hold: Hold) -> RequestIdReused:
 
 
 class Idempotency:
-    """Keyed by (platform, request id), shared by every way of sending a bid."""
+    """Keyed by (platform, caller, request id), shared by every way of sending a bid.
+
+    The caller is its name, so that a changed token of the same name still gets the first answer.
+    Of other callers' ids nothing can be told from an answer. Without access control all callers
+    have one name, and share their ids.
+    """
 
     name: ClassVar[str] = "idempotency"
 
@@ -69,7 +74,7 @@ class Idempotency:
         self._keeper = engines.keeper
         self._clock = engines.clock
         self._max_in_flight = engines.settings.server.max_in_flight
-        self._running: dict[tuple[str, str], _Running] = {}
+        self._running: dict[RequestKey, _Running] = {}
         self._calls: dict[asyncio.Task[Message], Call] = {}
         self._draining = False
 
@@ -85,7 +90,8 @@ class Idempotency:
         running = self._running.get(key)
         if running is not None and not call.validate_only:
             return await self._join(running, call)
-        hold = await self._keeper.find(*key)
+        book, actor, request_id = key
+        hold = await self._keeper.find(book, request_id, actor=actor)
         # Nothing is awaited between here and the entry into `_running`.
         running = self._running.get(key)
         if running is not None and not call.validate_only:
@@ -123,9 +129,9 @@ class Idempotency:
         """How many spending calls are under way."""
         return len(self._calls)
 
-    def _key(self, call: Call) -> tuple[str, str]:
+    def _key(self, call: Call) -> RequestKey:
         """By the book: what was shadowed is no answer when the platform is live."""
-        return (self._engines.runtime(call).book, call.request_id)
+        return (self._engines.runtime(call).book, call.actor, call.request_id)
 
     def _start(self, call_next: Next, request: Message, call: Call) -> _Running:
         task: asyncio.Task[Message] = asyncio.ensure_future(call_next(request, call))

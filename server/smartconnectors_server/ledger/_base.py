@@ -196,12 +196,14 @@ class Ledger(Protocol):
         """Counts a refusal in the statistics of these budgets."""
         ...
 
-    async def find(self, platform: str, request_id: str) -> Hold | None:
-        """The hold that binds this request id (any state but RELEASED), or None."""
+    async def find(self, platform: str, request_id: str, actor: str = "") -> Hold | None:
+        """The hold that binds this caller's request id (any state but RELEASED), or None."""
         ...
 
     async def knows_request(self, platform: str, request_id: str) -> bool:
-        """Whether any line is about this request, however old it is. Raises Unavailable."""
+        """Whether any line is about this request, of any caller and however old it is. Raises
+        Unavailable.
+        """
         ...
 
     async def get(self, hold_id: str) -> Hold | None:
@@ -234,8 +236,10 @@ class Ledger(Protocol):
         """The audit ledger, oldest first, up to the newest change. Raises Unavailable."""
         ...
 
-    def recent_settled(self, platform: str) -> tuple[Hold, ...]:
-        """The last 100 settled holds of the platform that carry an LTV, oldest first."""
+    def recent_settled(self, platform: str, actor: str | None = None) -> tuple[Hold, ...]:
+        """The last 100 settled holds of a caller on the platform that carry an LTV or an AI bid,
+        oldest first; without `actor` those of every caller that has such a history.
+        """
         ...
 
     async def flush(self) -> None:

@@ -103,18 +103,21 @@ class Subject:
     condition: Condition
     platform: str = ""
     request_id: str = ""
-    """Of a bid in doubt; with the platform it names one open hold."""
+    """Of a bid in doubt; with the platform and the caller it names one open hold."""
+    caller: str = ""
+    """Whose bid is in doubt."""
 
     @property
     def key(self) -> str:
         """One text for each subject."""
-        return f"{self.condition.value} {self.platform} {self.request_id}"
+        caller = f" {self.caller}" if self.caller else ""
+        return f"{self.condition.value} {self.platform} {self.request_id}{caller}"
 
     @classmethod
     def of_key(cls, key: str) -> Subject | None:
         """What `key` was of; None: a budget."""
-        word, platform, request_id = key.split(" ", 2)
-        return cls(Condition(word), platform, request_id) if word in _CONDITIONS else None
+        word, *named = key.split(" ", 3)
+        return cls(Condition(word), *named) if word in _CONDITIONS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +247,7 @@ def subject_key(line: Entry) -> str:
     """
     word = line.note.partition(":")[0]
     if word in _CONDITIONS:
-        return Subject(Condition(word), line.platform, line.request_id).key
+        return Subject(Condition(word), line.platform, line.request_id, line.actor).key
     return "" if word == REPORTED else f"BUDGET {line.budget_ids[0]} "
 
 

@@ -76,6 +76,8 @@ class Standing:
     budget_ids: tuple[str, ...]
     platform: str
     request_id: str
+    actor: str
+    """Who asked for it: request ids belong to their callers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ class Audit:
         self._accounts: dict[str, _Account] = defaultdict(_Account)
         self.paused: set[str] = set()
         """The scopes of pauses: budgets, campaigns without one, "all"."""
-        self._bound: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._bound: OrderedDict[tuple[str, str, str], int] = OrderedDict()
         self._alerts = AlertRules()
         self._bound_to: dict[str, dict[tuple[str, str], str]] = {}
         """Platform -> mode, endpoint and accounts."""
@@ -223,7 +225,12 @@ class Audit:
             self._count(hold, -1)
         now = allowed[was]
         standing = Standing(
-            now, entry.amount_micros, entry.budget_ids, entry.platform, entry.request_id
+            now,
+            entry.amount_micros,
+            entry.budget_ids,
+            entry.platform,
+            entry.request_id,
+            entry.actor if hold is None else hold.actor,
         )
         if now == "settled":
             self.holds.pop(entry.hold_id, None)
@@ -237,12 +244,12 @@ class Audit:
         if was == "":
             self._check_limits(entry)
         elif now == "given back" and entry.verb == "release":
-            self._bound.pop((entry.platform, entry.request_id), None)
+            self._bound.pop((entry.platform, standing.actor, entry.request_id), None)
 
     def _begin(self, entry: Entry) -> None:
         if entry.hold_id != f"h{entry.sequence:012d}":
             raise Broken(entry.sequence, f"begins a hold called {entry.hold_id}")
-        key = (entry.platform, entry.request_id)
+        key = (entry.platform, entry.actor, entry.request_id)
         while self._bound and next(iter(self._bound.values())) < entry.at_ns - _ID_IS_BOUND_FOR_NS:
             self._bound.popitem(last=False)
         if key in self._bound:

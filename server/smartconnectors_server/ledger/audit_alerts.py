@@ -15,7 +15,7 @@ class AlertRules:
 
     def __init__(self) -> None:
         self._levels: dict[str, int] = {}
-        self._standing: set[tuple[str, str, str]] = set()
+        self._standing: set[tuple[str, ...]] = set()
         self.stands: dict[str, int] = {}
         """What stands now, as the file names it -> the line that said so."""
 
@@ -28,7 +28,9 @@ class AlertRules:
         word = line.note.partition(":")[0]
         begins = line.verb == "alert"
         if word in _CONDITIONS:
-            self._take_condition((word, line.platform, line.request_id), begins, line.sequence)
+            caller = (line.actor,) if line.actor else ()
+            subject = (word, line.platform, line.request_id, *caller)
+            self._take_condition(subject, begins, line.sequence)
         elif word == "REPORTED":
             if not begins or not line.platform:
                 raise ValueError("no platform's report is told so")
@@ -40,7 +42,7 @@ class AlertRules:
         else:
             raise ValueError(f"{word!r} is nothing that alerts are about")
 
-    def _take_condition(self, subject: tuple[str, str, str], begins: bool, number: int) -> None:
+    def _take_condition(self, subject: tuple[str, ...], begins: bool, number: int) -> None:
         if begins == (subject in self._standing):
             told = "begins while it stands" if begins else "ends and does not stand"
             raise ValueError(f"{subject[0]} of {subject[1:]} {told}")

@@ -8,7 +8,7 @@ is one atomic step.
 from __future__ import annotations
 
 import dataclasses
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from smartconnectors_server.ledger.alerts import ALERT
@@ -17,12 +17,14 @@ from smartconnectors_server.ledger.configured import CONFIGURE, described
 from smartconnectors_server.ledger.erasing import erase_in, erased
 from smartconnectors_server.ledger.figures import Figures
 from smartconnectors_server.ledger.lines import Lines
+from smartconnectors_server.ledger.prices import Prices
 from smartconnectors_server.ledger.records import (
     OPEN_STATES,
     Budget,
     Hold,
     HoldState,
     Pause,
+    RequestKey,
     Reservation,
     Step,
 )
@@ -34,7 +36,6 @@ from smartconnectors_server.ledger.refusals import (
 from smartconnectors_server.ledger.targets import TargetIndex
 from smartconnectors_server.ledger.telling import Telling
 
-HISTORY_LENGTH = 100
 REMEMBERED_CLOSED_HOLDS = 10_000
 """About 2 KiB each. An older one is read from the store when its request is sent again."""
 
@@ -53,9 +54,9 @@ class Book(Figures):
         self._about, self._told = telling.about, telling.told
         self._open: dict[str, Hold] = {}
         self._closed: OrderedDict[str, Hold] = OrderedDict()
-        self._by_request: dict[tuple[str, str], str] = {}
+        self._by_request: dict[RequestKey, str] = {}
         self._targets = TargetIndex()
-        self._settled: dict[str, deque[Hold]] = {}
+        self._prices = Prices()
 
     # Looking
 
@@ -67,14 +68,25 @@ class Book(Figures):
         """The hold, open or remembered."""
         return self._open.get(hold_id) or self._closed.get(hold_id)
 
-    def find(self, platform: str, request_id: str) -> Hold | None:
-        """The hold that binds this request id, if it is remembered here."""
-        hold_id = self._by_request.get((platform, request_id))
+    def find(self, platform: str, request_id: str, actor: str = "") -> Hold | None:
+        """The hold that binds this caller's request id, if it is remembered here."""
+        hold_id = self._by_request.get((platform, actor, request_id))
         return None if hold_id is None else self.get(hold_id)
 
-    def recent_settled(self, platform: str) -> tuple[Hold, ...]:
-        """The last settled holds that carry an LTV or an AI bid, oldest first."""
-        return tuple(self._settled.get(platform, ()))
+    def remembers(self, platform: str, request_id: str) -> bool:
+        """True when a caller with a price history is known here to have used this id. False: not
+        known here.
+        """
+        return any(
+            (platform, actor, request_id) in self._by_request
+            for actor in self._prices.actors(platform)
+        )
+
+    def recent_settled(self, platform: str, actor: str | None = None) -> tuple[Hold, ...]:
+        """The last settled holds of a caller, and of all callers without `actor`, that carry an LTV
+        or an AI bid, oldest first.
+        """
+        return self._prices.of(platform, actor)
 
     # Configuring and recovering
 
@@ -91,10 +103,10 @@ class Book(Figures):
         if hold.state.is_open:
             self._scopes.count_open(hold, +1)
             self._open[hold.hold_id] = hold
-            self._by_request[hold.platform, hold.request_id] = hold.hold_id
+            self._by_request[hold.key] = hold.hold_id
             self._targets.add(hold)
         elif hold.state is HoldState.SETTLED:
-            self._remember_settled(hold)
+            self._prices.add(hold)
 
     def replay_alert(self, budget_id: str, note: str, at_ns: int) -> None:
         """Restores what was told of a budget, from its last line about alerts."""
@@ -165,7 +177,7 @@ class Book(Figures):
 
     def erase(self, customer: str) -> Step:
         """Takes out of holds what tells who a customer is: now, or of open ones when they close."""
-        return erase_in(customer, self._open, self._closed, self._settled)
+        return erase_in(customer, self._open, self._closed, self._prices)
 
     def record_erasure(self, customer: str, note: str, now_ns: int, *, actor: str = "") -> Step:
         """Puts an erasure on record."""
@@ -180,7 +192,7 @@ class Book(Figures):
         """
         if asked.defer_until_ns is None:
             self._check_target(asked.platform, asked.target)
-        older_id = self._targets.deferred_on(asked.platform, asked.target)
+        older_id = self._targets.deferred_beside(asked)
         older = None if older_id is None else self._open[older_id]
         if not asked.exempt:
             lacking = self._scopes.lacking(asked.budget_ids)
@@ -190,7 +202,7 @@ class Book(Figures):
 
     def reserve(self, asked: Reservation, now_ns: int) -> Step:
         """Admits and holds in every scope, or raises and changes nothing."""
-        known = self.find(asked.platform, asked.request_id)
+        known = self.find(asked.platform, asked.request_id, asked.actor)
         if known is not None:
             raise DuplicateRequest(known)
         deferring = asked.defer_until_ns is not None
@@ -201,10 +213,10 @@ class Book(Figures):
             steps.append(self.record_configuration(budget.budget_id, now_ns))
         before = self._alerts.before(asked.budget_ids, now_ns)
         if older is not None:
-            steps.append(self._supersede(older, asked.request_id, now_ns))
+            steps.append(self._supersede(older, asked, now_ns))
         hold = Hold.begun(asked, f"h{self._lines.next_sequence:012d}", now_ns)
         self._open[hold.hold_id] = hold
-        self._by_request[hold.platform, hold.request_id] = hold.hold_id
+        self._by_request[hold.key] = hold.hold_id
         self._scopes.count_open(hold, +1)
         self._targets.add(hold)
         verb = "defer" if deferring else "reserve"
@@ -233,8 +245,8 @@ class Book(Figures):
             hold, HoldState.SETTLED, verb, now_ns, answer=answer, note=note, actor=actor
         )
         # A later attempt under the same request id keeps the id.
-        self._by_request.setdefault((hold.platform, hold.request_id), hold_id)
-        self._remember_settled(step.hold)
+        self._by_request.setdefault(hold.key, hold_id)
+        self._prices.add(step.hold)
         return self._told([step], before, now_ns)
 
     def release(
@@ -273,21 +285,21 @@ class Book(Figures):
         uncapped_micros: int,
         note: str,
     ) -> Step:
-        """A held hold becomes deferred, for at most what it held; superseded, when a newer one is
-        deferred on its target already.
+        """A held hold becomes deferred, for at most what it held; superseded, when a newer one of
+        its campaign is deferred on its target already.
         """
         hold = self._open_hold(hold_id, {HoldState.HELD})
         if not 0 <= amount_micros <= hold.amount_micros:
             raise ValueError(f"a hold of {hold.amount_micros} cannot become {amount_micros}")
         before = self._alerts.before(hold.counts_in, now_ns)
         steps = []
-        waiting_id = self._targets.deferred_on(hold.platform, hold.target)
+        waiting_id = self._targets.deferred_beside(hold)
         if waiting_id is not None:
             waiting = self._open[waiting_id]
             if waiting_id > hold_id:  # ids grow: it came while this one was tried
-                step = self._supersede(hold, waiting.request_id, now_ns)
+                step = self._supersede(hold, waiting, now_ns)
                 return self._told([step], before, now_ns)
-            steps.append(self._supersede(waiting, hold.request_id, now_ns))
+            steps.append(self._supersede(waiting, hold, now_ns))
         changed = dataclasses.replace(
             hold,
             state=HoldState.DEFERRED,
@@ -345,8 +357,11 @@ class Book(Figures):
             raise HoldNotOpen(self.get(hold_id), hold_id)
         return hold
 
-    def _supersede(self, older: Hold, newer_request_id: str, now_ns: int) -> Step:
-        note = f"a newer bid took its place: {newer_request_id}"
+    def _supersede(self, older: Hold, newer: Hold | Reservation, now_ns: int) -> Step:
+        """The older one's caller reads the note, and another caller's request id is not for it."""
+        note = "a newer bid of another caller took its place"
+        if newer.actor == older.actor:
+            note = f"a newer bid took its place: {newer.request_id}"
         return self._close(older, HoldState.SUPERSEDED, "supersede", now_ns, note=note)
 
     def _close(
@@ -391,16 +406,10 @@ class Book(Figures):
 
     def _remember_closed(self, hold: Hold) -> None:
         self._closed[hold.hold_id] = hold
-        key = (hold.platform, hold.request_id)
+        key = hold.key
         if hold.state is HoldState.RELEASED and self._by_request.get(key) == hold.hold_id:
             del self._by_request[key]
         while len(self._closed) > REMEMBERED_CLOSED_HOLDS:
             old_id, old = self._closed.popitem(last=False)
-            old_key = (old.platform, old.request_id)
-            if self._by_request.get(old_key) == old_id:
-                del self._by_request[old_key]
-
-    def _remember_settled(self, hold: Hold) -> None:
-        if hold.priced:
-            history = self._settled.setdefault(hold.platform, deque(maxlen=HISTORY_LENGTH))
-            history.append(hold)
+            if self._by_request.get(old.key) == old_id:
+                del self._by_request[old.key]

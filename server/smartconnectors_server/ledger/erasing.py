@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import deque
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING
 
 from smartconnectors_server.ledger.records import Erased, Hold, Step
@@ -31,15 +31,16 @@ def erase_in(
     customer: str,
     still_open: MutableMapping[str, Hold],
     closed: MutableMapping[str, Hold],
-    settled: MutableMapping[str, deque[Hold]],
+    histories: Iterable[deque[Hold]],
 ) -> Step:
     """Erases a customer's closed holds in memory, and marks the open ones, which need their request
     until they close.
     """
-    known = [*closed.values(), *(hold for history in settled.values() for hold in history)]
+    histories = list(histories)
+    known = [*closed.values(), *(hold for history in histories for hold in history)]
     done = {hold.hold_id: erased(hold) for hold in known if hold.customer == customer}
     closed.update({hold_id: done[hold_id] for hold_id in done if hold_id in closed})
-    for history in settled.values():
+    for history in histories:
         kept = [done.get(hold.hold_id, hold) for hold in history]
         history.clear()
         history.extend(kept)

@@ -8,10 +8,8 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
+from smartconnectors_server.ledger.records import RequestKey
 from smartconnectors_server.ledger.refusals import Unavailable
-
-Key = tuple[str, str]
-"""Platform and request id."""
 
 SLOTS = 1 << 26
 """8 MiB of bits: with a million ids in the file, the file is looked at for one new id in 65."""
@@ -32,7 +30,7 @@ class KnownIds:
     def __init__(
         self,
         flush: Callable[[], Awaitable[None]],
-        page: Callable[[str], Awaitable[Sequence[tuple[str, Key]]]],
+        page: Callable[[str], Awaitable[Sequence[tuple[str, RequestKey]]]],
         *,
         slots: int = SLOTS,
     ) -> None:
@@ -45,13 +43,13 @@ class KnownIds:
         self._slots = slots
         self._complete: bytearray | None = None
         self._growing: bytearray | None = None
-        self._absent: OrderedDict[Key, None] = OrderedDict()
+        self._absent: OrderedDict[RequestKey, None] = OrderedDict()
         self._added = 0
         self._read_in_at = 0
         """How many were added when it is due that the file is read in, anew."""
         self._reading_in: asyncio.Task[None] | None = None
 
-    def add(self, key: Key) -> None:
+    def add(self, key: RequestKey) -> None:
         """The file will get it."""
         self._absent.pop(key, None)
         self._added += 1
@@ -59,7 +57,7 @@ class KnownIds:
             if bits is not None:
                 self._set(bits, key)
 
-    def lacks(self, key: Key) -> bool:
+    def lacks(self, key: RequestKey) -> bool:
         """True: the file certainly does not have it. False: it has to be looked at."""
         if key in self._absent:
             return True
@@ -68,7 +66,7 @@ class KnownIds:
         byte, bit = self._place(key)
         return not self._complete[byte] & bit
 
-    def looked_up_in_vain(self, key: Key) -> None:
+    def looked_up_in_vain(self, key: RequestKey) -> None:
         """The file does not have it. Of these the last ten thousand are remembered."""
         self._absent[key] = None
         if len(self._absent) > REMEMBERED_ABSENT:
@@ -107,11 +105,11 @@ class KnownIds:
         finally:
             self._growing = self._reading_in = None
 
-    def _set(self, bits: bytearray, key: Key) -> None:
+    def _set(self, bits: bytearray, key: RequestKey) -> None:
         byte, bit = self._place(key)
         bits[byte] |= bit
 
-    def _place(self, key: Key) -> tuple[int, int]:
+    def _place(self, key: RequestKey) -> tuple[int, int]:
         """The byte of a key's bit, and the bit in it."""
         slot = hash(key) % self._slots
         return slot >> 3, 1 << (slot & 7)

@@ -85,6 +85,7 @@ class Lines:
             amount_micros=change.amount_micros,
             currency_code=change.currency_code,
             note=change.note,
+            actor=change.subject.caller,
             sequence=self._take(change.budget_ids),
         )
 

@@ -12,6 +12,9 @@ from smartconnectors_server.ledger.totals import counted_in
 
 Row = TypeVar("Row")
 
+RequestKey = tuple[str, str, str]
+"""Platform, caller and request id: each caller has its own ids."""
+
 
 class HoldState(enum.Enum):
     """Where a hold stands. The first three count in the budget as what they are called."""
@@ -81,6 +84,11 @@ def platform_and_campaign(scope: str) -> tuple[str, str] | None:
     return (platform, campaign_id) if platform and middle and campaign_id else None
 
 
+def campaign_in(budget_ids: tuple[str, ...]) -> str:
+    """The scope of the campaign among the scopes of a hold; empty: it is for none."""
+    return next((scope for scope in budget_ids if "/campaigns/" in scope), "")
+
+
 @dataclass(frozen=True, slots=True)
 class Pause:
     """No new bids on a scope: a budget, a campaign without one, or ALL. Times are ledger time."""
@@ -102,14 +110,29 @@ class Budget:
     paused: bool = False
 
 
+class _OfRequest:
+    """What is made for one request of one caller."""
+
+    __slots__ = ()
+    platform: str
+    actor: str
+    request_id: str
+
+    @property
+    def key(self) -> RequestKey:
+        """What its request id binds."""
+        return (self.platform, self.actor, self.request_id)
+
+
 @dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(_OfRequest):
     """What a bid asks the ledger to hold.
 
     `budget_ids` are the scopes that it counts in: the budgets, and its campaign's scope also when
     the campaign has no budget of its own. `amount_micros` 0 with `exempt` holds nothing and passes
     exhausted budgets and pauses: for changes that lower exposure. `defer_until_ns` set: the hold is
-    written as deferred, supersedes an older deferred one of the same target, and expires then.
+    written as deferred, supersedes an older deferred one of the same campaign and target, and
+    expires then.
     """
 
     platform: str
@@ -131,7 +154,7 @@ class Reservation:
     trace: str = ""
     """The traceparent of the sampled call that asked; empty: none."""
     actor: str = ""
-    """Who asks."""
+    """Which caller asks, by its name. Request ids and prices belong to their caller."""
     customer: str = ""
     """The keyed hash of the end customer; empty: none."""
     place: str = ""
@@ -139,7 +162,7 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(_OfRequest):
     """Money that is reserved for one request, and afterwards the memory of it.
 
     Times are ledger time in nanoseconds. `before` is the platform state recorded before the
@@ -175,6 +198,8 @@ class Hold:
     erase: bool = False
     """True: what tells who the customer is goes when it closes."""
     place: str = ""
+    actor: str = ""
+    """The caller that asked for it."""
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back unchanged."""
@@ -217,6 +242,7 @@ class Hold:
             trace=asked.trace,
             customer=asked.customer,
             place=asked.place,
+            actor=asked.actor,
         )
 
     @property
@@ -248,7 +274,8 @@ class Entry:
     """One line of the audit ledger. `hash` is given when it is written (see `chain`).
 
     `actor` is who asked for it, by the name that callers are known by; empty: the server did it by
-    itself. `customer` is the keyed hash of the end customer that the hold is for; empty: none.
+    itself; of an alert about a bid in doubt, the caller whose bid it is. `customer` is the keyed
+    hash of the end customer that the hold is for; empty: none.
     """
 
     at_ns: int

@@ -17,7 +17,8 @@ _MOST_ROWS = 256
 INSERT_ENTRIES = "INSERT INTO entries VALUES {rows}"
 
 UPSERT_HOLDS = """
-INSERT INTO holds (hold_id, platform, request_id, state, updated_ns, priced, record) VALUES {rows}
+INSERT INTO holds (hold_id, platform, request_id, actor, state, updated_ns, priced, record)
+VALUES {rows}
 ON CONFLICT (hold_id) DO UPDATE SET
     state = excluded.state, updated_ns = excluded.updated_ns, record = excluded.record
 """
@@ -102,6 +103,7 @@ def row_of_hold(hold: Hold) -> Row:
         hold.hold_id,
         hold.platform,
         hold.request_id,
+        storable_text(hold.actor),
         hold.state.value,
         hold.updated_ns,
         int(hold.priced),

@@ -9,7 +9,7 @@ from smartconnectors_server.ledger.alert_tables import SCHEMA as ALERTS
 from smartconnectors_server.ledger.refusals import WrongVersion
 from smartconnectors_server.ledger.reported import SCHEMA as REPORTED
 
-VERSION = 3
+VERSION = 4
 
 _SCHEMA = """
 BEGIN IMMEDIATE;
@@ -41,14 +41,15 @@ CREATE TABLE IF NOT EXISTS holds (
     hold_id TEXT PRIMARY KEY,
     platform TEXT NOT NULL,
     request_id TEXT NOT NULL,
+    actor TEXT NOT NULL,
     state TEXT NOT NULL,
     updated_ns INTEGER NOT NULL,
     priced INTEGER NOT NULL,
     record TEXT NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS holds_request ON holds (platform, request_id);
+CREATE INDEX IF NOT EXISTS holds_request ON holds (platform, request_id, actor);
 CREATE INDEX IF NOT EXISTS holds_state ON holds (state, platform, updated_ns);
-CREATE INDEX IF NOT EXISTS holds_priced ON holds (platform, updated_ns)
+CREATE INDEX IF NOT EXISTS holds_priced ON holds (platform, actor, updated_ns)
     WHERE state = 'settled' AND priced;
 CREATE TABLE IF NOT EXISTS limits (
     budget_id TEXT PRIMARY KEY,

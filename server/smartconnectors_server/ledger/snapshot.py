@@ -74,8 +74,8 @@ class Snapshot:
 
     def _compare_holds(self, audit: Audit) -> None:
         derived = dict(audit.holds)
-        for hold_id, state, amount in self._file.execute(
-            "SELECT hold_id, state, record ->> 'amount_micros' FROM holds"
+        for hold_id, state, actor, amount in self._file.execute(
+            "SELECT hold_id, state, actor, record ->> 'amount_micros' FROM holds"
         ):
             standing = derived.pop(hold_id, None)
             by_lines = "settled" if standing is None else standing.state
@@ -87,6 +87,12 @@ class Snapshot:
                     0,
                     f"{hold_id} is of {amount} micros in the file and of {standing.amount_micros} "
                     "by its lines",
+                )
+            if standing is not None and standing.actor != actor:
+                raise Broken(
+                    0,
+                    f"{hold_id} belongs to {actor!r} in the file and to {standing.actor!r} by its "
+                    "lines",
                 )
         missing = [hold_id for hold_id, hold in derived.items() if hold.state in _OPEN]
         if missing:

@@ -203,11 +203,11 @@ class SqliteLedger:
 
     async def reserve(self, reservation: Reservation) -> Hold:
         self._commits.check()
-        known = await self.find(reservation.platform, reservation.request_id)
+        known = await self.find(reservation.platform, reservation.request_id, reservation.actor)
         if known is not None:
             raise DuplicateRequest(known)
         step = self._book.reserve(reservation, self.now_ns())
-        self._ids.add((reservation.platform, reservation.request_id))
+        self._ids.add(reservation.key)
         await self._durable_or_give_back(step)
         return step.hold
 
@@ -233,7 +233,7 @@ class SqliteLedger:
         )
         if not late:
             return self._later(step)
-        self._ids.add((step.hold.platform, step.hold.request_id))
+        self._ids.add(step.hold.key)
         # A crash would bring back that it was given back, and nobody would look it up any more.
         self._unwritten_truths.add(hold_id)
         await self._commits.durable(step)
@@ -319,8 +319,8 @@ class SqliteLedger:
 
     # Looking
 
-    async def find(self, platform: str, request_id: str) -> Hold | None:
-        hold, key = self._book.find(platform, request_id), (platform, request_id)
+    async def find(self, platform: str, request_id: str, actor: str = "") -> Hold | None:
+        hold, key = self._book.find(platform, request_id, actor), (platform, actor, request_id)
         if hold is not None and hold.hold_id in self._unwritten_truths:
             await self._commits.durable()
             self._unwritten_truths.discard(hold.hold_id)
@@ -329,12 +329,12 @@ class SqliteLedger:
             await self._commits.durable()
         if hold is not None or (self._ids.lacks(key) and self._reader.available):
             return hold
-        hold = await self._reader.read(lambda: self._disk.ids.find(*key))
+        hold = await self._reader.read(lambda: self._disk.ids.find(platform, request_id, actor))
         if hold is not None:
             # The file may not have heard yet of what became of it.
             hold = self._book.get(hold.hold_id) or hold
             return None if hold.state is HoldState.RELEASED else hold
-        reserved_meanwhile = self._book.find(platform, request_id)
+        reserved_meanwhile = self._book.find(platform, request_id, actor)
         if reserved_meanwhile is not None:
             return reserved_meanwhile
         # This process is the only writer, so what is absent stays absent until it reserves.
@@ -342,7 +342,7 @@ class SqliteLedger:
         return None
 
     async def knows_request(self, platform: str, request_id: str) -> bool:
-        if self._book.find(platform, request_id) is not None:
+        if self._book.remembers(platform, request_id):
             return True
         return await self._fresh(lambda: self._disk.ids.are_on_record(platform, request_id))
 
@@ -366,8 +366,8 @@ class SqliteLedger:
     def open_holds(self, state: HoldState | None = None) -> tuple[Hold, ...]:
         return self._book.open_holds(state)
 
-    def recent_settled(self, platform: str) -> tuple[Hold, ...]:
-        return self._book.recent_settled(platform)
+    def recent_settled(self, platform: str, actor: str | None = None) -> tuple[Hold, ...]:
+        return self._book.recent_settled(platform, actor)
 
     async def entries(
         self, *, budget_id: str = "", request_id: str = "", size: int = 100, token: str = ""

@@ -18,7 +18,6 @@ from smartconnectors_server.clock import ClockReading
 from smartconnectors_server.failpoints import Place, reached
 from smartconnectors_server.ledger.alert_tables import AlertTables, write_standing
 from smartconnectors_server.ledger.bindings import ADOPT, BINDING, Binding
-from smartconnectors_server.ledger.book import HISTORY_LENGTH
 from smartconnectors_server.ledger.campaigns import (
     PAUSE_CAMPAIGN,
     RESUME_CAMPAIGN,
@@ -28,6 +27,7 @@ from smartconnectors_server.ledger.chain import GENESIS, link
 from smartconnectors_server.ledger.erasing import REFUSED
 from smartconnectors_server.ledger.mark import FILE_NAME as MARK_NAME
 from smartconnectors_server.ledger.mark import Mark, check_mark, marked
+from smartconnectors_server.ledger.prices import HISTORY_LENGTH, MOST_HISTORIES
 from smartconnectors_server.ledger.records import (
     Entry,
     Hold,
@@ -287,20 +287,31 @@ class Store:
         self._writer.execute(KEEP_READING, dataclasses.astuple(reading))
 
     def purge(self, closed_before_ns: int, calls_before_ns: int) -> int:
-        """Forgets closed holds (never the last ones with a price) and old calls, some at a time.
-        Audit lines are kept. Returns how many holds were forgotten.
+        """Forgets closed holds (never those in a caller's price history) and old calls, some at a
+        time. Audit lines are kept. Returns how many holds were forgotten.
         """
         self._writer.execute("DELETE FROM calls WHERE at_ns < ?", (calls_before_ns,))
         forget_days(self._writer)
         forgotten = 0
         for platform in self._platforms():
-            kept_ns = self._oldest_price_ns(platform)
+            kept_ns = [
+                (actor, self._oldest_price_ns(platform, actor))
+                for actor in self._callers_with_prices(platform)
+            ]
             for state in _CLOSED:
                 done = self._writer.execute(
                     "DELETE FROM holds WHERE hold_id IN (SELECT hold_id FROM holds"
-                    " WHERE state = ? AND platform = ? AND updated_ns < ?"
-                    " AND NOT (state = 'settled' AND priced AND updated_ns >= ?) LIMIT ?)",
-                    (state, platform, closed_before_ns, kept_ns, FORGET_AT_ONCE - forgotten),
+                    " WHERE state = ?1 AND platform = ?2 AND updated_ns < ?3"
+                    " AND NOT (state = 'settled' AND priced AND updated_ns >= coalesce("
+                    "(SELECT value ->> 1 FROM json_each(?4) WHERE value ->> 0 = actor), ?3))"
+                    " LIMIT ?5)",
+                    (
+                        state,
+                        platform,
+                        closed_before_ns,
+                        json.dumps(kept_ns),
+                        FORGET_AT_ONCE - forgotten,
+                    ),
                 )
                 forgotten += done.rowcount
         return forgotten
@@ -314,12 +325,39 @@ class Store:
         )
         return [str(name) for (name,) in rows]
 
-    def _oldest_price_ns(self, platform: str) -> int:
-        """When the oldest of the last prices of a platform was settled; 0 while there are few."""
+    def _callers_with_prices(self, platform: str) -> list[str]:
+        """The callers that have a price history on a platform, that which settled last last; a few
+        steps in the index for each.
+        """
+        newest: list[tuple[int, str]] = []
+        found = self._writer.execute(
+            "SELECT min(actor) FROM holds WHERE state = 'settled' AND priced AND platform = ?",
+            (platform,),
+        ).fetchone()
+        while found[0] is not None:
+            newest.append((self._newest_price_ns(platform, found[0]), found[0]))
+            found = self._writer.execute(
+                "SELECT min(actor) FROM holds"
+                " WHERE state = 'settled' AND priced AND platform = ? AND actor > ?",
+                (platform, found[0]),
+            ).fetchone()
+        return [actor for _, actor in sorted(newest)[-MOST_HISTORIES:]]
+
+    def _newest_price_ns(self, platform: str, actor: str) -> int:
         row = self._writer.execute(
-            "SELECT updated_ns FROM holds WHERE state = 'settled' AND priced AND platform = ?"
+            "SELECT max(updated_ns) FROM holds"
+            " WHERE state = 'settled' AND priced AND platform = ? AND actor = ?",
+            (platform, actor),
+        ).fetchone()
+        return int(row[0])
+
+    def _oldest_price_ns(self, platform: str, actor: str) -> int:
+        """When the oldest price in a caller's history was settled; 0 while there are few."""
+        row = self._writer.execute(
+            "SELECT updated_ns FROM holds"
+            " WHERE state = 'settled' AND priced AND platform = ? AND actor = ?"
             " ORDER BY updated_ns DESC LIMIT 1 OFFSET ?",
-            (platform, HISTORY_LENGTH - 1),
+            (platform, actor, HISTORY_LENGTH - 1),
         ).fetchone()
         return 0 if row is None else int(row[0])
 
@@ -429,15 +467,19 @@ class Store:
         return [Hold.from_json(record) for (record,) in rows]
 
     def recent_settled(self) -> list[Hold]:
-        """For each platform the last settled holds with an LTV or an AI bid, oldest first."""
+        """For each caller on each platform the last settled holds with an LTV or an AI bid, oldest
+        first; the caller that settled last is last.
+        """
         holds = []
         for platform in self._platforms():
-            rows = self._reader.execute(
-                "SELECT record FROM holds WHERE state = 'settled' AND priced AND platform = ?"
-                " ORDER BY updated_ns DESC LIMIT ?",
-                (platform, HISTORY_LENGTH),
-            ).fetchall()
-            holds += [Hold.from_json(record) for (record,) in reversed(rows)]
+            for actor in self._callers_with_prices(platform):
+                rows = self._reader.execute(
+                    "SELECT record FROM holds"
+                    " WHERE state = 'settled' AND priced AND platform = ? AND actor = ?"
+                    " ORDER BY updated_ns DESC LIMIT ?",
+                    (platform, actor, HISTORY_LENGTH),
+                ).fetchall()
+                holds += [Hold.from_json(record) for (record,) in reversed(rows)]
         return holds
 
     def get(self, hold_id: str) -> Hold | None:

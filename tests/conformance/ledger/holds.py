@@ -208,6 +208,35 @@ async def a_deferred_bid_of_another_target_or_platform_is_left_alone(bench: Benc
     assert sums(ledger.state(PLATFORM)) == (0, 0, 3, 0)
 
 
+async def a_deferred_bid_of_another_campaign_is_left_alone(bench: Bench) -> None:
+    """Nobody has checked yet that the target which it names is its campaign's."""
+    ledger = await bench.open()
+    own, foreign = ((PLATFORM, f"{PLATFORM}/campaigns/{number}") for number in (1, 2))
+    older = deferred(ledger, "a", USD, target="ad_groups/11", budget_ids=own)
+    await ledger.reserve(older)
+    await ledger.reserve(deferred(ledger, "b", USD, target="ad_groups/11", budget_ids=foreign))
+    await ledger.reserve(ask("c", USD, target="ad_groups/11", budget_ids=foreign))
+    assert [hold.request_id for hold in ledger.open_holds()] == ["a", "c"]
+    await ledger.reserve(deferred(ledger, "d", USD, target="ad_groups/11", budget_ids=own))
+    assert [hold.request_id for hold in ledger.open_holds()] == ["c", "d"]
+
+
+async def a_superseded_bid_is_told_the_newer_request_of_its_own_caller_alone(bench: Bench) -> None:
+    ledger = await bench.open()
+    notes = {}
+    for number, actor in enumerate(("a", "b")):
+        fields = {"target": f"campaigns/{number}"}
+        older = await ledger.reserve(deferred(ledger, f"older{number}", USD, actor="a", **fields))
+        await ledger.reserve(deferred(ledger, f"newer{number}", USD, actor=actor, **fields))
+        gone = await ledger.get(older.hold_id)
+        assert gone is not None
+        notes[actor] = gone.note
+    assert notes == {
+        "a": "a newer bid took its place: newer0",
+        "b": "a newer bid of another caller took its place",
+    }
+
+
 async def a_bid_may_be_deferred_on_a_target_in_doubt(bench: Bench) -> None:
     ledger = await bench.open()
     hold = await ledger.reserve(ask("a", USD, target="campaigns/1"))

@@ -404,6 +404,40 @@ async def the_last_hundred_prices_are_restored_in_order(bench: Bench) -> None:
     assert ledger.recent_settled("meta") == ()
 
 
+async def the_prices_of_each_caller_are_restored_apart(bench: Bench) -> None:
+    ledger = await bench.open(budget(PLATFORM, 10**15))
+    for number in range(1, 103):
+        await commit(ledger, f"a{number}", USD, ltv_micros=number, actor="a")
+        bench.clock.advance(1)
+        await commit(ledger, f"b{number}", USD, ltv_micros=1000 + number, actor="b")
+        bench.clock.advance(1)
+    for _ in range(2):
+        for actor, first in (("a", 3), ("b", 1003), ("c", None)):
+            ltvs = [hold.ltv_micros for hold in ledger.recent_settled(PLATFORM, actor)]
+            assert ltvs == ([] if first is None else list(range(first, first + 100)))
+        everybody = [hold.ltv_micros for hold in ledger.recent_settled(PLATFORM)]
+        assert everybody == [n + more for n in range(3, 103) for more in (0, 1000)]
+        ledger = await bench.restart(budget(PLATFORM, 10**15))
+
+
+async def the_request_ids_of_each_caller_stay_its_own(bench: Bench) -> None:
+    ledger = await bench.open()
+    placed = {actor: await commit(ledger, "x", USD, actor=actor) for actor in ("a", "b")}
+    waiting = await ledger.reserve(deferred(ledger, "y", USD, actor="a"))
+    for _ in range(2):
+        assert {actor: await ledger.find(PLATFORM, "x", actor) for actor in "abc"} == {
+            **placed,
+            "c": None,
+        }
+        assert await ledger.find(PLATFORM, "y", "a") == waiting
+        assert await ledger.find(PLATFORM, "y", "b") is None
+        assert await ledger.knows_request(PLATFORM, "x")
+        for actor, hold in placed.items():
+            error = await refusal(ledger.reserve(ask("x", USD, actor=actor)), DuplicateRequest)
+            assert error.hold == hold
+        ledger = await bench.restart()
+
+
 async def ledger_time_never_goes_back(bench: Bench) -> None:
     ledger = await bench.open()
     await commit(ledger, "a", 500 * USD)

@@ -47,6 +47,16 @@ def test_a_token_of_the_provider_says_who_it_is(signed: SignedTokens, provider: 
     assert caller.expires_ns == (NOW_S + 600 + 10) * 1_000_000_000
 
 
+def test_subjects_that_logs_cannot_bear_still_have_a_name_each(signed: SignedTokens) -> None:
+    """Request ids and prices belong to a caller's name."""
+    subjects = ["a" * 200 + "1", "a" * 200 + "2", "a\n", "a\\n", "a\ud800", "a#1"]
+    names = [signed.caller(RSA.sign(NOW_S, sub=subject)).name for subject in subjects]
+    assert len(set(names)) == len(subjects)
+    assert all(name.isprintable() and len(name.encode()) < 256 for name in names)
+    disguised = names[2].removeprefix("jwt:")
+    assert signed.caller(RSA.sign(NOW_S, sub=disguised)).name != names[2]
+
+
 def test_a_token_without_the_name_of_its_key_is_tried_with_each(signed: SignedTokens) -> None:
     unnamed = Provider(EC._key, "ES256")
     assert signed.caller(unnamed.sign(NOW_S)).role is Role.BID

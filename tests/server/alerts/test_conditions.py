@@ -237,6 +237,25 @@ async def test_a_level_of_a_budget_ends_though_no_further_bid_comes(again: Open)
     assert await place.told() == ["alert CRITICAL", "alert_end NONE"]
 
 
+async def test_two_callers_holds_in_doubt_with_one_id_are_told_apart(again: Open) -> None:
+    place = await again()
+    holds = [
+        await place.ledger.reserve(ask("x", 5 * USD, actor=actor, target=f"campaigns/{actor}"))
+        for actor in ("a", "b")
+    ]
+    for hold in holds:
+        await place.ledger.doubt(hold.hold_id)
+    place.clock.advance(900)
+    place.look()
+    assert await place.told() == ["alert IN_DOUBT"] * 2
+    place = await again()
+    await place.ledger.settle(holds[0].hold_id)
+    place.look()
+    assert await place.told() == ["alert IN_DOUBT", "alert IN_DOUBT", "alert_end IN_DOUBT"]
+    lines = (await place.ledger.entries(request_id="x")).rows
+    assert [line.actor for line in lines if "alert" in line.verb] == ["a", "b", "a"]
+
+
 async def test_a_hold_in_doubt_for_long_is_told_once_until_it_is_known(again: Open) -> None:
     place = await again()
     holds = [await place.ledger.reserve(ask(name, 5 * USD)) for name in ("a", "b")]

@@ -75,6 +75,20 @@ async def test_a_target_in_doubt_is_no_refusal_of_the_budget(house: House) -> No
     assert house.keeper.state(PLATFORM).vetoed_count == 0
 
 
+@pytest.mark.parametrize("verb", ["reserve", "check"])
+async def test_a_target_in_doubt_names_another_callers_request_to_nobody(
+    house: House, verb: str
+) -> None:
+    hold = await house.keeper.reserve(ask("secret", USD, target="campaigns/1", actor="alice"))
+    await house.keeper.resolve(hold, Verb.DOUBT)
+    asked = ask("b", USD, target="campaigns/1", actor="bob")
+    with pytest.raises(TargetInDoubt) as raised:
+        await getattr(house.keeper, verb)(asked)
+    assert raised.value.metadata == {"target": "campaigns/1"}
+    assert "secret" not in raised.value.message
+    assert "an earlier change of campaigns/1 has an unknown outcome" in raised.value.message
+
+
 async def test_a_request_id_in_use_is_refused(house: House) -> None:
     await house.keeper.reserve(ask("a", USD))
     with pytest.raises(RequestIdReused, match="'a'"):
@@ -87,7 +101,7 @@ async def test_a_ledger_that_is_away_admits_nothing(house: House) -> None:
     for attempt in (
         house.keeper.reserve(ask("a", USD)),
         house.keeper.check(ask("a", USD)),
-        house.keeper.find(PLATFORM, "a"),
+        house.keeper.find(PLATFORM, "a", actor=""),
         house.keeper.record_calls(PLATFORM, 1, 1),
         house.keeper.set_limit(PLATFORM, USD, "x"),
         house.keeper.set_paused(PLATFORM, True, "x"),
@@ -278,7 +292,7 @@ async def test_the_keeper_shows_what_the_ledger_knows(house: House) -> None:
     priced = await keeper.reserve(ask("c", USD, ltv_micros=5))
     settled = await keeper.resolve(priced, Verb.SETTLE)
     assert keeper.recent_settled(PLATFORM) == (settled,)
-    assert await keeper.find(PLATFORM, "c") == settled
+    assert await keeper.find(PLATFORM, "c", actor="") == settled
     await keeper.record_calls("meta", 5, 2)
     assert await keeper.calls_since("meta", 4) == ((5, 2),)
 

@@ -26,6 +26,7 @@ def price(
     ai_bid: int = 0,
     multiplier: int = 1000,
     capped: bool = True,
+    fewest: int = 1,
 ) -> FallbackPrice | None:
     return fallback_price(
         history,
@@ -33,6 +34,7 @@ def price(
         ai_bid_micros=ai_bid,
         multiplier_milli=multiplier,
         capped=capped,
+        min_samples=fewest,
     )
 
 
@@ -53,6 +55,12 @@ def ltvs(*values: int) -> list[Sample]:
 )
 def test_the_base_is_the_median_rounded_down_to_a_micro(values: list[int], median: int) -> None:
     assert price(ltvs(*values)) == FallbackPrice(median, median)
+
+
+@pytest.mark.parametrize(("fewest", "base"), [(1, 2), (2, 2), (3, 2), (4, 9)])
+def test_fewer_ltvs_than_asked_for_give_way_to_the_requests_own(fewest: int, base: int) -> None:
+    history = [*ltvs(1, 2, 3), Sample(0, 5 * USD)]
+    assert price(history, predicted=9, fewest=fewest) == FallbackPrice(base, base)
 
 
 @pytest.mark.parametrize(("platform", "multiplier"), MULTIPLIERS_MILLI.items())

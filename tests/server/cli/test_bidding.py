@@ -255,6 +255,13 @@ def test_what_became_of_a_bid_is_told_like_its_own_answer(ask: Cli, server: Cann
     assert document["response"]["result"]["status"] == "BID_STATUS_PLACED"
 
 
+def test_an_operator_asks_for_another_callers_bid(ask: Cli, server: CannedServer) -> None:
+    answer = google_ads_pb2.BidAnswer(request_id="r1", response=PLACED)
+    server.will("google_ads/GetBid", google_ads_pb2.GetBidResponse(answer=answer))
+    assert ask("get", "google_ads", "r1", "--caller", "alice").exit_code == 0
+    assert server.requests == [google_ads_pb2.GetBidRequest(request_id="r1", caller="alice")]
+
+
 def test_what_became_of_a_refused_bid_is_why(ask: Cli, server: CannedServer) -> None:
     error = BidError(
         code=9, reason=ERROR_REASON_PLATFORM_REJECTED, message="Meta refused it: too low."

@@ -285,6 +285,7 @@ def a_hold(state: pb.HoldState.ValueType) -> pb.Hold:
         source=BID_SOURCE_AI,
         created_at=NOON,
         note="no answer in 5 s",
+        caller="bidder",
     )
 
 
@@ -304,6 +305,7 @@ def test_holds_are_listed_with_where_they_stand_and_how_to_see_more(
             "amount": "$75.00",
             "platform": "google_ads",
             "target": "campaigns/1001",
+            "caller": "bidder",
             "request": "r1",
             "source": "ai",
             "since": "2026-01-01 12:00:00.000Z",

@@ -196,6 +196,15 @@ async def a_cap(house: House, reload: Reload, bid: MakeBid) -> None:
     assert (await house.call(bid("after", None))).result.bid_micros == 20 * USD
 
 
+async def some_samples(house: House, reload: Reload, bid: MakeBid) -> None:
+    assert await house.status(bid("own", 15, predicted_ltv_micros=30 * USD)) == "PLACED"
+    before = await house.call(bid("before", None, predicted_ltv_micros=20 * USD))
+    assert before.result.uncapped_fallback_micros == 30 * USD
+    await reload.to(3)
+    after = await house.call(bid("after", None, predicted_ltv_micros=20 * USD))
+    assert after.result.uncapped_fallback_micros == 20 * USD
+
+
 async def in_doubt(house: House, bid: MakeBid) -> None:
     async def lost(request: Any, call: Any) -> None:
         call.dispatched = True
@@ -372,6 +381,7 @@ EFFECTS: Mapping[str, tuple[Mapping[str, Any], Effect]] = {
     "platforms.*.circuit_breaker.permit_max_age_s": ({}, a_permit_s_age),
     "platforms.*.fallback.multiplier": ({}, a_multiplier),
     "platforms.*.fallback.cap": ({}, a_cap),
+    "platforms.*.fallback.min_samples": ({}, some_samples),
 }
 
 

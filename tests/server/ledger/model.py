@@ -21,6 +21,11 @@ def counts_in(budget_id: str, budget_ids: Iterable[str]) -> bool:
     return budget_id in budget_ids or budget_id == "total"
 
 
+def campaigns_in(budget_ids: Iterable[str]) -> set[str]:
+    """The campaigns' scopes among these."""
+    return {one for one in budget_ids if one.count("/") == 2}
+
+
 def bucket_ns(limit: Limit) -> int:
     """How late a window may be: never for the hour of the calendar."""
     if not isinstance(limit.window, SlidingWindow):
@@ -49,9 +54,14 @@ class Model:
             begin_ns = now_ns // HOUR_NS * HOUR_NS
         return sum(a for at, a, ids in self.settled if at >= begin_ns and counts_in(budget_id, ids))
 
-    def deferred_on(self, target: str) -> Hold | None:
+    def deferred_on(self, target: str, budget_ids: Iterable[str]) -> Hold | None:
+        """That of the same campaign."""
         deferred = (h for h in self.holds.values() if h.state is HoldState.DEFERRED)
-        return next((h for h in deferred if h.target == target), None)
+        campaigns = campaigns_in(budget_ids)
+        return next(
+            (h for h in deferred if (h.target, campaigns_in(h.budget_ids)) == (target, campaigns)),
+            None,
+        )
 
     def in_doubt_on(self, target: str) -> bool:
         return any(

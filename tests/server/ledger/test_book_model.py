@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.server.ledger.model import Model, bucket_ns, counts_in
+from tests.server.ledger.model import Model, bucket_ns, campaigns_in, counts_in
 
 from smartconnectors_server.ledger import (
     ALL,
@@ -112,7 +112,7 @@ class BookAgainstModel(RuleBasedStateMachine):
             exempt=kind == "exempt",
             defer_until_ns=self.now_ns + 10**9 if kind == "deferred" else None,
         )
-        older = self.model.deferred_on(on)
+        older = self.model.deferred_on(on, budget_ids)
         before = copy.deepcopy(self.book)
         try:
             step = self.book.reserve(asked, self.now_ns)
@@ -261,7 +261,7 @@ class BookAgainstModel(RuleBasedStateMachine):
             else:
                 self.book.recall(hold)
                 if hold.state is not HoldState.RELEASED:
-                    self.book._by_request[PLATFORM, hold.request_id] = hold.hold_id
+                    self.book._by_request[hold.key] = hold.hold_id
         for hold in self.book.open_holds(HoldState.HELD):
             self.take(self.book.doubt(hold.hold_id, self.now_ns))
 
@@ -287,8 +287,9 @@ class BookAgainstModel(RuleBasedStateMachine):
         assert self.reserved == settled + self.given_back + still_open
 
     @invariant()
-    def one_bid_at_most_is_deferred_on_a_target(self) -> None:
-        deferred = [h.target for h in self.book.open_holds(HoldState.DEFERRED)]
+    def one_bid_at_most_of_each_campaign_is_deferred_on_a_target(self) -> None:
+        waiting = self.book.open_holds(HoldState.DEFERRED)
+        deferred = [(h.target, *campaigns_in(h.budget_ids)) for h in waiting]
         assert len(deferred) == len(set(deferred))
 
     # Parts

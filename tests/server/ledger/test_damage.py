@@ -63,7 +63,7 @@ async def test_a_file_in_another_format_is_refused_and_left_alone(
     old = sqlite3.connect(tmp_path / FILE_NAME)
     old.execute("CREATE TABLE entries (sequence INTEGER PRIMARY KEY, at_ns INTEGER)")
     old.close()
-    with pytest.raises(WrongVersion, match=r"format is 0, this\s+one reads 3"):
+    with pytest.raises(WrongVersion, match=r"format is 0, this\s+one reads 4"):
         await SqliteLedger(tmp_path, clock).open([budget()])
     old = sqlite3.connect(tmp_path / FILE_NAME)
     assert old.execute("SELECT name FROM sqlite_schema").fetchall() == [("entries",)]

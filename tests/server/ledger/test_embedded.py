@@ -55,7 +55,7 @@ async def read_in(ledger: SqliteLedger) -> None:
     """Returns when the file has been read in: who looks at it beside the ledger's own reader while
     that is in the middle of a look would see what that look sees.
     """
-    await until(lambda: ledger._ids.lacks(("", "")))
+    await until(lambda: ledger._ids.lacks(("", "", "")))
 
 
 @asynccontextmanager

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartconnectors_server.ledger import Unavailable
-from smartconnectors_server.ledger.known_ids import Key, KnownIds
+from smartconnectors_server.ledger import RequestKey, Unavailable
+from smartconnectors_server.ledger.known_ids import KnownIds
 
 A_PAGE = 3
 MANY = 1 << 20
 
 
-def key(number: int) -> Key:
-    return ("p", f"r{number}")
+def key(number: int) -> RequestKey:
+    return ("p", "a", f"r{number}")
 
 
 class File:
@@ -24,7 +24,7 @@ class File:
 
     def __init__(self, *numbers: int) -> None:
         self.content = [key(number) for number in numbers]
-        self.waiting: list[Key] = []
+        self.waiting: list[RequestKey] = []
         self.fails = False
         self.damaged_from = MANY
         self.pages_read = 0
@@ -38,7 +38,7 @@ class File:
         self.content += self.waiting
         self.waiting = []
 
-    async def page(self, after: str) -> Sequence[tuple[str, Key]]:
+    async def page(self, after: str) -> Sequence[tuple[str, RequestKey]]:
         if self.let is not None:
             await self.let.acquire()
         self.pages_read += 1
@@ -82,10 +82,12 @@ async def test_what_the_file_has_is_known_however_many_pages_it_is_on() -> None:
         assert lacking(ids, range(count + 5)) == list(range(count, count + 5))
 
 
-async def test_the_same_request_id_of_another_platform_is_another() -> None:
+async def test_the_same_request_id_of_another_platform_or_caller_is_another() -> None:
     ids = known(File(1))
     await read_in(ids)
-    assert ids.lacks(("q", "r1"))
+    assert not ids.lacks(("p", "a", "r1"))
+    assert ids.lacks(("q", "a", "r1"))
+    assert ids.lacks(("p", "b", "r1"))
 
 
 async def test_what_is_added_while_the_file_is_read_in_is_known_at_every_moment() -> None:

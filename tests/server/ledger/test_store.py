@@ -245,8 +245,8 @@ def test_request_ids_are_read_a_thousand_at_a_time_in_the_order_of_their_holds(
     holds[3] = dataclasses.replace(holds[3], state=HoldState.RELEASED, platform="other")
     store.write(of_holds(*holds[::-1]))
     first = store.ids.after("")
-    assert first == [(h.hold_id, (h.platform, h.request_id)) for h in holds[:1_000]]
-    assert store.ids.after("h0999") == [("h1000", (PLATFORM, "r6"))]
+    assert first == [(h.hold_id, h.key) for h in holds[:1_000]]
+    assert store.ids.after("h0999") == [("h1000", (PLATFORM, "", "r6"))]
     assert store.ids.after("h1000") == []
 
 
@@ -285,6 +285,30 @@ def test_the_last_hundred_prices_are_never_forgotten(
     store.write(of_holds(*priced))
     assert store.purge(10_000, 0) == forgotten
     assert store.recent_settled() == priced[forgotten:]
+
+
+def test_the_last_hundred_prices_of_each_caller_are_never_forgotten(store: Store) -> None:
+    mine, theirs = (
+        [
+            hold(f"{actor}{n:03d}", updated_ns=n + more, ltv_micros=1, actor=actor)
+            for n in range(1, 103)
+        ]
+        for actor, more in (('"a\u00e9', 0), ("b", 1_000))
+    )
+    store.write(of_holds(*mine, *theirs))
+    assert store.purge(10_000, 0) == 4
+    assert store.recent_settled() == mine[2:] + theirs[2:]
+
+
+def test_the_prices_of_the_hundred_callers_that_settled_last_are_kept(store: Store) -> None:
+    priced = [
+        hold(f"h{n:03d}", updated_ns=1_000 - n, ltv_micros=1, actor=f"caller{n:03d}")
+        for n in range(102)
+    ]
+    store.write(of_holds(*priced))
+    assert store.recent_settled() == priced[99::-1]
+    assert store.purge(10_000, 0) == 2
+    assert store.recent_settled() == priced[99::-1]
 
 
 def test_calls_are_forgotten_when_they_are_old(store: Store) -> None:

@@ -94,7 +94,7 @@ async def test_whoever_looks_while_another_reserves_sees_that(
             ledger.reserve(ask("a", USD)), ledger.find(PLATFORM, "a")
         )
         assert found == held
-        assert not ledger._ids.lacks((PLATFORM, "a"))
+        assert not ledger._ids.lacks(held.key)
 
 
 async def test_an_id_that_was_absent_is_not_once_it_was_reserved(
@@ -114,7 +114,7 @@ async def test_for_a_new_id_the_file_is_not_looked_at_and_for_an_old_one_it_is(
     async with opened(tmp_path, clock) as ledger:
         await commit(ledger, "old", USD)
     async with opened(tmp_path, clock) as ledger:
-        await until(lambda: ledger._ids.lacks((PLATFORM, "new")))
+        await until(lambda: ledger._ids.lacks((PLATFORM, "", "new")))
         await ledger._reader.stop()
         assert await ledger.find(PLATFORM, "new") is None
         with pytest.raises(Unavailable):
@@ -126,7 +126,7 @@ async def test_while_the_file_cannot_be_read_new_ids_are_refused_as_health_says(
 ) -> None:
     goes_on = threading.Event()
     async with opened(tmp_path, clock, commit_timeout_s=0.05) as ledger:
-        await until(lambda: ledger._ids.lacks((PLATFORM, "new")))
+        await until(lambda: ledger._ids.lacks((PLATFORM, "", "new")))
         with pytest.raises(Unavailable):
             await ledger._reader.read(goes_on.wait)
         assert not ledger.available

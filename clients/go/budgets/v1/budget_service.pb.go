@@ -366,7 +366,10 @@ type Hold struct {
 	// When a deferred one expires. Unset otherwise.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Why it is where it is.
-	Note          string `protobuf:"bytes,13,opt,name=note,proto3" json:"note,omitempty"`
+	Note string `protobuf:"bytes,13,opt,name=note,proto3" json:"note,omitempty"`
+	// The caller whose bid it is, by its name; `anonymous` without access control. A request id belongs
+	// to its caller, so two callers may have used the same one.
+	Caller        string `protobuf:"bytes,14,opt,name=caller,proto3" json:"caller,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -488,6 +491,13 @@ func (x *Hold) GetExpiresAt() *timestamppb.Timestamp {
 func (x *Hold) GetNote() string {
 	if x != nil {
 		return x.Note
+	}
+	return ""
+}
+
+func (x *Hold) GetCaller() string {
+	if x != nil {
+		return x.Caller
 	}
 	return ""
 }
@@ -3111,7 +3121,7 @@ var File_smartconnectors_budgets_v1_budget_service_proto protoreflect.FileDescri
 
 const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\n" +
-	"/smartconnectors/budgets/v1/budget_service.proto\x12\x1asmartconnectors.budgets.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\x1a)smartconnectors/common/v1/connector.proto\x1a'smartconnectors/common/v1/options.proto\"\x9b\x04\n" +
+	"/smartconnectors/budgets/v1/budget_service.proto\x12\x1asmartconnectors.budgets.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#smartconnectors/common/v1/bid.proto\x1a&smartconnectors/common/v1/budget.proto\x1a)smartconnectors/common/v1/connector.proto\x1a'smartconnectors/common/v1/options.proto\"\xb3\x04\n" +
 	"\x04Hold\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x12\x1d\n" +
 	"\n" +
@@ -3131,7 +3141,8 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"updated_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x129\n" +
 	"\n" +
 	"expires_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x12\n" +
-	"\x04note\x18\r \x01(\tR\x04note\"\x89\x03\n" +
+	"\x04note\x18\r \x01(\tR\x04note\x12\x16\n" +
+	"\x06caller\x18\x0e \x01(\tR\x06caller\"\x89\x03\n" +
 	"\vLedgerEntry\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x03R\bsequence\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +

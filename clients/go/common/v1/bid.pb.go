@@ -107,7 +107,8 @@ const (
 	BidSource_BID_SOURCE_UNSPECIFIED BidSource = 0
 	// The caller's model.
 	BidSource_BID_SOURCE_AI BidSource = 1
-	// The service's heuristic: median of recent LTVs times the platform's multiplier, capped.
+	// The service's heuristic: the median LTV of the last 100 bids of this caller that were placed on
+	// the platform, times the platform's multiplier, capped.
 	BidSource_BID_SOURCE_FALLBACK BidSource = 2
 )
 
@@ -213,7 +214,8 @@ func (CircuitState) EnumDescriptor() ([]byte, []int) {
 type BidRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The caller's idempotency key: a retry with the same id and payload gets the first
-	// answer and is never sent twice. Kept for at least 24 hours. 1 to 64 of `[A-Za-z0-9_.-]`.
+	// answer and is never sent twice. Kept for at least 24 hours. With access control each caller, by
+	// its name, has ids of its own. 1 to 64 of `[A-Za-z0-9_.-]`.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// The end customer that the model scored. Not the ad account: that is configuration. Optional,
 	// 128 characters at most.

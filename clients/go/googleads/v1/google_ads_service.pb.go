@@ -1015,7 +1015,10 @@ func (x *StreamBidsResponse) GetAnswer() *BidAnswer {
 type GetBidRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The caller's key.
-	RequestId     string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Whose bid, by the name in `Hold.caller`. Empty: the caller's own. Another caller's needs the role
+	// `operate`. 256 characters at most.
+	Caller        string `protobuf:"bytes,2,opt,name=caller,proto3" json:"caller,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1053,6 +1056,13 @@ func (*GetBidRequest) Descriptor() ([]byte, []int) {
 func (x *GetBidRequest) GetRequestId() string {
 	if x != nil {
 		return x.RequestId
+	}
+	return ""
+}
+
+func (x *GetBidRequest) GetCaller() string {
+	if x != nil {
+		return x.Caller
 	}
 	return ""
 }
@@ -1432,10 +1442,11 @@ const file_smartconnectors_google_ads_v1_google_ads_service_proto_rawDesc = "" +
 	"\x11StreamBidsRequest\x12@\n" +
 	"\x03bid\x18\x01 \x01(\v2..smartconnectors.google_ads.v1.PlaceBidRequestR\x03bid\"V\n" +
 	"\x12StreamBidsResponse\x12@\n" +
-	"\x06answer\x18\x01 \x01(\v2(.smartconnectors.google_ads.v1.BidAnswerR\x06answer\".\n" +
+	"\x06answer\x18\x01 \x01(\v2(.smartconnectors.google_ads.v1.BidAnswerR\x06answer\"F\n" +
 	"\rGetBidRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"R\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
+	"\x06caller\x18\x02 \x01(\tR\x06caller\"R\n" +
 	"\x0eGetBidResponse\x12@\n" +
 	"\x06answer\x18\x01 \x01(\v2(.smartconnectors.google_ads.v1.BidAnswerR\x06answer\"_\n" +
 	"\x14PauseCampaignRequest\x12G\n" +

@@ -905,7 +905,10 @@ func (x *StreamBidsResponse) GetAnswer() *BidAnswer {
 type GetBidRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Required. The caller's key.
-	RequestId     string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Whose bid, by the name in `Hold.caller`. Empty: the caller's own. Another caller's needs the role
+	// `operate`. 256 characters at most.
+	Caller        string `protobuf:"bytes,2,opt,name=caller,proto3" json:"caller,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -943,6 +946,13 @@ func (*GetBidRequest) Descriptor() ([]byte, []int) {
 func (x *GetBidRequest) GetRequestId() string {
 	if x != nil {
 		return x.RequestId
+	}
+	return ""
+}
+
+func (x *GetBidRequest) GetCaller() string {
+	if x != nil {
+		return x.Caller
 	}
 	return ""
 }
@@ -1310,10 +1320,11 @@ const file_smartconnectors_meta_v1_meta_service_proto_rawDesc = "" +
 	"\x11StreamBidsRequest\x12:\n" +
 	"\x03bid\x18\x01 \x01(\v2(.smartconnectors.meta.v1.PlaceBidRequestR\x03bid\"P\n" +
 	"\x12StreamBidsResponse\x12:\n" +
-	"\x06answer\x18\x01 \x01(\v2\".smartconnectors.meta.v1.BidAnswerR\x06answer\".\n" +
+	"\x06answer\x18\x01 \x01(\v2\".smartconnectors.meta.v1.BidAnswerR\x06answer\"F\n" +
 	"\rGetBidRequest\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\"L\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
+	"\x06caller\x18\x02 \x01(\tR\x06caller\"L\n" +
 	"\x0eGetBidResponse\x12:\n" +
 	"\x06answer\x18\x01 \x01(\v2\".smartconnectors.meta.v1.BidAnswerR\x06answer\"_\n" +
 	"\x14PauseCampaignRequest\x12G\n" +

@@ -48,7 +48,8 @@ type MetaServiceClient interface {
 	// Bids one after another, answered as they are done and tagged by request id. An error is that
 	// bid's answer, not the stream's end.
 	StreamBids(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamBidsRequest, StreamBidsResponse], error)
-	// What became of a bid: also of one that was deferred, or whose outcome was unknown.
+	// What became of a bid of the caller's: also of one that was deferred, or whose outcome was
+	// unknown.
 	GetBid(ctx context.Context, in *GetBidRequest, opts ...grpc.CallOption) (*GetBidResponse, error)
 	// Sets a daily budget. An increase holds and commits the difference.
 	UpdateCampaignBudget(ctx context.Context, in *UpdateCampaignBudgetRequest, opts ...grpc.CallOption) (*UpdateCampaignBudgetResponse, error)
@@ -179,7 +180,8 @@ type MetaServiceServer interface {
 	// Bids one after another, answered as they are done and tagged by request id. An error is that
 	// bid's answer, not the stream's end.
 	StreamBids(grpc.BidiStreamingServer[StreamBidsRequest, StreamBidsResponse]) error
-	// What became of a bid: also of one that was deferred, or whose outcome was unknown.
+	// What became of a bid of the caller's: also of one that was deferred, or whose outcome was
+	// unknown.
 	GetBid(context.Context, *GetBidRequest) (*GetBidResponse, error)
 	// Sets a daily budget. An increase holds and commits the difference.
 	UpdateCampaignBudget(context.Context, *UpdateCampaignBudgetRequest) (*UpdateCampaignBudgetResponse, error)

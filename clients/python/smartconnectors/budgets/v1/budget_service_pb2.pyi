@@ -247,6 +247,7 @@ class Hold(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
     hold_id: _builtins.str
     """The hold's own id."""
     request_id: _builtins.str
@@ -265,6 +266,10 @@ class Hold(_message.Message):
     """Who decided the amount."""
     note: _builtins.str
     """Why it is where it is."""
+    caller: _builtins.str
+    """The caller whose bid it is, by its name; `anonymous` without access control. A request id belongs
+    to its caller, so two callers may have used the same one.
+    """
     @_builtins.property
     def budget_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The budgets that it counts in, and its campaign as `<platform>/campaigns/<campaign id>` also
@@ -299,10 +304,11 @@ class Hold(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         note: _builtins.str = ...,
+        caller: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_micros", b"amount_micros", "budget_ids", b"budget_ids", "created_at", b"created_at", "currency_code", b"currency_code", "expires_at", b"expires_at", "hold_id", b"hold_id", "note", b"note", "platform", b"platform", "request_id", b"request_id", "source", b"source", "state", b"state", "target", b"target", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_micros", b"amount_micros", "budget_ids", b"budget_ids", "caller", b"caller", "created_at", b"created_at", "currency_code", b"currency_code", "expires_at", b"expires_at", "hold_id", b"hold_id", "note", b"note", "platform", b"platform", "request_id", b"request_id", "source", b"source", "state", b"state", "target", b"target", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -76,7 +76,9 @@ class _BidSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BidSource.V
     BID_SOURCE_AI: _BidSource.ValueType  # 1
     """The caller's model."""
     BID_SOURCE_FALLBACK: _BidSource.ValueType  # 2
-    """The service's heuristic: median of recent LTVs times the platform's multiplier, capped."""
+    """The service's heuristic: the median LTV of the last 100 bids of this caller that were placed on
+    the platform, times the platform's multiplier, capped.
+    """
 
 class BidSource(_BidSource, metaclass=_BidSourceEnumTypeWrapper):
     """Who decided the amount."""
@@ -86,7 +88,9 @@ BID_SOURCE_UNSPECIFIED: BidSource.ValueType  # 0
 BID_SOURCE_AI: BidSource.ValueType  # 1
 """The caller's model."""
 BID_SOURCE_FALLBACK: BidSource.ValueType  # 2
-"""The service's heuristic: median of recent LTVs times the platform's multiplier, capped."""
+"""The service's heuristic: the median LTV of the last 100 bids of this caller that were placed on
+the platform, times the platform's multiplier, capped.
+"""
 Global___BidSource: _TypeAlias = BidSource  # noqa: Y015
 
 class _CircuitState:
@@ -136,7 +140,8 @@ class BidRequest(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Required. The caller's idempotency key: a retry with the same id and payload gets the first
-    answer and is never sent twice. Kept for at least 24 hours. 1 to 64 of `[A-Za-z0-9_.-]`.
+    answer and is never sent twice. Kept for at least 24 hours. With access control each caller, by
+    its name, has ids of its own. 1 to 64 of `[A-Za-z0-9_.-]`.
     """
     customer_id: _builtins.str
     """The end customer that the model scored. Not the ad account: that is configuration. Optional,

@@ -49,7 +49,9 @@ class GoogleAdsServiceStub:
     bid's answer, not the stream's end.
     """
     GetBid: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.GetBidRequest, _google_ads_service_pb2.GetBidResponse]
-    """What became of a bid: also of one that was deferred, or whose outcome was unknown."""
+    """What became of a bid of the caller's: also of one that was deferred, or whose outcome was
+    unknown.
+    """
     UpdateCampaignBudget: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.UpdateCampaignBudgetRequest, _google_ads_service_pb2.UpdateCampaignBudgetResponse]
     """Sets the daily budget of a campaign. An increase holds and commits the difference."""
     UpdateTargetAudience: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.UpdateTargetAudienceRequest, _google_ads_service_pb2.UpdateTargetAudienceResponse]
@@ -82,7 +84,9 @@ class GoogleAdsServiceAsyncStub(GoogleAdsServiceStub):
     bid's answer, not the stream's end.
     """
     GetBid: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.GetBidRequest, _google_ads_service_pb2.GetBidResponse]  # type: ignore[assignment]
-    """What became of a bid: also of one that was deferred, or whose outcome was unknown."""
+    """What became of a bid of the caller's: also of one that was deferred, or whose outcome was
+    unknown.
+    """
     UpdateCampaignBudget: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.UpdateCampaignBudgetRequest, _google_ads_service_pb2.UpdateCampaignBudgetResponse]  # type: ignore[assignment]
     """Sets the daily budget of a campaign. An increase holds and commits the difference."""
     UpdateTargetAudience: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.UpdateTargetAudienceRequest, _google_ads_service_pb2.UpdateTargetAudienceResponse]  # type: ignore[assignment]
@@ -136,7 +140,9 @@ class GoogleAdsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _google_ads_service_pb2.GetBidRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_google_ads_service_pb2.GetBidResponse, _abc.Awaitable[_google_ads_service_pb2.GetBidResponse]]:
-        """What became of a bid: also of one that was deferred, or whose outcome was unknown."""
+        """What became of a bid of the caller's: also of one that was deferred, or whose outcome was
+        unknown.
+        """
 
     @_abc_1.abstractmethod
     def UpdateCampaignBudget(

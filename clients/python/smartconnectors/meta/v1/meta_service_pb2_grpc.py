@@ -113,7 +113,8 @@ class MetaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetBid(self, request, context):
-        """What became of a bid: also of one that was deferred, or whose outcome was unknown.
+        """What became of a bid of the caller's: also of one that was deferred, or whose outcome was
+        unknown.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

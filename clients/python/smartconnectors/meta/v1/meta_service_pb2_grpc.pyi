@@ -47,7 +47,9 @@ class MetaServiceStub:
     bid's answer, not the stream's end.
     """
     GetBid: _grpc.UnaryUnaryMultiCallable[_meta_service_pb2.GetBidRequest, _meta_service_pb2.GetBidResponse]
-    """What became of a bid: also of one that was deferred, or whose outcome was unknown."""
+    """What became of a bid of the caller's: also of one that was deferred, or whose outcome was
+    unknown.
+    """
     UpdateCampaignBudget: _grpc.UnaryUnaryMultiCallable[_meta_service_pb2.UpdateCampaignBudgetRequest, _meta_service_pb2.UpdateCampaignBudgetResponse]
     """Sets a daily budget. An increase holds and commits the difference."""
     UpdateTargetAudience: _grpc.UnaryUnaryMultiCallable[_meta_service_pb2.UpdateTargetAudienceRequest, _meta_service_pb2.UpdateTargetAudienceResponse]
@@ -78,7 +80,9 @@ class MetaServiceAsyncStub(MetaServiceStub):
     bid's answer, not the stream's end.
     """
     GetBid: _aio.UnaryUnaryMultiCallable[_meta_service_pb2.GetBidRequest, _meta_service_pb2.GetBidResponse]  # type: ignore[assignment]
-    """What became of a bid: also of one that was deferred, or whose outcome was unknown."""
+    """What became of a bid of the caller's: also of one that was deferred, or whose outcome was
+    unknown.
+    """
     UpdateCampaignBudget: _aio.UnaryUnaryMultiCallable[_meta_service_pb2.UpdateCampaignBudgetRequest, _meta_service_pb2.UpdateCampaignBudgetResponse]  # type: ignore[assignment]
     """Sets a daily budget. An increase holds and commits the difference."""
     UpdateTargetAudience: _aio.UnaryUnaryMultiCallable[_meta_service_pb2.UpdateTargetAudienceRequest, _meta_service_pb2.UpdateTargetAudienceResponse]  # type: ignore[assignment]
@@ -130,7 +134,9 @@ class MetaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _meta_service_pb2.GetBidRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_meta_service_pb2.GetBidResponse, _abc.Awaitable[_meta_service_pb2.GetBidResponse]]:
-        """What became of a bid: also of one that was deferred, or whose outcome was unknown."""
+        """What became of a bid of the caller's: also of one that was deferred, or whose outcome was
+        unknown.
+        """
 
     @_abc_1.abstractmethod
     def UpdateCampaignBudget(

@@ -26,7 +26,8 @@ export const file_smartconnectors_common_v1_bid: GenFile = /*@__PURE__*/
 export type BidRequest = Message<"smartconnectors.common.v1.BidRequest"> & {
   /**
    * Required. The caller's idempotency key: a retry with the same id and payload gets the first
-   * answer and is never sent twice. Kept for at least 24 hours. 1 to 64 of `[A-Za-z0-9_.-]`.
+   * answer and is never sent twice. Kept for at least 24 hours. With access control each caller, by
+   * its name, has ids of its own. 1 to 64 of `[A-Za-z0-9_.-]`.
    *
    * @generated from field: string request_id = 1;
    */
@@ -308,7 +309,8 @@ export enum BidSource {
   AI = 1,
 
   /**
-   * The service's heuristic: median of recent LTVs times the platform's multiplier, capped.
+   * The service's heuristic: the median LTV of the last 100 bids of this caller that were placed on
+   * the platform, times the platform's multiplier, capped.
    *
    * @generated from enum value: BID_SOURCE_FALLBACK = 2;
    */
