@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 from dataclasses import dataclass
 
+from smartconnectors_server.interceptors.arrivals import ArrivalRules
 from smartconnectors_server.settings import ServerSettings
 
 FILES_OF_OUR_OWN = 128
@@ -41,10 +42,22 @@ class ConnectionRules:
     """
     spare_streams: int = 1_000
     """The same on one connection, so that no connection can take all of them."""
+    unknown_calls: int = 1_000
+    """Calls of callers that nobody knows, beyond those above: health."""
+    unknown_calls_on_one_connection: int = 100
 
     def calls(self, server: ServerSettings) -> int:
-        """Calls of every kind at once; one more is refused before it is looked at."""
+        """Calls of known callers at once, of every kind; one more is refused by its headers."""
         return server.max_in_flight + self.spare_calls
+
+    def arrivals(self, server: ServerSettings) -> ArrivalRules:
+        """What holds for calls until their message is there."""
+        return ArrivalRules(
+            message_s=server.message_timeout_s,
+            known=self.calls(server),
+            unknown=self.unknown_calls,
+            unknown_on_one_connection=self.unknown_calls_on_one_connection,
+        )
 
     def waiting_calls(self, server: ServerSettings) -> int:
         """Calls that have arrived and that nobody has looked at yet. More than `calls`, so that the

@@ -144,6 +144,9 @@ class ServerSettings(Section):
     max_metadata_bytes: int = Field(16 * 1024, ge=4 * 1024, le=1024 * 1024)
     """The most metadata of one call, names, tokens and traces included, in bytes; 32 are counted
     for each entry. gRPC refuses more as RESOURCE_EXHAUSTED, without a reason."""
+    message_timeout_s: float = Field(10.0, ge=0.1, le=600)
+    """How long the message of a call may take to arrive after its headers. A call whose message is
+    late is ended as DEADLINE_TOO_SHORT; streams of bids may wait for their first bid."""
     drain_pause_s: float = Field(1.0, ge=0, le=60)
     """Between NOT_SERVING and the end of accepting, so that load balancers notice."""
     drain_grace_s: float = Field(10.0, ge=0, le=300)
