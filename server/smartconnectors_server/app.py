@@ -140,7 +140,8 @@ class Application:
             self._rules.arrivals(self._settings),
             self.telemetry.metrics,
         )
-        server = grpc.aio.server(interceptors=[chain], options=self._rules.options(self._settings))
+        options = self._rules.options(self._settings, self.core.engines.settings.http)
+        server = grpc.aio.server(interceptors=[chain], options=options)
         self._add_services(server)
         host, asked_port = _bracketed(self._settings.host), self._settings.grpc_port
         try:
