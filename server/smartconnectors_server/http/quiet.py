@@ -28,7 +28,12 @@ class QuietLog:
             kind = type(error).__name__
             self._lasting.say(("request", kind), "an HTTP request could not be read: %s", kind)
             return
-        self._lasting.say(type(error), "an HTTP request failed", level=logging.ERROR, error=error)
+        self._lasting.say(
+            ("failed", type(error).__name__),
+            "an HTTP request failed",
+            level=logging.ERROR,
+            error=error,
+        )
 
     error = exception
 
