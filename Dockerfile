@@ -8,8 +8,9 @@
 #
 #     SMART_CONNECTORS_CONFIG     a settings file with [server.tls] and [access]
 #     SMART_CONNECTORS_HOST       0.0.0.0
-#     SMART_CONNECTORS_HTTP_HOST  0.0.0.0, for metrics and the dashboard, which are plain text
-#     SMART_CONNECTORS_INSECURE   true, instead of TLS, where nobody else is on the network
+#     SMART_CONNECTORS_HTTP_HOST  0.0.0.0, for metrics and the dashboard, with [http.tls] or with
+#     SMART_CONNECTORS_HTTP_INSECURE  true: plain text, where nobody else is on the network
+#     SMART_CONNECTORS_INSECURE   true, instead of TLS, for gRPC and HTTP, on such a network
 #
 # and publish the ports; deploy/compose.yaml does. /state is the ledger; a container that starts
 # without it has forgotten what was spent. Any user id may run it whose group is 0.

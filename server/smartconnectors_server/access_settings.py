@@ -28,6 +28,17 @@ class TlsSettings(Section):
     certificate of theirs is not connected: gRPC cannot ask for one without requiring it."""
 
 
+class HttpTlsSettings(Section):
+    """Encrypts the HTTP port. The files are looked at once a second while connections come, so
+    certificates are renewed without a restart. They may be those of `[server.tls]`.
+    """
+
+    cert_file: NamedPath
+    """The server's certificate in PEM, followed by those between it and its authority."""
+    key_file: NamedPath
+    """The private key of the first certificate in `cert_file`, in PEM, not encrypted."""
+
+
 class GrantSettings(Section):
     """What somebody may do."""
 

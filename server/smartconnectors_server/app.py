@@ -82,6 +82,7 @@ class Application:
         self._begun_ns = 0
         self._tried = asyncio.Event()
         self._reporting: asyncio.Task[None] | None = None
+        self._arriving: asyncio.Task[None] | None = None
         self._server: Any = None
 
     async def start(self, adoption: Adoption = NO_ADOPTION) -> Ready:
@@ -128,18 +129,24 @@ class Application:
         self._health.end_watches()
         await self._server.stop(self._settings.drain_grace_s)
         await self.core.drain()
-        if self._reporting is not None:
-            self._reporting.cancel()
+        for task in (self._reporting, self._arriving):
+            if task is not None:
+                task.cancel()
         await self.core.close()
         # It may wait for a collector; health and metrics are answered meanwhile.
         await asyncio.to_thread(self.telemetry.shutdown)
 
     async def _listen(self) -> str:
-        server = grpc.aio.server(
-            interceptors=[ChainInterceptor(self.core.chain, self.core.methods, self._clock)],
-            options=self._rules.options(self._settings),
-            maximum_concurrent_rpcs=self._rules.calls(self._settings),
+        # No bound of gRPC's own: it counts calls whose callers it does not know.
+        chain = ChainInterceptor(
+            self.core.chain,
+            self.core.methods,
+            self._clock,
+            self._rules.arrivals(self._settings),
+            self.telemetry.metrics,
         )
+        options = self._rules.options(self._settings, self.core.engines.settings.http)
+        server = grpc.aio.server(interceptors=[chain], options=options)
         self._add_services(server)
         host, asked_port = _bracketed(self._settings.host), self._settings.grpc_port
         try:
@@ -151,6 +158,7 @@ class Application:
             ) from None
         await server.start()
         self._server = server
+        self._arriving = asyncio.create_task(chain.arrivals.run(), name="arrivals")
         return f"{host}:{port}"
 
     def _add_services(self, server: Any) -> None:

@@ -53,6 +53,7 @@ def variables_of(platforms: Mapping[str, Platform]) -> dict[str, tuple[str, ...]
         "SMART_CONNECTORS_SITE_KEY_FILE": ("privacy", "site_key_file"),
         "SMART_CONNECTORS_HOST": ("server", "host"),
         "SMART_CONNECTORS_HTTP_HOST": ("http", "host"),
+        "SMART_CONNECTORS_HTTP_INSECURE": ("http", "insecure"),
         "SMART_CONNECTORS_INSECURE": ("server", "insecure"),
         "SMART_CONNECTORS_STATE_DIR": ("server", "state_dir"),
         # The later of two that are set counts, as for OpenTelemetry.

@@ -15,9 +15,10 @@ from smartconnectors_server.clock import Clock, SystemClock
 from smartconnectors_server.connector import Platform
 from smartconnectors_server.core import Core
 from smartconnectors_server.customers import Customers, SiteKeyError
+from smartconnectors_server.http import Certificates
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.settings import Settings
-from smartconnectors_server.startup import StartupError, check_host, check_ports
+from smartconnectors_server.startup import StartupError, check_host, check_http, check_ports
 from smartconnectors_server.telemetry import Telemetry
 
 
@@ -39,8 +40,10 @@ def _problems(settings: Settings, platforms: Mapping[str, Platform], clock: Cloc
     seen: set[str] = set()
     for check in (
         lambda: check_host(settings.server),
+        lambda: check_http(settings),
         lambda: check_ports(settings),
         lambda: tls.check(settings.server.tls, clock),
+        lambda: _check_http_certificate(settings, clock),
         lambda: _check_site_key(settings),
         lambda: _check_authorities(settings),
         lambda: Gatekeeper(settings, clock),
@@ -53,6 +56,11 @@ def _problems(settings: Settings, platforms: Mapping[str, Platform], clock: Cloc
             if str(error) not in seen:
                 seen.add(str(error))
                 yield str(error)
+
+
+def _check_http_certificate(settings: Settings, clock: Clock) -> None:
+    if settings.http.enabled and settings.http.tls is not None:
+        Certificates(settings.http.tls, clock)
 
 
 def _check_site_key(settings: Settings) -> None:

@@ -1,4 +1,5 @@
-"""How the gRPC port treats connections: who is closed, after how long, and how many there may be.
+"""How the gRPC port treats connections: who is closed, after how long, and how many there may be;
+and how gRPC and HTTP share the files that a process may open.
 
 A connection that gets nowhere costs a file and some memory until it is closed here; none of it
 reaches the chain.
@@ -6,17 +7,25 @@ reaches the chain.
 
 from __future__ import annotations
 
+import logging
 import resource
 from dataclasses import dataclass
 
-from smartconnectors_server.settings import ServerSettings
+from smartconnectors_server.http import BACKLOG
+from smartconnectors_server.http import MOST_CONNECTIONS as MOST_HTTP_CONNECTIONS
+from smartconnectors_server.interceptors.arrivals import ArrivalRules
+from smartconnectors_server.settings import HttpSettings, ServerSettings, Settings
 
 FILES_OF_OUR_OWN = 128
 """The ledger, connections to platforms, and the log."""
 MOST_CONNECTIONS = 1_000_000
+HTTP_SHARE = 8
+"""HTTP has one connection in so many."""
 RECEIVED_FACTOR = 2
 """A message up to so many times the limit is read, to be refused with a reason; a larger one is
 refused by gRPC, as RESOURCE_EXHAUSTED alone."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +50,22 @@ class ConnectionRules:
     """
     spare_streams: int = 1_000
     """The same on one connection, so that no connection can take all of them."""
+    unknown_calls: int = 1_000
+    """Calls of callers that nobody knows, beyond those above: health."""
+    unknown_calls_on_one_connection: int = 100
 
     def calls(self, server: ServerSettings) -> int:
-        """Calls of every kind at once; one more is refused before it is looked at."""
+        """Calls of known callers at once, of every kind; one more is refused by its headers."""
         return server.max_in_flight + self.spare_calls
+
+    def arrivals(self, server: ServerSettings) -> ArrivalRules:
+        """What holds for calls until their message is there."""
+        return ArrivalRules(
+            message_s=server.message_timeout_s,
+            known=self.calls(server),
+            unknown=self.unknown_calls,
+            unknown_on_one_connection=self.unknown_calls_on_one_connection,
+        )
 
     def waiting_calls(self, server: ServerSettings) -> int:
         """Calls that have arrived and that nobody has looked at yet. More than `calls`, so that the
@@ -52,7 +73,9 @@ class ConnectionRules:
         """
         return 2 * self.calls(server)
 
-    def options(self, server: ServerSettings) -> list[tuple[str, int]]:
+    def options(
+        self, server: ServerSettings, http: HttpSettings | None = None
+    ) -> list[tuple[str, int]]:
         """As gRPC takes them."""
         return [
             # gRPC refuses without a reason, so it is left what is far beyond our own limit.
@@ -63,7 +86,7 @@ class ConnectionRules:
             ("grpc.max_metadata_size", server.max_metadata_bytes),
             ("grpc.absolute_max_metadata_size", server.max_metadata_bytes),
             ("grpc.so_reuseport", 0),
-            ("grpc.max_allowed_incoming_connections", connections_of(server)),
+            ("grpc.max_allowed_incoming_connections", connections_of(server, http=http)),
             ("grpc.max_concurrent_streams", server.max_in_flight + self.spare_streams),
             # Calls that the event loop has not taken up yet. gRPC's own bounds (some at random from
             # 1,000 on, all from 3,000) end a call as CANCELLED, which tells its caller nothing.
@@ -81,13 +104,53 @@ class ConnectionRules:
         ]
 
 
-def connections_of(server: ServerSettings, open_files: int | None = None) -> int:
-    """Connections at once; one more is closed at once. Absent in the settings: what the limit on
-    open files leaves, since a server that runs out of files cannot open its ledger either.
+def connections_of(
+    server: ServerSettings, open_files: int | None = None, http: HttpSettings | None = None
+) -> int:
+    """Connections of gRPC at once; one more is closed at once. Absent in the settings: what the
+    limit on open files leaves beside our own and HTTP's, since a server that runs out of files
+    cannot open its ledger either.
     """
     if server.max_connections is not None:
         return server.max_connections
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if open_files is None else open_files
-    if files == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    return max(1, min(files - FILES_OF_OUR_OWN, MOST_CONNECTIONS))
+    files = _open_files(open_files)
+    left = files - FILES_OF_OUR_OWN - _http_files(http or HttpSettings(), files)
+    return max(1, min(left, MOST_CONNECTIONS))
+
+
+def http_connections_of(http: HttpSettings, open_files: int | None = None) -> int:
+    """HTTP connections at once. Absent in the settings: an eighth of what the limit on open files
+    leaves.
+    """
+    if http.max_connections is not None:
+        return http.max_connections
+    left = _open_files(open_files) - FILES_OF_OUR_OWN
+    return max(1, min(left // HTTP_SHARE, MOST_HTTP_CONNECTIONS))
+
+
+def warn_of_files(settings: Settings, open_files: int | None = None) -> None:
+    """Logs a warning when the connections that are allowed need more files than there may be."""
+    files = _open_files(open_files)
+    grpc = connections_of(settings.server, files, settings.http)
+    http = _http_files(settings.http, files)
+    if FILES_OF_OUR_OWN + grpc + http > files:
+        log.warning(
+            "the limit on open files is %d, and this server may need %d: %d gRPC connections, %d "
+            "for HTTP and %d of its own. Raise the limit (ulimit -n), or lower "
+            "server.max_connections and http.max_connections",
+            files,
+            FILES_OF_OUR_OWN + grpc + http,
+            grpc,
+            http,
+            FILES_OF_OUR_OWN,
+        )
+
+
+def _http_files(http: HttpSettings, open_files: int) -> int:
+    """Those that are being accepted included."""
+    return http_connections_of(http, open_files) + BACKLOG if http.enabled else 0
+
+
+def _open_files(given: int | None) -> int:
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if given is None else given
+    return 2 * MOST_CONNECTIONS if files == resource.RLIM_INFINITY else files

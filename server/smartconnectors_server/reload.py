@@ -82,6 +82,7 @@ NEEDS_RESTART: Mapping[str, str] = {
     "server.*": "listening and logging are set up once",
     "server.tls.*": "certificates are read anew by themselves, whenever their files change",
     "http.*": "as server",
+    "http.tls.*": "as server.tls",
     "ledger.*": "the ledger is opened once",
     "telemetry.*": "the exporter is set up once",
     "outgoing.*": "connections are made once",

@@ -17,6 +17,7 @@ from smartconnectors_server.app import Application, Ready
 from smartconnectors_server.checks import check_start
 from smartconnectors_server.http import Pages
 from smartconnectors_server.ledger import NO_ADOPTION, Adoption
+from smartconnectors_server.listening import http_connections_of, warn_of_files
 from smartconnectors_server.picture import picture, states
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.startup import StartupError, hint_in_container, warn_if_open
@@ -42,6 +43,8 @@ def pages_of(application: Application) -> Pages:
         core.engines.clock,
         core.auth.gatekeeper,
         core.keeper,
+        core.auth.refusals,
+        connections=http_connections_of(core.engines.settings.http),
     )
 
 
@@ -93,6 +96,7 @@ async def serve(
     configure_logging(settings.server.log_format)
     check_start(settings)
     warn_if_open(settings)
+    warn_of_files(settings)
     failpoints.arm(settings.server.failpoint)
     asked_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 
 from smartconnectors_server import failpoints
-from smartconnectors_server.access_settings import AccessSettings, TlsSettings
+from smartconnectors_server.access_settings import AccessSettings, HttpTlsSettings, TlsSettings
 from smartconnectors_server.alert_settings import AlertSettings, webhook_variables
 from smartconnectors_server.money import InvalidAmount, minor_unit_digits, parse_amount
 from smartconnectors_server.outgoing_proxy import OutgoingSettings
@@ -126,7 +126,7 @@ class ServerSettings(Section):
     grpc_port: int = Field(50051, ge=0, le=65535)
     """0: any free port; the ready line says which."""
     insecure: bool = False
-    """True: allow a listening address other than loopback without TLS."""
+    """True: allow a listening address other than loopback without TLS, for gRPC and HTTP."""
     state_dir: NamedPath = Path("state")
     """The embedded ledger; locked by one server at a time."""
     log_format: Literal["text", "json"] = "text"
@@ -144,6 +144,9 @@ class ServerSettings(Section):
     max_metadata_bytes: int = Field(16 * 1024, ge=4 * 1024, le=1024 * 1024)
     """The most metadata of one call, names, tokens and traces included, in bytes; 32 are counted
     for each entry. gRPC refuses more as RESOURCE_EXHAUSTED, without a reason."""
+    message_timeout_s: float = Field(10.0, ge=0.1, le=600)
+    """How long the message of a call may take to arrive after its headers. A call whose message is
+    late is ended as DEADLINE_TOO_SHORT; streams of bids may wait for their first bid."""
     drain_pause_s: float = Field(1.0, ge=0, le=60)
     """Between NOT_SERVING and the end of accepting, so that load balancers notice."""
     drain_grace_s: float = Field(10.0, ge=0, le=300)
@@ -155,13 +158,33 @@ class ServerSettings(Section):
 
 
 class HttpSettings(Section):
-    """Metrics and health for those who do not speak gRPC: figures only, in plain text."""
+    """Metrics, health and the dashboard for those who do not speak gRPC."""
 
     enabled: bool = True
     host: OneLine = "127.0.0.1"
-    """The address to listen on. Whoever reaches it may read budgets, limits and states."""
+    """The address to listen on. Any other than this machine's own needs `[http.tls]`, `insecure`
+    here, or `server.insecure`. Without `[access]` everybody who reaches it may read budgets, limits
+    and states; with it, metrics and each platform's state."""
     port: int = Field(8080, ge=0, le=65535)
     """0: any free port; the ready line says which."""
+    insecure: bool = False
+    """True: allow an HTTP address other than loopback without TLS. `server.insecure` allows it
+    too."""
+    allowed_hosts: tuple[OneLine, ...] = ()
+    """Names with a dot that requests may call this server by in their `Host` header, such as that
+    of a proxy. Addresses, `localhost`, names without a dot and `host` are always allowed; requests
+    that need a token may use any name."""
+    metrics_require_token: bool = False
+    """True: `/metrics` is for tokens with the role `read` and without restrictions. Needs
+    `[access]`."""
+    max_connections: int | None = Field(None, ge=1, le=100_000)
+    """HTTP connections at once, half of them from one address; one more closes the one that has
+    waited longest for a request. Absent: an eighth of what the limit on open files leaves, 256 at
+    most."""
+    max_event_streams: int = Field(64, ge=1, le=100_000)
+    """Dashboards that are open at once, half of them with one token, or from one address without
+    `[access]`; one more is refused."""
+    tls: HttpTlsSettings | None = None
 
 
 class LedgerSettings(Section):

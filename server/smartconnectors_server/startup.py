@@ -45,6 +45,28 @@ def check_host(server: ServerSettings) -> None:
     )
 
 
+def check_http(settings: Settings) -> None:
+    """Raises StartupError for HTTP as `check_host` does for gRPC, and for metrics that need a token
+    which nobody can have.
+    """
+    http = settings.http
+    if not http.enabled:
+        return
+    if http.metrics_require_token and settings.access is None:
+        raise StartupError(
+            "http.metrics_require_token: there are no tokens without [access]; add that section, "
+            "or take the key away"
+        )
+    if is_loopback(http.host) or http.tls is not None or http.insecure or settings.server.insecure:
+        return
+    raise StartupError(
+        f"http.host: {http.host or 'an empty host'} can be reached from other machines, and HTTP "
+        "there is plain text that anybody may read and send, tokens included. Listen on 127.0.0.1, "
+        "give it a certificate ([http.tls]), or set http.insecure (--insecure for gRPC too) when "
+        "the network is closed or a proxy in front speaks TLS."
+    )
+
+
 def check_ports(settings: Settings) -> None:
     """Raises StartupError when gRPC and HTTP would listen on one port."""
     server, http = settings.server, settings.http

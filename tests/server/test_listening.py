@@ -20,8 +20,14 @@ from tests.soak.half_open import Kind, open_and_wait
 from smartconnectors.budgets.v1 import budget_service_pb2, budget_service_pb2_grpc
 from smartconnectors_server import listening
 from smartconnectors_server.app import Application, load_settings
-from smartconnectors_server.listening import ConnectionRules, connections_of
-from smartconnectors_server.settings import ServerSettings
+from smartconnectors_server.http import BACKLOG
+from smartconnectors_server.listening import (
+    ConnectionRules,
+    connections_of,
+    http_connections_of,
+    warn_of_files,
+)
+from smartconnectors_server.settings import HttpSettings, ServerSettings, Settings
 
 LONG_MS = 60_000
 UNHURRIED = ConnectionRules(LONG_MS, LONG_MS, LONG_MS, LONG_MS, LONG_MS)
@@ -145,7 +151,7 @@ async def test_a_connection_too_many_is_closed_and_one_that_ends_makes_room(serv
 @pytest.mark.parametrize(
     ("open_files", "connections"),
     [
-        (1024, 1024 - listening.FILES_OF_OUR_OWN),
+        (1024, 1024 - listening.FILES_OF_OUR_OWN - 112 - BACKLOG),
         (64, 1),
         (2**62, listening.MOST_CONNECTIONS),
         (resource.RLIM_INFINITY, listening.MOST_CONNECTIONS),
@@ -156,6 +162,36 @@ def test_without_a_setting_there_are_as_many_connections_as_files_are_left(
 ) -> None:
     assert connections_of(ServerSettings(), open_files) == connections
     assert connections_of(ServerSettings(max_connections=7), open_files) == 7
+
+
+@pytest.mark.parametrize(("open_files", "connections"), [(1024, 112), (64, 1), (65_536, 256)])
+def test_http_has_an_eighth_of_the_files_that_are_left_and_256_at_most(
+    open_files: int, connections: int
+) -> None:
+    assert http_connections_of(HttpSettings(), open_files) == connections
+    assert http_connections_of(HttpSettings(max_connections=7), open_files) == 7
+
+
+@pytest.mark.parametrize("open_files", [256, 1024, 65_536])
+@pytest.mark.parametrize(
+    "http", [HttpSettings(), HttpSettings(max_connections=50), HttpSettings(enabled=False)]
+)
+def test_grpc_and_http_together_leave_the_servers_own_files_alone(
+    open_files: int, http: HttpSettings
+) -> None:
+    grpc_files = connections_of(ServerSettings(), open_files, http)
+    http_files = http_connections_of(http, open_files) + BACKLOG if http.enabled else 0
+    assert grpc_files + http_files + listening.FILES_OF_OUR_OWN == open_files
+
+
+def test_connections_that_need_more_files_than_there_may_be_are_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    warn_of_files(Settings(), 1024)
+    assert caplog.text == ""
+    warn_of_files(Settings(server=ServerSettings(max_connections=1000)), 1024)
+    assert "the limit on open files is 1024" in caplog.text
+    assert "server.max_connections" in caplog.text
 
 
 async def test_a_client_is_told_how_many_calls_one_connection_may_have(serve: Serve) -> None:

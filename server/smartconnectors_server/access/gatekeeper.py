@@ -90,6 +90,8 @@ class Gatekeeper:
         if authorization[: len(_BEARER)].lower() != _BEARER:
             raise Unauthenticated("the `authorization` metadata is not `Bearer TOKEN`")
         token = authorization[len(_BEARER) :].strip()
+        if not token.isascii():
+            raise Unauthenticated("the token has characters in it that no token has")
         if self._tokens is not None:
             caller = self._tokens.value.get(tokens.hash_of(token))
             if caller is not None:

@@ -19,7 +19,7 @@ from smartconnectors_server.connections import checks_account, is_asked
 from smartconnectors_server.connector import Mode, Platform
 from smartconnectors_server.customers import FILE_NAME
 from smartconnectors_server.interceptors.change_rules import ChangeRules
-from smartconnectors_server.listening import connections_of
+from smartconnectors_server.listening import connections_of, http_connections_of
 from smartconnectors_server.money import format_amount
 from smartconnectors_server.platforms import PLATFORMS
 from smartconnectors_server.settings import PlatformSettings, Settings
@@ -39,7 +39,8 @@ def effective(settings: Settings, clock: Clock | None = None) -> Iterator[tuple[
     wall_ns = (clock or SystemClock()).wall_ns()
     today = datetime.fromtimestamp(wall_ns / NANOS_PER_SECOND, UTC).date()
     plain = settings.model_dump(exclude={"platforms"})
-    plain["server"]["max_connections"] = connections_of(settings.server)
+    plain["server"]["max_connections"] = connections_of(settings.server, http=settings.http)
+    plain["http"]["max_connections"] = http_connections_of(settings.http)
     if plain["privacy"]["site_key_file"] is None:
         plain["privacy"]["site_key_file"] = settings.server.state_dir / FILE_NAME
     if plain["reconciler"]["quiet_period_s"] is None:

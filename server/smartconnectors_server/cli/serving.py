@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from smartconnectors_server.app import Ready
     from smartconnectors_server.connector.sandbox import Sandbox
     from smartconnectors_server.ledger import Adoption
-    from smartconnectors_server.settings import ServerSettings
+    from smartconnectors_server.settings import Settings
 
 ALL_PLATFORMS = "all"
 
@@ -50,7 +50,7 @@ def serve(
     ] = None,
     http_host: Annotated[
         str | None,
-        typer.Option("--http-host", help="Where metrics are served. [default: 127.0.0.1]"),
+        typer.Option("--http-host", help="Where HTTP listens. [default: 127.0.0.1]"),
     ] = None,
     http_port: Annotated[
         int | None,
@@ -111,7 +111,7 @@ def serve(
     given_http: dict[str, Any] = {"host": http_host, "port": http_port}
     overrides = {"server": _present(given), "http": _present(given_http)}
     settings = settings_of(config, overrides)
-    _refuse_plain_text_beyond_loopback(settings.server)
+    _refuse_plain_text_beyond_loopback(settings)
     adoption = _adoption(adopt or ())
     as_json = settings.server.log_format == "json"
     log_what_would_be_raw()
@@ -158,12 +158,13 @@ def _present(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _refuse_plain_text_beyond_loopback(server: ServerSettings) -> None:
-    """Raises CommandFailed for what `check_host` refuses: nothing was tried yet."""
-    from smartconnectors_server.startup import StartupError, check_host
+def _refuse_plain_text_beyond_loopback(settings: Settings) -> None:
+    """Raises CommandFailed for what `check_host` and `check_http` refuse: nothing was tried yet."""
+    from smartconnectors_server.startup import StartupError, check_host, check_http
 
     try:
-        check_host(server)
+        check_host(settings.server)
+        check_http(settings)
     except StartupError as error:
         raise CommandFailed(ExitCode.USAGE, str(error)) from None
 

@@ -6,18 +6,26 @@ access control everybody who reaches the port may look, and nobody may change an
 
 from __future__ import annotations
 
+import json
 from typing import Any, Protocol
 
 from aiohttp import web
 
-from smartconnectors_server.access import Caller, Credentials, Gatekeeper, Role
-from smartconnectors_server.errors import Code, ConnectorError, InvalidBid, PermissionDenied
+from smartconnectors_server.access import Caller, Credentials, Gatekeeper, Refusals, Role
+from smartconnectors_server.errors import (
+    Code,
+    ConnectorError,
+    InvalidBid,
+    PermissionDenied,
+    Unauthenticated,
+)
 
 _STATUSES = {
     Code.INVALID_ARGUMENT: 400,
     Code.UNAUTHENTICATED: 401,
     Code.PERMISSION_DENIED: 403,
     Code.NOT_FOUND: 404,
+    Code.RESOURCE_EXHAUSTED: 503,
     Code.UNAVAILABLE: 503,
 }
 MOST_REASON_CHARACTERS = 200
@@ -42,29 +50,50 @@ def refused(error: ConnectorError) -> web.Response:
 class Desk:
     """Asks who somebody is before it does what they want."""
 
-    def __init__(self, gatekeeper: Gatekeeper, pauses: Pauses) -> None:
+    def __init__(self, gatekeeper: Gatekeeper, pauses: Pauses, refusals: Refusals) -> None:
         self._gatekeeper = gatekeeper
         self._pauses = pauses
+        self._refusals = refusals
 
     def reader(self, request: web.Request) -> Caller | None:
-        """Who looks; None without access control. Raises Unauthenticated, PermissionDenied."""
+        """Who looks; None without access control. Raises Unauthenticated, PermissionDenied, which
+        are logged.
+        """
         if self._gatekeeper.open:
             return None
-        caller = self._gatekeeper.identify(
-            Credentials(authorization=request.headers.get("Authorization", ""))
-        )
-        if caller.role < Role.READ or not caller.scope.unrestricted:
-            raise PermissionDenied("the dashboard shows everything; this token may not see it")
+        name = ""
+        try:
+            shown = request.headers.getall("Authorization", [])
+            if len(shown) > 1:
+                raise Unauthenticated("more than one `Authorization` header; send one")
+            caller = self._gatekeeper.identify(Credentials(authorization="".join(shown)))
+            name = caller.name
+            if caller.role < Role.READ or not caller.scope.unrestricted:
+                raise PermissionDenied("the dashboard shows everything; this token may not see it")
+        except ConnectorError as error:
+            self.log_refusal(request, name, error)
+            raise
+        return caller
+
+    def log_refusal(self, request: web.Request, actor: str, error: ConnectorError) -> None:
+        """As gRPC's refusals are logged."""
+        self._refusals.tell("http", request.path, actor, error)
+
+    def _operator(self, request: web.Request) -> Caller:
+        """Who pauses. Raises as `reader`."""
+        caller = self.reader(request)
+        if caller is None:
+            raise PermissionDenied("pausing from here needs access control: see [access]")
+        if caller.role < Role.OPERATE:
+            denied = PermissionDenied(f"this needs the role `operate`, and {caller.name} has less")
+            self.log_refusal(request, caller.name, denied)
+            raise denied
         return caller
 
     async def pause(self, request: web.Request) -> web.Response:
         """`{"scope": "google_ads", "paused": true, "reason": "..."}`"""
         try:
-            caller = self.reader(request)
-            if caller is None:
-                raise PermissionDenied("pausing from here needs access control: see [access]")
-            if caller.role < Role.OPERATE:
-                raise PermissionDenied(f"this needs the role `operate`, and {caller.name} has less")
+            caller = self._operator(request)
             scope, paused, reason = await _asked(request)
             await self._pauses.set_paused(scope, paused, reason, actor=caller.name)
         except ConnectorError as error:
@@ -75,8 +104,9 @@ class Desk:
 async def _asked(request: web.Request) -> tuple[str, bool, str]:
     """Raises InvalidBid."""
     try:
-        document: Any = await request.json()
-    except ValueError:
+        # Whatever charset the request names: JSON is UTF-8, UTF-16 or UTF-32, and shows which.
+        document: Any = json.loads(await request.read())
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise InvalidBid.of("(body)", "is no JSON object")
@@ -87,4 +117,7 @@ async def _asked(request: web.Request) -> tuple[str, bool, str]:
         raise InvalidBid.of("paused", "is true or false")
     if not isinstance(reason, str) or not 0 < len(reason) <= MOST_REASON_CHARACTERS:
         raise InvalidBid.of("reason", f"has 1 to {MOST_REASON_CHARACTERS} characters")
+    for name, text in (("scope", scope), ("reason", reason)):
+        if any("\ud800" <= each <= "\udfff" for each in text):
+            raise InvalidBid.of(name, "has half a character in it, which no ledger can keep")
     return scope, paused, reason

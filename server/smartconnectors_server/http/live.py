@@ -12,10 +12,13 @@ from typing import Any
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 
 LOOK_EVERY_S = 0.5
-ENDED = b'event: end\ndata: {"reason":"SERVER_DRAINING"}\n\n'
-"""The last event, so that a viewer can tell it from a connection that broke."""
 QUIET_S = 10.0
 """After so long without a change, a comment keeps proxies from closing the stream."""
+
+
+def ended(reason: str) -> bytes:
+    """The last event, so that a viewer can tell it from a connection that broke."""
+    return f'event: end\ndata: {{"reason":"{reason}"}}\n\n'.encode()
 
 
 class Live:
@@ -46,7 +49,7 @@ class Live:
                 told_ns = self._clock.monotonic_ns()
                 yield b": still here\n\n"
             await self._pause()
-        yield ENDED
+        yield ended("SERVER_DRAINING")
 
     def _look(self) -> None:
         now_ns = self._clock.monotonic_ns()

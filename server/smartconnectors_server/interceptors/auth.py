@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from google.protobuf.message import Message
 
-from smartconnectors_server.access import Caller, Credentials, Gatekeeper, Role
+from smartconnectors_server.access import Caller, Credentials, Gatekeeper, Refusals, Role
 from smartconnectors_server.budget.refusal import without_figures
 from smartconnectors_server.call import Call, Kind, MethodSpec
 from smartconnectors_server.errors import (
@@ -19,7 +19,6 @@ from smartconnectors_server.errors import (
     Unauthenticated,
 )
 from smartconnectors_server.interceptors._base import Engines, Next
-from smartconnectors_server.telemetry import names
 
 ANSWERS_WHAT_MAY_BE_SEEN = frozenset(
     {
@@ -74,7 +73,7 @@ class Auth:
     def __init__(self, engines: Engines) -> None:
         """Raises StartupError when the files that say who is who cannot be used."""
         self._gatekeeper = Gatekeeper(engines.settings, engines.clock)
-        self._telemetry = engines.telemetry
+        self._refusals = Refusals(engines.telemetry, engines.clock)
         self._platforms = {
             runtime.platform.service.full_name: name for name, runtime in engines.runtimes.items()
         }
@@ -88,6 +87,11 @@ class Auth:
     def gatekeeper(self) -> Gatekeeper:
         """Who knows callers, for those who do not come by gRPC."""
         return self._gatekeeper
+
+    @property
+    def refusals(self) -> Refusals:
+        """Where refused callers are logged and counted, by HTTP too."""
+        return self._refusals
 
     @property
     def open(self) -> bool:
@@ -124,6 +128,18 @@ class Auth:
         except ConnectorError as error:
             self._tell(call.spec.path, call.actor, error)
             raise
+
+    def knows(self, context: Context) -> bool:
+        """True when a caller shows something by which it is known; always without access
+        control.
+        """
+        if self._gatekeeper.open:
+            return True
+        try:
+            self._gatekeeper.identify(shown_by(context))
+        except ConnectorError:
+            return False
+        return True
 
     def admit_to_other(self, path: str, context: Context, role: Role) -> None:
         """The same for a method that no guard describes: it takes a known caller with `role`."""
@@ -183,13 +199,7 @@ class Auth:
             yield f"all campaigns of {platform}"
 
     def _tell(self, path: str, actor: str, error: ConnectorError) -> None:
-        self._telemetry.event(
-            names.EVENT_ACCESS_REFUSED,
-            method=path,
-            actor=actor,
-            reason=error.reason,
-            why=error.message,
-        )
+        self._refusals.tell("grpc", path, actor, error)
 
 
 def _check_role(caller: Caller, needed: Role) -> None:

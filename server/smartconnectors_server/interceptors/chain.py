@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,15 @@ from smartconnectors_server.call import Call, MethodSpec, MethodTable
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.interceptors._base import Interceptor, Next
+from smartconnectors_server.interceptors.arrivals import ArrivalRules, Arrivals
 from smartconnectors_server.interceptors.auth import Auth
 from smartconnectors_server.interceptors.status import StatusError, foreseen, parse, to_status
 from smartconnectors_server.interceptors.validation import Validation
+from smartconnectors_server.telemetry import Metrics
 
 _HEALTH = "/grpc.health.v1.Health/"
+_ASKED_AGAIN_AFTER_NS = NANOS_PER_SECOND
+"""A caller whose message came so long after its headers is identified a second time."""
 
 
 def compose(interceptors: Sequence[Interceptor], spec: MethodSpec, innermost: Next) -> Next:
@@ -36,16 +41,29 @@ if TYPE_CHECKING:  # generic to the type checker only
 
 
 class ChainInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps each handler, since grpc.aio shows an interceptor no more than a method's path."""
+    """Wraps each handler, since grpc.aio shows an interceptor no more than a method's path.
+
+    A handler of one message is wrapped as one of a stream: grpc.aio then calls it at the headers,
+    and not first at the message, which may never come.
+
+    Attributes:
+        arrivals: the calls that wait for their message; its `run` has to run.
+    """
 
     def __init__(
-        self, interceptors: Sequence[Interceptor], methods: MethodTable, clock: Clock
+        self,
+        interceptors: Sequence[Interceptor],
+        methods: MethodTable,
+        clock: Clock,
+        rules: ArrivalRules,
+        metrics: Metrics,
     ) -> None:
         self._interceptors = interceptors
         self._methods = methods
         self._clock = clock
         self._wrapped: dict[str, Handler] = {}
         self._auth = next(i for i in interceptors if isinstance(i, Auth))
+        self.arrivals = Arrivals(clock, rules, partial(metrics.turned_away, "grpc"))
 
     async def intercept_service(
         self,
@@ -81,57 +99,48 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
                 call.traceparent = value
         return call
 
-    def _other(self, path: str, handler: Any) -> Handler | None:
-        """A method that no guard describes. Load balancers may always ask for health; whatever else
-        there is, or is not, is for callers who are known.
-        """
-        if self._auth.open or path.startswith(_HEALTH):
-            return handler  # type: ignore[no-any-return]
+    async def _message(self, call: Call, context: Context) -> Any:
+        """The message of a call that was admitted by its headers; the call begins with it."""
+        message = await self.arrivals.message(context)
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - call.started_ns >= _ASKED_AGAIN_AFTER_NS:
+            self._auth.admit(call, context)
+        call.started_ns = now_ns
+        return message
 
-        async def stream(requests: Any, context: Context) -> AsyncIterator[Any]:
-            try:
-                self._auth.admit_to_other(path, context, Role.READ)
-            except ConnectorError as error:
-                status = to_status(error)
-                await context.abort(status.code, status.message, status.trailers)
-            if handler is None or handler.stream_stream is None:
-                await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
-            async for message in handler.stream_stream(requests, context):
-                yield message
-
-        return grpc.stream_stream_rpc_method_handler(
-            stream,
-            getattr(handler, "request_deserializer", None),
-            getattr(handler, "response_serializer", None),
-        )
+    async def _refuse(self, error: ConnectorError, context: Context) -> None:
+        """Ends a call with the status of what was found wrong with it."""
+        status = to_status(error)
+        with self.arrivals.refusal(context.peer()):
+            await context.abort(status.code, status.message, status.trailers)
 
     def _unary(self, spec: MethodSpec, handler: Any) -> Handler:
         chain = compose(self._interceptors, spec, handler.unary_unary)
 
-        async def unary(raw: bytes, context: Context) -> bytes:
+        async def unary(_raws: Any, context: Context) -> bytes:
             call = self._call(spec, context)
             try:
                 self._auth.admit(call, context)
-                answer: bytes = await chain(raw, call)
+                with self.arrivals.slot():
+                    raw = await self._message(call, context)
+                    answer: bytes = await chain(raw, call)
             except ConnectorError as refused:  # at the door
-                status = to_status(refused)
-                await context.abort(status.code, status.message, status.trailers)
+                await self._refuse(refused, context)
                 raise
             except StatusError as error:
                 await context.abort(error.code, error.message, error.trailers)
                 raise
             return answer
 
-        return grpc.unary_unary_rpc_method_handler(unary)
+        return grpc.stream_unary_rpc_method_handler(unary)
 
     def _stream(self, spec: MethodSpec, handler: Any) -> Handler:
         """A stream of messages to the caller: checked once, ended by an error as a status."""
         validation = next(i for i in self._interceptors if isinstance(i, Validation))
 
-        async def stream(raw: bytes, context: Context) -> AsyncIterator[bytes]:
-            call = self._call(spec, context)
+        async def watched(call: Call, context: Context) -> AsyncIterator[bytes]:
             try:
-                self._auth.admit(call, context)
+                raw = await self._message(call, context)
                 request = parse(raw, spec, validation.most_bytes)
                 self._auth.check(request, call)
                 validation.check(request, call)
@@ -142,19 +151,94 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
                 status = to_status(foreseen(error, call))
                 await context.abort(status.code, status.message, status.trailers)
 
-        return grpc.unary_stream_rpc_method_handler(stream)
+        async def stream(_raws: Any, context: Context) -> AsyncIterator[bytes]:
+            call = self._call(spec, context)
+            try:
+                self._auth.admit(call, context)
+                with self.arrivals.slot():
+                    async for message in watched(call, context):
+                        yield message
+            except ConnectorError as refused:  # at the door
+                await self._refuse(refused, context)
+
+        return grpc.stream_stream_rpc_method_handler(stream)
 
     def _many(self, spec: MethodSpec, handler: Any) -> Handler:
         """Streams both ways: the handler parses and checks each message for itself."""
+
+        async def answered(
+            raws: AsyncIterator[bytes], call: Call, context: Context
+        ) -> AsyncIterator[bytes]:
+            try:
+                with self.arrivals.waiting(patient=True) as waiting:
+
+                    async def noted() -> AsyncIterator[bytes]:
+                        async for raw in raws:
+                            self.arrivals.arrived(waiting)
+                            yield raw
+
+                    async for message in handler.stream_stream(noted(), call):
+                        yield message.SerializeToString()
+            except Exception as error:
+                status = to_status(foreseen(error, call))
+                await context.abort(status.code, status.message, status.trailers)
 
         async def stream(raws: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             call = self._call(spec, context)
             try:
                 self._auth.admit(call, context)
-                async for message in handler.stream_stream(raws, call):
-                    yield message.SerializeToString()
-            except Exception as error:
-                status = to_status(foreseen(error, call))
-                await context.abort(status.code, status.message, status.trailers)
+                with self.arrivals.slot():
+                    async for message in answered(raws, call, context):
+                        yield message
+            except ConnectorError as refused:  # at the door
+                await self._refuse(refused, context)
 
         return grpc.stream_stream_rpc_method_handler(stream)
+
+    # Methods that no guard describes
+
+    def _admitted(self, path: str, context: Context) -> AbstractContextManager[None]:
+        """A slot for a call of another method. Load balancers may always ask for health; whatever
+        else there is, or is not, is for callers who are known. Raises ConnectorError.
+        """
+        if path.startswith(_HEALTH):
+            if not self._auth.knows(context):
+                return self.arrivals.unknown_slot(context.peer())
+        elif not self._auth.open:
+            self._auth.admit_to_other(path, context, Role.READ)
+        return self.arrivals.slot()
+
+    def _other(self, path: str, handler: Any) -> Handler | None:
+        """A method that no guard describes, with a place among all calls."""
+        if handler is None and self._auth.open:
+            return None
+        deserializer = getattr(handler, "request_deserializer", None)
+        serializer = getattr(handler, "response_serializer", None)
+        if handler is not None and handler.unary_unary is not None:
+
+            async def unary(_requests: Any, context: Context) -> Any:
+                try:
+                    with self._admitted(path, context):
+                        message = await self.arrivals.message(context)
+                        return await handler.unary_unary(message, context)
+                except ConnectorError as refused:
+                    await self._refuse(refused, context)
+
+            return grpc.stream_unary_rpc_method_handler(unary, deserializer, serializer)
+
+        async def stream(requests: Any, context: Context) -> AsyncIterator[Any]:
+            try:
+                with self._admitted(path, context):
+                    if handler is not None and handler.unary_stream is not None:
+                        asked = await self.arrivals.message(context)
+                        answers = handler.unary_stream(asked, context)
+                    elif handler is not None and handler.stream_stream is not None:
+                        answers = handler.stream_stream(requests, context)
+                    else:
+                        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+                    async for message in answers:
+                        yield message
+            except ConnectorError as refused:
+                await self._refuse(refused, context)
+
+        return grpc.stream_stream_rpc_method_handler(stream, deserializer, serializer)

@@ -39,6 +39,7 @@ class Metrics:
         self._commit_steps = Measured(names.COMMIT_STEPS, _STEPS)
         self._deliveries = Counted(names.ALERT_DELIVERIES)
         self._unknown_ids = Counted(names.UNKNOWN_REQUEST_IDS)
+        self._turned_away = Counted(names.TURNED_AWAY)
         self._registry = CollectorRegistry()
         self._registry.register(
             _Counts(
@@ -53,6 +54,7 @@ class Metrics:
                     self._commit_steps,
                     self._deliveries,
                     self._unknown_ids,
+                    self._turned_away,
                 )
             )
         )
@@ -101,6 +103,10 @@ class Metrics:
     def unknown_request_id(self, platform: str, count: int = 1) -> None:
         """A platform shows request ids that the ledger does not know; 0: none yet."""
         self._unknown_ids.add((platform,), count)
+
+    def turned_away(self, port: str, reason: str) -> None:
+        """A call, request or connection was refused or ended before anything was done for it."""
+        self._turned_away.add((port, reason))
 
     def read_with(self, read: Callable[[], Samples]) -> None:
         """Has gauges read by `read` whenever somebody looks."""

@@ -135,6 +135,14 @@ UNKNOWN_REQUEST_IDS = Metric(
     "Request ids that the platform showed and the ledger does not know: it lacks lines, or another "
     "server changes the same campaign.",
 )
+TURNED_AWAY = Metric(
+    "smartconnectors_turned_away",
+    "counter",
+    ("port", "reason"),
+    "Calls, requests and connections that were refused or ended before anything was done for them. "
+    "`port`: `grpc` or `http`. `reason`: the contract's, or of HTTP connections `idle`, "
+    "`late_request` and `too_many`.",
+)
 
 # Read when somebody looks.
 

@@ -292,7 +292,7 @@ def test_check_config_says_what_every_limit_permits_a_day(
     [
         ('[server]\nhost = "0.0.0.0"\n', "0.0.0.0 can be reached"),
         ("[server]\ngrpc_port = 8080\n", "server.grpc_port and http.port are both 8080"),
-        ('[http]\nhost = "0.0.0.0"\nport = 50051\n', "are both 50051"),
+        ('[http]\nhost = "0.0.0.0"\ninsecure = true\nport = 50051\n', "are both 50051"),
         ('[access]\ntokens_file = "no-such-file"\n', "access.tokens_file"),
         ('[access.certificates.a]\nrole = "read"\n', "access.certificates"),
         ('[server.tls]\ncert_file = "none"\nkey_file = "none"\n', "server.tls.cert_file"),

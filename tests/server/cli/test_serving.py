@@ -192,6 +192,13 @@ def test_an_address_that_others_can_reach_needs_an_explicit_insecure(cli: Cli, h
     assert "--insecure" in ended.err
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "ads.example"])
+def test_http_that_others_can_reach_needs_an_explicit_insecure(cli: Cli, host: str) -> None:
+    ended = cli("serve", "--http-host", host)
+    assert ended.exit_code == 2
+    assert "http.insecure" in ended.err
+
+
 def test_settings_that_are_wrong_start_nothing(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text("[server]\nport = 1\n")
