@@ -22,6 +22,7 @@ from smartconnectors_server.interceptors import (
     INTERCEPTORS,
     Auth,
     CampaignPauses,
+    CampaignStops,
     DeferredBids,
     Engines,
     Idempotency,
@@ -87,6 +88,7 @@ class Core:
         self.chain = [make(self.engines) for make in INTERCEPTORS]
         (self.auth,) = (one for one in self.chain if isinstance(one, Auth))
         self.connections = Connections(self.engines)
+        stops = CampaignStops(self.keeper)
         self.servicers = {
             name: PlatformServicer(
                 runtime,
@@ -94,11 +96,14 @@ class Core:
                 self.methods,
                 ManyBids(self.engines, self.methods, self.chain, runtime),
                 telemetry.recent,
+                stops,
             )
             for name, runtime in self.runtimes.items()
         }
         self.deferred = DeferredBids(self.engines, self.methods, self._from_the_breaker_inwards)
-        self.campaigns = CampaignPauses(self.engines, self.methods, self._inside_the_boundary)
+        self.campaigns = CampaignPauses(
+            self.engines, self.methods, self._inside_the_boundary, stops
+        )
         self.reconciler = self._make_reconciler()
         self.reloader = Reloader(
             self.engines, platforms, self.platforms, self.reconciler, self.books.follow

@@ -1992,7 +1992,8 @@ export const BudgetService: GenService<{
   /**
    * Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
    * reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
-   * refused for now is tried again within the deadline (30 s without one).
+   * refused for now is tried again within the deadline (30 s without one). Callers below the role
+   * `operate` cannot resume them, nor those that were paused already.
    *
    * @generated from rpc smartconnectors.budgets.v1.BudgetService.PauseCampaigns
    */
@@ -2003,7 +2004,7 @@ export const BudgetService: GenService<{
   },
   /**
    * Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
-   * what a person has paused stays so.
+   * what a person has paused stays so, and callers may resume it again by its name.
    *
    * @generated from rpc smartconnectors.budgets.v1.BudgetService.ResumeCampaigns
    */
