@@ -5,13 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from smartconnectors_server.sections import NamedPath, Section
 from smartconnectors_server.texts import OneLine
 
 RoleName = Literal["read", "bid", "operate"]
 _Names = Annotated[tuple[str, ...], Field(min_length=1)]
+_KINDS_OF_NAMES = ("dns", "uri", "email", "cn")
+
+
+def certificate_name(kind: str, name: str) -> str:
+    """A name in a certificate as a grant says it. Names of hosts are compared without case."""
+    return f"{kind}:{name.lower() if kind == 'dns' else name}"
+
+
+def _with_its_kind(value: str) -> str:
+    kind, _, name = value.partition(":")
+    if kind not in _KINDS_OF_NAMES or not name.strip() or not name.isprintable():
+        kinds = ", ".join(f"`{each}:`" for each in _KINDS_OF_NAMES)
+        raise ValueError(f"is a name in a certificate after its kind, one of {kinds}")
+    if value != certificate_name(kind, name):
+        raise ValueError("has to be in lower case")
+    return value
+
+
+CertificateName = Annotated[str, AfterValidator(_with_its_kind)]
 
 
 class TlsSettings(Section):
@@ -67,9 +86,11 @@ class AccessSettings(Section):
     """Bearer tokens, which `smart-connectors token` makes. The file has their hashes alone. Looked
     at once a second, taken up when it has changed."""
     jwt: JwtSettings | None = None
-    certificates: Mapping[str, GrantSettings] = Field(default_factory=dict)
-    """Name in a client's certificate (a subject alternative name, or the common name) -> what it
-    may do when it sends no token. Needs `server.tls.client_ca_file`."""
+    certificates: Mapping[CertificateName, GrantSettings] = Field(default_factory=dict)
+    """Name in a client's certificate -> what it may do when it sends no token. The name begins with
+    its kind: `dns:`, `uri:` or `email:` for a subject alternative name; `cn:` for the common name,
+    which counts only in a certificate without any alternative name. Needs
+    `server.tls.client_ca_file`."""
 
     @model_validator(mode="after")
     def _somebody(self) -> AccessSettings:

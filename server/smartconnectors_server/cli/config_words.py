@@ -98,7 +98,9 @@ EXAMPLES: Mapping[str, Any] = {
     "TlsSettings.key_file": "tls/server.key",
     "TlsSettings.client_ca_file": "tls/clients-ca.pem",
     "AccessSettings.tokens_file": "tokens.toml",
-    "AccessSettings.certificates": {"ltv-model": {"role": "bid", "platforms": ["google_ads"]}},
+    "AccessSettings.certificates": {
+        "dns:ltv-model.example.com": {"role": "bid", "platforms": ["google_ads"]}
+    },
     "JwtSettings.jwks_file": "jwks.json",
     "JwtSettings.issuer": "https://login.example.com/",
     "JwtSettings.audience": "smart-connectors",
