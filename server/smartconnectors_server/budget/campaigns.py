@@ -16,6 +16,7 @@ from smartconnectors_server.ledger import (
     NOT_SEEN_RUNNING,
     PAUSE_CAMPAIGN,
     RESUME_CAMPAIGN,
+    WAS_PAUSED,
     WAS_RUNNING,
     Ledger,
     Stop,
@@ -123,10 +124,14 @@ class CampaignRecords:
         return {one[1]: how for one, how in found if one is not None and one[0] == platform}
 
     def record_pause(
-        self, platform: str, campaign_id: str, reason: str, actor: str, *, was_running: bool
+        self, platform: str, campaign_id: str, reason: str, actor: str, *, was_running: bool | None
     ) -> None:
-        """It was paused to stop all spending."""
-        note = f"{WAS_RUNNING if was_running else NOT_SEEN_RUNNING}{reason}"
+        """It was paused to stop all spending. `was_running` None: that could not be read."""
+        if was_running is None:
+            before = NOT_SEEN_RUNNING
+        else:
+            before = WAS_RUNNING if was_running else WAS_PAUSED
+        note = f"{before}{reason}"
         self._record(platform, campaign_id, PAUSE_CAMPAIGN, note, actor)
 
     def record_resumption(self, platform: str, campaign_id: str, reason: str, actor: str) -> None:

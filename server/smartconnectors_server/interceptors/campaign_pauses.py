@@ -220,11 +220,13 @@ class CampaignPauses:
         """
         name = order.runtime.name
         result = await self._ask(order, "PauseCampaign", campaign_id)
+        if was_running is None and not result.changed:
+            was_running = False
         if was_running or not on_record:
             self._records.record_pause(
-                name, campaign_id, order.reason, order.actor, was_running=bool(was_running)
+                name, campaign_id, order.reason, order.actor, was_running=was_running
             )
-        if was_running or (was_running is None and result.changed):
+        if was_running is not False:
             return CampaignStanding(name, campaign_id, CampaignOutcome.PAUSED)
         return CampaignStanding(name, campaign_id, CampaignOutcome.ALREADY_PAUSED)
 
@@ -239,6 +241,9 @@ class CampaignPauses:
         ids = list(paused) if campaign_ids is None else campaign_ids
         if runtime.mode is Mode.SHADOW:
             return [CampaignStanding(runtime.name, one, CampaignOutcome.SHADOWED) for one in ids]
+        if campaign_ids is None:
+            for one in stopped.keys() - paused.keys():
+                self._release(order, one, stopped[one])
         return await self._each(
             order,
             ids,
@@ -250,8 +255,7 @@ class CampaignPauses:
     ) -> CampaignStanding:
         name = order.runtime.name
         if not ours:
-            if stop is Stop.WITH_OTHERS and order.number == self._pauses:
-                self._records.record_release(name, campaign_id, order.reason, order.actor)
+            self._release(order, campaign_id, stop)
             return CampaignStanding(name, campaign_id, CampaignOutcome.LEFT)
         try:
             result = await self._ask(order, "ResumeCampaign", campaign_id, gives_way=True)
@@ -260,6 +264,11 @@ class CampaignPauses:
         self._records.record_resumption(name, campaign_id, order.reason, order.actor)
         outcome = CampaignOutcome.RESUMED if result.changed else CampaignOutcome.ALREADY_RUNNING
         return CampaignStanding(name, campaign_id, outcome)
+
+    def _release(self, order: _Order, campaign_id: str, stop: Stop | None) -> None:
+        """Lets callers resume by name what stays paused, unless it was stopped by name or again."""
+        if stop is Stop.WITH_OTHERS and order.number == self._pauses:
+            self._records.record_release(order.runtime.name, campaign_id, order.reason, order.actor)
 
     # Asking
 

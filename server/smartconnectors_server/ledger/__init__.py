@@ -26,6 +26,7 @@ from smartconnectors_server.ledger.campaigns import (
     NOT_SEEN_RUNNING,
     PAUSE_CAMPAIGN,
     RESUME_CAMPAIGN,
+    WAS_PAUSED,
     WAS_RUNNING,
     Stop,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "PAUSE_CAMPAIGN",
     "RESUME_CAMPAIGN",
     "TOTAL",
+    "WAS_PAUSED",
     "WAS_RUNNING",
     "Adoption",
     "Alert",

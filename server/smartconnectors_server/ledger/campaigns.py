@@ -14,7 +14,9 @@ RESUME_CAMPAIGN = "resume_campaign"
 WAS_RUNNING = "was running: "
 """How the note of a PAUSE_CAMPAIGN line begins when nobody else had paused it."""
 NOT_SEEN_RUNNING = "not seen running: "
-"""How it begins when the campaign was paused already, or that could not be read."""
+"""How it begins when it could not be read whether the campaign was running."""
+WAS_PAUSED = "was paused: "
+"""How it begins when the campaign was paused already: ResumeCampaigns has nothing to do there."""
 BY_NAME = "asked for by its name"
 """The note when a caller paused or resumed this one campaign."""
 BY_NAME_OF_OPERATOR = "asked for by its name by an operator"
@@ -43,6 +45,8 @@ def paused_campaigns(lines: Iterable[Entry]) -> dict[str, bool]:
         if line.verb == ADOPT:
             of_others = f"{line.platform}/"
             paused = {s: ours for s, ours in paused.items() if not s.startswith(of_others)}
+            continue
+        if line.verb == PAUSE_CAMPAIGN and line.note.startswith(WAS_PAUSED):
             continue
         (scope,) = line.budget_ids
         paused.pop(scope, None)
