@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from smartconnectors_server.cli import output
 from smartconnectors_server.cli.connection import Json
 from smartconnectors_server.cli.failure import CommandFailed, ExitCode
 
@@ -81,13 +81,13 @@ def token(
         _append(file, entry)
     if as_json:
         document = entry.model_dump(mode="json", exclude_none=True)
-        typer.echo(json.dumps({"token": made, "entry": document}, ensure_ascii=False))
+        output.say_json({"token": made, "entry": document})
         return
     if file is None:
-        typer.echo(f"# Add this to the server's tokens file:\n{entry.text()}", err=True)
+        output.say("# Add this to the server's tokens file:", *entry.text().split("\n"), err=True)
     else:
-        typer.echo(f"Added to {file}. The token is printed this once:", err=True)
-    typer.echo(made)
+        output.say(f"Added to {file}. The token is printed this once:", err=True)
+    output.say(made)
 
 
 def _in_days(days: int) -> datetime:
