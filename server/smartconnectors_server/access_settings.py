@@ -63,7 +63,7 @@ class JwtSettings(Section):
 
     jwks_file: NamedPath
     """The provider's public keys, a JSON Web Key Set. Looked at once a second, taken up when it has
-    changed. RS256, ES256 and EdDSA are accepted, nothing else."""
+    changed. RS256 with keys of 2048 bits or more, ES256 and EdDSA are accepted, nothing else."""
     issuer: Annotated[OneLine, Field(min_length=1)]
     """What the claim `iss` must be."""
     audience: Annotated[OneLine, Field(min_length=1)]
@@ -83,8 +83,8 @@ class AccessSettings(Section):
     """Who may do what. Without this section everybody who can connect may do everything."""
 
     tokens_file: NamedPath | None = None
-    """Bearer tokens, which `smart-connectors token` makes. The file has their hashes alone. Looked
-    at once a second, taken up when it has changed."""
+    """Bearer tokens, which `smart-connectors token create` makes. The file has their hashes alone.
+    Looked at once a second, taken up when it has changed."""
     jwt: JwtSettings | None = None
     certificates: Mapping[CertificateName, GrantSettings] = Field(default_factory=dict)
     """Name in a client's certificate -> what it may do when it sends no token. The name begins with

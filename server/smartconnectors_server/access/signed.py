@@ -26,6 +26,12 @@ _ALGORITHMS = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed2551
 _PRIVATE = ("d", "k")
 _MOST_NAME_BYTES = 100
 _LATEST_S = 1e11
+_LEAST_RSA_BITS = 2048
+_TYPES = frozenset({"jwt", "at+jwt"})
+"""What `typ` may be, where it is there: RFC 7519 and RFC 9068. A token that was made for something
+else, such as a security event or a logout, does not identify a caller."""
+_LONGEST_LIFE_S = 366 * 86_400
+"""A token that expires later than that is refused: it was made never to expire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,10 @@ def read_keys(contents: Mapping[str, bytes]) -> tuple[_Key, ...]:
         raise Unusable(KEY, "is no JSON Web Key Set") from None
     usable = tuple(key for key in keys if key is not None)
     if not usable:
-        raise Unusable(KEY, "has no key for RS256, ES256 or EdDSA signatures")
+        raise Unusable(
+            KEY,
+            f"has no key for RS256 (of {_LEAST_RSA_BITS} bits or more), ES256 or EdDSA signatures",
+        )
     return usable
 
 
@@ -64,9 +73,12 @@ def _key(one: Mapping[str, Any]) -> _Key | None:
     if one.get("alg", algorithm) != algorithm:
         return None
     try:
-        return _Key(algorithm, one.get("kid"), jwt.PyJWK(dict(one), algorithm).key)
+        key = jwt.PyJWK(dict(one), algorithm).key
     except jwt.PyJWTError:
         raise ValueError("a key that cannot be read") from None
+    if algorithm == "RS256" and key.key_size < _LEAST_RSA_BITS:
+        return None
+    return _Key(algorithm, one.get("kid"), key)
 
 
 class SignedTokens:
@@ -90,6 +102,10 @@ class SignedTokens:
         until_s = _seconds(claims, "exp") + leeway_s
         if now_s >= until_s:
             raise Unauthenticated("the token has expired")
+        if until_s > now_s + _LONGEST_LIFE_S + leeway_s:
+            raise Unauthenticated(
+                "the token expires more than 366 days from now; ask for a new one"
+            )
         if "nbf" in claims and now_s < _seconds(claims, "nbf") - leeway_s:
             raise Unauthenticated("the token is not valid yet")
         subject = claims["sub"]
@@ -113,6 +129,7 @@ class SignedTokens:
 
         try:
             header = jwt.get_unverified_header(token)
+            _check_type(header)
             for key in self._keys_for(header):
                 try:
                     return self._decoded(token, key)
@@ -155,6 +172,12 @@ class SignedTokens:
             },
         )
         return claims
+
+
+def _check_type(header: Mapping[str, Any]) -> None:
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in _TYPES:
+        raise Unauthenticated("the token's `typ` is neither JWT nor at+jwt: it is no access token")
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float:
