@@ -87,6 +87,7 @@ class Core:
         gauges.export(telemetry.metrics, self.engines, self.books.watch, self.books.deliveries)
         self.chain = [make(self.engines) for make in INTERCEPTORS]
         (self.auth,) = (one for one in self.chain if isinstance(one, Auth))
+        gauges.export_access(telemetry.metrics, self.auth.gatekeeper)
         self.connections = Connections(self.engines)
         stops = CampaignStops(self.keeper)
         self.servicers = {
@@ -199,7 +200,7 @@ class Core:
         yield "deferred", self.deferred.run()
         yield "reported spend", self.spend.run()
         yield "tallies", books.tallies.run()
-        yield "alerts", books.conditions.run(self.runtimes)
+        yield "alerts", books.conditions.run(self.runtimes, self.auth.gatekeeper.files)
         yield "unknown ids", books.unknown_ids.run()
         yield "deliveries", books.deliveries.run()
         yield "courses", books.courses.recall(self.ledger.now_ns())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from smartconnectors_server.access import tokens
+from smartconnectors_server.access import signed, tokens
 from smartconnectors_server.access.caller import Caller, Credentials, Role, Scope
 from smartconnectors_server.access.signed import SignedTokens
 from smartconnectors_server.access.watched import Watched
@@ -62,10 +62,7 @@ class Gatekeeper:
         """Who it is. A token counts before a certificate. Raises Unauthenticated, saying what is
         missing and never what was shown.
         """
-        now_ns = self._clock.monotonic_ns()
-        if now_ns >= self._look_again_ns:
-            self._look_again_ns = now_ns + LOOK_EVERY_NS
-            self._look()
+        self._look_in_time()
         if not shown.authorization:
             return self._by_certificate(shown)
         caller = self._known.get(shown.authorization)
@@ -76,9 +73,27 @@ class Gatekeeper:
             raise Unauthenticated(f"the token of {caller.name} has expired")
         return caller
 
-    def _look(self) -> None:
-        for watched in (self._tokens, self._signed):
-            if watched is not None and watched.look():
+    def files(self) -> Mapping[str, str]:
+        """Settings key -> why the file that it names cannot be used now; empty: it can be."""
+        self._look_in_time()
+        return {
+            key: "" if watched.problem is None else watched.problem.why
+            for key, watched in self._watched()
+        }
+
+    def _watched(self) -> Iterator[tuple[str, Watched[Mapping[str, Caller]] | SignedTokens]]:
+        if self._tokens is not None:
+            yield tokens.KEY, self._tokens
+        if self._signed is not None:
+            yield signed.KEY, self._signed
+
+    def _look_in_time(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if now_ns < self._look_again_ns:
+            return
+        self._look_again_ns = now_ns + LOOK_EVERY_NS
+        for _, watched in self._watched():
+            if watched.look():
                 self._known.clear()
 
     def _remember(self, authorization: str, caller: Caller) -> None:

@@ -94,6 +94,11 @@ class SignedTokens:
         """True when there are other keys now."""
         return self._keys.look()
 
+    @property
+    def problem(self) -> Unusable | None:
+        """Why the keys cannot be read now; None: they can."""
+        return self._keys.problem
+
     def caller(self, token: str) -> Caller:
         """Who shows it. Raises Unauthenticated, saying what is wrong with it."""
         claims = self._claims(token)
