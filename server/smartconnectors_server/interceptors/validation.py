@@ -61,7 +61,7 @@ def check_ids(request: Message) -> None:
 @cache
 def _ids_in(descriptor: Descriptor, inside: str = "") -> tuple[tuple[str, str, str, bool], ...]:
     """(path, message around it, field, whether it is repeated) of what names something."""
-    found = []
+    found: list[tuple[str, str, str, bool]] = []
     for field in descriptor.fields:
         if field.message_type is not None and field.name in ("bid", "update") and not inside:
             found += _ids_in(field.message_type, field.name)
