@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from smartconnectors_server.outgoing_proxy import is_loopback
 from smartconnectors_server.sections import NamedPath, Section
 from smartconnectors_server.texts import OneLine
 
@@ -58,12 +60,33 @@ class GrantSettings(Section):
     """For these campaigns alone, by the platform's id. Absent: for all of them."""
 
 
+def _url_of_keys(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        host, named = parts.hostname or "", parts.port != 0
+    except ValueError:  # such as a port that is no number
+        host, named = "", False
+    if not host or not named or parts.username is not None or " " in value:
+        raise ValueError("not an address that begins with https://, without user and password")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        raise ValueError("has to begin with https://; http:// is for this machine alone")
+    return value
+
+
 class JwtSettings(Section):
     """Tokens that an identity provider signs."""
 
-    jwks_file: NamedPath
+    jwks_file: NamedPath | None = None
     """The provider's public keys, a JSON Web Key Set. Looked at once a second, taken up when it has
-    changed. RS256 with keys of 2048 bits or more, ES256 and EdDSA are accepted, nothing else."""
+    changed. RS256 with keys of 2048 bits or more, ES256 and EdDSA are accepted, nothing else.
+    Or instead: jwks_url = "https://...", where the provider shows them."""
+    jwks_url: Annotated[OneLine, AfterValidator(_url_of_keys)] | None = None
+    """Where the provider shows them, instead of a file: https, or http on this machine. What was
+    fetched last stays in force while it cannot be reached; before the first answer no such token
+    is accepted."""
+    jwks_refresh_s: float = Field(300.0, ge=30, le=86_400)
+    """How often `jwks_url` is fetched, in seconds. A token that names an unknown key has it fetched
+    earlier, every 30 s at most."""
     issuer: Annotated[OneLine, Field(min_length=1)]
     """What the claim `iss` must be."""
     audience: Annotated[OneLine, Field(min_length=1)]
@@ -77,6 +100,12 @@ class JwtSettings(Section):
     """The claim that lists the only campaigns. A token without it may use all of them."""
     leeway_s: float = Field(10.0, ge=0, le=300)
     """How far the provider's clock may be from this one's, in seconds."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> JwtSettings:
+        if (self.jwks_file is None) == (self.jwks_url is None):
+            raise ValueError("set jwks_file or jwks_url, one of them")
+        return self
 
 
 class AccessSettings(Section):

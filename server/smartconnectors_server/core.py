@@ -201,6 +201,7 @@ class Core:
         yield "reported spend", self.spend.run()
         yield "tallies", books.tallies.run()
         yield "alerts", books.conditions.run(self.runtimes, self.auth.gatekeeper.files)
+        yield "keys", self.auth.gatekeeper.run()
         yield "unknown ids", books.unknown_ids.run()
         yield "deliveries", books.deliveries.run()
         yield "courses", books.courses.recall(self.ledger.now_ns())

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from smartconnectors_server.access import signed, tokens
+from smartconnectors_server.access import tokens
 from smartconnectors_server.access.caller import Caller, Credentials, Role, Scope
 from smartconnectors_server.access.signed import SignedTokens
 from smartconnectors_server.access.watched import Watched
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.errors import Unauthenticated
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.startup import StartupError
 
@@ -43,7 +44,7 @@ class Gatekeeper:
         if access.tokens_file is not None:
             self._tokens = Watched({tokens.KEY: Path(access.tokens_file)}, tokens.read_tokens)
         if access.jwt is not None:
-            self._signed = SignedTokens(access.jwt, clock)
+            self._signed = SignedTokens(access.jwt, clock, Outgoing(settings.outgoing))
         tls = settings.server.tls
         if access.certificates and (tls is None or tls.client_ca_file is None):
             raise StartupError(
@@ -73,8 +74,15 @@ class Gatekeeper:
             raise Unauthenticated(f"the token of {caller.name} has expired")
         return caller
 
+    async def run(self) -> None:
+        """Fetches what is fetched, for ever."""
+        if self._signed is not None:
+            await self._signed.run()
+
     def files(self) -> Mapping[str, str]:
-        """Settings key -> why the file that it names cannot be used now; empty: it can be."""
+        """Settings key -> why the file or address that it names cannot be used now; empty: it can
+        be.
+        """
         self._look_in_time()
         return {
             key: "" if watched.problem is None else watched.problem.why
@@ -85,7 +93,7 @@ class Gatekeeper:
         if self._tokens is not None:
             yield tokens.KEY, self._tokens
         if self._signed is not None:
-            yield signed.KEY, self._signed
+            yield self._signed.key, self._signed
 
     def _look_in_time(self) -> None:
         now_ns = self._clock.monotonic_ns()

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from smartconnectors_server.access.caller import Caller, Role, Scope
+from smartconnectors_server.access.fetched import Fetched
 from smartconnectors_server.access.watched import Unusable, Watched
 from smartconnectors_server.access_settings import JwtSettings
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.errors import Unauthenticated, plain
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.texts import decoded
 
 KEY = "access.jwt.jwks_file"
+URL_KEY = "access.jwt.jwks_url"
 _ALGORITHMS = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
 """(`kty`, `crv`) -> the one algorithm that a key is for."""
 _PRIVATE = ("d", "k")
@@ -41,6 +44,10 @@ class _Key:
     algorithm: str
     key_id: str | None
     key: Any
+    """With `==` by its public numbers."""
+
+
+_Keys = tuple[_Key, ...]
 
 
 def read_keys(contents: Mapping[str, bytes]) -> tuple[_Key, ...]:
@@ -84,11 +91,32 @@ def _key(one: Mapping[str, Any]) -> _Key | None:
 class SignedTokens:
     """Checks tokens with the keys that are in force."""
 
-    def __init__(self, settings: JwtSettings, clock: Clock) -> None:
-        """Raises StartupError."""
+    def __init__(
+        self, settings: JwtSettings, clock: Clock, outgoing: Outgoing | None = None
+    ) -> None:
+        """`outgoing`: the way to `jwks_url`. Raises StartupError."""
         self._settings = settings
         self._clock = clock
-        self._keys: Watched[tuple[_Key, ...]] = Watched({KEY: Path(settings.jwks_file)}, read_keys)
+        self._keys: Watched[_Keys] | Fetched[_Keys]
+        if settings.jwks_file is not None:
+            self.key = KEY
+            self._keys = Watched({KEY: Path(settings.jwks_file)}, read_keys)
+        else:
+            self.key = URL_KEY
+            self._keys = Fetched(
+                URL_KEY,
+                settings.jwks_url or "",
+                lambda body: read_keys({KEY: body}),
+                (),
+                clock,
+                outgoing or Outgoing(),
+                settings.jwks_refresh_s,
+            )
+
+    async def run(self) -> None:
+        """Fetches the keys, for ever, where they are fetched."""
+        if isinstance(self._keys, Fetched):
+            await self._keys.run()
 
     def look(self) -> bool:
         """True when there are other keys now."""
@@ -96,7 +124,7 @@ class SignedTokens:
 
     @property
     def problem(self) -> Unusable | None:
-        """Why the keys cannot be read now; None: they can."""
+        """Why the keys cannot be read or fetched now; None: they can."""
         return self._keys.problem
 
     def caller(self, token: str) -> Caller:
@@ -148,6 +176,10 @@ class SignedTokens:
             raise Unauthenticated(f"the token lacks the claim `{error.claim}`") from None
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise Unauthenticated("the token cannot be read") from None
+        if isinstance(self._keys, Fetched):
+            self._keys.want()
+            if not self._keys.value:
+                raise Unauthenticated("the provider's keys were not fetched yet; try again")
         raise Unauthenticated("the token is signed by no key that is known here")
 
     def _keys_for(self, header: Mapping[str, Any]) -> list[_Key]:

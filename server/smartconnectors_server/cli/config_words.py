@@ -31,6 +31,7 @@ LEFT_OUT: Mapping[str, str] = {
     "Settings.platforms": "each platform has a table of its own",
     "PlatformSettings.options": "its own table, from the platform's model",
     "PlatformSettings.accounts": "a table for each, from the platform's options",
+    "JwtSettings.jwks_url": "instead of jwks_file, which names it",
     "ServerSettings.failpoint": "makes the server kill itself; nothing for a user's file",
 }
 """`Model.key` that is not written as a key -> why."""
