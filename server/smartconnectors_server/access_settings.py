@@ -63,10 +63,10 @@ class GrantSettings(Section):
 def _url_of_keys(value: str) -> str:
     try:
         parts = urlsplit(value)
-        host, named = parts.hostname or "", parts.port != 0
+        host = parts.hostname if parts.port != 0 and parts.username is None else None
     except ValueError:  # such as a port that is no number
-        host, named = "", False
-    if not host or not named or parts.username is not None or " " in value:
+        parts, host = urlsplit(""), None
+    if not host or " " in value:
         raise ValueError("not an address that begins with https://, without user and password")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise ValueError("has to begin with https://; http:// is for this machine alone")
