@@ -19,12 +19,11 @@ FROM python:3.12-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/smart-connectors
 # What changes seldom first, so that a change of the code installs nothing anew.
-COPY constraints.txt pyproject.toml ./
-RUN python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
-        > requirements.txt \
-    && /opt/smart-connectors/bin/pip install --no-cache-dir -c constraints.txt -r requirements.txt
+COPY requirements/build.txt requirements/server.txt ./
+RUN /opt/smart-connectors/bin/pip install --no-cache-dir --require-hashes -r server.txt \
+    && python -m pip install --no-cache-dir --require-hashes -r build.txt
 COPY . .
-RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
+RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist . \
     && /opt/smart-connectors/bin/pip install --no-cache-dir --no-deps /dist/*.whl
 
 FROM python:3.12-slim

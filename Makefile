@@ -17,9 +17,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 say = @if [ -t 1 ] && [ -z "$${NO_COLOR:-}" ]; then printf '\033[1m==> %s\033[0m\n' "$(1)"; \
 	else printf '==> %s\n' "$(1)"; fi
 
+# The lock of what $(1) asks for, at the versions of constraints.txt, for every system and Python 3.11 on.
+locked = { echo '\# Written by `make hashes`. Not edited by hand; pip installs it with --require-hashes.'; \
+	build/hashes/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --constraint constraints.txt $(1); \
+	} > build/$(2).txt && mv build/$(2).txt requirements/$(2).txt
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve sandbox test simulate guards crash partition chaos fuzz proofs soak mutants bench lint check format generate breaking check-clients test-clients clients-tools interop interop-tools wheel hooks lock clean
+.PHONY: help demo serve sandbox test simulate guards crash partition chaos fuzz proofs soak mutants bench lint check format generate breaking check-clients test-clients clients-tools interop interop-tools wheel hooks lock hashes sbom clean
 
 help: ## This list
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -155,11 +161,12 @@ breaking: $(VENV)/.dev ## Whether protos/ breaks callers of the last release
 wheel: $(VENV)/.dev ## Build the wheel, install it into an empty environment, serve from there
 	$(call say,build)
 	@rm -rf dist build/wheel-check
-	@$(BIN)/python -m build --outdir dist . > build.log 2>&1 || { cat build.log; exit 1; }
+	@$(BIN)/python -m build --no-isolation --outdir dist . > build.log 2>&1 || { cat build.log; exit 1; }
 	@rm -f build.log
 	$(call say,install $$(ls dist/*.whl) into an empty environment)
 	@$(BIN)/python -m venv build/wheel-check
-	@build/wheel-check/bin/pip install -q --no-compile -c constraints.txt dist/*.whl
+	@build/wheel-check/bin/pip install -q --no-compile --require-hashes -r requirements/server.txt
+	@build/wheel-check/bin/pip install -q --no-compile --no-deps dist/*.whl
 	@cd build && wheel-check/bin/smart-connectors --help > /dev/null
 	@cd build && wheel-check/bin/python -c 'import smartconnectors.google_ads.v1.google_ads_service_pb2_grpc'
 	$(call say,serve from there)
@@ -183,7 +190,7 @@ generate: $(VENV)/.dev ## Write the stubs and the reference from protos/; Go's a
 hooks: $(VENV)/.dev ## Check each commit before it is made (pre-commit)
 	@$(BIN)/pre-commit install
 
-lock: $(VENV)/.python ## Write constraints.txt anew: the newest that pyproject.toml allows
+lock: $(VENV)/.python ## Write constraints.txt and requirements/ anew: the newest that pyproject.toml allows
 	$(call say,a clean install of the newest)
 	@rm -rf build/lock
 	@$(BIN)/python -m venv build/lock
@@ -191,6 +198,26 @@ lock: $(VENV)/.python ## Write constraints.txt anew: the newest that pyproject.t
 	@{ sed -n '/^#/p' constraints.txt; build/lock/bin/pip freeze --exclude-editable; } > build/constraints.txt
 	@mv build/constraints.txt constraints.txt
 	@rm -rf build/lock
+	@$(MAKE) --no-print-directory hashes
+
+hashes: $(VENV)/.python ## Write requirements/ anew: the hashes of every file of what constraints.txt pins
+	$(call say,hashes)
+	@rm -rf build/hashes
+	@$(BIN)/python -m venv build/hashes
+	@build/hashes/bin/pip install -q --no-compile 'uv>=0.9,<1'
+	@$(call locked,requirements/build.in,build)
+	@$(call locked,pyproject.toml,server)
+	@$(call locked,pyproject.toml requirements/build.in --extra dev,dev)
+	@rm -rf build/hashes
+
+sbom: $(VENV)/.python ## build/sbom.cdx.json: what the server is made of, in CycloneDX, from its lock
+	@rm -rf build/sbom
+	@$(BIN)/python -m venv build/sbom
+	@build/sbom/bin/pip install -q --no-compile 'cyclonedx-bom>=7,<8'
+	@build/sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+		--of JSON -o build/sbom.cdx.json requirements/server.txt
+	@rm -rf build/sbom
+	$(call say,build/sbom.cdx.json)
 
 clean: ## Remove the environment, caches and builds; ledgers stay
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -214,12 +241,16 @@ $(VENV)/.python:
 		rm -rf $(VENV); exit 1; }
 	@touch $@
 
-$(VENV)/.runtime: $(VENV)/.python pyproject.toml constraints.txt
+# Only files whose hashes are in requirements/ are installed, the tools that build the package included.
+install = $(BIN)/pip install -q --no-compile --require-hashes $(1) && \
+	$(BIN)/pip install -q --no-compile --no-deps --no-build-isolation -e .
+
+$(VENV)/.runtime: $(VENV)/.python pyproject.toml requirements/build.txt requirements/server.txt
 	$(call say,what running needs (half a minute))
-	@$(BIN)/pip install -q --no-compile -c constraints.txt -e .
+	@$(call install,-r requirements/build.txt -r requirements/server.txt)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
+$(VENV)/.dev: $(VENV)/.python pyproject.toml requirements/dev.txt
 	$(call say,what testing needs (a minute))
-	@$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[dev]'
+	@$(call install,-r requirements/dev.txt)
 	@touch $(VENV)/.runtime $@

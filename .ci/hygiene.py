@@ -20,6 +20,9 @@ GENERATED = re.compile(r"_pb2(_grpc)?\.pyi?$")
 LARGEST_FILE_BYTES = 1_000_000
 LONGEST_MODULE_LINES = 600
 PIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.+!]+$")
+LOCKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9.+!]+)(?: ;[^\\]*)? \\$")
+HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
+LOCKS = ("build", "server", "dev")
 REQUIREMENT_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*")
 # Shapes of secrets that grant something; the texts around them do not matter.
 SECRETS = {
@@ -91,6 +94,44 @@ def complaints_of_constraints() -> Iterator[str]:
             yield f"constraints.txt: {requirement!r} is not pinned; run `make lock`"
 
 
+def complaints_of_locks() -> Iterator[str]:
+    """Each lock has exact pins with hashes and nothing else, at the versions of constraints.txt,
+    and all that is asked for: what runs is in server.txt, everything in dev.txt.
+    """
+    pins = dict(
+        line.split("==")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if PIN.match(line)
+    )
+    versions = {normalised(name): version for name, version in pins.items()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    runs, tests = project["project"]["dependencies"], project["project"]["optional-dependencies"]
+    builds = project["build-system"]["requires"]
+    asked = {"build": builds, "server": runs, "dev": [*builds, *runs, *tests["dev"]]}
+    for lock in LOCKS:
+        path = f"requirements/{lock}.txt"
+        locked: dict[str, str] = {}
+        hashes: dict[str, int] = {}
+        name = ""
+        for number, line in enumerate((ROOT / path).read_text().splitlines(), start=1):
+            if found := LOCKED.match(line):
+                name = normalised(found.group(1))
+                locked[name], hashes[name] = found.group(2), 0
+            elif HASH.match(line) and name:
+                hashes[name] += 1
+            elif line and not line.startswith("#"):
+                yield f"{path}:{number}: {line!r} is neither an exact pin nor a hash"
+        for name, version in locked.items():
+            if not hashes[name]:
+                yield f"{path}: {name} has no hash; run `make hashes`"
+            if versions.get(name, version) != version:
+                yield f"{path}: {name} is not {versions[name]}, as pinned; run `make hashes`"
+        for requirement in asked[lock]:
+            found = REQUIREMENT_NAME.match(requirement)
+            if found is None or normalised(found.group()) not in locked:
+                yield f"{path}: {requirement!r} is not locked; run `make lock`"
+
+
 def normalised(name: str) -> str:
     """A package's name as registries compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -101,6 +142,7 @@ def main() -> int:
     files = repository_files()
     complaints = [
         *complaints_of_constraints(),
+        *complaints_of_locks(),
         *(complaint for name in files for complaint in complaints_of_file(name)),
     ]
     for complaint in complaints:

@@ -31,6 +31,8 @@ KindName = Literal[
     "unknown_request_id_ended",
     "platform_not_connected",
     "platform_connected",
+    "access_file_unusable",
+    "access_file_usable",
 ]
 
 
@@ -96,8 +98,9 @@ WebhookName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 class AlertSettings(Section):
     """What is told to operators: budgets near their limits, quotas nearly used up, circuits that
     open, platforms that cannot be connected, bids in doubt for long, a ledger that is slow or lacks
-    lines. Each is told once when it begins and once when it ends, over restarts too, with a
-    severity: `info`, `warning` or `critical`. Every alert is in the audit ledger and in the log.
+    lines, a tokens file or key set that cannot be used. Each is told once when it begins and once
+    when it ends, over restarts too, with a severity: `info`, `warning` or `critical`. Every alert
+    is in the audit ledger and in the log.
     """
 
     in_doubt_after_s: float = Field(900.0, gt=0, le=30 * 86_400)
@@ -111,7 +114,8 @@ class AlertSettings(Section):
     several servers share campaigns. Google Ads alone carries the ids."""
     begins_after_s: float = Field(30.0, ge=0, le=86_400)
     """Seconds that a condition that may come and go must last before it is told: a rate limit that
-    is nearly used up, a platform that cannot be connected. A circuit breaker that opens, and a
+    is nearly used up, a platform that cannot be connected, a tokens file or key set that cannot be
+    used. A circuit breaker that opens, and a
     budget that comes near its limit, are told at once."""
     ends_after_s: float = Field(60.0, ge=0, le=86_400)
     """Seconds that such a condition, or an open circuit breaker, must be over before its end is

@@ -28,6 +28,7 @@ from smartconnectors_server.interceptors import (
     INTERCEPTORS,
     Auth,
     CampaignPauses,
+    CampaignStops,
     DeferredBids,
     Engines,
     Idempotency,
@@ -94,7 +95,9 @@ class Core:
         gauges.export(telemetry.metrics, self.engines, self.books.watch, self.books.deliveries)
         self.chain = [make(self.engines) for make in INTERCEPTORS]
         (self.auth,) = (one for one in self.chain if isinstance(one, Auth))
+        gauges.export_access(telemetry.metrics, self.auth.gatekeeper)
         self.connections = Connections(self.engines)
+        stops = CampaignStops(self.keeper)
         self.servicers = {
             name: PlatformServicer(
                 runtime,
@@ -102,11 +105,14 @@ class Core:
                 self.methods,
                 ManyBids(self.engines, self.methods, self.chain, runtime),
                 telemetry.recent,
+                stops,
             )
             for name, runtime in self.runtimes.items()
         }
         self.deferred = DeferredBids(self.engines, self.methods, self._from_the_breaker_inwards)
-        self.campaigns = CampaignPauses(self.engines, self.methods, self._inside_the_boundary)
+        self.campaigns = CampaignPauses(
+            self.engines, self.methods, self._inside_the_boundary, stops
+        )
         self.reconciler = self._make_reconciler()
         self.reloader = Reloader(
             self.engines, platforms, self.platforms, self.reconciler, self.books.follow
@@ -202,7 +208,8 @@ class Core:
         yield "deferred", self.deferred.run()
         yield "reported spend", self.spend.run()
         yield "tallies", books.tallies.run()
-        yield "alerts", books.conditions.run(self.runtimes)
+        yield "alerts", books.conditions.run(self.runtimes, self.auth.gatekeeper.files)
+        yield "keys", self.auth.gatekeeper.run()
         yield "unknown ids", books.unknown_ids.run()
         yield "deliveries", books.deliveries.run()
         yield "courses", books.courses.recall(self.ledger.now_ns())

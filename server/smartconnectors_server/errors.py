@@ -36,10 +36,11 @@ this tree means `Outcome.UNKNOWN` when anything was dispatched, else `Outcome.NO
 from __future__ import annotations
 
 import enum
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
+
+from smartconnectors_server.plain_text import printable
 
 
 class Outcome(enum.Enum):
@@ -92,12 +93,7 @@ def plain(text: str, most_bytes: int) -> str:
     anything may come. What is no character is written as an escape; what is too long is cut.
     """
     if not text.isprintable():
-        text = "".join(
-            each
-            if each.isprintable() or unicodedata.category(each) == "Zs"
-            else each.encode("unicode_escape").decode()
-            for each in text[:most_bytes]
-        )
+        text = printable(text[:most_bytes])
     content = text.encode()
     if len(content) <= most_bytes:
         return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from smartconnectors_server.access import Gatekeeper
 from smartconnectors_server.alerts import Deliveries
 from smartconnectors_server.budget import Watch
 from smartconnectors_server.circuitbreaker import State
@@ -32,6 +33,15 @@ Sample = tuple[tuple[str, ...], float]
 def export(metrics: Metrics, engines: Engines, watch: Watch, deliveries: Deliveries) -> None:
     """Has `metrics` read the engines. A budget that is not open yet is left out."""
     metrics.read_with(partial(_read, engines, watch, deliveries))
+
+
+def export_access(metrics: Metrics, gatekeeper: Gatekeeper) -> None:
+    """Has `metrics` say whether the files can be used that say who callers are."""
+    metrics.read_with(
+        lambda: {
+            names.ACCESS_FILE_USABLE: [((key,), not why) for key, why in gatekeeper.files().items()]
+        }
+    )
 
 
 def _read(engines: Engines, watch: Watch, deliveries: Deliveries) -> Samples:

@@ -146,7 +146,7 @@ class Outgoing:
         except ValueError:
             return None
         proxy = self._proxies.get(parts.scheme)
-        if proxy is None or not host or _is_loopback(host):
+        if proxy is None or not host or is_loopback(host):
             return None
         port = port or _DEFAULT_PORTS[parts.scheme]
         return None if any(_covers(entry, host, port) for entry in self._without) else proxy
@@ -194,7 +194,8 @@ def _context_of(ca_file: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=ca_file)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or address."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     address = _address(host)

@@ -13,6 +13,7 @@ from smartconnectors_server.clock import NANOS_PER_SECOND
 from smartconnectors_server.connector import Mode, Traffic
 from smartconnectors_server.errors import ConnectorError, NotFound, PermissionDenied
 from smartconnectors_server.interceptors import (
+    CampaignStops,
     ManyBids,
     PlatformRuntime,
     PlatformState,
@@ -55,13 +56,15 @@ class PlatformServicer:
         methods: MethodTable,
         many: ManyBids,
         recent: Recent,
+        stops: CampaignStops,
     ) -> None:
-        """`recent`: what was refused lately."""
+        """`recent`: what was refused lately. `stops`: which campaigns operators stopped."""
         self._runtime = runtime
         self._keeper = keeper
         self._methods = methods
         self._many = many
         self._recent = recent
+        self._stops = stops
 
     def of(self, name: str) -> Callable[[Any, Call], Awaitable[Any]]:
         """The connector's method of that name."""
@@ -83,14 +86,19 @@ class PlatformServicer:
         return await self._set_status(request, call, paused=True)
 
     async def ResumeCampaign(self, request: Any, call: Call) -> Any:
-        return await self._set_status(request, call, paused=False)
+        async with self._stops.resuming(self._runtime, request.update.campaign_id, call):
+            return await self._set_status(request, call, paused=False)
 
     async def _set_status(self, request: Any, call: Call, *, paused: bool) -> Any:
-        """A caller's word on one campaign counts, whatever was paused to stop all spending."""
+        """What a caller asks for by name replaces what was recorded of the campaign."""
         response = await self.of(call.spec.name)(request, call)
         if not request.update.validate_only:
             self._keeper.campaigns.record_by_name(
-                self._runtime.name, request.update.campaign_id, call.actor, paused=paused
+                self._runtime.name,
+                request.update.campaign_id,
+                call.actor,
+                paused=paused,
+                by_operator=call.caller.role >= Role.OPERATE,
             )
         return response
 

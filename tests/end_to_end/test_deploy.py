@@ -150,7 +150,8 @@ async def test_a_server_that_has_seen_everything_exports_all_that_is_asked_for(
     await _everything(server, stage, say)
     pages = pages_of(server.app)
     address = await pages.start(HttpSettings(port=0))
-    known = recorded().keys() | PROMETHEUS_OWN.keys()
+    # This server has no access control; tests/security/test_access_files.py asks one that does.
+    known = recorded().keys() | PROMETHEUS_OWN.keys() | {"smartconnectors_access_file_usable"}
     asked = {
         (one.name, label)
         for _, expression, _ in expressions()

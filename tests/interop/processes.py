@@ -158,7 +158,7 @@ class Server(Daemon):
 async def new_token(role: str, folder: Path) -> str:
     """Made as an operator makes one, in `tokens.toml`. Raises Failed."""
     file = ("--file", str(folder / "tokens.toml"))
-    command = _ours("token", f"{role}-er", "--role", role, *file, "--json")
+    command = _ours("token", "create", f"{role}-er", "--role", role, *file, "--json")
     process = Daemon(command, folder / "token.log")
     made = json.loads(await process.start())
     await process.stop()

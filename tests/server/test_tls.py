@@ -128,8 +128,8 @@ async def test_a_client_with_a_certificate_of_another_authority_is_refused(
 @pytest.mark.parametrize(
     ("names", "path", "code"),
     [
-        (("model.example.com",), LIST, "OK"),
-        (("model.example.com",), UPDATE, "PERMISSION_DENIED"),
+        (("x", "model.example.com"), LIST, "OK"),
+        (("x", "model.example.com"), UPDATE, "PERMISSION_DENIED"),
         (("x", "operator.example.com"), UPDATE, "INVALID_ARGUMENT"),
         (("nobody.example.com",), LIST, "UNAUTHENTICATED"),
     ],
@@ -138,8 +138,8 @@ async def test_a_certificate_says_who_calls(
     serve: Serve, tmp_path: Path, names: tuple[str, ...], path: str, code: str
 ) -> None:
     certificates = {
-        "model.example.com": {"role": "bid"},
-        "operator.example.com": {"role": "operate"},
+        "dns:model.example.com": {"role": "bid"},
+        "dns:operator.example.com": {"role": "operate"},
     }
     address = await serve({"certificates": certificates}, client_ca_file=str(tmp_path / "ca.pem"))
     own = AUTHORITY.issue(*names)

@@ -123,7 +123,7 @@ class Credentials:
     authorization: str = ""
     """The `authorization` metadata; empty: none."""
     names: tuple[str, ...] = ()
-    """The names in its verified certificate."""
+    """The names in its verified certificate, each after its kind: `dns:model.example.com`."""
 
     def __repr__(self) -> str:
         """Never the token: this may be logged with whatever holds it."""

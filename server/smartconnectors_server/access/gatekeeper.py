@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from smartconnectors_server.access import tokens
@@ -11,6 +11,7 @@ from smartconnectors_server.access.signed import SignedTokens
 from smartconnectors_server.access.watched import Watched
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.errors import Unauthenticated
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.startup import StartupError
 
@@ -43,7 +44,7 @@ class Gatekeeper:
         if access.tokens_file is not None:
             self._tokens = Watched({tokens.KEY: Path(access.tokens_file)}, tokens.read_tokens)
         if access.jwt is not None:
-            self._signed = SignedTokens(access.jwt, clock)
+            self._signed = SignedTokens(access.jwt, clock, Outgoing(settings.outgoing))
         tls = settings.server.tls
         if access.certificates and (tls is None or tls.client_ca_file is None):
             raise StartupError(
@@ -62,10 +63,7 @@ class Gatekeeper:
         """Who it is. A token counts before a certificate. Raises Unauthenticated, saying what is
         missing and never what was shown.
         """
-        now_ns = self._clock.monotonic_ns()
-        if now_ns >= self._look_again_ns:
-            self._look_again_ns = now_ns + LOOK_EVERY_NS
-            self._look()
+        self._look_in_time()
         if not shown.authorization:
             return self._by_certificate(shown)
         caller = self._known.get(shown.authorization)
@@ -76,9 +74,34 @@ class Gatekeeper:
             raise Unauthenticated(f"the token of {caller.name} has expired")
         return caller
 
-    def _look(self) -> None:
-        for watched in (self._tokens, self._signed):
-            if watched is not None and watched.look():
+    async def run(self) -> None:
+        """Fetches what is fetched, for ever."""
+        if self._signed is not None:
+            await self._signed.run()
+
+    def files(self) -> Mapping[str, str]:
+        """Settings key -> why the file or address that it names cannot be used now; empty: it can
+        be.
+        """
+        self._look_in_time()
+        return {
+            key: "" if watched.problem is None else watched.problem.why
+            for key, watched in self._watched()
+        }
+
+    def _watched(self) -> Iterator[tuple[str, Watched[Mapping[str, Caller]] | SignedTokens]]:
+        if self._tokens is not None:
+            yield tokens.KEY, self._tokens
+        if self._signed is not None:
+            yield self._signed.key, self._signed
+
+    def _look_in_time(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if now_ns < self._look_again_ns:
+            return
+        self._look_again_ns = now_ns + LOOK_EVERY_NS
+        for _, watched in self._watched():
+            if watched.look():
                 self._known.clear()
 
     def _remember(self, authorization: str, caller: Caller) -> None:

@@ -15,19 +15,28 @@ from pathlib import Path
 from typing import Any
 
 from smartconnectors_server.access.caller import Caller, Role, Scope
+from smartconnectors_server.access.fetched import Fetched
 from smartconnectors_server.access.watched import Unusable, Watched
 from smartconnectors_server.access_settings import JwtSettings
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.errors import Unauthenticated, plain
+from smartconnectors_server.outgoing_proxy import Outgoing
 from smartconnectors_server.texts import decoded
 
 KEY = "access.jwt.jwks_file"
+URL_KEY = "access.jwt.jwks_url"
 _ALGORITHMS = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
 """(`kty`, `crv`) -> the one algorithm that a key is for."""
 _PRIVATE = ("d", "k")
 _MOST_NAME_BYTES = 100
 _HASH_DIGITS = 32
 _LATEST_S = 1e11
+_LEAST_RSA_BITS = 2048
+_TYPES = frozenset({"jwt", "at+jwt"})
+"""What `typ` may be, where it is there: RFC 7519 and RFC 9068. A token that was made for something
+else, such as a security event or a logout, does not identify a caller."""
+_LONGEST_LIFE_S = 366 * 86_400
+"""A token that expires later than that is refused: it was made never to expire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,10 @@ class _Key:
     algorithm: str
     key_id: str | None
     key: Any
+    """With `==` by its public numbers."""
+
+
+_Keys = tuple[_Key, ...]
 
 
 def read_keys(contents: Mapping[str, bytes]) -> tuple[_Key, ...]:
@@ -50,7 +63,10 @@ def read_keys(contents: Mapping[str, bytes]) -> tuple[_Key, ...]:
         raise Unusable(KEY, "is no JSON Web Key Set") from None
     usable = tuple(key for key in keys if key is not None)
     if not usable:
-        raise Unusable(KEY, "has no key for RS256, ES256 or EdDSA signatures")
+        raise Unusable(
+            KEY,
+            f"has no key for RS256 (of {_LEAST_RSA_BITS} bits or more), ES256 or EdDSA signatures",
+        )
     return usable
 
 
@@ -66,23 +82,52 @@ def _key(one: Mapping[str, Any]) -> _Key | None:
     if one.get("alg", algorithm) != algorithm:
         return None
     try:
-        return _Key(algorithm, one.get("kid"), jwt.PyJWK(dict(one), algorithm).key)
+        key = jwt.PyJWK(dict(one), algorithm).key
     except jwt.PyJWTError:
         raise ValueError("a key that cannot be read") from None
+    if algorithm == "RS256" and key.key_size < _LEAST_RSA_BITS:
+        return None
+    return _Key(algorithm, one.get("kid"), key)
 
 
 class SignedTokens:
     """Checks tokens with the keys that are in force."""
 
-    def __init__(self, settings: JwtSettings, clock: Clock) -> None:
-        """Raises StartupError."""
+    def __init__(
+        self, settings: JwtSettings, clock: Clock, outgoing: Outgoing | None = None
+    ) -> None:
+        """`outgoing`: the way to `jwks_url`. Raises StartupError."""
         self._settings = settings
         self._clock = clock
-        self._keys: Watched[tuple[_Key, ...]] = Watched({KEY: Path(settings.jwks_file)}, read_keys)
+        self._keys: Watched[_Keys] | Fetched[_Keys]
+        if settings.jwks_file is not None:
+            self.key = KEY
+            self._keys = Watched({KEY: Path(settings.jwks_file)}, read_keys)
+        else:
+            self.key = URL_KEY
+            self._keys = Fetched(
+                URL_KEY,
+                settings.jwks_url or "",
+                lambda body: read_keys({KEY: body}),
+                (),
+                clock,
+                outgoing or Outgoing(),
+                settings.jwks_refresh_s,
+            )
+
+    async def run(self) -> None:
+        """Fetches the keys, for ever, where they are fetched."""
+        if isinstance(self._keys, Fetched):
+            await self._keys.run()
 
     def look(self) -> bool:
         """True when there are other keys now."""
         return self._keys.look()
+
+    @property
+    def problem(self) -> Unusable | None:
+        """Why the keys cannot be read or fetched now; None: they can."""
+        return self._keys.problem
 
     def caller(self, token: str) -> Caller:
         """Who shows it. Raises Unauthenticated, saying what is wrong with it."""
@@ -92,6 +137,10 @@ class SignedTokens:
         until_s = _seconds(claims, "exp") + leeway_s
         if now_s >= until_s:
             raise Unauthenticated("the token has expired")
+        if until_s > now_s + _LONGEST_LIFE_S + leeway_s:
+            raise Unauthenticated(
+                "the token expires more than 366 days from now; ask for a new one"
+            )
         if "nbf" in claims and now_s < _seconds(claims, "nbf") - leeway_s:
             raise Unauthenticated("the token is not valid yet")
         subject = claims["sub"]
@@ -115,6 +164,7 @@ class SignedTokens:
 
         try:
             header = jwt.get_unverified_header(token)
+            _check_type(header)
             for key in self._keys_for(header):
                 try:
                     return self._decoded(token, key)
@@ -128,6 +178,10 @@ class SignedTokens:
             raise Unauthenticated(f"the token lacks the claim `{error.claim}`") from None
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise Unauthenticated("the token cannot be read") from None
+        if isinstance(self._keys, Fetched):
+            self._keys.want()
+            if not self._keys.value:
+                raise Unauthenticated("the provider's keys were not fetched yet; try again")
         raise Unauthenticated("the token is signed by no key that is known here")
 
     def _keys_for(self, header: Mapping[str, Any]) -> list[_Key]:
@@ -168,6 +222,12 @@ def _name_of(subject: str) -> str:
         return name
     exact = hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{name}#{exact[:_HASH_DIGITS]}"
+
+
+def _check_type(header: Mapping[str, Any]) -> None:
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in _TYPES:
+        raise Unauthenticated("the token's `typ` is neither JWT nor at+jwt: it is no access token")
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float:

@@ -23,6 +23,7 @@ PREFIX = "sc_"
 """Begins every token, so that one that strays is recognised by what looks for secrets."""
 _RANDOM_BYTES = 32
 _HASH = re.compile(r"[0-9a-f]{64}")
+_TABLE = re.compile(r"(?m)^(?=[ \t]*\[\[[ \t]*tokens[ \t]*\]\])")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 
 
@@ -44,7 +45,9 @@ def hash_of(token: str) -> str:
 
 def _hash(value: str) -> str:
     if not _HASH.fullmatch(value):
-        raise ValueError("not the SHA-256 of a token; `smart-connectors token` makes entries")
+        raise ValueError(
+            "not the SHA-256 of a token; `smart-connectors token create` makes entries"
+        )
     return value
 
 
@@ -58,7 +61,7 @@ def name_of_caller(value: str) -> str:
 
 
 class TokenEntry(GrantSettings):
-    """One token in the file. Two may have one name, so that a token can be changed for another."""
+    """One token in the file. Names are unique, so that each can be revoked alone."""
 
     name: Annotated[str, AfterValidator(name_of_caller)]
     """Who has it; the audit ledger says it."""
@@ -114,4 +117,41 @@ def read_tokens(contents: Mapping[str, bytes]) -> Mapping[str, Caller]:
     callers = {entry.hash: entry.caller() for entry in file.tokens}
     if len(callers) < len(file.tokens):
         raise Unusable(KEY, "is no list of tokens: one hash stands there twice")
+    names = [entry.name for entry in file.tokens]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise Unusable(KEY, f"is no list of tokens: two are called {', '.join(twice)}")
     return callers
+
+
+def entries_in(content: bytes) -> tuple[TokenEntry, ...]:
+    """The entries of a file that `read_tokens` reads."""
+    return _File.model_validate(tomllib.loads(decoded(content))).tokens
+
+
+def without(content: bytes, name: str) -> bytes:
+    """A file that `read_tokens` reads, without the entry called `name`, everything else as it is.
+    Raises KeyError when there is none, and Unusable when it is not a table of its own.
+    """
+    remaining = tuple(entry for entry in entries_in(content) if entry.name != name)
+    if len(remaining) == len(entries_in(content)):
+        raise KeyError(name)
+    parts = _TABLE.split(decoded(content))
+    kept = [part for part in parts if not _is_called(part, name)]
+    changed = "".join(kept).encode()
+    try:
+        read_tokens({KEY: changed})
+        same = entries_in(changed) == remaining
+    except Unusable:
+        same = False
+    if not same:
+        raise Unusable(KEY, f"has the entry {name} in a form that only you can take out")
+    return changed
+
+
+def _is_called(part: str, name: str) -> bool:
+    """Whether a part of a file is the table of the entry with this name."""
+    try:
+        listed = tomllib.loads(part).get("tokens", [])
+    except tomllib.TOMLDecodeError:
+        return False
+    return len(listed) == 1 and listed[0].get("name") == name

@@ -30,6 +30,7 @@ class Watched(Generic[Content]):
 
     Attributes:
         value: what they said when they could last be used.
+        problem: why they cannot be used now; None: they can.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Watched(Generic[Content]):
         self._read = read
         self._lock = threading.Lock()
         self._stamps = self._seen()
+        self.problem: Unusable | None = None
         try:
             self.value = self._contents()
         except Unusable as error:
@@ -56,19 +58,22 @@ class Watched(Generic[Content]):
     def look(self) -> bool:
         """Reads the files if one has changed since the last look; true when they say something new.
 
-        Files that cannot be used change nothing but the log: what was in force stays so.
+        Files that cannot be used change nothing but `problem` and the log: what was in force stays
+        so, and they are read again at each look.
         """
         with self._lock:
-            stamps = self._seen()
-            if stamps == self._stamps:
+            stamps, before = self._seen(), self.problem
+            if stamps == self._stamps and before is None:
                 return False
-            self._stamps = stamps
             try:
                 self.value = self._contents()
             except Unusable as error:
                 # What they say must not be in a traceback either.
-                log.error("%s. What was read before stays in force.", self._says(error))  # noqa: TRY400
+                if stamps != self._stamps or before is None or error.why != before.why:
+                    log.error("%s. What was read before stays in force.", self._says(error))  # noqa: TRY400
+                self._stamps, self.problem = stamps, error
                 return False
+            self._stamps, self.problem = stamps, None
         log.info("read again: %s", ", ".join(str(path) for path in self._files.values()))
         return True
 

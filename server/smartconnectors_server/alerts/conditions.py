@@ -5,7 +5,7 @@ ends there. Recording waits for nothing: a line is durable behind everybody's ba
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from smartconnectors_server.alert_settings import AlertSettings
@@ -17,6 +17,7 @@ from smartconnectors_server.money import format_amount
 from smartconnectors_server.telemetry import Lasting
 
 LOOK_EVERY_S = 1.0
+_NO_FILES: dict[str, str] = {}
 
 log = logging.getLogger(__name__)
 
@@ -138,19 +139,29 @@ class Conditions:
 
     # What lasts
 
-    async def run(self, platforms: Mapping[str, Looked]) -> None:
-        """Looks every second, for ever."""
+    async def run(
+        self,
+        platforms: Mapping[str, Looked],
+        files: Callable[[], Mapping[str, str]] = _NO_FILES.copy,
+    ) -> None:
+        """Looks every second, for ever. `files`: as `look` takes them."""
         while True:
             await self._clock.sleep(LOOK_EVERY_S)
             try:
-                self.look(platforms)
+                self.look(platforms, files())
             except Exception as error:  # noqa: BLE001 - logged with its traceback
                 # Whatever it is: if this task died of it, nothing would be told any more.
                 what = "unforeseen error while alerts were looked for"
                 self._lasting.say(type(error).__name__, what, level=logging.ERROR, error=error)
 
-    def look(self, platforms: Mapping[str, Looked]) -> None:
-        """One look at everything. `platforms`: those that are served, by name."""
+    def look(self, platforms: Mapping[str, Looked], files: Mapping[str, str] = _NO_FILES) -> None:
+        """One look at everything.
+
+        Args:
+            platforms: those that are served, by name.
+            files: settings key -> why the file that says who callers are cannot be used; empty: it
+                can be.
+        """
         for name, platform in platforms.items():
             self._look_at_quota(name, platform)
             self._look_at_circuit(name, platform)
@@ -159,6 +170,7 @@ class Conditions:
             for subject in self._alerts.told(condition):
                 if subject.platform not in platforms:
                     self._alerts.tell(subject, False, lambda: "is not served any more")
+        self._look_at_files(files)
         self._ledger.look_at_alerts()
         self._look_at_doubts()
         if not self._ledger.available:
@@ -221,6 +233,19 @@ class Conditions:
             budget_ids=(platform.book,),
         )
 
+    def _look_at_files(self, files: Mapping[str, str]) -> None:
+        wrong = [f"{key} {why}" for key, why in files.items() if why]
+        self._alerts.tell(
+            _FILES,
+            self._stands(_FILES, bool(wrong)),
+            lambda: (
+                f"{'; '.join(wrong)}. What was read before stays in force: tokens that are taken "
+                "out meanwhile are still accepted"
+                if wrong
+                else "who callers are can be read"
+            ),
+        )
+
     def _look_at_doubts(self) -> None:
         now_ns, after_s = self._ledger.now_ns(), self._settings.in_doubt_after_s
         in_doubt = {
@@ -247,3 +272,4 @@ class Conditions:
 
 
 _LEDGER = Subject(Condition.LEDGER)
+_FILES = Subject(Condition.ACCESS_FILE)

@@ -10,10 +10,16 @@ from typing import Protocol
 from smartconnectors_server.budget.refusal import spoken
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.ledger import (
+    BY_NAME,
+    BY_NAME_OF_OPERATOR,
+    LEFT_PAUSED,
+    NOT_SEEN_RUNNING,
     PAUSE_CAMPAIGN,
     RESUME_CAMPAIGN,
+    WAS_PAUSED,
     WAS_RUNNING,
     Ledger,
+    Stop,
     campaign_scope,
     platform_and_campaign,
 )
@@ -84,10 +90,6 @@ class StopsCampaigns(Protocol):
         ...
 
 
-BY_NAME = "asked for by its name"
-"""The note when a caller paused or resumed this one campaign."""
-
-
 class CampaignRecords:
     """Campaigns by platform. What is recorded becomes durable behind the caller's back; `flush`
     waits for it.
@@ -112,21 +114,41 @@ class CampaignRecords:
         found = ((platform_and_campaign(scope), ours) for scope, ours in sorted(scopes.items()))
         return {one[1]: ours for one, ours in found if one is not None and one[0] == platform}
 
+    async def stopped(self, platform: str) -> Mapping[str, Stop]:
+        """The ids of those that only an operator may resume, and how they were stopped. Raises
+        LedgerUnavailable.
+        """
+        with spoken():
+            scopes = await self._ledger.stopped_campaigns()
+        found = ((platform_and_campaign(scope), how) for scope, how in scopes.items())
+        return {one[1]: how for one, how in found if one is not None and one[0] == platform}
+
     def record_pause(
-        self, platform: str, campaign_id: str, reason: str, actor: str, *, was_running: bool
+        self, platform: str, campaign_id: str, reason: str, actor: str, *, was_running: bool | None
     ) -> None:
-        """It was paused to stop all spending."""
-        note = f"{WAS_RUNNING if was_running else ''}{reason}"
+        """It was paused to stop all spending. `was_running` None: that could not be read."""
+        if was_running is None:
+            before = NOT_SEEN_RUNNING
+        else:
+            before = WAS_RUNNING if was_running else WAS_PAUSED
+        note = f"{before}{reason}"
         self._record(platform, campaign_id, PAUSE_CAMPAIGN, note, actor)
 
     def record_resumption(self, platform: str, campaign_id: str, reason: str, actor: str) -> None:
         """It runs again."""
         self._record(platform, campaign_id, RESUME_CAMPAIGN, reason, actor)
 
-    def record_by_name(self, platform: str, campaign_id: str, actor: str, *, paused: bool) -> None:
+    def record_release(self, platform: str, campaign_id: str, reason: str, actor: str) -> None:
+        """It stays paused, and callers may resume it from now on."""
+        self._record(platform, campaign_id, RESUME_CAMPAIGN, f"{LEFT_PAUSED}{reason}", actor)
+
+    def record_by_name(
+        self, platform: str, campaign_id: str, actor: str, *, paused: bool, by_operator: bool
+    ) -> None:
         """A caller has paused or resumed this one, which counts from now on."""
         verb = PAUSE_CAMPAIGN if paused else RESUME_CAMPAIGN
-        self._record(platform, campaign_id, verb, BY_NAME, actor)
+        note = BY_NAME_OF_OPERATOR if by_operator else BY_NAME
+        self._record(platform, campaign_id, verb, note, actor)
 
     async def flush(self) -> None:
         """Returns when all of it is on disk. Raises LedgerUnavailable."""

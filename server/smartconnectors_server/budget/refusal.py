@@ -132,12 +132,32 @@ def without_figures(error: BudgetExceeded) -> BudgetExceeded:
 
 def paused(pause: Pause) -> BudgetPaused:
     """The veto for a scope that an operator paused."""
+    return _paused(
+        pause,
+        f"{_pause_text(pause)}. New bids are refused until it is resumed; nothing was held. "
+        "Campaigns that are live keep spending.",
+    )
+
+
+def paused_campaign(pause: Pause, campaign_id: str) -> BudgetPaused:
+    """The refusal to resume a campaign in a scope that an operator paused."""
+    return _paused(
+        pause,
+        f"{_pause_text(pause)}. Until it is resumed, only the role `operate` may resume campaign "
+        f"{campaign_id}; nothing was sent.",
+    )
+
+
+def _pause_text(pause: Pause) -> str:
     what = "every platform" if pause.scope == ALL else pause.scope
     who = "an operator" if pause.actor in ("", ANYBODY.name) else pause.actor
     why = f": {pause.reason}" if pause.reason else ""
+    return f"{what} is paused by {who}{why}"
+
+
+def _paused(pause: Pause, message: str) -> BudgetPaused:
     return BudgetPaused(
-        f"{what} is paused by {who}{why}. New bids are refused until it is resumed; nothing was "
-        "held. Campaigns that are live keep spending.",
+        message,
         metadata={"budget_id": pause.scope, "blocked_by": "pause"},
         quota_subject=pause.scope,
     )

@@ -33,7 +33,9 @@ def check_scope(scope: str, budget_ids: Sequence[str]) -> None:
         return
     campaign = platform_and_campaign(scope)
     if campaign is not None and campaign[0] in budget_ids and campaign[0] != TOTAL:
-        return
+        if scope.isprintable():
+            return
+        raise NotFound(f"{scope!r} has a line break or a control character, so it is no campaign")
     raise NotFound(
         f"no budget is called {scope!r}; there are: {', '.join(budget_ids)}. A campaign is called "
         f"PLATFORM/campaigns/ID, and all of them together {ALL!r}."

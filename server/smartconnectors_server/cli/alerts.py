@@ -58,7 +58,7 @@ def alerts(
         return
     output.print_table(COLUMNS, map(_row, page.alerts), empty="No alerts.")
     if after and page.next_after_id:
-        typer.echo(f"more: --after {page.next_after_id}")
+        output.say(f"more: --after {page.next_after_id}")
 
 
 def _watch(after: str, count: int, target: str, as_json: bool) -> None:
@@ -79,7 +79,7 @@ def _watch(after: str, count: int, target: str, as_json: bool) -> None:
                 output.print_json(alert)
             else:
                 said = f"{alert.alert_id} {severity_text(alert)}: {alert.text}"
-                typer.echo(f"{output.time_text(alert.at)} {said}")
+                output.say(f"{output.time_text(alert.at)} {said}")
             seen += 1
             if seen == count:
                 stream.cancel()

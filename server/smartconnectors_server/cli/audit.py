@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from smartconnectors_server.cli import output
 from smartconnectors_server.cli.connection import (
     DEFAULT_TARGET,
     DEFAULT_TIMEOUT_MS,
@@ -61,7 +62,6 @@ def audit(
     if context.invoked_subcommand is not None:
         return
     from smartconnectors.budgets.v1 import budget_service_pb2 as pb
-    from smartconnectors_server.cli import output
 
     connection = Connection(target, timeout_ms, as_json)
     request = pb.ListLedgerEntriesRequest(
@@ -77,7 +77,7 @@ def audit(
         return
     output.print_table(COLUMNS, [_row(entry) for entry in page.entries], empty="No entries.")
     if page.next_page_token:
-        typer.echo(f"more: --page-token {page.next_page_token}")
+        output.say(f"more: --page-token {page.next_page_token}")
 
 
 @group.command()
@@ -104,7 +104,7 @@ def export(
             row = csv_row(entry) if file_format is Format.CSV else f"{json_line(entry)}\n"
             file.write(row)
             lines, head = lines + 1, entry.hash
-    typer.echo(f"{lines} lines, head {head or 'none'}", err=True)
+    output.say(f"{lines} lines, head {head or 'none'}", err=True)
 
 
 @group.command()
@@ -121,7 +121,6 @@ def erase(
 ) -> None:
     """Erase who a customer is, and why the model bid; money and the audit ledger stay."""
     from smartconnectors.budgets.v1 import budget_service_pb2 as pb
-    from smartconnectors_server.cli import output
 
     connection = Connection(target, timeout_ms, as_json)
     request = pb.EraseCustomerRequest(customer_id=customer, reason=reason)
@@ -134,8 +133,8 @@ def erase(
         output.print_json(answer)
         return
     waiting = f"; {answer.waiting_count} more when they end" if answer.waiting_count else ""
-    typer.echo(f"{answer.erased_count} bids of customer {answer.customer_hash} erased{waiting}.")
-    typer.echo(answer.notice)
+    output.say(f"{answer.erased_count} bids of customer {answer.customer_hash} erased{waiting}.")
+    output.say(answer.notice)
 
 
 @group.command()
@@ -190,13 +189,12 @@ def verify(
 
 
 def _print(audited: Audit, head: str) -> None:
-    from smartconnectors_server.cli import output
 
     rows = [row for balance in audited.balances() for row in _balance_rows(balance)]
     output.print_table(BALANCE_COLUMNS, rows, empty="No budgets.")
-    typer.echo(f"{audited.lines} lines hang together, head {audited.head}")
+    output.say(f"{audited.lines} lines hang together, head {audited.head}")
     if not head:
-        typer.echo(
+        output.say(
             "Note the head elsewhere and give it with --head next time: without it, a ledger that "
             "was cut off at its end, or written anew as a whole, looks whole.",
             err=True,
@@ -204,7 +202,6 @@ def _print(audited: Audit, head: str) -> None:
 
 
 def _print_json(audited: Audit) -> None:
-    import json
 
     balances = [
         {
@@ -222,7 +219,7 @@ def _print_json(audited: Audit) -> None:
     ]
     document = {"ok": True, "lines": audited.lines, "head": audited.head}
     document |= {"balances": balances, "unknown_time_zones": sorted(audited.unknown_zones)}
-    typer.echo(json.dumps(document, ensure_ascii=False))
+    output.say_json(document)
 
 
 def _balance_rows(balance: Balance) -> list[list[str]]:
@@ -280,7 +277,6 @@ def _told() -> Iterator[None]:
 
 
 def _row(entry: pb.LedgerEntry) -> list[str]:
-    from smartconnectors_server.cli import output
     from smartconnectors_server.money import format_amount
 
     currency = entry.currency_code

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from smartconnectors_server.cli import output
 from smartconnectors_server.cli.connection import (
     DEFAULT_TARGET,
     DEFAULT_TIMEOUT_MS,
@@ -125,7 +126,6 @@ def _bid() -> None:
 
 
 def _place(platform: Platform, line: CommandLine, request: Any, connection: Connection) -> None:
-    from smartconnectors_server.cli import output
 
     async def work(client: Client) -> Any:
         # One attempt: a person sees what happened and has the id to ask again.
@@ -150,8 +150,6 @@ def get(
     as_json: Json = False,
 ) -> None:
     """Show what became of a bid, also of one that was deferred or in doubt."""
-    from smartconnectors_server.cli import output
-
     chosen = platform_of(platform)
     connection = Connection(target, timeout_ms, as_json)
     method = method_of(chosen, "GetBid")
@@ -164,8 +162,8 @@ def get(
     if as_json:
         output.print_json(answer)
     elif answer.WhichOneof("answer") == "error":
-        typer.echo(_refusal(platform, answer.error))
-        typer.echo(f"request id: {answer.request_id}")
+        output.say(_refusal(platform, answer.error))
+        output.say(f"request id: {answer.request_id}")
     else:
         _tell(chosen, chosen.command_line() if chosen.command_line else None, answer.response)
 
@@ -173,17 +171,16 @@ def get(
 def _tell(platform: Platform, line: CommandLine | None, answer: Any) -> None:
     from smartconnectors.common.v1.bid_pb2 import BID_STATUS_SHADOWED, BID_STATUS_VALIDATED
 
-    typer.echo(_told(platform.name, answer.result))
+    output.say(_told(platform.name, answer.result))
     if line is not None and (what := line.told(answer)):
         would = answer.result.status in (BID_STATUS_VALIDATED, BID_STATUS_SHADOWED)
-        typer.echo(f"would have {what}" if would else what)
-    typer.echo(f"request id: {answer.result.request_id}")
+        output.say(f"would have {what}" if would else what)
+    output.say(f"request id: {answer.result.request_id}")
 
 
 def _refusal(platform: str, error: BidError) -> str:
     """`meta: refused: BUDGET_EXCEEDED: meta: $200.00 does not fit: ...; retry in 6 min`"""
     from smartconnectors.common.v1.errors_pb2 import ErrorReason
-    from smartconnectors_server.cli import output
 
     reason = ErrorReason.Name(error.reason).removeprefix("ERROR_REASON_")
     text = f"{platform}: refused: {reason}: {error.message}"
@@ -196,7 +193,6 @@ def _refusal(platform: str, error: BidError) -> str:
 def _told(platform: str, result: BidResponse) -> str:
     """`google_ads: $75.00 PLACED (source=ai). Budget: $225.00 of $500.00 committed (45 %), ...`"""
     from smartconnectors.common.v1.bid_pb2 import BidSource, BidStatus, CircuitState
-    from smartconnectors_server.cli import output
     from smartconnectors_server.money import format_amount
 
     status = BidStatus.Name(result.status).removeprefix("BID_STATUS_")

@@ -100,7 +100,7 @@ class _Lines:
             output.print_json(stats)
         else:
             moment = output.time_text(stats.as_of)
-            typer.echo(f"{moment} {stats.budget_id}: {output.budget_text(stats)}")
+            output.say(f"{moment} {stats.budget_id}: {output.budget_text(stats)}")
 
 
 class Tables:
@@ -170,4 +170,4 @@ def set_limit(
     if as_json:
         output.print_json(answer)
     else:
-        typer.echo(f"{answer.stats.budget_id}: {output.budget_text(answer.stats)}")
+        output.say(f"{answer.stats.budget_id}: {output.budget_text(answer.stats)}")

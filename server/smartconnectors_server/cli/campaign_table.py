@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 if TYPE_CHECKING:
     from smartconnectors_server.connector import AccountCampaigns, CampaignFacts
 
@@ -31,7 +29,7 @@ def print_table(title: str, told: AccountCampaigns) -> None:
 
     count = len(told.campaigns)
     there_are = f"the first {count}; there are more" if told.has_more else str(count)
-    typer.echo(f"\n{title}, campaigns: {there_are}")
+    output.say("", f"{title}, campaigns: {there_are}")
     rows = [_row(campaign) for campaign in told.campaigns]
     output.print_table(COLUMNS, rows, empty="There are none.")
 

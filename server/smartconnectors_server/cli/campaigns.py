@@ -90,7 +90,7 @@ def _change(platform: str, name: str, update: CampaignStatusUpdate, connection: 
         return
     result = answer.result
     if result.shadowed:
-        typer.echo(
+        output.say(
             f"{platform} is in shadow mode: nothing was sent, campaign {result.campaign_id} is as "
             "it was."
         )
@@ -100,4 +100,4 @@ def _change(platform: str, name: str, update: CampaignStatusUpdate, connection: 
         how = "would be changed" if result.changed else "as it is already"
     else:
         how = "changed" if result.changed else "it was already"
-    typer.echo(f"{platform}: campaign {result.campaign_id} is {state} ({how})")
+    output.say(f"{platform}: campaign {result.campaign_id} is {state} ({how})")

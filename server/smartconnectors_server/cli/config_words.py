@@ -31,6 +31,7 @@ LEFT_OUT: Mapping[str, str] = {
     "Settings.platforms": "each platform has a table of its own",
     "PlatformSettings.options": "its own table, from the platform's model",
     "PlatformSettings.accounts": "a table for each, from the platform's options",
+    "JwtSettings.jwks_url": "instead of jwks_file, which names it",
     "ServerSettings.failpoint": "makes the server kill itself; nothing for a user's file",
 }
 """`Model.key` that is not written as a key -> why."""
@@ -98,7 +99,9 @@ EXAMPLES: Mapping[str, Any] = {
     "TlsSettings.key_file": "tls/server.key",
     "TlsSettings.client_ca_file": "tls/clients-ca.pem",
     "AccessSettings.tokens_file": "tokens.toml",
-    "AccessSettings.certificates": {"ltv-model": {"role": "bid", "platforms": ["google_ads"]}},
+    "AccessSettings.certificates": {
+        "dns:ltv-model.example.com": {"role": "bid", "platforms": ["google_ads"]}
+    },
     "JwtSettings.jwks_file": "jwks.json",
     "JwtSettings.issuer": "https://login.example.com/",
     "JwtSettings.audience": "smart-connectors",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from smartconnectors_server.cli import output
 from smartconnectors_server.cli.connection import Json
 from smartconnectors_server.cli.failure import CommandFailed, ExitCode
 
@@ -42,7 +42,7 @@ def init(
         raise CommandFailed(
             ExitCode.USAGE, f"{path} cannot be written: {error.strerror}."
         ) from None
-    typer.echo(f"Wrote {path}. Next: smart-connectors serve --config {path}")
+    output.say(f"Wrote {path}. Next: smart-connectors serve --config {path}")
 
 
 def settings_of(config: Path | None, overrides: Mapping[str, Any]) -> Settings:
@@ -111,15 +111,15 @@ def check_config(
         document = {**rows, **day_figures.document_of(budgets)}
         if live:
             document["accounts"] = [report.document for report in reports]
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        output.say_json(document)
         raise typer.Exit(code)
     output.print_table(
         ("key", "value"), [[key, _shown(value)] for key, value in rows.items()], empty=""
     )
-    typer.echo()
+    output.say()
     day_figures.print_tables(budgets)
     if live:
-        typer.echo()
+        output.say()
         live_check.print_reports(reports)
     raise typer.Exit(code)
 

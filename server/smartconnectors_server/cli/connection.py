@@ -84,14 +84,18 @@ class Connection:
         return CommandFailed(exit_code, message, document=document)
 
     def _unreachable(self, error: ServiceError) -> str:
+        from smartconnectors_server.plain_text import printable
+
+        why = printable(error.message.rpartition(": ")[2])
         return (
-            f"No server answers at {self.target} ({error.message.rpartition(': ')[2]}).\n"
+            f"No server answers at {self.target} ({why}).\n"
             "Start one with `smart-connectors serve`, or say where it is with --target HOST:PORT.\n"
             "A server with TLS answers to --tls or --tls-ca FILE, one without to neither."
         )
 
     def _text(self, error: ServiceError, request_id: str) -> str:
         from smartconnectors_server.cli.output import duration_text
+        from smartconnectors_server.plain_text import printable
 
         timed_out = not error.reason and error.code.name == "DEADLINE_EXCEEDED"
         if timed_out:
@@ -99,12 +103,12 @@ class Connection:
             if request_id:
                 lines.append("What was asked may still be carried out.")
         else:
-            lines = [error.message]
-        wrong = [f"{violation.field}: {violation.description}" for violation in error.violations]
+            lines = [printable(error.message)]
+        wrong = [printable(f"{one.field}: {one.description}") for one in error.violations]
         lines += [f"  {line}" for line in wrong if line not in error.message]
         if error.reason == "UNAUTHENTICATED":
             lines.append(HOW_TO_SHOW_A_TOKEN)
-        facts = [f"reason: {error.reason or error.code.name}"]
+        facts = [f"reason: {printable(error.reason or error.code.name)}"]
         if error.retry_after_s is not None:
             facts.append(f"retry in {duration_text(error.retry_after_s)}")
         if request_id and (timed_out or error.may_retry):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Mapping
 from typing import Any
 
-import typer
+from smartconnectors_server.cli import output
 
 
 class ExitCode(enum.IntEnum):
@@ -42,6 +41,6 @@ class CommandFailed(Exception):
     def print(self) -> None:
         """Says it."""
         if self.document is None:
-            typer.echo(self.message, err=True)
+            output.say(*self.message.split("\n"), err=True)
         else:
-            typer.echo(json.dumps(self.document, ensure_ascii=False))
+            output.say_json(self.document)

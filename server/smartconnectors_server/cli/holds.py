@@ -65,7 +65,7 @@ def holds(
         return
     output.print_table(COLUMNS, [_row(hold) for hold in page.holds], empty="No open holds.")
     if page.next_page_token:
-        typer.echo(f"more: --page-token {page.next_page_token}")
+        output.say(f"more: --page-token {page.next_page_token}")
 
 
 @group.command()

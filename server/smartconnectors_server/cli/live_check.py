@@ -17,8 +17,6 @@ from contextlib import (
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from smartconnectors_server.cli import campaign_table
 
 if TYPE_CHECKING:
@@ -202,7 +200,7 @@ async def _look_at(
     reports = []
     for name, options in accounts_of(platform, chosen).items():
         if output.on_terminal():
-            typer.echo(f"{platform.name} {name}: reading {reads} times …", err=True)
+            output.say(f"{platform.name} {name}: reading {reads} times …", err=True)
         report = AccountReport(platform.name, name, AccountFacts())
         gate = PacedGate(limiter, clock, report.durations_ms)
         context = Context(
@@ -278,9 +276,9 @@ def print_reports(reports: Sequence[AccountReport]) -> None:
     output.print_table(COLUMNS, [report.row for report in reports], empty=empty)
     for report in reports:
         for problem in report.problems:
-            typer.echo(f"{report.title}: {problem}")
+            output.say(f"{report.title}: {problem}")
     for report in reports:
         if report.campaigns is not None:
             campaign_table.print_table(report.title, report.campaigns)
         elif not report.problems:
-            typer.echo(f"\n{report.title}, campaigns: {NOT_TOLD}")
+            output.say("", f"{report.title}, campaigns: {NOT_TOLD}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from smartconnectors_server.money import format_amount
+from smartconnectors_server.plain_text import printable
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
@@ -32,9 +33,27 @@ def document_of(message: Message) -> dict[str, Any]:
     return document
 
 
+def say(*lines: str, err: bool = False) -> None:
+    """Lines of text. What is in a line comes from outside as often as not, so a line is one line on
+    any terminal and in any pipe: see `printable`.
+    """
+    for line in lines or ("",):
+        typer.echo(printable(line), err=err)  # noqa: TID251 - the one place that prints
+
+
+def say_json(document: Mapping[str, Any], *, err: bool = False) -> None:
+    """One line of JSON. What a terminal would act on is written as an escape, of which JSON makes
+    the same text.
+    """
+    text = json.dumps(document, ensure_ascii=False)
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+    typer.echo(text, err=err)  # noqa: TID251 - as above
+
+
 def print_json(message: Message) -> None:
     """One message as one line of JSON."""
-    typer.echo(json.dumps(document_of(message), ensure_ascii=False))
+    say_json(document_of(message))
 
 
 def share(part: int, whole: int) -> str:
@@ -184,7 +203,7 @@ def rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Rendera
         justify: Literal["left", "right"] = "right" if numeric and index else "left"
         table.add_column(column, justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(Text(printable(cell), style=_STYLES.get(cell, "")) for cell in row))
     return table
 
 
@@ -192,23 +211,23 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty:
     """A table: drawn on a terminal, aligned text in a pipe; `empty` is said when there are none."""
     rows = [list(row) for row in rows]
     if not rows:
-        typer.echo(empty)
+        say(empty)
     elif on_terminal():
         from rich.console import Console
 
         Console().print(rich_table(columns, rows))
     else:
-        typer.echo(plain_table(columns, rows))
+        say(*plain_table(columns, rows))
 
 
-def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns under their names, two blanks apart."""
-    lines = [list(columns), *rows]
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns under their names, two blanks apart; one line for each row."""
+    lines = [list(columns), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
-    return "\n".join(
+    return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
-    )
+    ]
 
 
 _STYLES = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from smartconnectors_server.cli import output
 from smartconnectors_server.cli.connection import (
     DEFAULT_TARGET,
     DEFAULT_TIMEOUT_MS,
@@ -77,7 +78,7 @@ def pause(
         _ask_campaigns(connection, order, reason, "PauseCampaigns")
     elif not as_json:
         again = f"smart-connectors pause {order.words} --campaigns --reason ..."
-        typer.echo(f"To stop the campaigns themselves: {again}")
+        output.say(f"To stop the campaigns themselves: {again}")
     if failed:
         raise typer.Exit(ExitCode.REFUSED)
 
@@ -101,7 +102,6 @@ def resume(
 ) -> None:
     """Admit bids again. What was paused under another name stays paused."""
     from smartconnectors.budgets.v1 import budget_service_pb2 as pb
-    from smartconnectors_server.cli import output
 
     order = _order(scope, everything, campaign, campaigns=campaigns)
     connection = Connection(target, timeout_ms, as_json)
@@ -118,7 +118,7 @@ def resume(
         if as_json:
             output.print_json(answer)
         else:
-            typer.echo(_standing(one, answer, "bids are admitted again"))
+            output.say(_standing(one, answer, "bids are admitted again"))
     if campaigns:
         _ask_campaigns(connection, order, reason, "ResumeCampaigns")
 
@@ -178,7 +178,6 @@ def _pause(connection: Connection, scope: str, reason: str, wait_s: float) -> bo
     from google.protobuf.duration_pb2 import Duration
 
     from smartconnectors.budgets.v1 import budget_service_pb2 as pb
-    from smartconnectors_server.cli import output
 
     request = pb.PauseBudgetRequest(budget_id=scope, reason=reason)
     if wait_s:
@@ -197,16 +196,15 @@ def _pause(connection: Connection, scope: str, reason: str, wait_s: float) -> bo
     if connection.as_json:
         output.print_json(answer)
         return True
-    typer.echo(_standing(scope, answer, "PAUSED"))
+    output.say(_standing(scope, answer, "PAUSED"))
     if answer.notice:
-        typer.echo(answer.notice)
-    typer.echo(_in_flight(answer))
+        output.say(answer.notice)
+    output.say(_in_flight(answer))
     return True
 
 
 def _standing(scope: str, answer: Any, word: str) -> str:
     """`google_ads: $225.00 of $500.00 committed ...`, or what has no budget and what it is now."""
-    from smartconnectors_server.cli import output
     from smartconnectors_server.ledger import ALL
 
     if answer.stats.budget_id == scope:
@@ -216,7 +214,6 @@ def _standing(scope: str, answer: Any, word: str) -> str:
 
 def _in_flight(answer: pb.PauseBudgetResponse) -> str:
     """What the pause does not stop, and since when nothing was sent."""
-    from smartconnectors_server.cli import output
     from smartconnectors_server.money import format_amount
 
     if answer.in_flight_count:
@@ -243,7 +240,6 @@ def _in_flight(answer: pb.PauseBudgetResponse) -> str:
 def _ask_campaigns(connection: Connection, order: _Order, reason: str, method: str) -> None:
     """PauseCampaigns or ResumeCampaigns. Raises CommandFailed when a campaign failed."""
     from smartconnectors.budgets.v1 import budget_service_pb2 as pb
-    from smartconnectors_server.cli import output
 
     make = getattr(pb, f"{method}Request")
     request = make(platform=order.platform, campaign_ids=order.campaign_ids, reason=reason)

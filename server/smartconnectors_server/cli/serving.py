@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from smartconnectors_server.cli import output
 from smartconnectors_server.cli.failure import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def serve(
         uvloop.run(
             run_server(
                 settings,
-                on_ready=lambda ready: typer.echo(ready_line(ready, as_json)),
+                on_ready=lambda ready: output.say(ready_line(ready, as_json)),
                 read_again=lambda: load_settings(config, overrides=overrides),
                 adoption=adoption,
             )
@@ -127,7 +128,7 @@ def serve(
     except StartupError as error:
         if as_json:
             line = {"level": "error", "event": f"Cannot start: {error}"}
-            typer.echo(json.dumps(line, ensure_ascii=False), err=True)
+            output.say_json(line, err=True)
             raise SystemExit(ExitCode.REFUSED) from None
         raise CommandFailed(ExitCode.REFUSED, f"Cannot start: {error}") from None
     except RuntimeError as error:
@@ -241,5 +242,5 @@ async def _run_sandboxes(host: str, control_port: int) -> None:
         control = ControlServer(sandboxes)
         address = await control.start(host, control_port)
         running.push_async_callback(control.close)
-        typer.echo(json.dumps({"platforms": addresses, "control": address}))
+        output.say_json({"platforms": addresses, "control": address})
         await stopped.wait()

@@ -52,7 +52,7 @@ def shadow(
     )
     for one in report.platforms:
         if one.HasField("candidate"):
-            typer.echo(candidate_text(one))
+            output.say(candidate_text(one))
 
 
 def _row(one: pb.PlatformShadowReport, outcome: pb.ShadowOutcome) -> list[str]:

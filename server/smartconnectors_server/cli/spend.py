@@ -56,7 +56,7 @@ def spend(
     rows = [_row(one) for one in page.spend]
     output.print_table(COLUMNS, rows, empty="Nothing is reported.")
     if page.next_page_token:
-        typer.echo(f"more: --page-token {page.next_page_token}")
+        output.say(f"more: --page-token {page.next_page_token}")
 
 
 def _row(one: pb.ReportedSpend) -> list[str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from smartconnectors_server.cli.connection import (
     DEFAULT_TARGET,
     DEFAULT_TIMEOUT_MS,
@@ -34,8 +32,6 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show whether the server takes bids, how each platform is, and every budget."""
-    import json
-
     from smartconnectors_server.cli import output
 
     connection = Connection(target, timeout_ms, as_json)
@@ -50,12 +46,12 @@ def status(
             "connectors": [output.document_of(one) for one in connectors],
             "stats": [output.document_of(one) for one in stats],
         }
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        output.say_json(document)
         return
-    typer.echo(f"{target}: {serving}{down_text(connectors)}")
+    output.say(f"{target}: {serving}{down_text(connectors)}")
     rows = [connector_row(one) for one in connectors]
     output.print_table(CONNECTOR_COLUMNS, rows, empty="No platforms.")
-    typer.echo()
+    output.say()
     columns: Sequence[str] = output.STATS_COLUMNS
     rows = [output.stats_row(one) for one in stats]
     if output.on_terminal():

@@ -6,6 +6,7 @@ from smartconnectors_server.interceptors._base import Engines, Interceptor, Next
 from smartconnectors_server.interceptors.auth import Auth
 from smartconnectors_server.interceptors.budget import Budget
 from smartconnectors_server.interceptors.campaign_pauses import CampaignPauses
+from smartconnectors_server.interceptors.campaign_stops import CampaignStops
 from smartconnectors_server.interceptors.chain import ChainInterceptor, compose
 from smartconnectors_server.interceptors.circuit_breaker import CircuitBreak
 from smartconnectors_server.interceptors.deferred import DeferredBids
@@ -41,6 +42,7 @@ __all__ = [
     "INTERCEPTORS",
     "Auth",
     "CampaignPauses",
+    "CampaignStops",
     "ChainInterceptor",
     "DeferredBids",
     "Engines",

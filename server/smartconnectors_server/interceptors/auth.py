@@ -4,12 +4,13 @@ the role; and in the chain, for each request and each bid of a batch or stream, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 from google.protobuf.message import Message
 
 from smartconnectors_server.access import Caller, Credentials, Gatekeeper, Refusals, Role
+from smartconnectors_server.access_settings import certificate_name
 from smartconnectors_server.budget.refusal import without_figures
 from smartconnectors_server.call import Call, Kind, MethodSpec
 from smartconnectors_server.errors import (
@@ -33,7 +34,8 @@ request that names nothing is about everything, so that a new one is closed to w
 TELLS_OF_ALL_CAMPAIGNS = frozenset({"GetShadowReport"})
 """Methods that answer with sums over all campaigns of the platform that a request names."""
 
-_CERTIFICATE_NAMES = ("x509_subject_alternative_name", "x509_common_name")
+_ALTERNATIVE_NAMES = (("peer_dns", "dns"), ("peer_uri", "uri"), ("peer_email", "email"))
+"""What grpc has of a certificate's subject alternative names -> the kind that a grant names."""
 
 
 class Context(Protocol):
@@ -56,13 +58,24 @@ def shown_by(context: Context) -> Credentials:
     certificate = context.auth_context()
     if certificate.get("transport_security_type") != [b"ssl"]:
         return Credentials()
-    return Credentials(
-        names=tuple(
-            name.decode(errors="replace")
-            for kind in _CERTIFICATE_NAMES
-            for name in certificate.get(kind, ())
-        )
+    return Credentials(names=_names_in(certificate))
+
+
+def _names_in(certificate: Mapping[str, Sequence[bytes]]) -> tuple[str, ...]:
+    """The names in a certificate, each with its kind. The common name counts only where there is no
+    alternative one: many authorities check those alone.
+    """
+    if not certificate.get("x509_subject_alternative_name"):
+        return _named_as("cn", certificate.get("x509_common_name", ()))
+    return tuple(
+        name
+        for key, kind in _ALTERNATIVE_NAMES
+        for name in _named_as(kind, certificate.get(key, ()))
     )
+
+
+def _named_as(kind: str, names: Iterable[bytes]) -> tuple[str, ...]:
+    return tuple(certificate_name(kind, name.decode(errors="replace")) for name in names)
 
 
 class Auth:

@@ -28,7 +28,8 @@ from smartconnectors_server.errors import (
     RequestError,
 )
 from smartconnectors_server.interceptors._base import Engines, Next, PlatformRuntime
-from smartconnectors_server.interceptors.targets import TargetLocks
+from smartconnectors_server.interceptors.campaign_stops import CampaignStops
+from smartconnectors_server.ledger import Stop
 from smartconnectors_server.telemetry import Lasting
 
 AT_ONCE = 8
@@ -63,16 +64,22 @@ class CampaignPauses:
     """Pauses and resumes many campaigns. What was begun goes on when its caller hangs up."""
 
     def __init__(
-        self, engines: Engines, methods: MethodTable, chain: Callable[[MethodSpec], Next]
+        self,
+        engines: Engines,
+        methods: MethodTable,
+        chain: Callable[[MethodSpec], Next],
+        stops: CampaignStops,
     ) -> None:
-        """`chain`: what a message of the method goes through, from telemetry inwards."""
+        """`chain`: what a message of the method goes through, from telemetry inwards. `stops`:
+        keeps callers from resuming what is being paused.
+        """
         self._engines = engines
         self._clock = engines.clock
         self._lasting = Lasting(log, engines.clock)
         self._records = engines.keeper.campaigns
         self._chain = chain
         self._specs = {(spec.platform, spec.name): spec for spec in methods}
-        self._locks = TargetLocks()
+        self._stops = stops
         self._pauses = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -184,16 +191,18 @@ class CampaignPauses:
         self, order: _Order, campaign_ids: Sequence[str] | None
     ) -> list[CampaignStanding]:
         runtime = order.runtime
-        ids = campaign_ids
-        if ids is None:
-            ids = await self._records.changed(runtime.name)
-        if runtime.mode is Mode.SHADOW:
-            return [CampaignStanding(runtime.name, one, CampaignOutcome.SHADOWED) for one in ids]
-        paused = await self._records.paused(runtime.name)
-        running = await self._running(runtime, ids)
-        return await self._each(
-            order, ids, lambda one: self._pause(order, one, running.get(one), one in paused)
-        )
+        with self._stops.stopping(runtime.name, campaign_ids):
+            ids = campaign_ids
+            if ids is None:
+                ids = await self._records.changed(runtime.name)
+            if runtime.mode is Mode.SHADOW:
+                shadowed = CampaignOutcome.SHADOWED
+                return [CampaignStanding(runtime.name, one, shadowed) for one in ids]
+            stopped = await self._records.stopped(runtime.name)
+            running = await self._running(runtime, ids)
+            return await self._each(
+                order, ids, lambda one: self._pause(order, one, running.get(one), one in stopped)
+            )
 
     async def _running(self, runtime: PlatformRuntime, ids: Sequence[str]) -> Mapping[str, bool]:
         """Which run, as far as that can be seen soon."""
@@ -206,14 +215,18 @@ class CampaignPauses:
     async def _pause(
         self, order: _Order, campaign_id: str, was_running: bool | None, on_record: bool
     ) -> CampaignStanding:
-        """`was_running` None: that could not be seen, so what is on record stays."""
+        """`was_running` None: that could not be seen, so what is on record stays. A campaign that
+        was paused already is put on record too: callers may not resume it before an operator does.
+        """
         name = order.runtime.name
         result = await self._ask(order, "PauseCampaign", campaign_id)
-        if was_running or (was_running is None and result.changed):
-            if was_running or not on_record:
-                self._records.record_pause(
-                    name, campaign_id, order.reason, order.actor, was_running=bool(was_running)
-                )
+        if was_running is None and not result.changed:
+            was_running = False
+        if was_running or not on_record:
+            self._records.record_pause(
+                name, campaign_id, order.reason, order.actor, was_running=was_running
+            )
+        if was_running is not False:
             return CampaignStanding(name, campaign_id, CampaignOutcome.PAUSED)
         return CampaignStanding(name, campaign_id, CampaignOutcome.ALREADY_PAUSED)
 
@@ -224,16 +237,25 @@ class CampaignPauses:
     ) -> list[CampaignStanding]:
         runtime = order.runtime
         paused = await self._records.paused(runtime.name)
+        stopped = await self._records.stopped(runtime.name)
         ids = list(paused) if campaign_ids is None else campaign_ids
         if runtime.mode is Mode.SHADOW:
             return [CampaignStanding(runtime.name, one, CampaignOutcome.SHADOWED) for one in ids]
+        if campaign_ids is None:
+            for one in stopped.keys() - paused.keys():
+                self._release(order, one, stopped[one])
         return await self._each(
-            order, ids, lambda one: self._resume(order, one, ours=paused.get(one, False))
+            order,
+            ids,
+            lambda one: self._resume(order, one, stopped.get(one), ours=paused.get(one, False)),
         )
 
-    async def _resume(self, order: _Order, campaign_id: str, *, ours: bool) -> CampaignStanding:
+    async def _resume(
+        self, order: _Order, campaign_id: str, stop: Stop | None, *, ours: bool
+    ) -> CampaignStanding:
         name = order.runtime.name
         if not ours:
+            self._release(order, campaign_id, stop)
             return CampaignStanding(name, campaign_id, CampaignOutcome.LEFT)
         try:
             result = await self._ask(order, "ResumeCampaign", campaign_id, gives_way=True)
@@ -242,6 +264,11 @@ class CampaignPauses:
         self._records.record_resumption(name, campaign_id, order.reason, order.actor)
         outcome = CampaignOutcome.RESUMED if result.changed else CampaignOutcome.ALREADY_RUNNING
         return CampaignStanding(name, campaign_id, outcome)
+
+    def _release(self, order: _Order, campaign_id: str, stop: Stop | None) -> None:
+        """Lets callers resume by name what stays paused, unless it was stopped by name or again."""
+        if stop is Stop.WITH_OTHERS and order.number == self._pauses:
+            self._records.record_release(order.runtime.name, campaign_id, order.reason, order.actor)
 
     # Asking
 
@@ -281,7 +308,7 @@ class CampaignPauses:
             call.caller = Caller(order.actor, Role.OPERATE)
             try:
                 # So that a resumption that is under way does not arrive after the pause.
-                async with self._locks.hold(f"{order.runtime.name}/{campaign_id}", call):
+                async with self._stops.alone(order.runtime.name, campaign_id, call):
                     if gives_way and order.number != self._pauses:
                         raise _GaveWay
                     response = await chain(request, call)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, ClassVar
 
 import protovalidate
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 
@@ -38,6 +40,37 @@ def check_rules(request: Message) -> None:
     found = tuple(Violation(_path(v), str(v.proto.message)) for v in violations[:MAX_VIOLATIONS])
     text = "; ".join(f"{v.field}: {v.description}" for v in found)
     raise InvalidBid(text, violations=found)
+
+
+def check_ids(request: Message) -> None:
+    """Raises InvalidBid when an id or a name in a request, or in its `bid` or `update`, has a
+    control character: it becomes part of the names of budgets, targets and audit lines, as it is.
+    """
+    wrong = []
+    for path, inside, field, repeated in _ids_in(request.DESCRIPTOR):
+        message: Any = getattr(request, inside) if inside else request
+        value = getattr(message, field)
+        if not all(map(str.isprintable, value if repeated else (value,))):
+            wrong.append(Violation(path, "has a line break or a control character"))
+    if wrong:
+        raise InvalidBid(
+            "; ".join(f"{v.field}: {v.description}" for v in wrong), violations=tuple(wrong)
+        )
+
+
+@cache
+def _ids_in(descriptor: Descriptor, inside: str = "") -> tuple[tuple[str, str, str, bool], ...]:
+    """(path, message around it, field, whether it is repeated) of what names something."""
+    found: list[tuple[str, str, str, bool]] = []
+    for field in descriptor.fields:
+        if field.message_type is not None and field.name in ("bid", "update") and not inside:
+            found += _ids_in(field.message_type, field.name)
+        elif field.type == field.TYPE_STRING and (
+            field.name == "platform" or field.name.endswith(("_id", "_ids"))
+        ):
+            path = f"{inside}.{field.name}" if inside else field.name
+            found.append((path, inside, field.name, field.is_repeated))
+    return tuple(path for path in found if path[2] != "customer_id")
 
 
 def _check_value(value: Value, path: str, depth: int) -> None:
@@ -98,6 +131,7 @@ class Validation:
     def check(self, request: Any, call: Call) -> None:
         """Raises InvalidBid or CurrencyMismatch."""
         check_rules(request)
+        check_ids(request)
         kind = call.spec.kind
         if kind is Kind.BID:
             bid = request.bid

@@ -19,7 +19,17 @@ from smartconnectors_server.ledger.alert_lines import (
 from smartconnectors_server.ledger.alert_log import FROM_THE_END, AlertLog
 from smartconnectors_server.ledger.alerts import ALERT, AlertLevel, alert_level
 from smartconnectors_server.ledger.bindings import NO_ADOPTION, Adoption, Binding, mode_of_place
-from smartconnectors_server.ledger.campaigns import PAUSE_CAMPAIGN, RESUME_CAMPAIGN, WAS_RUNNING
+from smartconnectors_server.ledger.campaigns import (
+    BY_NAME,
+    BY_NAME_OF_OPERATOR,
+    LEFT_PAUSED,
+    NOT_SEEN_RUNNING,
+    PAUSE_CAMPAIGN,
+    RESUME_CAMPAIGN,
+    WAS_PAUSED,
+    WAS_RUNNING,
+    Stop,
+)
 from smartconnectors_server.ledger.records import (
     ALL,
     EVERY_CAMPAIGN,
@@ -78,16 +88,21 @@ __all__ = [
     "ACCOUNT",
     "ALERT",
     "ALL",
+    "BY_NAME",
+    "BY_NAME_OF_OPERATOR",
     "BY_OPERATOR",
     "BY_RECONCILER",
     "EVERY_CAMPAIGN",
     "FROM_THE_END",
     "LEDGERS",
+    "LEFT_PAUSED",
+    "NOT_SEEN_RUNNING",
     "NO_ADOPTION",
     "OPEN_STATES",
     "PAUSE_CAMPAIGN",
     "RESUME_CAMPAIGN",
     "TOTAL",
+    "WAS_PAUSED",
     "WAS_RUNNING",
     "Adoption",
     "Alert",
@@ -123,6 +138,7 @@ __all__ = [
     "Severity",
     "SlidingWindow",
     "StateDirectoryLocked",
+    "Stop",
     "Subject",
     "TakenOver",
     "Tally",

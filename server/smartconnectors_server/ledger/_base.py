@@ -14,6 +14,7 @@ from typing import Protocol
 from smartconnectors_server.ledger.alert_log import AlertLog
 from smartconnectors_server.ledger.alerts import AlertLevel
 from smartconnectors_server.ledger.bindings import NO_ADOPTION, Adoption, Binding
+from smartconnectors_server.ledger.campaigns import Stop
 from smartconnectors_server.ledger.records import (
     Budget,
     BudgetState,
@@ -116,6 +117,10 @@ class Ledger(Protocol):
 
     async def paused_campaigns(self) -> Mapping[str, bool]:
         """What `campaigns.paused_campaigns` makes of all that is on record. Raises Unavailable."""
+        ...
+
+    async def stopped_campaigns(self) -> Mapping[str, Stop]:
+        """The same of `campaigns.stopped_campaigns`."""
         ...
 
     async def reserve(self, reservation: Reservation) -> Hold:

@@ -35,6 +35,8 @@ class Condition(enum.Enum):
     """A platform shows a request id that the ledger does not know."""
     NOT_CONNECTED = "NOT_CONNECTED"
     """A platform cannot be connected."""
+    ACCESS_FILE = "ACCESS_FILE"
+    """The tokens file or the key set cannot be used, so nothing that it revokes is revoked."""
 
 
 class AlertKind(enum.Enum):
@@ -57,6 +59,8 @@ class AlertKind(enum.Enum):
     UNKNOWN_REQUEST_ID_ENDED = "unknown_request_id_ended"
     PLATFORM_NOT_CONNECTED = "platform_not_connected"
     PLATFORM_CONNECTED = "platform_connected"
+    ACCESS_FILE_UNUSABLE = "access_file_unusable"
+    ACCESS_FILE_USABLE = "access_file_usable"
 
 
 class Severity(enum.Enum):
@@ -87,6 +91,8 @@ _KINDS: Mapping[tuple[str, str], AlertKind] = {
     (ALERT_END, Condition.UNKNOWN_ID.value): AlertKind.UNKNOWN_REQUEST_ID_ENDED,
     (ALERT, Condition.NOT_CONNECTED.value): AlertKind.PLATFORM_NOT_CONNECTED,
     (ALERT_END, Condition.NOT_CONNECTED.value): AlertKind.PLATFORM_CONNECTED,
+    (ALERT, Condition.ACCESS_FILE.value): AlertKind.ACCESS_FILE_UNUSABLE,
+    (ALERT_END, Condition.ACCESS_FILE.value): AlertKind.ACCESS_FILE_USABLE,
     (ALERT, REPORTED): AlertKind.REPORTED_SPEND_OVER,
 }
 _WARNINGS = frozenset({AlertKind.BUDGET_WARNING, AlertKind.RATE_LIMIT_NEAR, AlertKind.LEDGER_SLOW})
@@ -199,7 +205,9 @@ class Alert:
             return f"budget {about} is at {self.level.name}: {self.figures}"
         if self.kind is AlertKind.REPORTED_SPEND_OVER:
             return f"budget {about}: {REPORTED}: {self.figures}"
-        return f"{self.platform or 'ledger'}: {self.figures}"
+        of_access = self.kind in (AlertKind.ACCESS_FILE_UNUSABLE, AlertKind.ACCESS_FILE_USABLE)
+        about = "access" if of_access else self.platform or "ledger"
+        return f"{about}: {self.figures}"
 
 
 def id_of(sequence: int) -> str:

@@ -7,7 +7,10 @@ from __future__ import annotations
 from smartconnectors_server.ledger.records import Entry
 
 _LEVELS = ("NONE", "WARNING", "CRITICAL", "EXHAUSTED")
-_CONDITIONS = ("RATE_LIMIT", "CIRCUIT", "IN_DOUBT", "LEDGER", "UNKNOWN_ID", "NOT_CONNECTED")
+_CONDITIONS = (
+    *("RATE_LIMIT", "CIRCUIT", "IN_DOUBT", "LEDGER", "UNKNOWN_ID", "NOT_CONNECTED"),
+    "ACCESS_FILE",
+)
 
 
 class AlertRules:

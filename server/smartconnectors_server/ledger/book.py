@@ -35,6 +35,7 @@ from smartconnectors_server.ledger.refusals import (
 )
 from smartconnectors_server.ledger.targets import TargetIndex
 from smartconnectors_server.ledger.telling import Telling
+from smartconnectors_server.plain_text import printable
 
 REMEMBERED_CLOSED_HOLDS = 10_000
 """About 2 KiB each. An older one is read from the store when its request is sent again."""
@@ -134,7 +135,7 @@ class Book(Figures):
     ) -> Step:
         """Pauses or resumes a scope: a budget, a campaign without one, or ALL."""
         if paused:
-            self._scopes.pause(Pause(scope, note, now_ns, actor))
+            self._scopes.pause(Pause(scope, printable(note), now_ns, actor))
         else:
             self._scopes.resume(scope)
         verb = "pause" if paused else "resume"
@@ -307,7 +308,7 @@ class Book(Figures):
             expires_ns=until_ns,
             source=source,
             uncapped_micros=uncapped_micros,
-            note=note,
+            note=printable(note),
             updated_ns=now_ns,
             dispatched_ns=0,
         )
@@ -336,7 +337,11 @@ class Book(Figures):
         """A held hold becomes in doubt."""
         hold = self._open_hold(hold_id, {HoldState.HELD})
         changed = dataclasses.replace(
-            hold, state=HoldState.IN_DOUBT, error=error, note=note, updated_ns=now_ns
+            hold,
+            state=HoldState.IN_DOUBT,
+            error=error,
+            note=printable(note),
+            updated_ns=now_ns,
         )
         return self._move(hold, changed, "doubt", now_ns)
 
@@ -381,7 +386,7 @@ class Book(Figures):
             state=state,
             answer=answer,
             error=error,
-            note=note or hold.note,
+            note=printable(note) or hold.note,
             updated_ns=now_ns,
         )
         return self._move(hold, changed, verb, now_ns, actor)

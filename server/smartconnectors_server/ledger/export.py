@@ -17,8 +17,10 @@ from smartconnectors_server.ledger.records import Entry
 
 COLUMNS = (*FIELDS, "hash")
 _NUMBERS = ("sequence", "at_ns", "amount_micros")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "'")
 """A cell that begins so gets a further quotation mark, or a spreadsheet would calculate it."""
+_BEFORE_A_FORMULA = "\t\r\n"
+"""As does a cell that begins with one of these."""
 
 
 def json_line(entry: Entry) -> str:
@@ -107,7 +109,12 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _safe(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    """Spreadsheets may pass over blanks and what nobody sees before they find a formula."""
+    seen = 0
+    while seen < len(cell) and (cell[seen].isspace() or not cell[seen].isprintable()):
+        seen += 1
+    runs = cell.startswith(_FORMULA, seen) or cell.startswith(tuple(_BEFORE_A_FORMULA))
+    return f"'{cell}" if runs else cell
 
 
 def _unsafe(cell: str) -> str:

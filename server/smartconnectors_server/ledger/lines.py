@@ -5,6 +5,7 @@ from __future__ import annotations
 from smartconnectors_server.ledger.alert_lines import Change
 from smartconnectors_server.ledger.records import ALL, Budget, Entry, Hold
 from smartconnectors_server.ledger.scopes import Scopes
+from smartconnectors_server.plain_text import printable
 
 
 class Lines:
@@ -25,7 +26,7 @@ class Lines:
             request_id=hold.request_id,
             amount_micros=hold.amount_micros,
             currency_code=hold.currency_code,
-            note=hold.note,
+            note=printable(hold.note),
             actor=actor,
             customer=hold.customer,
             sequence=self._take(hold.counts_in),
@@ -51,7 +52,7 @@ class Lines:
             request_id="",
             amount_micros=amount_micros,
             currency_code=budget.currency_code,
-            note=note,
+            note=printable(note),
             actor=actor,
             sequence=self._take((budget.budget_id,)),
         )
@@ -68,7 +69,7 @@ class Lines:
             request_id="",
             amount_micros=0,
             currency_code=self._scopes.budget(scope).currency_code if known else "",
-            note=note,
+            note=printable(note),
             actor=actor,
             sequence=self._take(self._scopes.budget_ids() if scope == ALL else (scope,)),
         )
@@ -84,7 +85,7 @@ class Lines:
             request_id=change.subject.request_id,
             amount_micros=change.amount_micros,
             currency_code=change.currency_code,
-            note=change.note,
+            note=printable(change.note),
             actor=change.subject.caller,
             sequence=self._take(change.budget_ids),
         )
@@ -100,7 +101,7 @@ class Lines:
             request_id="",
             amount_micros=0,
             currency_code="",
-            note=note,
+            note=printable(note),
             actor=actor,
             customer=customer,
             sequence=self._take(()),
@@ -119,7 +120,7 @@ class Lines:
             request_id="",
             amount_micros=0,
             currency_code="",
-            note=note,
+            note=printable(note),
             actor=actor,
             sequence=self._take(()),
         )

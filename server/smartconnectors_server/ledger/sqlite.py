@@ -26,6 +26,7 @@ from smartconnectors_server.ledger.alert_log import AlertLog
 from smartconnectors_server.ledger.alerts import AlertLevel
 from smartconnectors_server.ledger.bindings import NO_ADOPTION, Adoption, Binding
 from smartconnectors_server.ledger.book import Book
+from smartconnectors_server.ledger.campaigns import Stop
 from smartconnectors_server.ledger.erasing import erase
 from smartconnectors_server.ledger.forgetting import Forgetting
 from smartconnectors_server.ledger.group_commit import GroupCommit
@@ -198,6 +199,9 @@ class SqliteLedger:
 
     async def paused_campaigns(self) -> Mapping[str, bool]:
         return await self._fresh(self._disk.paused_campaigns)
+
+    async def stopped_campaigns(self) -> Mapping[str, Stop]:
+        return await self._fresh(self._disk.stopped_campaigns)
 
     # The verbs
 

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,9 @@ from smartconnectors_server.ledger.bindings import ADOPT, BINDING, Binding
 from smartconnectors_server.ledger.campaigns import (
     PAUSE_CAMPAIGN,
     RESUME_CAMPAIGN,
+    Stop,
     paused_campaigns,
+    stopped_campaigns,
 )
 from smartconnectors_server.ledger.chain import GENESIS, link
 from smartconnectors_server.ledger.erasing import REFUSED
@@ -520,11 +522,18 @@ class Store:
 
     def paused_campaigns(self) -> dict[str, bool]:
         """The campaigns that were paused at their platform and not resumed since."""
+        return paused_campaigns(self._lines_of_campaigns())
+
+    def stopped_campaigns(self) -> dict[str, Stop]:
+        """The campaigns that only an operator may resume."""
+        return stopped_campaigns(self._lines_of_campaigns())
+
+    def _lines_of_campaigns(self) -> Iterator[Entry]:
         rows = self._reader.execute(
             "SELECT * FROM entries WHERE hold_id = '' AND verb IN (?, ?, ?) ORDER BY sequence",
             (PAUSE_CAMPAIGN, RESUME_CAMPAIGN, ADOPT),
         )
-        return paused_campaigns(entry_of(row) for row in rows)
+        return (entry_of(row) for row in rows)
 
     def calls_since(self, platform: str, since_ns: int) -> list[tuple[int, int]]:
         """(at_ns, count) of the calls remembered after `since_ns`, oldest first."""

@@ -291,6 +291,14 @@ LEDGER_AVAILABLE = Metric(
     "0 while the ledger cannot be written: nothing is admitted then.",
 )
 
+ACCESS_FILE_USABLE = Metric(
+    "smartconnectors_access_file_usable",
+    "gauge",
+    ("file",),
+    "0 while the tokens file or the key set cannot be used, by its settings key: what was read "
+    "before stays in force, so that nothing is revoked.",
+)
+
 METRICS: tuple[Metric, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, Metric)
 )

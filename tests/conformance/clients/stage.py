@@ -134,7 +134,8 @@ async def _token(role: str, folder: Path) -> str:
     """Made as an operator makes one."""
     file = ("--file", str(folder / "tokens.toml"))
     process = Process(
-        ("token", f"{role}-er", "--role", role, *file, "--json"), log=folder / f"token-{role}.log"
+        ("token", "create", f"{role}-er", "--role", role, *file, "--json"),
+        log=folder / f"token-{role}.log",
     )
     async with process:
         return str(process.ready["token"])

@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -76,12 +76,21 @@ class Authority:
         self.pem = own.public_bytes(serialization.Encoding.PEM)
 
     def issue(
-        self, name: str, *also: str, until: dt.datetime = _UNTIL, password: bytes = b""
+        self,
+        name: str,
+        *also: str,
+        until: dt.datetime = _UNTIL,
+        password: bytes = b"",
+        alternatives: Sequence[x509.GeneralName] | None = None,
     ) -> Issued:
-        """A certificate for `name` and `localhost`; `also` are further names in it."""
+        """A certificate for `name` and `localhost`; `also` are further names in it. With
+        `alternatives` it has those and no others beside its common name.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._signed(subject, key, (*also, "localhost"), until)
+        if alternatives is None:
+            alternatives = [x509.DNSName(each) for each in (*also, "localhost")]
+        certificate = self._signed(subject, key, alternatives, until)
         encryption: serialization.KeySerializationEncryption = (
             serialization.BestAvailableEncryption(password)
             if password
@@ -98,7 +107,7 @@ class Authority:
         self,
         subject: x509.Name,
         key: ec.EllipticCurvePrivateKey,
-        names: tuple[str, ...],
+        names: Sequence[x509.GeneralName],
         until: dt.datetime,
         *,
         authority: bool = False,
@@ -114,8 +123,7 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         )
         if names:
-            alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
-            builder = builder.add_extension(alternatives, critical=False)
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self._key, hashes.SHA256())
 
 

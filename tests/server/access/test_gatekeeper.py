@@ -19,7 +19,7 @@ from smartconnectors_server.startup import StartupError
 
 PROVIDER = Provider(ec.generate_private_key(ec.SECP256R1()), "ES256", "k")
 NOW_S = 1_700_000_000
-CERTIFICATES = {"model.example.com": {"role": "bid", "platforms": ["meta"]}}
+CERTIFICATES = {"dns:model.example.com": {"role": "bid", "platforms": ["meta"]}}
 
 
 @pytest.fixture
@@ -86,8 +86,8 @@ def test_the_scheme_is_written_as_one_likes(gate: Gatekeeper) -> None:
 
 
 def test_a_certificate_is_known_by_any_of_its_names(gate: Gatekeeper) -> None:
-    caller = gate.identify(Credentials(names=("other.example.com", "model.example.com")))
-    assert caller == Caller("certificate:model.example.com", Role.BID, Scope.of(["meta"], None))
+    caller = gate.identify(Credentials(names=("dns:other.example.com", "dns:model.example.com")))
+    assert caller == Caller("certificate:dns:model.example.com", Role.BID, Scope.of(["meta"], None))
 
 
 def test_a_certificate_that_names_nobody_is_refused(gate: Gatekeeper) -> None:
@@ -95,9 +95,9 @@ def test_a_certificate_that_names_nobody_is_refused(gate: Gatekeeper) -> None:
 
 
 def test_a_token_counts_before_a_certificate(gate: Gatekeeper) -> None:
-    both = Credentials("Bearer two", ("model.example.com",))
+    both = Credentials("Bearer two", ("dns:model.example.com",))
     assert gate.identify(both).name == "second"
-    assert "not known" in refused(gate, Credentials("Bearer no", ("model.example.com",)))
+    assert "not known" in refused(gate, Credentials("Bearer no", ("dns:model.example.com",)))
 
 
 def test_a_revoked_token_is_refused_a_second_after_the_file_says_so(

@@ -114,7 +114,7 @@ def test_a_token_with_a_wrong_claim_is_refused_by_the_claim(
     assert why in refused(signed, RSA.sign(NOW_S, **claims))
 
 
-@pytest.mark.parametrize("claims", [{"exp": NOW_S - 9}, {"nbf": NOW_S + 9}, {"exp": 1e300}])
+@pytest.mark.parametrize("claims", [{"exp": NOW_S - 9}, {"nbf": NOW_S + 9}])
 def test_a_clock_that_is_a_little_off_refuses_nobody(
     signed: SignedTokens, claims: dict[str, Any]
 ) -> None:

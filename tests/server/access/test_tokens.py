@@ -44,8 +44,14 @@ def test_no_two_tokens_are_alike_and_none_is_short() -> None:
     assert min(map(len, made)) >= 43
 
 
-def test_the_old_and_the_new_token_of_somebody_may_both_be_in_the_file() -> None:
-    assert set(read(entry("old") + entry("new"))) == {hash_of("old"), hash_of("new")}
+def test_the_old_and_the_new_token_of_a_caller_may_both_be_in_the_file_under_two_names() -> None:
+    both = read(entry("old", name="model") + entry("new", name="model-2"))
+    assert set(both) == {hash_of("old"), hash_of("new")}
+
+
+def test_two_tokens_of_one_name_are_refused_by_it() -> None:
+    with pytest.raises(Unusable, match=r"two are called somebody$"):
+        read(entry("old") + entry("new"))
 
 
 def test_an_empty_file_knows_nobody() -> None:

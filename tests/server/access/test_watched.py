@@ -89,3 +89,18 @@ def test_a_file_that_cannot_be_used_at_first_refuses_the_start_by_its_key(
     with pytest.raises(StartupError, match=rf"^a\.key: {file} {why}") as caught:
         Watched({"a.key": file}, number)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_file_that_can_be_read_again_is_taken_up_though_it_did_not_change(
+    watched: Watched[int], file: Path
+) -> None:
+    hidden = file.with_name("hidden")
+    file.rename(hidden)
+    file.mkdir()
+    assert not watched.look()
+    assert watched.problem is not None
+    assert "cannot be read" in watched.problem.why
+    file.rmdir()
+    hidden.rename(file)
+    assert watched.look()
+    assert watched.problem is None

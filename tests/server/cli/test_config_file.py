@@ -294,7 +294,7 @@ def test_check_config_says_what_every_limit_permits_a_day(
         ("[server]\ngrpc_port = 8080\n", "server.grpc_port and http.port are both 8080"),
         ('[http]\nhost = "0.0.0.0"\ninsecure = true\nport = 50051\n', "are both 50051"),
         ('[access]\ntokens_file = "no-such-file"\n', "access.tokens_file"),
-        ('[access.certificates.a]\nrole = "read"\n', "access.certificates"),
+        ('[access.certificates."dns:a"]\nrole = "read"\n', "access.certificates"),
         ('[server.tls]\ncert_file = "none"\nkey_file = "none"\n', "server.tls.cert_file"),
         ('[privacy]\nsite_key_file = "none"\n', "the site key none cannot be used"),
         ('[platforms.meta]\nmode = "live"\n', "META_ACCESS_TOKEN"),

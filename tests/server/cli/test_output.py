@@ -114,4 +114,5 @@ def test_held_money_is_shown_as_soon_as_there_is_any() -> None:
 
 
 def test_a_plain_table_has_its_columns_under_their_names() -> None:
-    assert plain_table(("a", "long name"), [("1", "x"), ("22", "")]) == "a   long name\n1   x\n22"
+    lines = plain_table(("a", "long name"), [("1", "x"), ("22", "")])
+    assert lines == ["a   long name", "1   x", "22"]

@@ -20,7 +20,7 @@ from smartconnectors_server.ledger.bindings import (
     mode_of_place,
     objection,
 )
-from smartconnectors_server.ledger.campaigns import paused_campaigns
+from smartconnectors_server.ledger.campaigns import Stop, paused_campaigns
 from smartconnectors_server.ledger.records import Step
 from smartconnectors_server.ledger.recovery import recover
 from smartconnectors_server.ledger.reported import Over
@@ -265,3 +265,7 @@ def test_what_was_paused_before_an_adoption_is_not_resumed(store: Store) -> None
     store.write(of_lines(*lines))
     assert store.paused_campaigns() == {"meta/campaigns/2": True, f"{PLATFORM}/campaigns/3": True}
     assert set(paused_campaigns(lines[:2])) == {f"{PLATFORM}/campaigns/1", "meta/campaigns/2"}
+    assert store.stopped_campaigns() == {
+        "meta/campaigns/2": Stop.WITH_OTHERS,
+        f"{PLATFORM}/campaigns/3": Stop.WITH_OTHERS,
+    }

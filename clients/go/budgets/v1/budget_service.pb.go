@@ -207,6 +207,11 @@ const (
 	AlertKind_ALERT_KIND_PLATFORM_NOT_CONNECTED AlertKind = 16
 	// It has been connected for `ends_after_s`.
 	AlertKind_ALERT_KIND_PLATFORM_CONNECTED AlertKind = 17
+	// The server could not use its tokens file or key set for `begins_after_s`. What it read before
+	// stays in force: a token that was taken out meanwhile is still accepted.
+	AlertKind_ALERT_KIND_ACCESS_FILE_UNUSABLE AlertKind = 18
+	// It has been able to for `ends_after_s`.
+	AlertKind_ALERT_KIND_ACCESS_FILE_USABLE AlertKind = 19
 )
 
 // Enum value maps for AlertKind.
@@ -230,6 +235,8 @@ var (
 		15: "ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED",
 		16: "ALERT_KIND_PLATFORM_NOT_CONNECTED",
 		17: "ALERT_KIND_PLATFORM_CONNECTED",
+		18: "ALERT_KIND_ACCESS_FILE_UNUSABLE",
+		19: "ALERT_KIND_ACCESS_FILE_USABLE",
 	}
 	AlertKind_value = map[string]int32{
 		"ALERT_KIND_UNSPECIFIED":              0,
@@ -250,6 +257,8 @@ var (
 		"ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED": 15,
 		"ALERT_KIND_PLATFORM_NOT_CONNECTED":   16,
 		"ALERT_KIND_PLATFORM_CONNECTED":       17,
+		"ALERT_KIND_ACCESS_FILE_UNUSABLE":     18,
+		"ALERT_KIND_ACCESS_FILE_USABLE":       19,
 	}
 )
 
@@ -3342,7 +3351,7 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	" CAMPAIGN_OUTCOME_ALREADY_RUNNING\x10\x04\x12\x19\n" +
 	"\x15CAMPAIGN_OUTCOME_LEFT\x10\x05\x12\x1b\n" +
 	"\x17CAMPAIGN_OUTCOME_FAILED\x10\x06\x12\x1d\n" +
-	"\x19CAMPAIGN_OUTCOME_SHADOWED\x10\a*\xdb\x04\n" +
+	"\x19CAMPAIGN_OUTCOME_SHADOWED\x10\a*\xa3\x05\n" +
 	"\tAlertKind\x12\x1a\n" +
 	"\x16ALERT_KIND_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ALERT_KIND_BUDGET_WARNING\x10\x01\x12\x1e\n" +
@@ -3362,7 +3371,9 @@ const file_smartconnectors_budgets_v1_budget_service_proto_rawDesc = "" +
 	"\x1dALERT_KIND_UNKNOWN_REQUEST_ID\x10\x0e\x12'\n" +
 	"#ALERT_KIND_UNKNOWN_REQUEST_ID_ENDED\x10\x0f\x12%\n" +
 	"!ALERT_KIND_PLATFORM_NOT_CONNECTED\x10\x10\x12!\n" +
-	"\x1dALERT_KIND_PLATFORM_CONNECTED\x10\x11*\x81\x01\n" +
+	"\x1dALERT_KIND_PLATFORM_CONNECTED\x10\x11\x12#\n" +
+	"\x1fALERT_KIND_ACCESS_FILE_UNUSABLE\x10\x12\x12!\n" +
+	"\x1dALERT_KIND_ACCESS_FILE_USABLE\x10\x13*\x81\x01\n" +
 	"\rAlertSeverity\x12\x1e\n" +
 	"\x1aALERT_SEVERITY_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13ALERT_SEVERITY_INFO\x10\x01\x12\x1a\n" +

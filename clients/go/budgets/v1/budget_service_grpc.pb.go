@@ -67,10 +67,11 @@ type BudgetServiceClient interface {
 	ResolveHold(ctx context.Context, in *ResolveHoldRequest, opts ...grpc.CallOption) (*ResolveHoldResponse, error)
 	// Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
 	// reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
-	// refused for now is tried again within the deadline (30 s without one).
+	// refused for now is tried again within the deadline (30 s without one). Callers below the role
+	// `operate` cannot resume them, nor those that were paused already.
 	PauseCampaigns(ctx context.Context, in *PauseCampaignsRequest, opts ...grpc.CallOption) (*PauseCampaignsResponse, error)
 	// Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
-	// what a person has paused stays so.
+	// what a person has paused stays so, and callers may resume it again by its name.
 	ResumeCampaigns(ctx context.Context, in *ResumeCampaignsRequest, opts ...grpc.CallOption) (*ResumeCampaignsResponse, error)
 	// The audit ledger, oldest first.
 	ListLedgerEntries(ctx context.Context, in *ListLedgerEntriesRequest, opts ...grpc.CallOption) (*ListLedgerEntriesResponse, error)
@@ -304,10 +305,11 @@ type BudgetServiceServer interface {
 	ResolveHold(context.Context, *ResolveHoldRequest) (*ResolveHoldResponse, error)
 	// Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
 	// reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
-	// refused for now is tried again within the deadline (30 s without one).
+	// refused for now is tried again within the deadline (30 s without one). Callers below the role
+	// `operate` cannot resume them, nor those that were paused already.
 	PauseCampaigns(context.Context, *PauseCampaignsRequest) (*PauseCampaignsResponse, error)
 	// Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
-	// what a person has paused stays so.
+	// what a person has paused stays so, and callers may resume it again by its name.
 	ResumeCampaigns(context.Context, *ResumeCampaignsRequest) (*ResumeCampaignsResponse, error)
 	// The audit ledger, oldest first.
 	ListLedgerEntries(context.Context, *ListLedgerEntriesRequest) (*ListLedgerEntriesResponse, error)

@@ -57,7 +57,8 @@ type MetaServiceClient interface {
 	UpdateTargetAudience(ctx context.Context, in *UpdateTargetAudienceRequest, opts ...grpc.CallOption) (*UpdateTargetAudienceResponse, error)
 	// Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota.
 	PauseCampaign(ctx context.Context, in *PauseCampaignRequest, opts ...grpc.CallOption) (*PauseCampaignResponse, error)
-	// Lets a paused campaign run again.
+	// Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
+	// an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
 	ResumeCampaign(ctx context.Context, in *ResumeCampaignRequest, opts ...grpc.CallOption) (*ResumeCampaignResponse, error)
 	// The connector now: mode, breaker, quota and budget.
 	GetConnectorStatus(ctx context.Context, in *GetConnectorStatusRequest, opts ...grpc.CallOption) (*GetConnectorStatusResponse, error)
@@ -189,7 +190,8 @@ type MetaServiceServer interface {
 	UpdateTargetAudience(context.Context, *UpdateTargetAudienceRequest) (*UpdateTargetAudienceResponse, error)
 	// Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota.
 	PauseCampaign(context.Context, *PauseCampaignRequest) (*PauseCampaignResponse, error)
-	// Lets a paused campaign run again.
+	// Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
+	// an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
 	ResumeCampaign(context.Context, *ResumeCampaignRequest) (*ResumeCampaignResponse, error)
 	// The connector now: mode, breaker, quota and budget.
 	GetConnectorStatus(context.Context, *GetConnectorStatusRequest) (*GetConnectorStatusResponse, error)

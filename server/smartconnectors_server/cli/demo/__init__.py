@@ -16,17 +16,16 @@ def demo(as_json: Json = False) -> None:
     """
     import asyncio
     import dataclasses
-    import json
 
+    from smartconnectors_server.cli import output
     from smartconnectors_server.cli.demo.performance import SCENARIOS, play_all, settings_text
     from smartconnectors_server.cli.demo.processes import ProcessFailed
-    from smartconnectors_server.cli.output import print_table
     from smartconnectors_server.clock import NANOS_PER_SECOND, SystemClock
 
     clock = SystemClock()
     started_ns = clock.monotonic_ns()
     try:
-        rows = asyncio.run(play_all(SCENARIOS, lambda line: typer.echo(line, err=True)))
+        rows = asyncio.run(play_all(SCENARIOS, lambda line: output.say(line, err=True)))
     except ProcessFailed as error:
         raise CommandFailed(ExitCode.REFUSED, str(error)) from None
     seconds = (clock.monotonic_ns() - started_ns) / NANOS_PER_SECOND
@@ -46,13 +45,13 @@ def demo(as_json: Json = False) -> None:
             ],
             "rows": [dataclasses.asdict(row) for row in rows],
         }
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        output.say_json(document)
     else:
-        typer.echo()
+        output.say()
         for one in SCENARIOS:
-            typer.echo(f"{one.name}: {one.title}\n  settings: {settings_text(one)}")
-        typer.echo()
-        print_table(
+            output.say(f"{one.name}: {one.title}", f"  settings: {settings_text(one)}")
+        output.say()
+        output.print_table(
             ("scenario", "what", "expected", "observed", "ok"),
             [
                 [row.scenario, row.what, row.expected, row.observed, "ok" if row.ok else "DIFFERS"]
@@ -60,6 +59,6 @@ def demo(as_json: Json = False) -> None:
             ],
             empty="Nothing was played.",
         )
-        typer.echo(f"{len(rows) - differing} of {len(rows)} as expected, in {seconds:.1f} s.")
+        output.say(f"{len(rows) - differing} of {len(rows)} as expected, in {seconds:.1f} s.")
     if differing:
         raise typer.Exit(ExitCode.REFUSED)

@@ -154,6 +154,12 @@ class _AlertKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertKind.V
     """A platform could not be connected for `begins_after_s`."""
     ALERT_KIND_PLATFORM_CONNECTED: _AlertKind.ValueType  # 17
     """It has been connected for `ends_after_s`."""
+    ALERT_KIND_ACCESS_FILE_UNUSABLE: _AlertKind.ValueType  # 18
+    """The server could not use its tokens file or key set for `begins_after_s`. What it read before
+    stays in force: a token that was taken out meanwhile is still accepted.
+    """
+    ALERT_KIND_ACCESS_FILE_USABLE: _AlertKind.ValueType  # 19
+    """It has been able to for `ends_after_s`."""
 
 class AlertKind(_AlertKind, metaclass=_AlertKindEnumTypeWrapper):
     """What has happened."""
@@ -198,6 +204,12 @@ ALERT_KIND_PLATFORM_NOT_CONNECTED: AlertKind.ValueType  # 16
 """A platform could not be connected for `begins_after_s`."""
 ALERT_KIND_PLATFORM_CONNECTED: AlertKind.ValueType  # 17
 """It has been connected for `ends_after_s`."""
+ALERT_KIND_ACCESS_FILE_UNUSABLE: AlertKind.ValueType  # 18
+"""The server could not use its tokens file or key set for `begins_after_s`. What it read before
+stays in force: a token that was taken out meanwhile is still accepted.
+"""
+ALERT_KIND_ACCESS_FILE_USABLE: AlertKind.ValueType  # 19
+"""It has been able to for `ends_after_s`."""
 Global___AlertKind: _TypeAlias = AlertKind  # noqa: Y015
 
 class _AlertSeverity:

@@ -184,7 +184,8 @@ class BudgetServiceServicer:
     def PauseCampaigns(self, request, context):
         """Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
         reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
-        refused for now is tried again within the deadline (30 s without one).
+        refused for now is tried again within the deadline (30 s without one). Callers below the role
+        `operate` cannot resume them, nor those that were paused already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,7 +193,7 @@ class BudgetServiceServicer:
 
     def ResumeCampaigns(self, request, context):
         """Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
-        what a person has paused stays so.
+        what a person has paused stays so, and callers may resume it again by its name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

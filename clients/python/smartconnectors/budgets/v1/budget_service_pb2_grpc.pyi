@@ -59,11 +59,12 @@ class BudgetServiceStub:
     PauseCampaigns: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.PauseCampaignsRequest, _budget_service_pb2.PauseCampaignsResponse]
     """Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
     reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
-    refused for now is tried again within the deadline (30 s without one).
+    refused for now is tried again within the deadline (30 s without one). Callers below the role
+    `operate` cannot resume them, nor those that were paused already.
     """
     ResumeCampaigns: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ResumeCampaignsRequest, _budget_service_pb2.ResumeCampaignsResponse]
     """Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
-    what a person has paused stays so.
+    what a person has paused stays so, and callers may resume it again by its name.
     """
     ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_budget_service_pb2.ListLedgerEntriesRequest, _budget_service_pb2.ListLedgerEntriesResponse]
     """The audit ledger, oldest first."""
@@ -116,11 +117,12 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     PauseCampaigns: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.PauseCampaignsRequest, _budget_service_pb2.PauseCampaignsResponse]  # type: ignore[assignment]
     """Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
     reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
-    refused for now is tried again within the deadline (30 s without one).
+    refused for now is tried again within the deadline (30 s without one). Callers below the role
+    `operate` cannot resume them, nor those that were paused already.
     """
     ResumeCampaigns: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ResumeCampaignsRequest, _budget_service_pb2.ResumeCampaignsResponse]  # type: ignore[assignment]
     """Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
-    what a person has paused stays so.
+    what a person has paused stays so, and callers may resume it again by its name.
     """
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_budget_service_pb2.ListLedgerEntriesRequest, _budget_service_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
     """The audit ledger, oldest first."""
@@ -224,7 +226,8 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_budget_service_pb2.PauseCampaignsResponse, _abc.Awaitable[_budget_service_pb2.PauseCampaignsResponse]]:
         """Pauses campaigns at their platforms, past budgets, pauses and an open circuit breaker, with the
         reserved share of the quota. One that cannot be paused keeps none of the others from it; what is
-        refused for now is tried again within the deadline (30 s without one).
+        refused for now is tried again within the deadline (30 s without one). Callers below the role
+        `operate` cannot resume them, nor those that were paused already.
         """
 
     @_abc_1.abstractmethod
@@ -234,7 +237,7 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_budget_service_pb2.ResumeCampaignsResponse, _abc.Awaitable[_budget_service_pb2.ResumeCampaignsResponse]]:
         """Lets campaigns run again that PauseCampaigns has paused, also before a restart, and no others:
-        what a person has paused stays so.
+        what a person has paused stays so, and callers may resume it again by its name.
         """
 
     @_abc_1.abstractmethod

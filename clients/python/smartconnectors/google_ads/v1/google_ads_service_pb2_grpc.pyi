@@ -59,7 +59,9 @@ class GoogleAdsServiceStub:
     PauseCampaign: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.PauseCampaignRequest, _google_ads_service_pb2.PauseCampaignResponse]
     """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
     ResumeCampaign: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.ResumeCampaignRequest, _google_ads_service_pb2.ResumeCampaignResponse]
-    """Lets a paused campaign run again."""
+    """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
+    an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
+    """
     GetConnectorStatus: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.GetConnectorStatusRequest, _google_ads_service_pb2.GetConnectorStatusResponse]
     """The connector now: mode, breaker, quota and budget."""
 
@@ -94,7 +96,9 @@ class GoogleAdsServiceAsyncStub(GoogleAdsServiceStub):
     PauseCampaign: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.PauseCampaignRequest, _google_ads_service_pb2.PauseCampaignResponse]  # type: ignore[assignment]
     """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
     ResumeCampaign: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.ResumeCampaignRequest, _google_ads_service_pb2.ResumeCampaignResponse]  # type: ignore[assignment]
-    """Lets a paused campaign run again."""
+    """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
+    an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
+    """
     GetConnectorStatus: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.GetConnectorStatusRequest, _google_ads_service_pb2.GetConnectorStatusResponse]  # type: ignore[assignment]
     """The connector now: mode, breaker, quota and budget."""
 
@@ -174,7 +178,9 @@ class GoogleAdsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _google_ads_service_pb2.ResumeCampaignRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_google_ads_service_pb2.ResumeCampaignResponse, _abc.Awaitable[_google_ads_service_pb2.ResumeCampaignResponse]]:
-        """Lets a paused campaign run again."""
+        """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
+        an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
+        """
 
     @_abc_1.abstractmethod
     def GetConnectorStatus(

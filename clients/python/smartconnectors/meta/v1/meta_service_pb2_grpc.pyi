@@ -57,7 +57,9 @@ class MetaServiceStub:
     PauseCampaign: _grpc.UnaryUnaryMultiCallable[_meta_service_pb2.PauseCampaignRequest, _meta_service_pb2.PauseCampaignResponse]
     """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
     ResumeCampaign: _grpc.UnaryUnaryMultiCallable[_meta_service_pb2.ResumeCampaignRequest, _meta_service_pb2.ResumeCampaignResponse]
-    """Lets a paused campaign run again."""
+    """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
+    an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
+    """
     GetConnectorStatus: _grpc.UnaryUnaryMultiCallable[_meta_service_pb2.GetConnectorStatusRequest, _meta_service_pb2.GetConnectorStatusResponse]
     """The connector now: mode, breaker, quota and budget."""
 
@@ -90,7 +92,9 @@ class MetaServiceAsyncStub(MetaServiceStub):
     PauseCampaign: _aio.UnaryUnaryMultiCallable[_meta_service_pb2.PauseCampaignRequest, _meta_service_pb2.PauseCampaignResponse]  # type: ignore[assignment]
     """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
     ResumeCampaign: _aio.UnaryUnaryMultiCallable[_meta_service_pb2.ResumeCampaignRequest, _meta_service_pb2.ResumeCampaignResponse]  # type: ignore[assignment]
-    """Lets a paused campaign run again."""
+    """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
+    an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
+    """
     GetConnectorStatus: _aio.UnaryUnaryMultiCallable[_meta_service_pb2.GetConnectorStatusRequest, _meta_service_pb2.GetConnectorStatusResponse]  # type: ignore[assignment]
     """The connector now: mode, breaker, quota and budget."""
 
@@ -168,7 +172,9 @@ class MetaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _meta_service_pb2.ResumeCampaignRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_meta_service_pb2.ResumeCampaignResponse, _abc.Awaitable[_meta_service_pb2.ResumeCampaignResponse]]:
-        """Lets a paused campaign run again."""
+        """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
+        an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
+        """
 
     @_abc_1.abstractmethod
     def GetConnectorStatus(

@@ -142,7 +142,8 @@ class TradeDeskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResumeCampaign(self, request, context):
-        """Lets a paused campaign run again.
+        """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
+        an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

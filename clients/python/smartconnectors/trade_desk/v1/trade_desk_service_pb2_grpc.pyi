@@ -57,7 +57,9 @@ class TradeDeskServiceStub:
     PauseCampaign: _grpc.UnaryUnaryMultiCallable[_trade_desk_service_pb2.PauseCampaignRequest, _trade_desk_service_pb2.PauseCampaignResponse]
     """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
     ResumeCampaign: _grpc.UnaryUnaryMultiCallable[_trade_desk_service_pb2.ResumeCampaignRequest, _trade_desk_service_pb2.ResumeCampaignResponse]
-    """Lets a paused campaign run again."""
+    """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
+    an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
+    """
     GetConnectorStatus: _grpc.UnaryUnaryMultiCallable[_trade_desk_service_pb2.GetConnectorStatusRequest, _trade_desk_service_pb2.GetConnectorStatusResponse]
     """The connector now: mode, breaker, quota and budget."""
 
@@ -90,7 +92,9 @@ class TradeDeskServiceAsyncStub(TradeDeskServiceStub):
     PauseCampaign: _aio.UnaryUnaryMultiCallable[_trade_desk_service_pb2.PauseCampaignRequest, _trade_desk_service_pb2.PauseCampaignResponse]  # type: ignore[assignment]
     """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
     ResumeCampaign: _aio.UnaryUnaryMultiCallable[_trade_desk_service_pb2.ResumeCampaignRequest, _trade_desk_service_pb2.ResumeCampaignResponse]  # type: ignore[assignment]
-    """Lets a paused campaign run again."""
+    """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
+    an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
+    """
     GetConnectorStatus: _aio.UnaryUnaryMultiCallable[_trade_desk_service_pb2.GetConnectorStatusRequest, _trade_desk_service_pb2.GetConnectorStatusResponse]  # type: ignore[assignment]
     """The connector now: mode, breaker, quota and budget."""
 
@@ -168,7 +172,9 @@ class TradeDeskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trade_desk_service_pb2.ResumeCampaignRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trade_desk_service_pb2.ResumeCampaignResponse, _abc.Awaitable[_trade_desk_service_pb2.ResumeCampaignResponse]]:
-        """Lets a paused campaign run again."""
+        """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
+        an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
+        """
 
     @_abc_1.abstractmethod
     def GetConnectorStatus(

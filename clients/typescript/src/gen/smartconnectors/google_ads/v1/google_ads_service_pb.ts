@@ -795,7 +795,8 @@ export const GoogleAdsService: GenService<{
     output: typeof PauseCampaignResponseSchema;
   },
   /**
-   * Lets a paused campaign run again.
+   * Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
+   * an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
    *
    * @generated from rpc smartconnectors.google_ads.v1.GoogleAdsService.ResumeCampaign
    */

@@ -726,7 +726,8 @@ export const TradeDeskService: GenService<{
     output: typeof PauseCampaignResponseSchema;
   },
   /**
-   * Lets a paused campaign run again.
+   * Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
+   * an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
    *
    * @generated from rpc smartconnectors.trade_desk.v1.TradeDeskService.ResumeCampaign
    */
