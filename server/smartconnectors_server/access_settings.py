@@ -71,6 +71,15 @@ class AccessSettings(Section):
     """Name in a client's certificate (a subject alternative name, or the common name) -> what it
     may do when it sends no token. Needs `server.tls.client_ca_file`."""
 
+    active_caller_s: float = Field(600.0, ge=1, le=604_800)
+    """How long a caller stays active after its last call, in seconds; for quota, one window at
+    least. Active callers have equal shares of call slots and of each platform's quota: a caller
+    may use all that is free, but for what another active one has not used of its share."""
+    max_streams_per_caller: int = Field(500, ge=1, le=1_000_000)
+    """The most streams over gRPC that one caller may have open at once."""
+    max_dashboards_per_caller: int = Field(50, ge=1, le=1_000_000)
+    """The most event streams of the dashboard that one caller may have open at once."""
+
     @model_validator(mode="after")
     def _somebody(self) -> AccessSettings:
         if self.tokens_file is None and self.jwt is None and not self.certificates:

@@ -17,7 +17,7 @@ from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, SystemClock
 from smartconnectors_server.connector import Platform
 from smartconnectors_server.core import Core
 from smartconnectors_server.errors import ServerDraining
-from smartconnectors_server.interceptors import ChainInterceptor, to_status
+from smartconnectors_server.interceptors import ChainInterceptor, Door, to_status
 from smartconnectors_server.ledger import NO_ADOPTION, Adoption
 from smartconnectors_server.listening import ConnectionRules
 from smartconnectors_server.outgoing_proxy import Outgoing
@@ -131,7 +131,7 @@ class Application:
 
     async def _listen(self) -> str:
         server = grpc.aio.server(
-            interceptors=[ChainInterceptor(self.core.chain, self.core.methods, self._clock)],
+            interceptors=[self._interceptor()],
             options=self._rules.options(self._settings),
             maximum_concurrent_rpcs=self._rules.calls(self._settings),
         )
@@ -147,6 +147,11 @@ class Application:
         await server.start()
         self._server = server
         return f"{host}:{port}"
+
+    def _interceptor(self) -> ChainInterceptor:
+        most = self._rules.admitted_calls(self._settings)
+        door = Door(self.core.engines.settings, self._clock, most=most)
+        return ChainInterceptor(self.core.chain, self.core.methods, self._clock, door)
 
     def _add_services(self, server: Any) -> None:
         core, books = self.core, self.core.books

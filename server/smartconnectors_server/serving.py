@@ -15,9 +15,11 @@ from typing import Any, TypeVar
 from smartconnectors_server import failpoints
 from smartconnectors_server.app import Application, Ready
 from smartconnectors_server.checks import check_start
+from smartconnectors_server.clock import Clock
 from smartconnectors_server.http import Pages
 from smartconnectors_server.ledger import NO_ADOPTION, Adoption
 from smartconnectors_server.picture import picture, states
+from smartconnectors_server.ratelimit import Slots
 from smartconnectors_server.settings import Settings
 from smartconnectors_server.startup import StartupError, hint_in_container, warn_if_open
 from smartconnectors_server.telemetry import configure_logging
@@ -25,6 +27,8 @@ from smartconnectors_server.threads import NoThread, Pool, is_shortage, started
 
 WORKERS = 4
 """Threads for what would stop the loop: reading settings and tokens, importing libraries."""
+MOST_DASHBOARDS = 1000
+"""Event streams of all callers together."""
 
 Started = TypeVar("Started")
 
@@ -42,6 +46,19 @@ def pages_of(application: Application) -> Pages:
         core.engines.clock,
         core.auth.gatekeeper,
         core.keeper,
+        _viewers(core.engines.settings, core.engines.clock),
+    )
+
+
+def _viewers(settings: Settings, clock: Clock) -> Slots:
+    """Event streams of the dashboard; without access control they are not counted by caller."""
+    each = None if settings.access is None else settings.access.max_dashboards_per_caller
+    return Slots(
+        "dashboards are open",
+        "http/dashboards",
+        clock.monotonic_ns,
+        most=MOST_DASHBOARDS,
+        most_each=each,
     )
 
 

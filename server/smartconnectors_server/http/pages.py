@@ -22,6 +22,7 @@ from smartconnectors_server.clock import Clock
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.http.desk import Desk, Pauses, refused
 from smartconnectors_server.http.live import Live
+from smartconnectors_server.ratelimit import Slots
 from smartconnectors_server.settings import HttpSettings
 from smartconnectors_server.telemetry import Metrics
 
@@ -41,11 +42,13 @@ class Pages:
         clock: Clock,
         gatekeeper: Gatekeeper,
         pauses: Pauses,
+        viewers: Slots,
     ) -> None:
         """`states`: platform -> how it is; `picture`: what the dashboard shows now; `pauses`: who
-        pauses and resumes for it.
+        pauses and resumes for it; `viewers`: how many event streams there may be, by caller.
         """
         self._metrics = metrics
+        self._viewers = viewers
         self._ready = ready
         self._states = states
         guarded = {"guarded": not gatekeeper.open}
@@ -85,9 +88,13 @@ class Pages:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         try:
-            self._desk.reader(request)
+            caller = self._desk.reader(request)
+            with contextlib.nullcontext() if caller is None else self._viewers.of(caller.name):
+                return await self._stream(request)
         except ConnectorError as error:
             return refused(error)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )

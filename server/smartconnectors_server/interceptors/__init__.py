@@ -9,6 +9,7 @@ from smartconnectors_server.interceptors.campaign_pauses import CampaignPauses
 from smartconnectors_server.interceptors.chain import ChainInterceptor, compose
 from smartconnectors_server.interceptors.circuit_breaker import CircuitBreak
 from smartconnectors_server.interceptors.deferred import DeferredBids
+from smartconnectors_server.interceptors.door import Door
 from smartconnectors_server.interceptors.fallback import Fallback
 from smartconnectors_server.interceptors.gate import WireGate
 from smartconnectors_server.interceptors.idempotency import Idempotency
@@ -43,6 +44,7 @@ __all__ = [
     "CampaignPauses",
     "ChainInterceptor",
     "DeferredBids",
+    "Door",
     "Engines",
     "Idempotency",
     "Interceptor",

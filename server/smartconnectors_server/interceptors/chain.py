@@ -15,6 +15,7 @@ from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.interceptors._base import Interceptor, Next
 from smartconnectors_server.interceptors.auth import Auth
+from smartconnectors_server.interceptors.door import Door
 from smartconnectors_server.interceptors.status import StatusError, foreseen, parse, to_status
 from smartconnectors_server.interceptors.validation import Validation
 
@@ -39,11 +40,12 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
     """Wraps each handler, since grpc.aio shows an interceptor no more than a method's path."""
 
     def __init__(
-        self, interceptors: Sequence[Interceptor], methods: MethodTable, clock: Clock
+        self, interceptors: Sequence[Interceptor], methods: MethodTable, clock: Clock, door: Door
     ) -> None:
         self._interceptors = interceptors
         self._methods = methods
         self._clock = clock
+        self._door = door
         self._wrapped: dict[str, Handler] = {}
         self._auth = next(i for i in interceptors if isinstance(i, Auth))
 
@@ -90,14 +92,15 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
 
         async def stream(requests: Any, context: Context) -> AsyncIterator[Any]:
             try:
-                self._auth.admit_to_other(path, context, Role.READ)
+                caller = self._auth.admit_to_other(path, context, Role.READ)
+                with self._door.stream(caller):
+                    if handler is None or handler.stream_stream is None:
+                        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+                    async for message in handler.stream_stream(requests, context):
+                        yield message
             except ConnectorError as error:
                 status = to_status(error)
                 await context.abort(status.code, status.message, status.trailers)
-            if handler is None or handler.stream_stream is None:
-                await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
-            async for message in handler.stream_stream(requests, context):
-                yield message
 
         return grpc.stream_stream_rpc_method_handler(
             stream,
@@ -112,7 +115,8 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
             call = self._call(spec, context)
             try:
                 self._auth.admit(call, context)
-                answer: bytes = await chain(raw, call)
+                with self._door.call(call.caller):
+                    answer: bytes = await chain(raw, call)
             except ConnectorError as refused:  # at the door
                 status = to_status(refused)
                 await context.abort(status.code, status.message, status.trailers)
@@ -135,9 +139,10 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
                 request = parse(raw, spec, validation.most_bytes)
                 self._auth.check(request, call)
                 validation.check(request, call)
-                async for message in handler.unary_stream(request, call):
-                    self._auth.again(call)
-                    yield message.SerializeToString()
+                with self._door.stream(call.caller):
+                    async for message in handler.unary_stream(request, call):
+                        self._auth.again(call)
+                        yield message.SerializeToString()
             except Exception as error:
                 status = to_status(foreseen(error, call))
                 await context.abort(status.code, status.message, status.trailers)
@@ -151,8 +156,9 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
             call = self._call(spec, context)
             try:
                 self._auth.admit(call, context)
-                async for message in handler.stream_stream(raws, call):
-                    yield message.SerializeToString()
+                with self._door.stream(call.caller):
+                    async for message in handler.stream_stream(raws, call):
+                        yield message.SerializeToString()
             except Exception as error:
                 status = to_status(foreseen(error, call))
                 await context.abort(status.code, status.message, status.trailers)
