@@ -12,6 +12,7 @@ from smartconnectors_server.clock import ManualClock
 from smartconnectors_server.errors import RateLimited
 from smartconnectors_server.platforms.google_ads import cache as google_ads
 from smartconnectors_server.platforms.meta import cache as meta
+from smartconnectors_server.platforms.meta.state import Campaign
 from smartconnectors_server.platforms.trade_desk import cache as trade_desk
 
 Ask = Callable[[], Awaitable[Any]]
@@ -42,9 +43,7 @@ def _google_ads(reads: Reads, clock: ManualClock) -> Ask:
 def _meta(reads: Reads, clock: ManualClock) -> Ask:
     async def several(keys: Any) -> Any:
         await reads.one()
-        return {
-            key: meta.Campaign(key, "act_1", "USD", is_paused=False, ad_sets=()) for key in keys
-        }
+        return {key: Campaign(key, "act_1", "USD", is_paused=False, ad_sets=()) for key in keys}
 
     cache = meta.CampaignCache(clock, 60.0, several)
 
