@@ -132,6 +132,13 @@ class AccessSettings(Section):
     which counts only in a certificate without any alternative name. Needs
     `server.tls.client_ca_file`."""
 
+    active_caller_s: float = Field(600.0, ge=1, le=604_800)
+    """How long a caller stays active after its last call, in seconds; for quota, one window at
+    least. Active callers have equal shares of call slots and of each platform's quota: a caller
+    may use all that is free, but for what another active one has not used of its share."""
+    max_streams_per_caller: int = Field(500, ge=1, le=1_000_000)
+    """The most streams over gRPC that one caller may have open at once."""
+
     @model_validator(mode="after")
     def _somebody(self) -> AccessSettings:
         if self.tokens_file is None and self.jwt is None and not self.certificates:

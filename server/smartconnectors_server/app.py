@@ -17,7 +17,7 @@ from smartconnectors_server.clock import NANOS_PER_SECOND, Clock, SystemClock
 from smartconnectors_server.connector import Platform
 from smartconnectors_server.core import Core
 from smartconnectors_server.errors import ServerDraining
-from smartconnectors_server.interceptors import ChainInterceptor, to_status
+from smartconnectors_server.interceptors import ChainInterceptor, Door, to_status
 from smartconnectors_server.ledger import NO_ADOPTION, Adoption
 from smartconnectors_server.listening import ConnectionRules
 from smartconnectors_server.outgoing_proxy import Outgoing
@@ -138,11 +138,13 @@ class Application:
 
     async def _listen(self) -> str:
         # No bound of gRPC's own: it counts calls whose callers it does not know.
+        most = self._rules.admitted_calls(self._settings)
         chain = ChainInterceptor(
             self.core.chain,
             self.core.methods,
             self._clock,
             self._rules.arrivals(self._settings),
+            Door(self.core.engines.settings, self._clock, most=most),
             self.telemetry.metrics,
         )
         options = self._rules.options(self._settings, self.core.engines.settings.http)

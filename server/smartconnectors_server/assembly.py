@@ -330,6 +330,7 @@ def runtime_of(
         window_s=rate.window_s or platform.defaults.rate_limit_window_s,
         burst=rate.burst,
         reserve_percent=reserve_percent_of(chosen, mode, limit),
+        active_for_s=settings.active_callers_s,
     )
 
     def changed(before: State, after: State) -> None:

@@ -16,8 +16,9 @@ from google.protobuf.message_factory import GetMessageClass
 from smartconnectors.common.v1 import options_pb2
 from smartconnectors.common.v1.bid_pb2 import BidRequest
 from smartconnectors.common.v1.campaign_pb2 import CampaignBudgetUpdate
-from smartconnectors_server.access import ANYBODY, Caller, Credentials
+from smartconnectors_server.access import ANYBODY, Caller, Credentials, Role
 from smartconnectors_server.ledger import Hold
+from smartconnectors_server.ratelimit import THE_SERVER, Asker
 from smartconnectors_server.telemetry import Trace
 
 
@@ -57,7 +58,8 @@ class MethodSpec:
     client_streaming: bool
     server_streaming: bool
     urgent: bool
-    """Passes an open breaker and may use the reserved share of the quota."""
+    """Passes an open breaker and, for the role `operate`, may use the reserved share of the quota.
+    A dry run of it does neither."""
     request_class: type[Message]
     response_class: type[Message]
 
@@ -288,6 +290,23 @@ class Call:
     def actor(self) -> str:
         """Who asked; `anonymous` without access control."""
         return self.caller.name
+
+    @property
+    def urgent(self) -> bool:
+        """True when it makes things safer; a dry run changes nothing, so it is not urgent."""
+        return self.spec.urgent and not self.validate_only
+
+    @property
+    def reserved(self) -> bool:
+        """True when it may use the reserved share of the quota: that belongs to `operate`."""
+        return self.urgent and self.caller.role >= Role.OPERATE
+
+    @property
+    def asker(self) -> Asker:
+        """Whose share of the quota it uses; without access control nobody has one."""
+        if self.caller.name in ("", ANYBODY.name):
+            return THE_SERVER
+        return Asker(self.caller.name, dry_run=self.validate_only)
 
     def remaining_ns(self, now_ns: int) -> int | None:
         """Time left to the caller's deadline; None: no deadline."""

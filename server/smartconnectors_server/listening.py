@@ -67,6 +67,12 @@ class ConnectionRules:
             unknown_on_one_connection=self.unknown_calls_on_one_connection,
         )
 
+    def admitted_calls(self, server: ServerSettings) -> int:
+        """Of those, the calls that are shared between callers once it is known who calls. The rest
+        is for calls that are still arriving, and for operators.
+        """
+        return server.max_in_flight + self.spare_calls // 2
+
     def waiting_calls(self, server: ServerSettings) -> int:
         """Calls that have arrived and that nobody has looked at yet. More than `calls`, so that the
         refusal that names a bound comes first.

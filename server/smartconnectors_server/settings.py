@@ -245,8 +245,8 @@ class RateLimitSettings(Section):
     burst: int | None = Field(None, ge=1, le=10_000_000)
     """The most at once. Absent: `calls`."""
     reserve_percent: float | None = Field(None, ge=0, le=50)
-    """Share of the quota kept for pausing campaigns. Absent: 0 in sandbox, otherwise 10, and one
-    call at least."""
+    """Share of the quota kept for operators who pause campaigns. Absent: 0 in sandbox, otherwise
+    10, and one call at least."""
 
 
 class CircuitBreakerSettings(Section):
@@ -391,6 +391,11 @@ class Settings(Section):
     privacy: PrivacySettings = PrivacySettings()
     alerts: AlertSettings = AlertSettings()
     platforms: Mapping[str, PlatformSettings] = Field(default_factory=dict)
+
+    @property
+    def active_callers_s(self) -> float:
+        """How long a caller keeps its share. Without access control there is only one caller."""
+        return 600.0 if self.access is None else self.access.active_caller_s
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

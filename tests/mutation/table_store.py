@@ -446,7 +446,11 @@ CHAIN_OF_GUARDS = (
         "a call is sent beyond the platform's quota",
         "interceptors/rate_limit.py",
         "        await runtime.limiter.take(\n"
-        "            call.weight, reserved=call.spec.urgent, obeys=runtime.obeys(request)\n"
+        "            call.weight,\n"
+        "            reserved=call.reserved,\n"
+        "            # The platform can refuse a pause by itself.\n"
+        "            obeys=() if call.urgent else runtime.obeys(request),\n"
+        "            asker=call.asker,\n"
         "        )\n",
         "",
         (SIMULATION,),

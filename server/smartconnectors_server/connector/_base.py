@@ -105,8 +105,9 @@ class Gate(Protocol):
         ...
 
     def urgent(self) -> AbstractContextManager[None]:
-        """Inside of it reads pass an open breaker, may use the reserved share of the quota and are
-        made although the platform asks for patience: for what a campaign cannot be paused without.
+        """Inside of it reads pass an open breaker, may use the reserved share of the quota if the
+        caller's role is `operate`, and are made although the platform asks for patience: for what a
+        campaign cannot be paused without. For a dry run they are ordinary reads.
         """
         ...
 

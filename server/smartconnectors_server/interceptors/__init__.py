@@ -10,6 +10,7 @@ from smartconnectors_server.interceptors.campaign_stops import CampaignStops
 from smartconnectors_server.interceptors.chain import ChainInterceptor, compose
 from smartconnectors_server.interceptors.circuit_breaker import CircuitBreak
 from smartconnectors_server.interceptors.deferred import DeferredBids
+from smartconnectors_server.interceptors.door import Door
 from smartconnectors_server.interceptors.fallback import Fallback
 from smartconnectors_server.interceptors.gate import WireGate
 from smartconnectors_server.interceptors.idempotency import Idempotency
@@ -45,6 +46,7 @@ __all__ = [
     "CampaignStops",
     "ChainInterceptor",
     "DeferredBids",
+    "Door",
     "Engines",
     "Idempotency",
     "Interceptor",

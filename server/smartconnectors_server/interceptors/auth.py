@@ -20,6 +20,7 @@ from smartconnectors_server.errors import (
     Unauthenticated,
 )
 from smartconnectors_server.interceptors._base import Engines, Next
+from smartconnectors_server.interceptors.gate import reading_for
 
 ANSWERS_WHAT_MAY_BE_SEEN = frozenset(
     {
@@ -154,8 +155,10 @@ class Auth:
             return False
         return True
 
-    def admit_to_other(self, path: str, context: Context, role: Role) -> None:
-        """The same for a method that no guard describes: it takes a known caller with `role`."""
+    def admit_to_other(self, path: str, context: Context, role: Role) -> Caller:
+        """The same for a method that no guard describes: it takes a known caller with `role`.
+        Returns the caller.
+        """
         name = ""
         try:
             caller = self._gatekeeper.identify(shown_by(context))
@@ -164,12 +167,14 @@ class Auth:
         except ConnectorError as error:
             self._tell(path, name, error)
             raise
+        return caller
 
     async def intercept(self, call_next: Next, request: Message, call: Call) -> Message:
         self.again(call)
         self.check(request, call)
         try:
-            response: Message = await call_next(request, call)
+            with reading_for(call):
+                response: Message = await call_next(request, call)
         except BudgetExceeded as error:
             if call.caller.scope.sees_budget(error.metadata.get("budget_id", "")):
                 raise

@@ -88,7 +88,8 @@ class Batch:
 
     async def _send(self, part: Sequence[Arrived]) -> None:
         """One call of the platform, through breaker and rate limit, for this part of the batch."""
-        together = Call(spec=self._spec, started_ns=part[0][1].started_ns)
+        first = part[0][1]
+        together = Call(spec=self._spec, started_ns=first.started_ns, caller=first.caller)
         send: Next = self._place
         for guard in reversed(self._guards):
             send = partial(guard.intercept, send)

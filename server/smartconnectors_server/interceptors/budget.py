@@ -44,7 +44,7 @@ class Budget:
             return await self._validate(call_next, request, call, priced, reservation)
         if not priced.defer:
             # A cheap look before the ledger writes: overload must not burn disk syncs.
-            runtime.limiter.check(obeys=runtime.obeys(request))
+            runtime.limiter.check(obeys=runtime.obeys(request), asker=call.asker)
         call.held = True
         try:
             with self._tracer.inside(call.trace, names.SPAN_RESERVE, self._engines.clock):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.interceptors._base import Interceptor, Next
 from smartconnectors_server.interceptors.arrivals import ArrivalRules, Arrivals
 from smartconnectors_server.interceptors.auth import Auth
+from smartconnectors_server.interceptors.door import Door
 from smartconnectors_server.interceptors.status import StatusError, foreseen, parse, to_status
 from smartconnectors_server.interceptors.validation import Validation
 from smartconnectors_server.telemetry import Metrics
@@ -56,11 +58,13 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
         methods: MethodTable,
         clock: Clock,
         rules: ArrivalRules,
+        door: Door,
         metrics: Metrics,
     ) -> None:
         self._interceptors = interceptors
         self._methods = methods
         self._clock = clock
+        self._door = door
         self._wrapped: dict[str, Handler] = {}
         self._auth = next(i for i in interceptors if isinstance(i, Auth))
         self.arrivals = Arrivals(clock, rules, partial(metrics.turned_away, "grpc"))
@@ -121,7 +125,7 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
             call = self._call(spec, context)
             try:
                 self._auth.admit(call, context)
-                with self.arrivals.slot():
+                with self.arrivals.slot(), self._door.call(call.caller):
                     raw = await self._message(call, context)
                     answer: bytes = await chain(raw, call)
             except ConnectorError as refused:  # at the door
@@ -155,7 +159,7 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
             call = self._call(spec, context)
             try:
                 self._auth.admit(call, context)
-                with self.arrivals.slot():
+                with self.arrivals.slot(), self._door.stream(call.caller):
                     async for message in watched(call, context):
                         yield message
             except ConnectorError as refused:  # at the door
@@ -187,7 +191,7 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
             call = self._call(spec, context)
             try:
                 self._auth.admit(call, context)
-                with self.arrivals.slot():
+                with self.arrivals.slot(), self._door.stream(call.caller):
                     async for message in answered(raws, call, context):
                         yield message
             except ConnectorError as refused:  # at the door
@@ -197,16 +201,20 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):
 
     # Methods that no guard describes
 
-    def _admitted(self, path: str, context: Context) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def _admitted(self, path: str, context: Context) -> Iterator[None]:
         """A slot for a call of another method. Load balancers may always ask for health; whatever
         else there is, or is not, is for callers who are known. Raises ConnectorError.
         """
+        share: AbstractContextManager[None] = contextlib.nullcontext()
+        slot = self.arrivals.slot()
         if path.startswith(_HEALTH):
             if not self._auth.knows(context):
-                return self.arrivals.unknown_slot(context.peer())
+                slot = self.arrivals.unknown_slot(context.peer())
         elif not self._auth.open:
-            self._auth.admit_to_other(path, context, Role.READ)
-        return self.arrivals.slot()
+            share = self._door.stream(self._auth.admit_to_other(path, context, Role.READ))
+        with slot, share:
+            yield
 
     def _other(self, path: str, handler: Any) -> Handler | None:
         """A method that no guard describes, with a place among all calls."""

@@ -36,7 +36,7 @@ class CircuitBreak:
         try:
             permit = runtime.breaker.acquire()
         except CircuitOpen:
-            if call.spec.urgent:
+            if call.urgent:
                 unguarded: Message = await call_next(request, call)
                 return unguarded
             call.circuit = runtime.breaker.state.value

@@ -6,15 +6,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 
+from smartconnectors_server.call import Call
 from smartconnectors_server.circuitbreaker import CircuitBreaker, CircuitOpen, State
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import QuotaSignal, Traffic
 from smartconnectors_server.errors import ConnectorError, PlatformUnavailable
-from smartconnectors_server.ratelimit import EVERYONE, LowPriority, RateLimiter
+from smartconnectors_server.ratelimit import EVERYONE, THE_SERVER, LowPriority, RateLimiter
 from smartconnectors_server.telemetry import Telemetry, current, names
 
 _URGENT = ContextVar("_URGENT", default=False)
 """Whether the reads of the present task are on the way of a pause."""
+_CALL: ContextVar[Call | None] = ContextVar("_CALL", default=None)
+"""The call that the reads of the present task are made for; None: the server's own work."""
 _TRAFFIC = ContextVar("_TRAFFIC", default=Traffic.BIDS)
 """What the present call to the platform counts as there."""
 
@@ -38,6 +41,16 @@ def _whose(account: str | None, traffic: Traffic) -> str:
     kind = EVERYONE if traffic in (Traffic.BIDS, Traffic.REPORTS) else traffic.value
     # No account's name has a blank, so none can be taken for a kind of traffic.
     return kind if account is None else f"{kind} of {account}"
+
+
+@contextmanager
+def reading_for(call: Call) -> Iterator[None]:
+    """Inside of it reads use the share of the quota that the call's own change would use."""
+    token = _CALL.set(call)
+    try:
+        yield
+    finally:
+        _CALL.reset(token)
 
 
 @contextmanager
@@ -82,12 +95,17 @@ class WireGate:
 
     @asynccontextmanager
     async def read(self, what: str, traffic: Traffic = Traffic.READS) -> AsyncIterator[None]:
-        urgent, obeys = _URGENT.get(), orders_for(self._account, traffic)
+        call = _CALL.get()
+        urgent = _URGENT.get() and (call is None or call.urgent)
+        reserved = urgent and (call is None or call.reserved)
+        # A login serves every caller, so it is the server's own.
+        asker = THE_SERVER if call is None or traffic is Traffic.LOGIN else call.asker
+        obeys = () if urgent else orders_for(self._account, traffic)
         try:
             permit = self._breaker.acquire()
         except CircuitOpen as error:
             if urgent:
-                await self._limiter.take(reserved=True)
+                await self._limiter.take(reserved=reserved, obeys=obeys, asker=asker)
                 with _counts_as(traffic):
                     yield
                 return
@@ -96,7 +114,7 @@ class WireGate:
                 retry_after_s=error.retry_after_s,
             ) from None
         try:
-            await self._limiter.take(reserved=urgent, obeys=obeys)
+            await self._limiter.take(reserved=reserved, obeys=obeys, asker=asker)
             permit.restart()
             started_ns = self._clock.monotonic_ns()
             tracer = self._telemetry.tracer

@@ -16,7 +16,6 @@ from smartconnectors_server.call import Call, MethodSpec
 from smartconnectors_server.clock import NANOS_PER_MILLI
 from smartconnectors_server.errors import (
     DeadlineTooShort,
-    Overloaded,
     RequestIdReused,
     ServerDraining,
 )
@@ -27,8 +26,7 @@ from smartconnectors_server.interceptors.answers import (
     stored_answer,
 )
 from smartconnectors_server.ledger import Hold, RequestKey, mode_of_place
-
-OVERLOAD_RETRY_S = 0.1
+from smartconnectors_server.ratelimit import Slots
 
 
 @dataclass(slots=True, eq=False)
@@ -73,7 +71,13 @@ class Idempotency:
         self._engines = engines
         self._keeper = engines.keeper
         self._clock = engines.clock
-        self._max_in_flight = engines.settings.server.max_in_flight
+        self._slots = Slots(
+            "calls are in flight",
+            "server/in_flight",
+            engines.clock.monotonic_ns,
+            most=engines.settings.server.max_in_flight,
+            active_for_s=engines.settings.active_callers_s,
+        )
         self._running: dict[RequestKey, _Running] = {}
         self._calls: dict[asyncio.Task[Message], Call] = {}
         self._draining = False
@@ -100,7 +104,7 @@ class Idempotency:
             return self._replay(hold, request, call)
         if self._draining:
             raise ServerDraining.refused()
-        self._check_room()
+        self._slots.check(call.actor)
         self._check_deadline(call)
         running = self._start(call_next, request, call)
         if not call.validate_only:
@@ -136,6 +140,9 @@ class Idempotency:
     def _start(self, call_next: Next, request: Message, call: Call) -> _Running:
         task: asyncio.Task[Message] = asyncio.ensure_future(call_next(request, call))
         call.task = task
+        caller = call.actor
+        self._slots.take(caller)
+        task.add_done_callback(lambda _: self._slots.give_back(caller))
         self._calls[task] = call
         task.add_done_callback(self._ended)
         return _Running(call.fingerprint, call, task)
@@ -191,15 +198,6 @@ class Idempotency:
         response = stored_answer(call.spec, hold, circuit)
         add_budget(response, self._keeper.state(self._engines.runtime(call).book))
         return response  # type: ignore[no-any-return]
-
-    def _check_room(self) -> None:
-        if len(self._calls) >= self._max_in_flight:
-            raise Overloaded(
-                f"{self._max_in_flight} calls are in flight, as many as this server takes",
-                retry_after_s=OVERLOAD_RETRY_S,
-                metadata={"max_in_flight": str(self._max_in_flight)},
-                quota_subject="server/in_flight",
-            )
 
     def _check_deadline(self, call: Call) -> None:
         least_ms = self._engines.runtime(call).settings.min_deadline_ms

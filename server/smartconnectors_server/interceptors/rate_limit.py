@@ -29,7 +29,11 @@ class RateLimit:
         if runtime.mode is Mode.SHADOW and not call.validate_only:
             return _shadowed(request, call)
         await runtime.limiter.take(
-            call.weight, reserved=call.spec.urgent, obeys=runtime.obeys(request)
+            call.weight,
+            reserved=call.reserved,
+            # The platform can refuse a pause by itself.
+            obeys=() if call.urgent else runtime.obeys(request),
+            asker=call.asker,
         )
         call.dispatched = True
         started_ns = self._engines.clock.monotonic_ns()

@@ -34,11 +34,12 @@ class BurstLimit(AsyncLimiter):
     else of a loop is needed as long as nothing queues, and nothing does: whoever takes has asked.
     """
 
-    __slots__ = ("_calls_per_s", "_time_only_loop")
+    __slots__ = ("_calls_per_s", "_time_only_loop", "burst")
 
     def __init__(self, burst: int, calls_per_s: float, now_ns: Callable[[], int]) -> None:
         most = burst + _ROUNDING
         super().__init__(most, most / calls_per_s)
+        self.burst = burst
         self._calls_per_s = calls_per_s
         self._time_only_loop = cast(asyncio.AbstractEventLoop, _TimeOnlyLoop(now_ns))
 

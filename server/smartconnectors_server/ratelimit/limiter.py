@@ -11,6 +11,7 @@ from smartconnectors_server.errors import RateLimited
 from smartconnectors_server.ratelimit.burst import BurstLimit
 from smartconnectors_server.ratelimit.claims import CallStore, Claims
 from smartconnectors_server.ratelimit.floor import Floors
+from smartconnectors_server.ratelimit.shares import ACTIVE_FOR_S, CallsOfCallers
 from smartconnectors_server.window import SlidingSum
 
 CLAIMS_PER_LIMIT = 50
@@ -26,9 +27,22 @@ class _Refusal:
     """Why not now, and when."""
 
     limited_by: str
-    """`window`, `burst` or `platform`."""
+    """`window`, `burst`, `platform` or `caller`."""
     ready_ns: int
     """The first instant at which a call would be admitted if none is made until then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """For whom a call is made."""
+
+    caller: str = ""
+    """Who has a share of the limit; empty: the server itself, which has none and leaves none."""
+    dry_run: bool = False
+    """True: the call changes nothing, so it may use half of its caller's share and no more."""
+
+
+THE_SERVER = Asker()
 
 
 class RateLimiter:
@@ -51,6 +65,7 @@ class RateLimiter:
         window_s: float,
         burst: int | None = None,
         reserve_percent: float = 0.0,
+        active_for_s: float = ACTIVE_FOR_S,
     ) -> None:
         """To be opened before use.
 
@@ -63,6 +78,8 @@ class RateLimiter:
             burst: the most calls at once; None: `limit`.
             reserve_percent: share of the limit that only reserved calls may use (pausing a
                 campaign must be possible when bids have used everything else).
+            active_for_s: how long a caller keeps its share after it last asked, one window at
+                least.
 
         Raises:
             ValueError: a number is out of its range.
@@ -78,6 +95,7 @@ class RateLimiter:
         self._calls = SlidingSum(self._window_ns)
         self._floors = Floors(limit, max(1, self._reserve), self._window_ns)
         self._burst = self._bucket(burst)
+        self._callers = CallsOfCallers(self._window_ns, round(active_for_s * NANOS_PER_SECOND))
         self._claims = Claims(
             platform,
             store,
@@ -151,20 +169,34 @@ class RateLimiter:
         wait_ns = self._floors.not_before_ns(obeys) - self._now_ns()
         return max(0, wait_ns) / NANOS_PER_SECOND
 
-    def look(self, *, reserved: bool = False, obeys: Sequence[str] = _EVERYONE) -> float | None:
+    def look(
+        self,
+        *,
+        reserved: bool = False,
+        obeys: Sequence[str] = _EVERYONE,
+        asker: Asker = THE_SERVER,
+    ) -> float | None:
         """Seconds until one call would be admitted; None: now. Takes nothing and writes nothing."""
         now_ns = self._now_ns()
-        refusal = self._refusal(now_ns, reserved=reserved, obeys=obeys)
+        refusal = self._refusal(now_ns, reserved=reserved, obeys=obeys, asker=asker)
         return None if refusal is None else (refusal.ready_ns - now_ns) / NANOS_PER_SECOND
 
     def check(
-        self, *, reserved: bool = False, leave: int = 0, obeys: Sequence[str] = _EVERYONE
+        self,
+        *,
+        reserved: bool = False,
+        leave: int = 0,
+        obeys: Sequence[str] = _EVERYONE,
+        asker: Asker = THE_SERVER,
     ) -> None:
-        """Raises the RateLimited that `take` would raise now. Takes nothing and writes nothing."""
+        """Raises the RateLimited that `take` would raise now. Takes nothing and writes nothing, but
+        a caller that asks is active.
+        """
         now_ns = self._now_ns()
-        refusal = self._refusal(now_ns, reserved=reserved, leave=leave, obeys=obeys)
+        self._note(asker, now_ns)
+        refusal = self._refusal(now_ns, reserved=reserved, leave=leave, obeys=obeys, asker=asker)
         if refusal is not None:
-            raise self._rate_limited(refusal, now_ns, reserved=reserved)
+            raise self._rate_limited(refusal, now_ns, reserved=reserved, asker=asker)
 
     async def take(
         self,
@@ -173,14 +205,15 @@ class RateLimiter:
         reserved: bool = False,
         leave: int = 0,
         obeys: Sequence[str] = _EVERYONE,
+        asker: Asker = THE_SERVER,
     ) -> None:
-        """Takes `count` calls, all or none, which the caller makes right after.
+        """Takes `count` calls, all or none, which are made right after.
 
         `reserved`: may use the reserve, and is made whatever the platform has ordered: a campaign
         must be pausable while the platform asks for patience, and the platform can refuse by
         itself. `leave`: only if that many calls are free afterwards, for those that matter more.
-        `obeys`: whose orders of the platform bind the call. More calls than the limit or the burst
-        never fit.
+        `obeys`: whose orders of the platform bind the call. `asker`: whose share of the limit they
+        count in; reserved calls need no share. More calls than the limit or the burst never fit.
 
         Raises:
             RateLimited: not now; nothing was taken.
@@ -190,14 +223,19 @@ class RateLimiter:
             raise RuntimeError(f"the rate limiter of {self._platform} has not been opened")
         while True:
             now_ns = self._now_ns()
-            refusal = self._refusal(now_ns, count, reserved=reserved, leave=leave, obeys=obeys)
+            self._note(asker, now_ns)
+            refusal = self._refusal(
+                now_ns, count, reserved=reserved, leave=leave, obeys=obeys, asker=asker
+            )
             if refusal is not None:
-                raise self._rate_limited(refusal, now_ns, reserved=reserved)
+                raise self._rate_limited(refusal, now_ns, reserved=reserved, asker=asker)
             if self._claims.use(now_ns, count):
                 break
             # Time passes and others take meanwhile, so everything is asked again afterwards.
             await self._claims.extend(self._limit - self._calls.total(now_ns), count)
         self._calls.add(now_ns, count)
+        if asker.caller:
+            self._callers.add(asker.caller, now_ns, count, self._calls_per_s)
         if self._burst is not None:
             await self._burst.take(count)
 
@@ -217,6 +255,14 @@ class RateLimiter:
         """
         self._floors.tighten(whose, self._now_ns(), retry_after_s, usage_percent)
 
+    @property
+    def _calls_per_s(self) -> float:
+        return self._limit / self._window_s
+
+    def _note(self, asker: Asker, now_ns: int) -> None:
+        if asker.caller:
+            self._callers.asks(asker.caller, now_ns)
+
     def _refusal(
         self,
         now_ns: int,
@@ -225,6 +271,7 @@ class RateLimiter:
         reserved: bool,
         leave: int = 0,
         obeys: Sequence[str],
+        asker: Asker,
     ) -> _Refusal | None:
         floors, kept = self._floors, leave + (0 if reserved else self._reserve)
         bound = () if reserved else obeys
@@ -232,7 +279,13 @@ class RateLimiter:
         wait_ns = 0 if self._burst is None else self._burst.wait_ns(count)
         used = self._calls.total(now_ns)
         not_before_ns = floors.not_before_ns(bound)
-        if used + count <= allowed and now_ns >= not_before_ns and wait_ns == 0:
+        share_ns = now_ns if reserved else self._share_ns(asker, now_ns, count, allowed)
+        if (
+            used + count <= allowed
+            and now_ns >= not_before_ns
+            and wait_ns == 0
+            and share_ns == now_ns
+        ):
             return None
         refusals = [
             _Refusal("window", self._fits_at_ns(now_ns, self._limit - kept, count)),
@@ -242,21 +295,48 @@ class RateLimiter:
         for floor in floors.of(bound):
             fits_at_ns = self._fits_at_ns(now_ns, floor.limit(now_ns) - kept, count)
             refusals.append(_Refusal("platform", min(floor.lapses_ns, fits_at_ns)))
+        refusals.append(_Refusal("caller", share_ns))
         return max(refusals, key=lambda refusal: refusal.ready_ns)
+
+    def _share_ns(self, asker: Asker, now_ns: int, count: int, allowed: int) -> int:
+        """When the share of the one who asks admits the calls; `now_ns`: now."""
+        caller, callers = asker.caller, self._callers
+        if not caller:
+            return now_ns
+        fits_at_ns = callers.fits_at_ns(
+            caller, now_ns, count, allowed, self._calls, dry_run=asker.dry_run
+        )
+        ready_ns = now_ns + 2 * self._window_ns if fits_at_ns is None else fits_at_ns
+        if self._burst is None:
+            return ready_ns
+        burst = self._burst.burst
+        left = callers.left_of_burst(caller, now_ns, count, burst, self._calls_per_s)
+        return max(ready_ns, now_ns + self._burst.wait_ns(count + left))
 
     def _fits_at_ns(self, now_ns: int, allowed: int, count: int) -> int:
         """When more calls are within `allowed`; an instant past any report if they never are."""
         fits_at_ns = self._calls.fits_at_ns(now_ns, allowed, count)
         return now_ns + 2 * self._window_ns if fits_at_ns is None else fits_at_ns
 
-    def _rate_limited(self, refusal: _Refusal, now_ns: int, *, reserved: bool) -> RateLimited:
+    def _rate_limited(
+        self, refusal: _Refusal, now_ns: int, *, reserved: bool, asker: Asker
+    ) -> RateLimited:
         used = self._calls.total(now_ns)
+        of_caller: dict[str, str] = {}
         retry_after_s = (refusal.ready_ns - now_ns) / NANOS_PER_SECOND
         so_far = f"{used} of {self._limit} calls used in the last {self._window_s:g} s"
         if refusal.limited_by == "burst":
             so_far += ", and no more at once"
         elif refusal.limited_by == "platform":
             so_far += ", and the platform asks for fewer"
+        elif refusal.limited_by == "caller":
+            share = self._callers.share(
+                asker.caller, self._limit - self._reserve, dry_run=asker.dry_run
+            )
+            own = self._callers.used(asker.caller, now_ns)
+            kind = "dry runs of one caller" if asker.dry_run else "one caller"
+            so_far += f", {own} of them by {asker.caller}; the share of {kind} is {share} now"
+            of_caller = {"caller_share_calls": str(share), "caller_used_calls": str(own)}
         elif self._reserve and not reserved:
             so_far += f", {self._reserve} kept for pausing"
         return RateLimited(
@@ -267,6 +347,7 @@ class RateLimiter:
                 "window_s": f"{self._window_s:g}",
                 "used_calls": str(used),
                 "limited_by": refusal.limited_by,
+                **of_caller,
             },
             quota_subject=f"{self._platform}/calls",
         )

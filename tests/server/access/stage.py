@@ -32,6 +32,7 @@ from smartconnectors_server.call import Plan
 from smartconnectors_server.clock import Clock
 from smartconnectors_server.connector import Finding, OneByOne
 from smartconnectors_server.errors import OutcomeUnknown
+from smartconnectors_server.listening import ConnectionRules
 from smartconnectors_server.platforms import PLATFORMS
 
 APART = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
@@ -317,6 +318,7 @@ def application(
     server: Mapping[str, Any] | None = None,
     access: Mapping[str, Any] | None = None,
     connectors: Mapping[str, Accepts] | None = None,
+    rules: ConnectionRules | None = None,
     **more: Any,
 ) -> Application:
     """A server of every platform, none of which is reached, but for these `connectors`."""
@@ -338,5 +340,8 @@ def application(
         for name, one in (connectors or {}).items()
     }
     return Application(
-        load_settings(None, {}, document), platforms={**PLATFORMS, **platforms}, clock=clock
+        load_settings(None, {}, document),
+        platforms={**PLATFORMS, **platforms},
+        clock=clock,
+        rules=rules,
     )

@@ -46,10 +46,12 @@ const (
 	// it fits if nothing else is bid until then; nothing is reserved for who waits, so that at a full
 	// budget small bids pass large ones, which may need many tries.
 	ErrorReason_ERROR_REASON_BUDGET_EXCEEDED ErrorReason = 5
-	// RESOURCE_EXHAUSTED. One more call would exceed the platform's rate limit, or the least interval
-	// between changes of this target has not passed. Nothing is held.
+	// RESOURCE_EXHAUSTED. One more call would exceed the platform's rate limit or this caller's share
+	// of it (`limited_by` in the metadata is `caller` then), or the least interval between changes of
+	// this target has not passed. Nothing is held.
 	ErrorReason_ERROR_REASON_RATE_LIMITED ErrorReason = 6
-	// RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes. Nothing is held.
+	// RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, or this caller has its
+	// share of them (`limited_by` in the metadata is `caller` then). Nothing is held.
 	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 7
 	// FAILED_PRECONDITION. An operator paused the budget. Nothing is held.
 	ErrorReason_ERROR_REASON_BUDGET_PAUSED ErrorReason = 8

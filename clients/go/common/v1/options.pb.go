@@ -91,8 +91,8 @@ type Guard struct {
 	Spends bool `protobuf:"varint,2,opt,name=spends,proto3" json:"spends,omitempty"`
 	// The least role that may call the method. Required.
 	Role Role `protobuf:"varint,3,opt,name=role,proto3,enum=smartconnectors.common.v1.Role" json:"role,omitempty"`
-	// True: passes an open circuit breaker and may use the reserved share of the quota, because it
-	// makes things safer.
+	// True: passes an open circuit breaker and, for operators, may use the reserved share of the
+	// quota, because it makes things safer. A dry run of it does neither.
 	Urgent        bool `protobuf:"varint,4,opt,name=urgent,proto3" json:"urgent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

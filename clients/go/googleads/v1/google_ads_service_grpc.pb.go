@@ -56,7 +56,8 @@ type GoogleAdsServiceClient interface {
 	UpdateCampaignBudget(ctx context.Context, in *UpdateCampaignBudgetRequest, opts ...grpc.CallOption) (*UpdateCampaignBudgetResponse, error)
 	// Adds user lists to a campaign's targeting and removes them from it.
 	UpdateTargetAudience(ctx context.Context, in *UpdateTargetAudienceRequest, opts ...grpc.CallOption) (*UpdateTargetAudienceResponse, error)
-	// Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota.
+	// Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+	// quota for it. A dry run is an ordinary call.
 	PauseCampaign(ctx context.Context, in *PauseCampaignRequest, opts ...grpc.CallOption) (*PauseCampaignResponse, error)
 	// Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
 	// an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
@@ -190,7 +191,8 @@ type GoogleAdsServiceServer interface {
 	UpdateCampaignBudget(context.Context, *UpdateCampaignBudgetRequest) (*UpdateCampaignBudgetResponse, error)
 	// Adds user lists to a campaign's targeting and removes them from it.
 	UpdateTargetAudience(context.Context, *UpdateTargetAudienceRequest) (*UpdateTargetAudienceResponse, error)
-	// Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota.
+	// Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+	// quota for it. A dry run is an ordinary call.
 	PauseCampaign(context.Context, *PauseCampaignRequest) (*PauseCampaignResponse, error)
 	// Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
 	// an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).

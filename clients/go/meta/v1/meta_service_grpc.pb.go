@@ -55,7 +55,8 @@ type MetaServiceClient interface {
 	UpdateCampaignBudget(ctx context.Context, in *UpdateCampaignBudgetRequest, opts ...grpc.CallOption) (*UpdateCampaignBudgetResponse, error)
 	// Adds custom audiences to the targeting of a campaign's active ad sets and removes them from it.
 	UpdateTargetAudience(ctx context.Context, in *UpdateTargetAudienceRequest, opts ...grpc.CallOption) (*UpdateTargetAudienceResponse, error)
-	// Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota.
+	// Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+	// quota for it. A dry run is an ordinary call.
 	PauseCampaign(ctx context.Context, in *PauseCampaignRequest, opts ...grpc.CallOption) (*PauseCampaignResponse, error)
 	// Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
 	// an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
@@ -188,7 +189,8 @@ type MetaServiceServer interface {
 	UpdateCampaignBudget(context.Context, *UpdateCampaignBudgetRequest) (*UpdateCampaignBudgetResponse, error)
 	// Adds custom audiences to the targeting of a campaign's active ad sets and removes them from it.
 	UpdateTargetAudience(context.Context, *UpdateTargetAudienceRequest) (*UpdateTargetAudienceResponse, error)
-	// Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota.
+	// Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+	// quota for it. A dry run is an ordinary call.
 	PauseCampaign(context.Context, *PauseCampaignRequest) (*PauseCampaignResponse, error)
 	// Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
 	// an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).

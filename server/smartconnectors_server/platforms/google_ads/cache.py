@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
+from smartconnectors_server.errors import RateLimited
 from smartconnectors_server.platforms.google_ads.state import Campaign
 
 T = TypeVar("T")
@@ -38,16 +39,23 @@ class Cache(Generic[T]):
     async def get(self, key: str, read: Callable[[], Awaitable[T | None]]) -> T | None:
         """The campaign as last read or changed by us, read when there is no fresh one.
 
-        Whoever asks while a read is under way waits for that one. Raises what `read` raises.
+        Whoever asks while a read is under way waits for that one, unless it was refused for want of
+        quota: that may be the share of the caller who began it. Raises what `read` raises.
         """
-        if self._is_fresh(key):
-            return self._entries[key][0]
-        reading = self._reading.get(key)
-        if reading is None:
-            reading = asyncio.create_task(self._read(key, read))
-            self._expect(key, reading)
-        # Shielded: one caller that gives up must not take the answer from the others.
-        return await asyncio.shield(reading)
+        while True:
+            if self._is_fresh(key):
+                return self._entries[key][0]
+            reading = self._reading.get(key)
+            joined = reading is not None
+            if reading is None:
+                reading = asyncio.create_task(self._read(key, read))
+                self._expect(key, reading)
+            try:
+                # Shielded: one caller that gives up must not take the answer from the others.
+                return await asyncio.shield(reading)
+            except RateLimited:
+                if not joined:
+                    raise
 
     async def prefetch(
         self, keys: Iterable[str], read: Callable[[Sequence[str]], Awaitable[Mapping[str, T]]]

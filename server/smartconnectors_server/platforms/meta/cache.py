@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
+from smartconnectors_server.errors import RateLimited
 from smartconnectors_server.platforms.meta.state import Campaign
 
 Read = Callable[[Sequence[str]], Awaitable[Mapping[str, Campaign]]]
@@ -35,18 +36,26 @@ class CampaignCache:
     async def get(self, campaign_id: str) -> Campaign:
         """The campaign as last read or changed by us, read when there is no fresh one.
 
-        Whoever asks while a read is under way waits for that one. Raises NoSuchCampaign, and what
-        the read raises.
+        Whoever asks while a read is under way waits for that one, unless it was refused for want of
+        quota: that may be the share of the caller who began it. Raises NoSuchCampaign, and what the
+        read raises.
         """
-        known = self._fresh(campaign_id)
-        if known is not None:
-            return known
-        reading = self._reading.get(campaign_id) or self._start([campaign_id])
-        # Shielded: one caller that gives up must not take the answer from the others.
-        campaign = (await asyncio.shield(reading)).get(campaign_id)
-        if campaign is None:
-            raise NoSuchCampaign(campaign_id)
-        return campaign
+        while True:
+            known = self._fresh(campaign_id)
+            if known is not None:
+                return known
+            begun = self._reading.get(campaign_id)
+            try:
+                # Shielded: one caller that gives up must not take the answer from the others.
+                found = await asyncio.shield(begun or self._start([campaign_id]))
+            except RateLimited:
+                if begun is None:
+                    raise
+                continue
+            campaign = found.get(campaign_id)
+            if campaign is None:
+                raise NoSuchCampaign(campaign_id)
+            return campaign
 
     async def fetch(self, campaign_ids: Sequence[str]) -> None:
         """Reads those of the campaigns that are not known freshly, in one read. Raises what the

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
+from smartconnectors_server.errors import RateLimited
 
 Read = Callable[[], Awaitable[Any]]
 
@@ -29,18 +30,25 @@ class AccountCache:
     async def get(self, key: str, read: Read) -> Any:
         """What was last read or put there, read when there is nothing fresh.
 
-        Whoever asks while a read is under way waits for that one. Raises what `read` raises.
+        Whoever asks while a read is under way waits for that one, unless it was refused for want of
+        quota: that may be the share of the caller who began it. Raises what `read` raises.
         """
-        fresh = self.fresh(key)
-        if fresh is not None:
-            return fresh
-        reading = self._reading.get(key)
-        if reading is None:
-            reading = asyncio.create_task(self._read(key, read))
-            self._reading[key] = reading
-            reading.add_done_callback(lambda task: self._done(key, task))
-        # Shielded: one caller that gives up must not take the answer from the others.
-        return await asyncio.shield(reading)
+        while True:
+            fresh = self.fresh(key)
+            if fresh is not None:
+                return fresh
+            reading = self._reading.get(key)
+            joined = reading is not None
+            if reading is None:
+                reading = asyncio.create_task(self._read(key, read))
+                self._reading[key] = reading
+                reading.add_done_callback(lambda task: self._done(key, task))
+            try:
+                # Shielded: one caller that gives up must not take the answer from the others.
+                return await asyncio.shield(reading)
+            except RateLimited:
+                if not joined:
+                    raise
 
     def fresh(self, key: str) -> Any | None:
         """What is kept under the key and not too old; None: nothing is."""

@@ -44,11 +44,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     budget small bids pass large ones, which may need many tries.
     """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 6
-    """RESOURCE_EXHAUSTED. One more call would exceed the platform's rate limit, or the least interval
-    between changes of this target has not passed. Nothing is held.
+    """RESOURCE_EXHAUSTED. One more call would exceed the platform's rate limit or this caller's share
+    of it (`limited_by` in the metadata is `caller` then), or the least interval between changes of
+    this target has not passed. Nothing is held.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 7
-    """RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes. Nothing is held."""
+    """RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, or this caller has its
+    share of them (`limited_by` in the metadata is `caller` then). Nothing is held.
+    """
     ERROR_REASON_BUDGET_PAUSED: _ErrorReason.ValueType  # 8
     """FAILED_PRECONDITION. An operator paused the budget. Nothing is held."""
     ERROR_REASON_NOT_A_REDUCTION: _ErrorReason.ValueType  # 9
@@ -133,11 +136,14 @@ it fits if nothing else is bid until then; nothing is reserved for who waits, so
 budget small bids pass large ones, which may need many tries.
 """
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 6
-"""RESOURCE_EXHAUSTED. One more call would exceed the platform's rate limit, or the least interval
-between changes of this target has not passed. Nothing is held.
+"""RESOURCE_EXHAUSTED. One more call would exceed the platform's rate limit or this caller's share
+of it (`limited_by` in the metadata is `caller` then), or the least interval between changes of
+this target has not passed. Nothing is held.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 7
-"""RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes. Nothing is held."""
+"""RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, or this caller has its
+share of them (`limited_by` in the metadata is `caller` then). Nothing is held.
+"""
 ERROR_REASON_BUDGET_PAUSED: ErrorReason.ValueType  # 8
 """FAILED_PRECONDITION. An operator paused the budget. Nothing is held."""
 ERROR_REASON_NOT_A_REDUCTION: ErrorReason.ValueType  # 9

@@ -66,8 +66,8 @@ class Guard(_message.Message):
     role: Global___Role.ValueType
     """The least role that may call the method. Required."""
     urgent: _builtins.bool
-    """True: passes an open circuit breaker and may use the reserved share of the quota, because it
-    makes things safer.
+    """True: passes an open circuit breaker and, for operators, may use the reserved share of the
+    quota, because it makes things safer. A dry run of it does neither.
     """
     def __init__(
         self,

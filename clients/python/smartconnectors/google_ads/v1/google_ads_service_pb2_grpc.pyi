@@ -57,7 +57,9 @@ class GoogleAdsServiceStub:
     UpdateTargetAudience: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.UpdateTargetAudienceRequest, _google_ads_service_pb2.UpdateTargetAudienceResponse]
     """Adds user lists to a campaign's targeting and removes them from it."""
     PauseCampaign: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.PauseCampaignRequest, _google_ads_service_pb2.PauseCampaignResponse]
-    """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
+    """Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+    quota for it. A dry run is an ordinary call.
+    """
     ResumeCampaign: _grpc.UnaryUnaryMultiCallable[_google_ads_service_pb2.ResumeCampaignRequest, _google_ads_service_pb2.ResumeCampaignResponse]
     """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
     an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
@@ -94,7 +96,9 @@ class GoogleAdsServiceAsyncStub(GoogleAdsServiceStub):
     UpdateTargetAudience: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.UpdateTargetAudienceRequest, _google_ads_service_pb2.UpdateTargetAudienceResponse]  # type: ignore[assignment]
     """Adds user lists to a campaign's targeting and removes them from it."""
     PauseCampaign: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.PauseCampaignRequest, _google_ads_service_pb2.PauseCampaignResponse]  # type: ignore[assignment]
-    """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
+    """Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+    quota for it. A dry run is an ordinary call.
+    """
     ResumeCampaign: _aio.UnaryUnaryMultiCallable[_google_ads_service_pb2.ResumeCampaignRequest, _google_ads_service_pb2.ResumeCampaignResponse]  # type: ignore[assignment]
     """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
     an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
@@ -170,7 +174,9 @@ class GoogleAdsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _google_ads_service_pb2.PauseCampaignRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_google_ads_service_pb2.PauseCampaignResponse, _abc.Awaitable[_google_ads_service_pb2.PauseCampaignResponse]]:
-        """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
+        """Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+        quota for it. A dry run is an ordinary call.
+        """
 
     @_abc_1.abstractmethod
     def ResumeCampaign(

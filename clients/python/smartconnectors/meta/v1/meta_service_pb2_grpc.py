@@ -135,7 +135,8 @@ class MetaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PauseCampaign(self, request, context):
-        """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota.
+        """Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+        quota for it. A dry run is an ordinary call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

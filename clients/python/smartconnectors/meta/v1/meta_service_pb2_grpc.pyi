@@ -55,7 +55,9 @@ class MetaServiceStub:
     UpdateTargetAudience: _grpc.UnaryUnaryMultiCallable[_meta_service_pb2.UpdateTargetAudienceRequest, _meta_service_pb2.UpdateTargetAudienceResponse]
     """Adds custom audiences to the targeting of a campaign's active ad sets and removes them from it."""
     PauseCampaign: _grpc.UnaryUnaryMultiCallable[_meta_service_pb2.PauseCampaignRequest, _meta_service_pb2.PauseCampaignResponse]
-    """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
+    """Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+    quota for it. A dry run is an ordinary call.
+    """
     ResumeCampaign: _grpc.UnaryUnaryMultiCallable[_meta_service_pb2.ResumeCampaignRequest, _meta_service_pb2.ResumeCampaignResponse]
     """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
     an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
@@ -90,7 +92,9 @@ class MetaServiceAsyncStub(MetaServiceStub):
     UpdateTargetAudience: _aio.UnaryUnaryMultiCallable[_meta_service_pb2.UpdateTargetAudienceRequest, _meta_service_pb2.UpdateTargetAudienceResponse]  # type: ignore[assignment]
     """Adds custom audiences to the targeting of a campaign's active ad sets and removes them from it."""
     PauseCampaign: _aio.UnaryUnaryMultiCallable[_meta_service_pb2.PauseCampaignRequest, _meta_service_pb2.PauseCampaignResponse]  # type: ignore[assignment]
-    """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
+    """Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+    quota for it. A dry run is an ordinary call.
+    """
     ResumeCampaign: _aio.UnaryUnaryMultiCallable[_meta_service_pb2.ResumeCampaignRequest, _meta_service_pb2.ResumeCampaignResponse]  # type: ignore[assignment]
     """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
     an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
@@ -164,7 +168,9 @@ class MetaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _meta_service_pb2.PauseCampaignRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_meta_service_pb2.PauseCampaignResponse, _abc.Awaitable[_meta_service_pb2.PauseCampaignResponse]]:
-        """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
+        """Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+        quota for it. A dry run is an ordinary call.
+        """
 
     @_abc_1.abstractmethod
     def ResumeCampaign(

@@ -55,7 +55,9 @@ class TradeDeskServiceStub:
     UpdateTargetAudience: _grpc.UnaryUnaryMultiCallable[_trade_desk_service_pb2.UpdateTargetAudienceRequest, _trade_desk_service_pb2.UpdateTargetAudienceResponse]
     """Adds audiences to the targeting of a campaign's ad groups and removes them from it."""
     PauseCampaign: _grpc.UnaryUnaryMultiCallable[_trade_desk_service_pb2.PauseCampaignRequest, _trade_desk_service_pb2.PauseCampaignResponse]
-    """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
+    """Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+    quota for it. A dry run is an ordinary call.
+    """
     ResumeCampaign: _grpc.UnaryUnaryMultiCallable[_trade_desk_service_pb2.ResumeCampaignRequest, _trade_desk_service_pb2.ResumeCampaignResponse]
     """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
     an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
@@ -90,7 +92,9 @@ class TradeDeskServiceAsyncStub(TradeDeskServiceStub):
     UpdateTargetAudience: _aio.UnaryUnaryMultiCallable[_trade_desk_service_pb2.UpdateTargetAudienceRequest, _trade_desk_service_pb2.UpdateTargetAudienceResponse]  # type: ignore[assignment]
     """Adds audiences to the targeting of a campaign's ad groups and removes them from it."""
     PauseCampaign: _aio.UnaryUnaryMultiCallable[_trade_desk_service_pb2.PauseCampaignRequest, _trade_desk_service_pb2.PauseCampaignResponse]  # type: ignore[assignment]
-    """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
+    """Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+    quota for it. A dry run is an ordinary call.
+    """
     ResumeCampaign: _aio.UnaryUnaryMultiCallable[_trade_desk_service_pb2.ResumeCampaignRequest, _trade_desk_service_pb2.ResumeCampaignResponse]  # type: ignore[assignment]
     """Lets a paused campaign run again. A caller below the role `operate` is refused what was stopped by
     an operator or by the server (PERMISSION_DENIED), and anything under a pause (BUDGET_PAUSED).
@@ -164,7 +168,9 @@ class TradeDeskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _trade_desk_service_pb2.PauseCampaignRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_trade_desk_service_pb2.PauseCampaignResponse, _abc.Awaitable[_trade_desk_service_pb2.PauseCampaignResponse]]:
-        """Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota."""
+        """Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+        quota for it. A dry run is an ordinary call.
+        """
 
     @_abc_1.abstractmethod
     def ResumeCampaign(

@@ -69,15 +69,17 @@ export enum ErrorReason {
   BUDGET_EXCEEDED = 5,
 
   /**
-   * RESOURCE_EXHAUSTED. One more call would exceed the platform's rate limit, or the least interval
-   * between changes of this target has not passed. Nothing is held.
+   * RESOURCE_EXHAUSTED. One more call would exceed the platform's rate limit or this caller's share
+   * of it (`limited_by` in the metadata is `caller` then), or the least interval between changes of
+   * this target has not passed. Nothing is held.
    *
    * @generated from enum value: ERROR_REASON_RATE_LIMITED = 6;
    */
   RATE_LIMITED = 6,
 
   /**
-   * RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes. Nothing is held.
+   * RESOURCE_EXHAUSTED. The server has as many calls in flight as it takes, or this caller has its
+   * share of them (`limited_by` in the metadata is `caller` then). Nothing is held.
    *
    * @generated from enum value: ERROR_REASON_OVERLOADED = 7;
    */

@@ -45,8 +45,8 @@ export type Guard = Message<"smartconnectors.common.v1.Guard"> & {
   role: Role;
 
   /**
-   * True: passes an open circuit breaker and may use the reserved share of the quota, because it
-   * makes things safer.
+   * True: passes an open circuit breaker and, for operators, may use the reserved share of the
+   * quota, because it makes things safer. A dry run of it does neither.
    *
    * @generated from field: bool urgent = 4;
    */

@@ -688,7 +688,8 @@ export const MetaService: GenService<{
     output: typeof UpdateTargetAudienceResponseSchema;
   },
   /**
-   * Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota.
+   * Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+   * quota for it. A dry run is an ordinary call.
    *
    * @generated from rpc smartconnectors.meta.v1.MetaService.PauseCampaign
    */

@@ -716,7 +716,8 @@ export const TradeDeskService: GenService<{
     output: typeof UpdateTargetAudienceResponseSchema;
   },
   /**
-   * Pauses a campaign. Passes budget, breaker and deferral, and has a reserved share of quota.
+   * Pauses a campaign. Passes budget, breaker and deferral; operators have a reserved share of the
+   * quota for it. A dry run is an ordinary call.
    *
    * @generated from rpc smartconnectors.trade_desk.v1.TradeDeskService.PauseCampaign
    */
