@@ -91,10 +91,10 @@ async def test_a_retry_with_a_rotated_token_gets_the_first_answer(tmp_path: Path
         request = bid(ID, "1001", 7 * USD, ltv_micros=20 * USD)
         await street.place("alice", request)
         rotated = {**TOKENS["alice"], "name": "alice", "token": "rotated"}
-        street.write_tokens({**TOKENS, "rotated": rotated})
+        others = {name: entry for name, entry in TOKENS.items() if name != "alice"}
+        street.write_tokens({**others, "rotated": rotated})
         await street.restart()
         assert (await street.place("rotated", request)).replayed
-        assert (await street.place("alice", request)).replayed
         assert len(street.applied()) == 1
 
 

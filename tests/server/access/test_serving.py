@@ -252,7 +252,7 @@ async def lines_of(address: str, token: str) -> list[budgets_pb2.LedgerEntry]:
         stub: Any = BudgetServiceStub(caller.channel)
         request = budgets_pb2.ListLedgerEntriesRequest()
         answer = await stub.ListLedgerEntries(request, metadata=caller.metadata)
-    return [line for line in answer.entries if line.verb != "configure"]
+    return [line for line in answer.entries if line.verb not in ("bind", "configure")]
 
 
 async def test_the_audit_says_who_bid_alone_in_a_batch_and_in_a_stream(
