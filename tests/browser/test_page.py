@@ -180,7 +180,7 @@ async def test_who_may_only_look_is_told_so(shown: Stage, look: Look) -> None:
 
 async def test_everything_is_paused_with_one_button(shown: Stage, look: Look) -> None:
     async with look(shown) as page:
-        for done, says in (("Pause", "EVERYTHING PAUSED"), ("Resume", "taking bids")):
+        for done, says in (("Pause", "EVERYTHING PAUSED"), ("Resume", "1 of 3 platforms down")):
             await page.get_by_role("button", name=f"{done} all").click()
             await page.keyboard.type("an emergency, or its end")
             await page.keyboard.press("Enter")

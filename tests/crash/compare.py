@@ -102,7 +102,7 @@ def _compare_callers(
             found.lost.append(f"{request_id} was told PLACED and is not committed")
         if PLACED in told and request_id not in assumed and not applied.get(request_id):
             found.lost.append(f"{request_id} was told PLACED and was never applied")
-        if told[-1] != PLACED and applied.get(request_id):
+        if told and told[-1] != PLACED and applied.get(request_id):
             history = [e.verb for e in seen.entries if e.request_id == request_id]
             found.lost.append(
                 f"{request_id} was applied, and was told {told[-1]} at last; its lines: "

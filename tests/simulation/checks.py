@@ -20,6 +20,7 @@ from tests.simulation.terms import Limit, Scope
 from smartconnectors_server.errors import ConnectorError
 from smartconnectors_server.ledger import HoldState, LedgerError
 from smartconnectors_server.ledger.audit import Broken as AuditBroken
+from smartconnectors_server.ledger.records import campaign_in
 from smartconnectors_server.ledger.snapshot import Snapshot
 
 # While a server lives
@@ -102,9 +103,11 @@ def check_nothing_is_held(world: World, server: Server) -> None:
     for hold in server.ledger.open_holds(HoldState.HELD):
         world.leaks(hold.platform, f"{hold.request_id} is held by nobody")
     waiting = server.ledger.open_holds(HoldState.DEFERRED)
-    for (name, target), count in Counter((h.platform, h.target) for h in waiting).items():
+    # Which campaigns share a target is not known before the platform has been read.
+    keys = Counter((h.platform, campaign_in(h.budget_ids), h.target) for h in waiting)
+    for (name, campaign, target), count in keys.items():
         if count > 1:
-            world.leaks(name, f"{count} bids wait for {target}, and one is enough")
+            world.leaks(name, f"{count} bids of {campaign} wait for {target}, and one is enough")
 
 
 def check_nothing_is_in_doubt(world: World, server: Server) -> None:

@@ -63,7 +63,7 @@ def test_the_simulation_meets_what_it_is_for() -> None:
     crashes = lives = 0
     applied: Counter[str] = Counter()
     share: dict[str, float] = {}
-    for seed in range(100, 110):
+    for seed in range(100, 112):
         world = run_in_memory(seed)
         figures = figures_of(world)
         lives, crashes = lives + figures.lives, crashes + figures.crashes

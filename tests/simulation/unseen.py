@@ -38,15 +38,16 @@ OWN = (
     Mutant(
         "a read takes nothing of the quota",
         "interceptors/gate.py",
-        "            await self._limiter.take(reserved=urgent)\n            permit",
+        "            await self._limiter.take(reserved=reserved, obeys=obeys, asker=asker)\n"
+        "            permit",
         "            permit",
         (),
     ),
     Mutant(
         "a pause that the platform orders is not kept",
         "ratelimit/limiter.py",
-        "if used + count <= allowed and now_ns >= floor.not_before_ns and wait_ns == 0:",
-        "if used + count <= allowed and wait_ns == 0:",
+        "            and now_ns >= not_before_ns\n",
+        "",
         (),
     ),
     Mutant(

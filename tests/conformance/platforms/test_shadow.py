@@ -74,6 +74,7 @@ async def server(platform: Platform, tmp_path: Path) -> AsyncIterator[Server]:
     }
     app = Application(load_settings(None, {}, document), platforms={platform.name: platform})
     ready = await app.start()
+    await app.tried()
     try:
         async with Client(ready.grpc_address) as client:
             yield Server(platform, sandbox, client)
