@@ -23,7 +23,11 @@ def few_files(process_id: int, spare: int) -> Iterator[None]:
 @contextlib.contextmanager
 def little_memory(process_id: int, spare_bytes: int) -> Iterator[None]:
     """Inside the block the process can map `spare_bytes` more than it has mapped now."""
-    mapped = int(Path(f"/proc/{process_id}/statm").read_text().split()[0]) * PAGE_BYTES
+    try:
+        mapped = int(Path(f"/proc/{process_id}/statm").read_text().split()[0]) * PAGE_BYTES
+    except FileNotFoundError:  # it has ended
+        yield
+        return
     with _limited(process_id, resource.RLIMIT_AS, mapped + spare_bytes):
         yield
 

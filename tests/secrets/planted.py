@@ -26,6 +26,8 @@ NO_SECRETS = {
     "google_ads.json_key_file_path": "names a file; what is in it is planted",
     "access.tokens_file": "names a file; what is in it are hashes",
     "server.tls.key_file": "names a file; what is in it is planted",
+    "http.tls.key_file": "names a file; what is in it is planted",
+    "http.metrics_require_token": "says whether a token is asked for",
     "privacy.site_key_file": "names a file; what is in it is planted",
     "trade_desk.login": "a name, not what opens anything",
 }

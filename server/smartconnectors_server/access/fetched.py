@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
-
-import aiohttp
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from smartconnectors_server.access.watched import Unusable
 from smartconnectors_server.clock import NANOS_PER_SECOND, Clock
 from smartconnectors_server.outgoing_proxy import Outgoing
+
+if TYPE_CHECKING:
+    import aiohttp
 
 Content = TypeVar("Content")
 
@@ -74,7 +75,9 @@ class Fetched(Generic[Content]):
         self._wanted = True
 
     async def run(self) -> None:
-        """Fetches when it is time to, for ever."""
+        """Fetches when it is time to, until it is cancelled."""
+        import aiohttp
+
         connector = aiohttp.TCPConnector(
             ssl=self._outgoing.ssl_context() or True, force_close=True, limit=1
         )
@@ -113,6 +116,8 @@ class Fetched(Generic[Content]):
 
     async def _body(self, session: aiohttp.ClientSession) -> bytes:
         """Raises Unusable, without what was answered."""
+        import aiohttp
+
         through: dict[str, Any] = self._outgoing.for_aiohttp(self._url)
         try:
             async with session.get(

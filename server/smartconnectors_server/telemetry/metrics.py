@@ -25,6 +25,10 @@ Samples = Mapping[Metric, Iterable[tuple[tuple[str, ...], float]]]
 """Gauge -> (values of its labels, value) of each sample."""
 
 
+_TURNED_AWAY = (("grpc", "DEADLINE_TOO_SHORT"), ("grpc", "OVERLOADED"), ("http", "too_many"))
+"""Counted from zero, so that the first of them is seen as a rate."""
+
+
 class Metrics:
     """One server's metrics, apart from those of any other in the process. For one event loop."""
 
@@ -40,6 +44,8 @@ class Metrics:
         self._deliveries = Counted(names.ALERT_DELIVERIES)
         self._unknown_ids = Counted(names.UNKNOWN_REQUEST_IDS)
         self._turned_away = Counted(names.TURNED_AWAY)
+        for port_and_reason in _TURNED_AWAY:
+            self._turned_away.add(port_and_reason, 0)
         self._registry = CollectorRegistry()
         self._registry.register(
             _Counts(
