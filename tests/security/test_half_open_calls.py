@@ -53,14 +53,29 @@ async def attacked(stack: AsyncExitStack, address: str, connections: int) -> lis
     return [await stack.enter_async_context(HalfOpen(address)) for _ in range(connections)]
 
 
+async def taken_up(attackers: list[HalfOpen], calls: int) -> None:
+    """Returns when the server, which runs in this loop, has a task for each of their calls, or has
+    ended it: gRPC hands it one call after another.
+    """
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            running = sum("HandleExceptions" in task.get_name() for task in asyncio.all_tasks())
+            if running + sum(one.ended for one in attackers) >= calls:
+                return
+            for _ in range(500):
+                await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize("path", [PLACE, STREAM, CHECK, HEALTH_WATCH])
 async def test_ten_thousand_half_open_calls_without_a_token_shut_no_known_caller_out(
     serve: Servers, guarded: dict[str, Any], path: str
 ) -> None:
     address = await serve(access=guarded)
     async with AsyncExitStack() as stack:
-        for attacker in await attacked(stack, address, 4):
+        attackers = await attacked(stack, address, 4)
+        for attacker in attackers:
             await attacker.begin(2_513, path)
+        await taken_up(attackers, 10_052)
         assert set(await answers(address, "bid")) == {grpc.StatusCode.OK}
 
 
@@ -126,9 +141,11 @@ async def test_when_every_slot_is_taken_a_call_without_a_message_yields_its_own(
 ) -> None:
     address = await serve(access=guarded)
     async with AsyncExitStack() as stack:
-        for attacker in await attacked(stack, address, 4):
+        attackers = await attacked(stack, address, 4)
+        for attacker in attackers:
             await attacker.begin(2_513, path, "bid")
-        await answers(address, "operate", 1)
+        await taken_up(attackers, 10_052)
+        assert await answers(address, "operate", 1) == [grpc.StatusCode.RESOURCE_EXHAUSTED]
         clock.advance(2)
         assert set(await answers(address, "operate")) == {grpc.StatusCode.OK}
 
@@ -141,8 +158,10 @@ async def test_a_stream_that_has_bid_yields_to_nobody(
         stream = caller.channel.stream_stream(STREAM)(metadata=caller.metadata)
         await stream.write(b"")
         assert await stream.read()
-        for attacker in await attacked(stack, address, 4):
+        attackers = await attacked(stack, address, 4)
+        for attacker in attackers:
             await attacker.begin(2_513, STREAM, "bid")
+        await taken_up(attackers, 10_052)
         clock.advance(2)
         assert set(await answers(address, "operate", 40)) == {grpc.StatusCode.OK}
         await stream.write(b"")
