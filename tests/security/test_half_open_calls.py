@@ -136,14 +136,27 @@ async def test_a_late_call_is_told_that_nothing_was_done(
 
 
 @pytest.mark.parametrize("path", [LIST, STREAM])
-async def test_when_every_slot_is_taken_a_call_without_a_message_yields_its_own(
-    serve: Servers, guarded: dict[str, Any], clock: ManualClock, path: str
+async def test_half_open_calls_of_a_known_caller_shut_no_operator_out(
+    serve: Servers, guarded: dict[str, Any], path: str
 ) -> None:
     address = await serve(access=guarded)
     async with AsyncExitStack() as stack:
         attackers = await attacked(stack, address, 4)
         for attacker in attackers:
             await attacker.begin(2_513, path, "bid")
+        await taken_up(attackers, 10_052)
+        assert set(await answers(address, "operate")) == {grpc.StatusCode.OK}
+
+
+async def test_when_every_slot_is_taken_a_call_without_a_message_yields_its_own(
+    serve: Servers, guarded: dict[str, Any], clock: ManualClock
+) -> None:
+    """Only operators can take every slot: other callers have no more than their share."""
+    address = await serve(access=guarded)
+    async with AsyncExitStack() as stack:
+        attackers = await attacked(stack, address, 4)
+        for attacker in attackers:
+            await attacker.begin(2_513, LIST, "operate")
         await taken_up(attackers, 10_052)
         assert await answers(address, "operate", 1) == [grpc.StatusCode.RESOURCE_EXHAUSTED]
         clock.advance(2)
